@@ -1,0 +1,1 @@
+"""Everything streamer decides: functions and small classes without await, I/O, clock or randomness."""

@@ -1,0 +1,71 @@
+"""Every error streamer raises on purpose.
+
+StreamerError
+|-- SettingsError               the configuration is missing something or wrong: exit code 78
+|-- UnavailableError            something we depend on is away: exit code 69, or tried again
+`-- RecordError                 this record can never become a call: dead-letter it
+    |-- DecodeError             its bytes are not one JSON document
+    |-- SchemaError             a field is missing or has the wrong shape
+    |-- MappingError            well shaped, but no reading of it is right
+    `-- TooLargeError           its call cannot be cut down to Segment's limit
+
+The caller chooses by type, never by text. Texts never quote a value of a record, an answer or a secret: they name a place
+(a JSON Pointer), what was expected there, and the *type* that was found.
+"""
+
+from streamer.core.model import DeadLetterReason, Stage
+
+
+class StreamerError(Exception):
+    """Base of everything streamer raises on purpose."""
+
+
+class SettingsError(StreamerError):
+    """The configuration cannot be used; ``faults`` lists everything that is wrong with it, one line each."""
+
+    def __init__(self, faults: list[str]) -> None:
+        super().__init__("\n".join(faults))
+        self.faults = faults
+
+
+class UnavailableError(StreamerError):
+    """Something outside that we depend on does not answer, or lacks what we need; the text says what to do."""
+
+
+class RecordError(StreamerError):
+    """This record can never become a call. ``detail`` is for its producer and quotes no value."""
+
+    reason: DeadLetterReason
+    stage: Stage
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(detail)
+        self.detail = detail
+
+
+class DecodeError(RecordError):
+    """The record's value is not one JSON document in UTF-8."""
+
+    reason = DeadLetterReason.DECODE_ERROR
+    stage = Stage.DECODE
+
+
+class SchemaError(RecordError):
+    """The document does not have the shape that its dialect's JSON Schema asks for."""
+
+    reason = DeadLetterReason.SCHEMA_INVALID
+    stage = Stage.VALIDATE
+
+
+class MappingError(RecordError):
+    """The document has the right shape, and still no reading of it is right: an impossible date, ranks used twice."""
+
+    reason = DeadLetterReason.MAPPING_ERROR
+    stage = Stage.MAP
+
+
+class TooLargeError(RecordError):
+    """The call is over Segment's limit for one event, and cutting its texts does not bring it under."""
+
+    reason = DeadLetterReason.TOO_LARGE
+    stage = Stage.MAP

@@ -1,0 +1,1 @@
+"""Bytes -> SurveyEvent -> TrackCall, one module a dialect."""

@@ -1,0 +1,1 @@
+"""A Segment-compatible receiver for trying and testing."""
