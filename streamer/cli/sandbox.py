@@ -1,0 +1,161 @@
+"""``streamer sandbox``: a local receiver that answers as Segment does, fails on demand and keeps what it received."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+import uvloop
+
+from streamer.core.errors import SettingsError, UnavailableError
+from streamer.sandbox.faults import Action, Fault, Match
+from streamer.sandbox.record import DEDUP_WINDOW_SECONDS, MAX_IDS
+from streamer.sandbox.server import Sandbox
+from streamer.settings import parse_duration
+
+DEFAULT_PORT: Final = 8090
+"""Where examples and the demo expect it."""
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+
+EPILOG: Final = """\
+example:
+  streamer sandbox --port 8090 --latency 20ms --refuse-message-id pf_12 --record calls.jsonl
+  curl -u streamer_sandbox_key: http://127.0.0.1:8090/v1/track \\
+       -d '{"userId": "u-1", "event": "Survey Shown", "messageId": "try-1"}'
+  curl http://127.0.0.1:8090/_sandbox/record
+
+Open http://127.0.0.1:8090/ for a page with the latest calls. Faults can be changed while it runs:
+  curl -X PUT http://127.0.0.1:8090/_sandbox/faults -d '[{"times": 3, "action": {"status": 429, "retry_after": 2}}]'
+"""
+
+
+def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the command line."""
+    parser = subparsers.add_parser(
+        "sandbox",
+        help="run a local receiver that answers as Segment does",
+        description="Run a receiver that answers as Segment does, fails on demand, and keeps what it received.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add: Callable[..., Any] = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    add("--port", type=_between(0, 65_535), default=DEFAULT_PORT, help="port; 0: any free one (default: %(default)s)")
+    add("--allow-remote", action="store_true", help="allow an address that other machines reach; there is no password")
+    add(
+        "--require-key",
+        action="append",
+        metavar="KEY",
+        help="take this write key only, repeatable; others get 401, which Segment would not answer",
+    )
+    add("--latency", type=_duration, default=0.0, metavar="DURATION", help="wait before each answer, such as 20ms")
+    add("--status", type=_between(200, 599), help="answer every request with this status; not 2xx: none is taken")
+    add("--retry-after", metavar="SECONDS", help="send Retry-After, seconds or an HTTP date, with every answer")
+    add(
+        "--refuse-message-id",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="answer 400 to each request with this messageId, repeatable",
+    )
+    add("--record", type=Path, metavar="PATH", help="append each received call to this file, a JSON line each")
+    add(
+        "--max-ids",
+        type=_between(1, 100_000_000),
+        default=MAX_IDS,
+        metavar="N",
+        help="messageIds remembered (default: %(default)s)",
+    )
+    add(
+        "--dedup-window",
+        type=_duration,
+        default=DEDUP_WINDOW_SECONDS,
+        metavar="DURATION",
+        help="how long a messageId is a duplicate (default: 24h)",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run until SIGINT or SIGTERM.
+
+    Returns:
+        0 after either signal; 1 when it cannot listen or open its record file; 2 when an option is not allowed.
+    """
+    try:
+        faults = _faults(args)
+    except ValueError as error:
+        return _fail(str(error), EXIT_USAGE)
+    try:
+        uvloop.run(_serve(args, faults))
+    except SettingsError as error:
+        return _fail(f"{error}; add --allow-remote if that is meant", EXIT_USAGE)
+    except UnavailableError as error:
+        return _fail(str(error), EXIT_FAILED)
+    return 0
+
+
+async def _serve(args: argparse.Namespace, faults: list[Fault]) -> None:
+    sandbox = Sandbox(
+        required_keys=args.require_key,
+        faults=faults,
+        record_path=args.record,
+        max_ids=args.max_ids,
+        dedup_window_seconds=args.dedup_window,
+    )
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    await sandbox.start(args.host, args.port, allow_remote=args.allow_remote)
+    print(f"sandbox: listening on {sandbox.url} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    try:
+        await stop.wait()
+    finally:
+        await sandbox.stop()
+
+
+def _faults(args: argparse.Namespace) -> list[Fault]:
+    """The script that the options say.
+
+    Raises:
+        ValueError: a header would break.
+    """
+    faults = []
+    if args.latency:
+        faults.append(Fault(action=Action(latency_seconds=args.latency)))
+    if args.refuse_message_id:
+        faults.append(Fault(match=Match(message_ids=frozenset(args.refuse_message_id)), action=Action(status=400)))
+    if args.status is not None or args.retry_after is not None:
+        faults.append(Fault(action=Action(status=args.status, retry_after=_retry_after(args.retry_after))))
+    return faults
+
+
+def _retry_after(given: str | None) -> int | str | None:
+    return int(given) if given and given.isascii() and given.isdigit() else given
+
+
+def _duration(text: str) -> float:
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _between(lowest: int, highest: int) -> Callable[[str], int]:
+    def number(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
+            raise argparse.ArgumentTypeError(f"not a whole number from {lowest} to {highest}")
+        return int(text)
+
+    return number
+
+
+def _fail(text: str, exit_code: int) -> int:
+    print(f"streamer sandbox: {text}", file=sys.stderr)
+    return exit_code
