@@ -1,0 +1,65 @@
+"""Start here: the command line. Each command is a module in `streamer.cli` and is explained there."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from streamer import __version__
+from streamer.cli import check, demo, run, sandbox, version
+from streamer.cli import map as map_command
+from streamer.core.errors import SettingsError, UnavailableError
+
+EXIT_FAILED: Final = 1
+EXIT_UNAVAILABLE: Final = 69
+EXIT_SETTINGS: Final = 78
+EXIT_INTERRUPTED: Final = 130
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: the arguments after the program's name; those of the process by default.
+
+    Returns:
+        The exit code: 0 done, 1 failed, 2 wrong usage, 69 something we depend on is away, 78 the configuration is
+        wrong, 130 interrupted.
+    """
+    args = _parser().parse_args(argv)
+    try:
+        code: int = args.run(args)
+        sys.stdout.flush()
+    except SettingsError as error:
+        count = "1 fault" if len(error.faults) == 1 else f"{len(error.faults)} faults"
+        place = f" in {args.config}" if "config" in args else ""
+        print(f"streamer: {count}{place}:", *error.faults, sep="\n  ", file=sys.stderr)  # noqa: T201 - for people
+        return EXIT_SETTINGS
+    except UnavailableError as error:
+        print(f"streamer: {error}", file=sys.stderr)  # noqa: T201 - for people
+        return EXIT_UNAVAILABLE
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # Whoever read our output has gone, as `head` does. Python would complain when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="streamer",
+        description="Delivers survey events from Kafka to Segment; commits only after delivery.",
+        epilog="Example: streamer check --config streamer.yaml --connect",
+    )
+    parser.add_argument("--version", action="version", version=f"streamer {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (run, demo, check, map_command, sandbox, version):
+        command.add_parser(commands)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""``streamer check``: everything that is wrong with a configuration, at once."""
+
+import argparse
+import asyncio
+import logging
+import sys
+from typing import TYPE_CHECKING, Final
+
+from streamer.cli.options import add_config
+
+if TYPE_CHECKING:
+    from streamer.cli.options import Commands
+    from streamer.settings import Settings
+
+EXIT_UNAVAILABLE: Final = 69
+
+
+def add_parser(commands: "Commands") -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "check",
+        help="list everything that is wrong with a configuration",
+        description="List everything that is wrong with a configuration file, and with --connect also with what it"
+        " points to: brokers, topics, rights, dead-letter topics, write keys. Nothing is changed and nothing is sent.",
+        epilog="Exit codes: 0 all is well, 78 faults in the file, 69 problems found with --connect."
+        " Example: streamer check --config streamer.yaml --connect",
+    )
+    add_config(parser)
+    parser.add_argument("--connect", action="store_true", help="also ask the brokers, and Segment about the write keys")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Check, and print what was found: a summary on stdout, problems on stderr."""
+    # The model and the clients take a third of a second to load; `streamer --help` should not wait for them.
+    from streamer.settings import load  # noqa: PLC0415
+
+    settings = load(args.config)
+    if args.connect:
+        from streamer.connection_check import problems  # noqa: PLC0415
+
+        # The client logs each failed attempt; what matters is said below, in words.
+        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+        found = asyncio.run(problems(settings))
+        if found:
+            count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
+            print(f"streamer: {count} with what {args.config} points to:", *found, sep="\n  ", file=sys.stderr)
+            return EXIT_UNAVAILABLE
+    _print_summary(settings)
+    return 0
+
+
+def _print_summary(settings: "Settings") -> None:
+    for name, integration in settings.integrations.items():
+        destination = settings.destinations[integration.destination]
+        dead_letters = dict.fromkeys(integration.dead_letter_topic(topic) for topic in integration.topics)
+        status = f"paused ({integration.on_pause})" if integration.status == "paused" else integration.status
+        print(
+            f"{name}: {', '.join(integration.topics)} ({integration.dialect}) -> {integration.destination}"
+            f" ({destination.url}), group {integration.group_id}, {status}, dead letters to {', '.join(dead_letters)}"
+        )
+    print(f"configuration {settings.fingerprint()} is in order")

@@ -1,0 +1,176 @@
+"""How every Kafka client of ours connects, and what its errors mean in plain words."""
+
+import asyncio
+import importlib.util
+import socket
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from aiokafka import errors
+from aiokafka.abc import AbstractTokenProvider
+from aiokafka.helpers import create_ssl_context
+
+from streamer.core.errors import SettingsError, UnavailableError
+from streamer.settings import KafkaSettings, read_secret_file
+
+_WRONG_CREDENTIALS: Final = (
+    errors.AuthenticationFailedError,
+    errors.AuthenticationMethodNotSupported,
+    errors.IllegalSaslStateError,
+    errors.SaslAuthenticationFailed,
+    errors.UnsupportedSaslMechanismError,
+)
+
+_Kinds = type[BaseException] | tuple[type[BaseException], ...]
+
+_MEANINGS: Final[tuple[tuple[_Kinds, str], ...]] = (
+    (
+        errors.UnsupportedSaslMechanismError,
+        "the broker does not offer this sasl_mechanism; ask its operators which one it does",
+    ),
+    (
+        errors.IllegalSaslStateError,
+        "the broker expects no SASL on this listener; correct kafka.security_protocol or the port",
+    ),
+    (
+        _WRONG_CREDENTIALS,
+        "the broker refused the credentials; correct kafka.sasl_*, or have the user created",
+    ),
+    (
+        errors.TopicAuthorizationFailedError,
+        "no right on the topic; streamer needs READ and DESCRIBE on what it reads, WRITE and DESCRIBE on dead letters",
+    ),
+    (errors.GroupAuthorizationFailedError, "no right on the consumer group; streamer needs READ on it"),
+    (
+        errors.ClusterAuthorizationFailedError,
+        "no right on the cluster; older brokers want IDEMPOTENT_WRITE for dead letters, and create_topics wants CREATE",
+    ),
+    (
+        errors.UnknownTopicOrPartitionError,
+        "the topic does not exist, or streamer has no right to DESCRIBE it; create it or grant the right",
+    ),
+    (
+        ssl.SSLCertVerificationError,
+        "the broker's certificate is not trusted; correct kafka.ssl_cafile, or the host name if that is what differs",
+    ),
+    (ssl.SSLError, "the TLS handshake failed; the listener may not speak TLS, or wants a certificate (kafka.ssl_*)"),
+    (socket.gaierror, "the host name is not known; correct kafka.bootstrap_servers, or look at DNS"),
+    (ConnectionRefusedError, "nothing listens there; start the broker, or correct kafka.bootstrap_servers"),
+    (
+        (TimeoutError, asyncio.TimeoutError, errors.RequestTimedOutError, errors.KafkaTimeoutError),
+        "no answer in time; the broker is overloaded, a firewall drops packets, or kafka.security_protocol differs",
+    ),
+    (
+        (errors.KafkaConnectionError, ConnectionError, errors.NodeNotReadyError, errors.NoBrokersAvailable),
+        "the connection broke or cannot be made; is the broker up, and kafka.security_protocol that of its listener?",
+    ),
+)
+"""The first row that fits wins; put special ones first."""
+
+
+class _TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # the library has no type information
+    """Gives the bearer token in a file that something else keeps fresh."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def token(self) -> str:
+        """The token as it is now. A small local file: read in place, since the client waits for it under a lock."""
+        return read_secret_file(self._path, "kafka.sasl_oauth_token_file")
+
+
+def client_options(kafka: KafkaSettings) -> dict[str, Any]:
+    """The keyword arguments that consumers, producers and admin clients have in common.
+
+    Raises:
+        SettingsError: a file of a certificate or a secret cannot be used, or Kerberos support is not installed.
+    """
+    options: dict[str, Any] = {
+        "bootstrap_servers": kafka.bootstrap_servers,
+        "client_id": kafka.client_id,
+        "request_timeout_ms": kafka.request_timeout_ms,
+        "metadata_max_age_ms": kafka.metadata_max_age_ms,
+        "security_protocol": kafka.security_protocol,
+    }
+    try:
+        if kafka.security_protocol.endswith("SSL"):
+            options["ssl_context"] = _ssl_context(kafka)
+        if kafka.security_protocol.startswith("SASL_"):
+            options |= _sasl_options(kafka)
+    except UnavailableError as error:
+        raise SettingsError([str(error)]) from error
+    return options
+
+
+def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
+    password = kafka.ssl_password.get_secret_value() if kafka.ssl_password else None
+    if kafka.ssl_password_file is not None:
+        password = read_secret_file(kafka.ssl_password_file, "kafka.ssl_password_file")
+    try:
+        context: ssl.SSLContext = create_ssl_context(
+            cafile=kafka.ssl_cafile,
+            certfile=kafka.ssl_certfile,
+            keyfile=kafka.ssl_keyfile,
+            # An empty one, or OpenSSL would ask for it on the terminal.
+            password=password or "",
+        )
+    except OSError as error:  # ssl.SSLError is one
+        reason = (
+            error.strerror if isinstance(error, FileNotFoundError | PermissionError) else "not the PEM it should be"
+        )
+        raise SettingsError(
+            [f"kafka.ssl_cafile, ssl_certfile, ssl_keyfile or ssl_password cannot be used: {reason}"]
+        ) from error
+    context.check_hostname = kafka.ssl_check_hostname
+    return context
+
+
+def _sasl_options(kafka: KafkaSettings) -> dict[str, Any]:
+    options: dict[str, Any] = {"sasl_mechanism": kafka.sasl_mechanism}
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        assert kafka.sasl_oauth_token_file is not None, "checked when the configuration was loaded"
+        read_secret_file(kafka.sasl_oauth_token_file, "kafka.sasl_oauth_token_file")
+        options["sasl_oauth_token_provider"] = _TokenFile(kafka.sasl_oauth_token_file)
+    elif kafka.sasl_mechanism == "GSSAPI":
+        if importlib.util.find_spec("gssapi") is None:
+            raise SettingsError(["kafka.sasl_mechanism: GSSAPI needs a package: pip install 'aiokafka[gssapi]'"])
+        options["sasl_kerberos_service_name"] = kafka.sasl_kerberos_service_name
+        options["sasl_kerberos_domain_name"] = kafka.sasl_kerberos_domain_name
+    else:
+        options["sasl_plain_username"] = kafka.sasl_plain_username
+        options["sasl_plain_password"] = _sasl_password(kafka)
+    return options
+
+
+def _sasl_password(kafka: KafkaSettings) -> str:
+    if kafka.sasl_plain_password is not None:
+        return kafka.sasl_plain_password.get_secret_value()
+    assert kafka.sasl_plain_password_file is not None, "checked when the configuration was loaded"
+    return read_secret_file(kafka.sasl_plain_password_file, "kafka.sasl_plain_password_file")
+
+
+def describe_kafka_error(error: BaseException) -> str:
+    """One sentence on an error of the client or of its connection: what it means, what to do, and its name.
+
+    Its causes are looked at as well: the client wraps special errors into "connection closed". An unknown one is given
+    by name and its own text, which for this client holds names and codes, never records.
+    """
+    for kinds, meaning in _MEANINGS:
+        for cause in _chain(error):
+            if isinstance(cause, kinds):
+                return f"{meaning} ({type(cause).__name__})"
+    return str(error) if isinstance(error, errors.KafkaError) else type(error).__name__
+
+
+def is_wrong_credentials(error: BaseException) -> bool:
+    """Whether a broker answered and refused how we present ourselves, so that trying again changes nothing."""
+    return any(isinstance(cause, _WRONG_CREDENTIALS) for cause in _chain(error))
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
+    while cause is not None:
+        yield cause
+        cause = cause.__cause__

@@ -1,0 +1,21 @@
+"""The one typed configuration: a YAML file and the environment, read and checked once at start.
+
+`load` is the way in. Attributes have the names of the YAML keys; durations are float seconds, sizes int bytes, secrets
+pydantic's ``SecretStr``, which prints as asterisks.
+"""
+
+from streamer.settings.loading import load
+from streamer.settings.model import IntegrationSettings, Settings
+from streamer.settings.quantities import parse_duration, parse_size
+from streamer.settings.sections import DestinationSettings, KafkaSettings, read_secret_file
+
+__all__ = [
+    "DestinationSettings",
+    "IntegrationSettings",
+    "KafkaSettings",
+    "Settings",
+    "load",
+    "parse_duration",
+    "parse_size",
+    "read_secret_file",
+]

@@ -1,0 +1,182 @@
+"""The configuration file as a tree of texts: YAML read strictly, then ``${VAR}`` filled in.
+
+Scalars stay texts here and get their types from the model. So ``no``, ``0123``, ``1:30`` and a date, which YAML 1.1
+turns into a boolean, an octal, a sexagesimal number and a timestamp, arrive as they were written, and a value from the
+environment is treated like one from the file. Variables are filled in after parsing, in scalar values only: no variable
+can add a key.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from streamer.core.errors import SettingsError
+
+KeyPath = tuple[str | int, ...]
+"""Keys and list positions that lead to a value."""
+
+MAX_FILE_BYTES: Final = 1_000_000
+"""Largest configuration file that is read."""
+
+_MAX_VALUES: Final = 20_000
+"""Most values in a document once aliases are followed: a few lines of nested ones would otherwise become billions."""
+
+_MAX_DEPTH: Final = 32
+
+_VARIABLE: Final = re.compile(
+    r"\$\$\{|\$\{(?P<name>[A-Za-z_][A-Za-z0-9_]*)(?::(?P<operator>[-?])(?P<argument>[^{}]*))?\}|\$\{"
+)
+_PLAIN_TAGS: Final = frozenset(
+    f"tag:yaml.org,2002:{kind}"
+    for kind in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq", "merge", "value")
+)
+_QUOTED: Final = re.compile(r"""'[^']{2,}'|"[^"]{2,}\"""")
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with the configuration, and where."""
+
+    path: KeyPath
+    text: str
+    """What is wrong and what to write instead; never a secret."""
+
+
+@dataclass(slots=True)
+class Document:
+    """What was read from a file; ``root`` is usable as far as ``faults`` allow."""
+
+    root: dict[str, Any] = field(default_factory=dict)
+    lines: dict[KeyPath, int] = field(default_factory=dict)
+    """Line of each key and list entry, from 1."""
+    interpolated: set[KeyPath] = field(default_factory=set)
+    """Values that hold something from the environment and may be secret."""
+    faults: list[Fault] = field(default_factory=list)
+
+
+def read(path: Path, environ: Mapping[str, str]) -> Document:
+    """Read the configuration file ``path`` and fill in its variables from ``environ``.
+
+    Raises:
+        SettingsError: the file cannot be read at all: missing, too large, not UTF-8, not YAML.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        raise SettingsError([f"{path}: cannot be read: {error.strerror}; give the file with --config"]) from error
+    if len(content) > MAX_FILE_BYTES:
+        raise SettingsError([f"{path}: is larger than {MAX_FILE_BYTES} bytes, which no configuration is"])
+    try:
+        node = yaml.compose(content.decode("utf-8-sig"), Loader=yaml.SafeLoader)
+    except UnicodeDecodeError as error:
+        raise SettingsError([f"{path}: is not UTF-8 (at byte {error.start})"]) from error
+    except RecursionError as error:
+        raise SettingsError([f"{path}: is nested too deeply"]) from error
+    except yaml.YAMLError as error:
+        raise SettingsError([f"{path}: is not YAML: {_syntax_fault(error)}"]) from error
+    return _Reader(path, environ).read(node)
+
+
+def _syntax_fault(error: yaml.YAMLError) -> str:
+    """What the parser found, without the pieces of the file it quotes: they may be of a secret."""
+    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
+        problem = _QUOTED.sub("...", error.problem or "unexpected text")
+        hint = "; inside { } put ${NAME} in quotes" if problem.endswith("got '{'") else ""
+        return f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {problem}{hint}"
+    return "it holds characters that YAML does not allow"
+
+
+class _Reader:
+    """Turns YAML nodes into plain values, noting lines and faults on the way."""
+
+    def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
+        self._path = path
+        self._environ = environ
+        self._document = Document()
+        self._values = 0
+
+    def read(self, node: yaml.Node | None) -> Document:
+        if isinstance(node, yaml.MappingNode):
+            self._document.root = self._mapping(node, ())
+        elif node is not None and node.tag != "tag:yaml.org,2002:null":
+            self._fault((), "should be a mapping with the keys kafka, destinations, integrations, ...")
+        return self._document
+
+    def _fault(self, path: KeyPath, text: str) -> None:
+        self._document.faults.append(Fault(path, text))
+
+    def _value(self, node: yaml.Node, path: KeyPath) -> Any:
+        self._document.lines.setdefault(path, node.start_mark.line + 1)
+        self._values += 1
+        if self._values > _MAX_VALUES or len(path) > _MAX_DEPTH:
+            raise SettingsError(
+                [f"{self._path}: has over {_MAX_VALUES} values or {_MAX_DEPTH} levels, counting what aliases repeat"]
+            )
+        if node.tag not in _PLAIN_TAGS:
+            self._fault(path, "carries a YAML tag; only plain texts, lists and mappings are read")
+            return None
+        if isinstance(node, yaml.MappingNode):
+            return self._mapping(node, path)
+        if isinstance(node, yaml.SequenceNode):
+            return [self._value(entry, (*path, index)) for index, entry in enumerate(node.value)]
+        assert isinstance(node, yaml.ScalarNode)
+        return None if node.tag.endswith(":null") else self._interpolate(node.value, path)
+
+    def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
+        own: dict[str, Any] = {}
+        merged: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if key_node.tag.endswith(":merge"):
+                merged = self._merged(value_node, path) | merged
+            elif not isinstance(key_node, yaml.ScalarNode):
+                self._fault(path, f"has a key on line {line} that is no text")
+            elif key_node.value in own:
+                self._fault((*path, key_node.value), f"is there twice, again on line {line}; one would hide the other")
+            else:
+                # An alias is read where it is used, but its line is that of the key that uses it.
+                self._document.lines[*path, key_node.value] = line
+                own[key_node.value] = self._value(value_node, (*path, key_node.value))
+        return merged | own
+
+    def _merged(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
+        """What ``<<`` brings in: a mapping, or a list of them of which the first one wins."""
+        sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
+        merged: dict[str, Any] = {}
+        for source in sources:
+            value = self._value(source, path)
+            if isinstance(value, dict):
+                merged = value | merged
+            else:
+                self._fault(path, "merges (<<) something that is no mapping")
+        return merged
+
+    def _interpolate(self, text: str, path: KeyPath) -> str:
+        def fill_in(match: re.Match[str]) -> str:
+            if match[0] == "$${":
+                return "${"
+            if match["name"] is None:
+                self._fault(
+                    path, "has a ${ that is no variable; write ${NAME}, ${NAME:-default}, ${NAME:?message} or $${"
+                )
+                return ""
+            self._document.interpolated.add(path)
+            return self._variable(match["name"], match["operator"], match["argument"], path)
+
+        return _VARIABLE.sub(fill_in, text)
+
+    def _variable(self, name: str, operator: str | None, argument: str | None, path: KeyPath) -> str:
+        """The value of one variable; with an operator, as in a shell, an empty one counts as not set."""
+        value = self._environ.get(name)
+        if operator == "-":
+            return value or argument or ""
+        if value is None or (operator == "?" and not value):
+            hint = argument or f"set it, or give a default with ${{{name}:-default}}"
+            self._fault(path, f"needs the environment variable {name}, which is not set: {hint}")
+            return ""
+        return value

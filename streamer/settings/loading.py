@@ -1,0 +1,214 @@
+"""From file and environment to `Settings`, with all faults at once."""
+
+import os
+from collections.abc import Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import EnvSettingsSource
+
+from streamer.core.errors import SettingsError
+from streamer.settings.checks import clashes
+from streamer.settings.document import Document, Fault, KeyPath, read
+from streamer.settings.model import Settings
+
+_MAX_SHOWN_CHARACTERS: Final = 40
+"""Longest value that a fault repeats."""
+
+
+def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the configuration file and put the environment on top of it.
+
+    Args:
+        path: the YAML file.
+        environ: the environment; ``os.environ`` by default. ``STREAMER_KAFKA__BOOTSTRAP_SERVERS`` overrides
+            ``kafka.bootstrap_servers``, and any variable can stand in a value as ``${NAME}``.
+
+    Raises:
+        SettingsError: with every fault that was found; no text holds a secret.
+    """
+    environ = os.environ if environ is None else environ
+    document = read(path, environ)
+    overrides = _read_overrides(document.root, environ)
+    settings, faults = _validate(_merge(document.root, overrides), list(document.faults))
+    if settings is not None:
+        for clash in clashes(settings):
+            if not any(_overlap(fault.path, place) for fault in faults for place in (clash.path, *clash.others)):
+                faults.append(Fault(clash.path, clash.text))
+    if faults or settings is None:
+        describe = _Describer(document, overrides)
+        raise SettingsError([describe(fault) for fault in sorted(faults, key=describe.order)])
+    return settings
+
+
+class _Environment(EnvSettingsSource):
+    """The variables ``STREAMER_*`` that go on with a section of the configuration.
+
+    Others are not ours to judge: Kubernetes puts ``STREAMER_PORT`` and more into the environment of whatever runs
+    beside a service called ``streamer``.
+    """
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Lists and mappings are JSON; what is not goes on as text, and its fault is found with the others."""
+        try:
+            return super().decode_complex_value(field_name, field, value)
+        except ValueError:
+            return value
+
+
+def _read_overrides(root: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """The tree of settings that the environment has."""
+    source = _Environment(Settings)
+    source.env_vars = {name.lower(): value for name, value in environ.items()}
+    overrides = source()
+    for section in ("destinations", "integrations"):
+        entries, known = overrides.get(section), root.get(section)
+        if isinstance(entries, dict) and isinstance(known, dict):
+            spelled = {_as_variable(name): name for name in known}
+            overrides[section] = {
+                name if name in known else spelled.get(name, name): entry for name, entry in entries.items()
+            }
+    return overrides
+
+
+def _as_variable(name: str) -> str:
+    """``EU-prod`` as a variable's name can have it: ``eu_prod``."""
+    return name.lower().replace("-", "_").replace(".", "_")
+
+
+def _merge(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in above.items():
+        below = merged.get(key)
+        merged[key] = _merge(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return merged
+
+
+def _validate(tree: dict[str, Any], faults: list[Fault]) -> tuple[Settings | None, list[Fault]]:
+    """The settings without the faulty values, and all faults: so that one fault does not hide another behind it."""
+    while True:
+        try:
+            return Settings.model_validate(tree), faults
+        except ValidationError as error:
+            details = error.errors(include_url=False, include_context=False, include_input=False)
+        for detail in details:
+            path: KeyPath = detail["loc"]
+            if detail["type"] != "default_factory_not_called" and not any(path == fault.path for fault in faults):
+                faults.append(Fault(path, _text(detail["type"], detail["msg"], path)))
+        remaining = tree
+        for detail in details:
+            remaining = _without(remaining, detail["loc"][:-1] if detail["type"] == "missing" else detail["loc"])
+        if remaining == tree:
+            return None, faults
+        tree = remaining
+
+
+def _without(tree: Any, path: KeyPath) -> Any:
+    """A copy of ``tree`` without the value at ``path``; of a list, the whole list goes."""
+    if not path or not isinstance(tree, dict) or path[0] not in tree:
+        return tree
+    key, rest = path[0], path[1:]
+    if rest and isinstance(tree[key], dict):
+        return {**tree, key: _without(tree[key], rest)}
+    return {name: value for name, value in tree.items() if name != key}
+
+
+def _overlap(one: KeyPath, other: KeyPath) -> bool:
+    """Whether one path is the other or leads to it."""
+    length = min(len(one), len(other))
+    return one[:length] == other[:length]
+
+
+def _text(kind: str, message: str, path: KeyPath) -> str:
+    if kind == "missing":
+        return "is missing"
+    if kind == "extra_forbidden":
+        near = get_close_matches(str(path[-1]), _known_names(path[:-1]), n=1)
+        return f"is not a setting (did you mean {near[0]}?)" if near else "is not a setting"
+    if kind in {"tuple_type", "list_type"}:
+        return 'should be a list, such as [one, two]; in an environment variable ["one", "two"]'
+    if kind in {"dict_type", "model_type"}:
+        return "should be a mapping of settings"
+    message = message.removeprefix("Value error, ")
+    return f"should {message.removeprefix('Input should ')}" if message.startswith("Input should ") else message
+
+
+def _has_secret(kind: Any) -> bool:
+    """Whether a type is ``SecretStr`` or built on it."""
+    return kind is SecretStr or any(_has_secret(part) for part in get_args(kind))
+
+
+def _known_names(path: KeyPath) -> list[str]:
+    """The settings that the section at ``path`` can have."""
+    section = _type_at(path)
+    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+
+
+def _type_at(path: KeyPath) -> Any:
+    """The type that the model gives to the value at ``path``; None for a path it does not know."""
+    kind: Any = Settings
+    for key in path:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            kind = kind.model_fields[str(key)].annotation if key in kind.model_fields else None
+        else:
+            kind = next(reversed(get_args(kind)), None)  # the values of a dict, whatever the key
+    return kind
+
+
+class _Describer:
+    """Writes faults for people: path, place, value where it cannot be a secret, and what to do."""
+
+    def __init__(self, document: Document, overrides: dict[str, Any]) -> None:
+        self._document = document
+        self._overrides = overrides
+
+    def __call__(self, fault: Fault) -> str:
+        """One line on ``fault``."""
+        return f"{_dotted(fault.path)}{self._place(fault.path)}:{self._value(fault.path)} {fault.text}"
+
+    def order(self, fault: Fault) -> tuple[int, str]:
+        """Sorts faults as they stand in the file."""
+        return self._line(fault.path), _dotted(fault.path)
+
+    def _line(self, path: KeyPath) -> int:
+        """The line of the value, or of the nearest section around it; 0 where nothing of it stands in the file."""
+        nearest = (self._document.lines.get(path[:length]) for length in range(len(path), 0, -1))
+        return next((line for line in nearest if line is not None), 0)
+
+    def _place(self, path: KeyPath) -> str:
+        if _find(self._overrides, path) is not None:
+            return f" (environment variable STREAMER_{'__'.join(map(str, path)).upper()})"
+        line = self._line(path)
+        return f" (line {line})" if line else ""
+
+    def _value(self, path: KeyPath) -> str:
+        value = _find(self._document.root, path)
+        is_secret = (
+            path in self._document.interpolated
+            or _find(self._overrides, path) is not None
+            or (kind := _type_at(path)) is None
+            or _has_secret(kind)
+        )
+        if is_secret or not isinstance(value, str) or len(value) > _MAX_SHOWN_CHARACTERS or "@" in value:
+            return ""
+        return f" {value!r}"
+
+
+def _find(tree: Any, path: KeyPath) -> Any:
+    """The value at ``path``, or None."""
+    for key in path:
+        if isinstance(tree, list) and isinstance(key, int) and key < len(tree):
+            tree = tree[key]
+        elif isinstance(tree, dict):
+            tree = tree.get(key)
+        else:
+            return None
+    return tree
+
+
+def _dotted(path: KeyPath) -> str:
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    return text.removeprefix(".") or "the configuration"

@@ -1,0 +1,54 @@
+"""Durations and sizes as people write them: ``15s``, ``100ms``, ``64MiB``."""
+
+import math
+import re
+from typing import Final
+
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3_600.0, "d": 86_400.0}
+_BYTES: Final = {
+    "": 1,
+    "B": 1,
+    "KB": 1_000,
+    "MB": 1_000_000,
+    "GB": 1_000_000_000,
+    "KiB": 1 << 10,
+    "MiB": 1 << 20,
+    "GiB": 1 << 30,
+}
+_QUANTITY: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)")
+"""A number without sign or exponent, and a unit. The bounds keep it from being an attack."""
+
+
+def parse_duration(text: object) -> float:
+    """Seconds in ``text``: a number with the unit ms, s, m, h or d (``1.5h``), or a plain number of seconds.
+
+    Raises:
+        ValueError: it is not a duration; the text of the error does not repeat it.
+    """
+    number, unit = _split(text)
+    if number is None or unit not in {"", *_SECONDS}:
+        raise ValueError("is not a duration (write a number with ms, s, m, h or d, such as 100ms, 15s or 6h)")
+    # Divided, not multiplied by 0.001, which is no binary fraction: 100ms is 0.1 and not 0.1000...01.
+    return number / 1_000 if unit == "ms" else number * _SECONDS.get(unit, 1.0)
+
+
+def parse_size(text: object) -> int:
+    """Bytes in ``text``: a number with B, KB, MB, GB (powers of 1,000), KiB, MiB or GiB (of 1,024), or plain bytes.
+
+    Raises:
+        ValueError: it is not a whole number of bytes; the text of the error does not repeat it.
+    """
+    number, unit = _split(text)
+    if number is None or unit not in _BYTES or not (number * _BYTES[unit]).is_integer():
+        raise ValueError(
+            "is not a size (write bytes, or a number with KB, MB, GB, KiB, MiB or GiB, such as 480KB or 64MiB)"
+        )
+    return int(number * _BYTES[unit])
+
+
+def _split(text: object) -> tuple[float | None, str]:
+    """Number and unit of a quantity; None for the number where there is none."""
+    if isinstance(text, int | float) and not isinstance(text, bool):
+        return (float(text), "") if math.isfinite(text) and text >= 0 else (None, "")
+    match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
+    return (float(match[1]), match[2]) if match else (None, "")
