@@ -1,0 +1,167 @@
+"""What tests of every folder may use: the real broker, and topics, producing and consuming on it.
+
+``STREAMER_KAFKA__BOOTSTRAP_SERVERS=host:port`` makes the tests use a cluster that is there already. Those that must
+kill or freeze a broker are skipped then.
+"""
+
+import asyncio
+import contextlib
+import os
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import for_code
+from aiokafka.structs import ConsumerRecord, RecordMetadata
+
+from streamer.broker import Broker
+
+TOPIC_TIMEOUT_SECONDS: Final = 30
+"""Longest time for making a topic, and for reading one to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExternalCluster:
+    """A cluster that somebody else started."""
+
+    bootstrap_servers: str
+
+
+class MakeTopic(Protocol):
+    async def __call__(self, hint: str, *, partitions: int = 1, config: Mapping[str, str] | None = None) -> str: ...
+
+
+class Produce(Protocol):
+    async def __call__(
+        self,
+        topic: str,
+        values: Iterable[bytes | None],
+        *,
+        key: bytes | None = None,
+        partition: int | None = None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+    ) -> list[RecordMetadata]: ...
+
+
+ConsumeAll = Callable[[str], Awaitable[list[ConsumerRecord]]]
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker | ExternalCluster]:
+    """Kafka; a test uses its ``bootstrap_servers``. One for the session, started by the first test that wants it."""
+    if external := os.environ.get("STREAMER_KAFKA__BOOTSTRAP_SERVERS"):
+        yield ExternalCluster(external)
+        return
+    broker = Broker(tmp_path_factory.mktemp("kafka"))
+    # A loop of its own that leaves the current one alone: the broker is bound to none.
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(broker.start())
+        try:
+            yield broker
+        finally:
+            runner.run(broker.stop())
+
+
+@pytest.fixture
+async def own_broker(broker: Broker | ExternalCluster) -> AsyncIterator[Broker]:
+    """The session's broker for a test that kills, freezes or restarts it; it runs again afterwards."""
+    if not isinstance(broker, Broker):
+        pytest.skip("needs a broker that it may kill, not that of STREAMER_KAFKA__BOOTSTRAP_SERVERS")
+    yield broker
+    if broker.is_running:
+        broker.resume()
+    else:
+        await broker.start()
+
+
+@pytest.fixture
+async def make_topic(broker: Broker | ExternalCluster) -> AsyncIterator[MakeTopic]:
+    """A function that makes a topic under a unique name with the hint in it, and returns the name."""
+    made: list[str] = []
+
+    async def make(hint: str, *, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
+        topic = f"streamer-test.{hint}.{uuid.uuid4().hex[:8]}"
+        async with asyncio.timeout(TOPIC_TIMEOUT_SECONDS), connected_admin(broker.bootstrap_servers) as admin:
+            # -1: the cluster's own replication factor, which aiokafka takes only together with an (empty) assignment.
+            new = NewTopic(topic, partitions, -1, replica_assignments={}, topic_configs=dict(config or {}))
+            answer = await admin.create_topics([new])
+            for _, code, *_ in answer.topic_errors:
+                if code:
+                    raise for_code(code)(topic)
+            made.append(topic)
+            while not await has_leaders(admin, topic):  # noqa: ASYNC110 - nothing announces it
+                await asyncio.sleep(0.02)  # a broker learns of it a little after the controller has made it
+        return topic
+
+    yield make
+    if made and isinstance(broker, ExternalCluster):
+        async with connected_admin(broker.bootstrap_servers) as admin:
+            await admin.delete_topics(made)
+
+
+@pytest.fixture
+def produce(broker: Broker | ExternalCluster) -> Produce:
+    """A function that writes one record per value and returns where they are, once all replicas have them."""
+
+    async def write(
+        topic: str,
+        values: Iterable[bytes | None],
+        *,
+        key: bytes | None = None,
+        partition: int | None = None,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+    ) -> list[RecordMetadata]:
+        async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers, acks="all") as producer:
+            sent = []
+            for value in values:
+                if key is None and value is None:  # send() refuses such a record, which others do write
+                    batch = producer.create_batch()
+                    batch.append(key=None, value=None, timestamp=None, headers=list(headers))
+                    sent.append(await producer.send_batch(batch, topic, partition=partition or 0))
+                else:
+                    sent.append(await producer.send(topic, value, key=key, partition=partition, headers=list(headers)))
+            return [await future for future in sent]
+
+    return write
+
+
+@pytest.fixture
+def consume_all(broker: Broker | ExternalCluster) -> ConsumeAll:
+    """A function that returns all records of a topic, by partition and offset. Joins no group, commits nothing."""
+
+    async def read(topic: str) -> list[ConsumerRecord]:
+        consumer = AIOKafkaConsumer(bootstrap_servers=broker.bootstrap_servers, auto_offset_reset="earliest")
+        async with asyncio.timeout(TOPIC_TIMEOUT_SECONDS), consumer:
+            async with connected_admin(broker.bootstrap_servers) as admin:
+                [description] = await admin.describe_topics([topic])
+            partitions = [TopicPartition(topic, known["partition"]) for known in description["partitions"]]
+            consumer.assign(partitions)
+            ends = await consumer.end_offsets(partitions)
+            records = []
+            for partition, end in ends.items():
+                while await consumer.position(partition) < end:
+                    records += (await consumer.getmany(partition, timeout_ms=100)).get(partition, [])
+            return sorted(records, key=lambda record: (record.partition, record.offset))
+
+    return read
+
+
+@contextlib.asynccontextmanager
+async def connected_admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+    try:
+        await admin.start()
+        yield admin
+    finally:
+        await admin.close()
+
+
+async def has_leaders(admin: AIOKafkaAdminClient, topic: str) -> bool:
+    [description] = await admin.describe_topics([topic])
+    return description["error_code"] == 0 and all(
+        partition["error_code"] == 0 and partition["leader"] >= 0 for partition in description["partitions"]
+    )
