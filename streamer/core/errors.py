@@ -9,8 +9,8 @@ StreamerError
     |-- MappingError            well shaped, but no reading of it is right
     `-- TooLargeError           its call cannot be cut down to Segment's limit
 
-The caller chooses by type, never by text. Texts never quote a value of a record, an answer or a secret: they name a place
-(a JSON Pointer), what was expected there, and the *type* that was found.
+The caller chooses by type, never by text. Texts never quote a value of a record, an answer or a secret: they name a
+place (a JSON Pointer), what was expected there, and the *type* that was found.
 """
 
 from streamer.core.model import DeadLetterReason, Stage

@@ -1,0 +1,48 @@
+"""What became of the records of one partition: the terms of the sum that must always add up.
+
+    consumed = delivered + duplicate + filtered + dead_lettered + handed_back + in flight
+
+An account lives as long as the process: assignments come and go, and what was open when one ended is handed back.
+"""
+
+from collections import Counter
+
+from streamer.core.model import DeadLetterReason, FilterReason
+
+
+class Account:
+    """The counters of one partition in one integration. Plain numbers: they are changed for every record."""
+
+    __slots__ = (
+        "consumed",
+        "consumed_bytes",
+        "dead_lettered",
+        "delivered",
+        "duplicate",
+        "filtered",
+        "handed_back",
+        "lost",
+    )
+
+    def __init__(self) -> None:
+        self.consumed = 0
+        """Records read, again after a hand-back."""
+        self.consumed_bytes = 0
+        """Bytes of their values."""
+        self.delivered = 0
+        self.duplicate = 0
+        self.filtered: Counter[FilterReason] = Counter()
+        self.dead_lettered: Counter[DeadLetterReason] = Counter()
+        self.handed_back = 0
+        """Open when their assignment ended; they will be consumed again, here or elsewhere."""
+        self.lost: Counter[str] = Counter()
+        """Records gone from the topic before we read them, by reason. No term of the sum: they were never consumed."""
+
+    @property
+    def settled(self) -> int:
+        """Records that have their outcome."""
+        return self.delivered + self.duplicate + self.filtered.total() + self.dead_lettered.total()
+
+    def unaccounted(self, in_flight: int) -> int:
+        """What the sum is out by, given the records open now; anything but 0 is a bug of ours."""
+        return self.consumed - self.settled - self.handed_back - in_flight

@@ -1,0 +1,82 @@
+"""Which messageIds are on their way, and who waits for them.
+
+A second record with an id in flight is attached to the first. If the first ends delivered, the attached ones are
+duplicates. If it ends otherwise, or its assignment ends, the lowest attached record that is still ours takes its place
+and goes by itself: a corrected copy must not die with the malformed one, and nobody waits for a partition that has
+left.
+"""
+
+from collections.abc import Iterable
+
+from streamer.core.ledger import OpenRecord
+
+
+def _place(waiting: OpenRecord) -> tuple[str, int, int]:
+    record = waiting.record
+    return record.topic, record.partition, record.offset
+
+
+class InFlight:
+    """The records of one integration that are on their way, by messageId."""
+
+    def __init__(self) -> None:
+        self._leaders: dict[str, OpenRecord] = {}
+
+    def __len__(self) -> int:
+        return len(self._leaders)
+
+    def claim(self, candidate: OpenRecord) -> bool:
+        """Whether ``candidate`` goes by itself; if not, it waits for the record with its id that is on its way."""
+        leader = self._leaders.setdefault(candidate.message_id, candidate)
+        if leader is candidate:
+            return True
+        if leader.attached is None:
+            leader.attached = []
+        leader.attached.append(candidate)
+        return False
+
+    def delivered(self, leader: OpenRecord) -> list[OpenRecord] | None:
+        """The record was delivered: forget its id.
+
+        Returns:
+            The attached records, which end with it; None when there are none (the common case).
+        """
+        del self._leaders[leader.message_id]
+        return leader.attached
+
+    def ended(self, leader: OpenRecord) -> OpenRecord | None:
+        """The record ended otherwise than delivered.
+
+        Returns:
+            The attached record that takes its place and must be sent, if one is left that is still ours.
+        """
+        del self._leaders[leader.message_id]
+        waiting = [record for record in leader.attached or () if not record.ledger.is_fenced]
+        leader.attached = None
+        if not waiting:
+            return None
+        successor = min(waiting, key=_place)
+        waiting.remove(successor)
+        successor.attached = waiting or None
+        self._leaders[successor.message_id] = successor
+        return successor
+
+    def release_fenced(self, being_sent: Iterable[OpenRecord]) -> list[OpenRecord]:
+        """Assignments have ended: let go of their records, but for those whose request is still out.
+
+        A request that is still out keeps its id, so that the same record, read again, waits for the answer instead of
+        being sent a second time beside it.
+
+        Args:
+            being_sent: records in a request without an answer.
+
+        Returns:
+            Attached records of other, living assignments that take the place of a fenced leader and must be sent.
+        """
+        kept = {record.message_id for record in being_sent}
+        fenced = [leader for leader in self._leaders.values() if leader.ledger.is_fenced]
+        successors = [self.ended(leader) for leader in fenced if leader.message_id not in kept]
+        for leader in self._leaders.values():
+            if leader.attached:
+                leader.attached = [record for record in leader.attached if not record.ledger.is_fenced] or None
+        return [successor for successor in successors if successor is not None]

@@ -1,0 +1,122 @@
+"""Events that wait for their next attempt.
+
+One heap for all of them: no task and no permit each. Events that failed together wait together, in groups small enough
+to travel as one request. Parked events do not count as load, so that failing events never stop good ones; caps of their
+own bound them, and what is over a cap is given up early, the event with the most attempts first.
+"""
+
+import heapq
+from collections import Counter
+from collections.abc import Collection, Sequence
+from itertools import count
+
+from streamer.core.destination import Attempt
+from streamer.core.ledger import OpenRecord
+
+
+class ParkedGroup:
+    """Events that go again in one request once it is time."""
+
+    __slots__ = ("charged_by", "due", "records")
+
+    def __init__(self, records: list[OpenRecord], due: float, charged_by: Attempt) -> None:
+        self.records = records
+        self.due = due
+        self.charged_by = charged_by
+
+
+class Parked:
+    """The parked events of one integration."""
+
+    def __init__(self, *, max_per_partition: int, max_bytes: int) -> None:
+        """Begin empty.
+
+        Args:
+            max_per_partition: most events parked for one partition.
+            max_bytes: most bytes held for all of them together.
+        """
+        self._max_per_partition = max_per_partition
+        self._max_bytes = max_bytes
+        self._heap: list[tuple[float, int, ParkedGroup]] = []
+        self._sequence = count()
+        self._by_partition: Counter[tuple[str, int]] = Counter()
+        self.bytes = 0
+        """Bytes held for parked events."""
+
+    def __len__(self) -> int:
+        return self._by_partition.total()
+
+    def in_partition(self, topic: str, partition: int) -> int:
+        """How many events of a partition are parked."""
+        return self._by_partition[topic, partition]
+
+    @property
+    def due_at(self) -> float | None:
+        """When the next group is due, on the monotonic clock; None: nothing is parked."""
+        while self._heap and not self._heap[0][2].records:
+            heapq.heappop(self._heap)
+        return self._heap[0][0] if self._heap else None
+
+    def park(self, records: Sequence[OpenRecord], due: float, charged_by: Attempt) -> None:
+        """Let events wait until ``due``; ``charged_by`` is the attempt that charged them."""
+        group = ParkedGroup(list(records), due, charged_by)
+        heapq.heappush(self._heap, (due, next(self._sequence), group))
+        for record in records:
+            self._count(record, 1)
+
+    def take_due(self, now: float) -> list[list[OpenRecord]]:
+        """Remove and return the groups whose time has come."""
+        groups: list[list[OpenRecord]] = []
+        while (due := self.due_at) is not None and due <= now:
+            groups.append(self._empty(heapq.heappop(self._heap)[2]))
+        return groups
+
+    def take_refunded(self, attempts: Collection[Attempt]) -> list[list[OpenRecord]]:
+        """Remove and return the groups charged by one of these attempts."""
+        refunded = {id(attempt) for attempt in attempts}
+        return [self._empty(group) for _, _, group in self._heap if id(group.charged_by) in refunded and group.records]
+
+    def take_overflow(self) -> list[OpenRecord]:
+        """Remove and return the events over a cap, those with the most attempts first."""
+        given_up: list[OpenRecord] = []
+        for partition, parked in list(self._by_partition.items()):
+            if parked > self._max_per_partition:
+                given_up += self._take_most_tried(parked - self._max_per_partition, partition)
+        if self.bytes > self._max_bytes:
+            given_up += self._take_most_tried(len(self), None)
+        return given_up
+
+    def drop_fenced(self) -> None:
+        """Forget events whose assignment has ended."""
+        for _, _, group in self._heap:
+            for record in [record for record in group.records if record.ledger.is_fenced]:
+                self._remove(group, record)
+
+    def _take_most_tried(self, number: int, partition: tuple[str, int] | None) -> list[OpenRecord]:
+        candidates = [
+            (record.attempts, -index, group, record)
+            for index, (_, _, group) in enumerate(self._heap)
+            for record in group.records
+            if partition is None or (record.ledger.topic, record.ledger.partition) == partition
+        ]
+        given_up: list[OpenRecord] = []
+        for _, _, group, record in heapq.nlargest(number, candidates, key=lambda candidate: candidate[:2]):
+            if partition is None and self.bytes <= self._max_bytes:
+                break
+            self._remove(group, record)
+            given_up.append(record)
+        return given_up
+
+    def _empty(self, group: ParkedGroup) -> list[OpenRecord]:
+        records, group.records = group.records, []
+        for record in records:
+            self._count(record, -1)
+        return records
+
+    def _remove(self, group: ParkedGroup, record: OpenRecord) -> None:
+        group.records.remove(record)
+        self._count(record, -1)
+
+    def _count(self, record: OpenRecord, sign: int) -> None:
+        self._by_partition[record.ledger.topic, record.ledger.partition] += sign
+        self.bytes += sign * record.held_bytes
