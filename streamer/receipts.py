@@ -1,0 +1,230 @@
+"""Receipts: the durable notes of which messageIds of one integration were delivered, and from where.
+
+An index, never the truth: without receipts, records that are read again are sent again, which Segment's own memory of
+messageIds mostly catches; no event is ever lost with them. So nothing here may stop the service. A store that cannot be
+trusted is set aside, a full one forgets its older half, one that cannot be used remembers nothing; each is reported in
+`Receipts.problems`.
+
+There are two generations. When the current one is a window old, the previous one holds nothing that still counts; it is
+emptied and takes its place. The age of a receipt is checked when it is read, so the window is exact to the second
+whatever the generations hold. When the current one has taken its share of the room, they change places early, and the
+window is shorter until the next change.
+"""
+
+import collections
+import contextlib
+import enum
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from streamer.receipt_store import (
+    DATA_FILE,
+    FULL_ERRORS,
+    STORE_ERRORS,
+    UNREADABLE_ERRORS,
+    Place,
+    ReceiptStore,
+    is_sound,
+)
+from streamer.state_dir import Left, StateDirectory
+
+__all__ = ["MIN_BYTES", "Place", "Problem", "ProblemKind", "Receipts"]
+
+MIN_BYTES: Final = 1 << 20
+"""Least ``max_bytes`` that leaves the store room to work in."""
+
+MAX_PROBLEMS: Final = 32
+"""Problems kept until somebody takes them; the oldest go first."""
+
+MAX_CHECK_SECONDS: Final = 10.0
+"""Longest check, at start, of a store that was not closed; some 20 million receipts. What is sound by then is used."""
+
+_GENERATION_SHARE: Final = 3 / 8
+"""Part of ``max_bytes`` for one generation; two fit, and a quarter is left for pages that cannot be used again yet."""
+
+
+class ProblemKind(enum.StrEnum):
+    """What can happen to a store. None of it loses or stops an event."""
+
+    POWER_LOST = "power_lost"
+    """Set aside: it was not closed before the machine went down."""
+    UNREADABLE = "unreadable"
+    """Set aside: damaged, or no file of receipts, or another version's."""
+    FULL = "full"
+    """Receipts were dropped before their time (all of them where ``max_bytes`` was lowered): the window is shorter."""
+    UNUSABLE = "unusable"
+    """Given up until the next start: nothing is remembered."""
+
+
+class Problem(NamedTuple):
+    """One thing that happened to a store, for the log."""
+
+    kind: ProblemKind
+    detail: str
+
+
+class Receipts:
+    """Which messageIds were delivered within the window. Not thread-safe.
+
+    ``now`` is the wall clock in seconds since the epoch throughout. It may jump: a receipt from the future counts as
+    one of now.
+
+    Args:
+        directory: on a local disk; made if missing.
+        window_seconds: how long a receipt counts.
+        max_bytes: most the file may take on disk; at least `MIN_BYTES`.
+        boot_id: identifies the boot of this machine; None: ask the kernel.
+    """
+
+    def __init__(self, directory: Path, *, window_seconds: float, max_bytes: int, boot_id: str | None = None) -> None:
+        assert window_seconds > 0
+        assert max_bytes >= MIN_BYTES, f"max_bytes is {max_bytes}"
+        self.shrunk_total = 0
+        """How often receipts were dropped before their time, for want of room."""
+        self.problems: collections.deque[Problem] = collections.deque(maxlen=MAX_PROBLEMS)
+        self._home = StateDirectory(directory, DATA_FILE, boot_id=boot_id)
+        self._window_seconds = window_seconds
+        self._max_bytes = max_bytes
+        self._store: ReceiptStore | None = None
+
+    @classmethod
+    def open(
+        cls, directory: Path, *, window_seconds: float, max_bytes: int, now: float, boot_id: str | None = None
+    ) -> "Receipts":
+        """Open the store in ``directory``, or do without: whatever is wrong with it becomes a problem, not an error.
+
+        Blocks for up to `MAX_CHECK_SECONDS` if the store was not closed. The arguments are the class's.
+
+        Raises:
+            UnavailableError: another process uses the same directory; nothing was touched.
+        """
+        receipts = cls(directory, window_seconds=window_seconds, max_bytes=max_bytes, boot_id=boot_id)
+        try:
+            receipts._home.claim()
+            receipts._open(now)
+        except STORE_ERRORS as error:
+            receipts._give_up(error)
+        return receipts
+
+    @property
+    def available(self) -> bool:
+        """False: nothing is found or remembered, because the store cannot be used."""
+        return self._store is not None
+
+    def find(self, message_ids: Sequence[str], now: float) -> dict[str, Place]:
+        """From where those of ``message_ids`` were delivered that were delivered within the window."""
+        if self._store is None:
+            return {}
+        try:
+            return self._store.find(message_ids, int(now) - self._window_seconds)
+        except STORE_ERRORS as error:
+            self._give_up(error)
+            return {}
+
+    def add(self, deliveries: Sequence[tuple[str, str, int, int]], now: float) -> None:
+        """Note ``(message_id, topic, partition, offset)`` of each delivery. Survives a kill, not a loss of power."""
+        if self._store is None:
+            return
+        try:
+            self._rotate_if_due(self._store, now)
+            try:
+                self._store.add(deliveries, now)
+            except FULL_ERRORS:
+                self._begin_anew(now).add(deliveries, now)
+        except STORE_ERRORS as error:
+            self._give_up(error)
+
+    def entries(self) -> int:
+        """How many receipts are stored, those past the window included."""
+        return self._gauge(ReceiptStore.__len__)
+
+    def bytes(self) -> int:
+        """Size of the file on disk."""
+        return self._gauge(lambda store: store.file_bytes)
+
+    def window_start(self, now: float) -> float:
+        """Since when, in seconds since the epoch, everything delivered with this directory has its receipt in it."""
+        if self._store is None:
+            return now
+        return min(now, max(self._store.previous_began, now - self._window_seconds))
+
+    def take_problems(self) -> list[Problem]:
+        """What has happened since this was last called, oldest first."""
+        taken = list(self.problems)
+        self.problems.clear()
+        return taken
+
+    def close(self) -> None:
+        """Sync to disk, which takes as long as the disk takes, and let the next process in."""
+        try:
+            if self._store is not None:
+                store, self._store = self._store, None
+                store.close(sync=True)
+                self._home.mark_closed()
+        except STORE_ERRORS as error:
+            self._give_up(error)
+        self._home.release()
+
+    def _gauge(self, read: Callable[[ReceiptStore], int]) -> int:
+        if self._store is None:
+            return 0
+        try:
+            return read(self._store)
+        except STORE_ERRORS as error:
+            self._give_up(error)
+            return 0
+
+    def _open(self, now: float) -> None:
+        left = self._home.left()
+        if left is Left.POWER_LOST:
+            self._set_aside(Problem(ProblemKind.POWER_LOST, "not closed before the machine went down"), now)
+        elif left is Left.KILLED and not is_sound(self._home.path, max_seconds=MAX_CHECK_SECONDS):
+            self._set_aside(Problem(ProblemKind.UNREADABLE, "damaged, found on reading all of it"), now)
+        try:
+            self._store = self._open_store(now)
+        except UNREADABLE_ERRORS as error:
+            self._set_aside(Problem(ProblemKind.UNREADABLE, str(error)), now)
+            self._store = self._open_store(now)
+        if self._store.file_bytes > self._max_bytes:
+            self._begin_anew(now)
+
+    def _open_store(self, now: float) -> ReceiptStore:
+        self._home.mark_open()
+        return ReceiptStore(self._home.path, max_bytes=self._max_bytes, now=now)
+
+    def _set_aside(self, problem: Problem, now: float) -> None:
+        aside = self._home.set_aside(now)
+        self.problems.append(Problem(problem.kind, f"{problem.detail}; kept as {aside.name}"))
+
+    def _rotate_if_due(self, store: ReceiptStore, now: float) -> None:
+        if now < store.current_began:
+            store.not_after(now)
+        is_old = now - store.current_began > self._window_seconds
+        is_full = store.current_bytes > self._max_bytes * _GENERATION_SHARE
+        if not (is_old or is_full):
+            return
+        dropped = store.rotate(now)
+        if dropped and not is_old:
+            self._count_shrunk(f"{dropped} receipts dropped early, limit {self._max_bytes} bytes")
+
+    def _begin_anew(self, now: float) -> ReceiptStore:
+        """Empty the store altogether: the only way to give room back to the disk."""
+        if self._store is not None:
+            store, self._store = self._store, None
+            self._count_shrunk(f"all {len(store)} receipts dropped, limit {self._max_bytes} bytes")
+            store.close(sync=False)
+        self._home.delete()
+        self._store = self._open_store(now)
+        return self._store
+
+    def _count_shrunk(self, detail: str) -> None:
+        self.shrunk_total += 1
+        self.problems.append(Problem(ProblemKind.FULL, detail))
+
+    def _give_up(self, error: Exception) -> None:
+        self.problems.append(Problem(ProblemKind.UNUSABLE, str(error) or type(error).__name__))
+        if self._store is not None:
+            store, self._store = self._store, None
+            with contextlib.suppress(*STORE_ERRORS):
+                store.close(sync=False)

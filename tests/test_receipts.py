@@ -1,0 +1,423 @@
+"""Receipts: found within the window and only then, and no state of the disk may raise or stall."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import hypothesis.strategies as st
+import lmdb
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from streamer.core.errors import UnavailableError
+from streamer.receipt_store import is_sound
+from streamer.receipts import MAX_PROBLEMS, MIN_BYTES, Place, ProblemKind, Receipts
+
+WINDOW = 100
+NOW = 1_700_000_000.0
+
+Open = Callable[..., Receipts]
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    return tmp_path / "sprig" / "receipts"
+
+
+@pytest.fixture
+def opened(directory: Path) -> Iterator[Open]:
+    """Opens the store of ``directory``, and closes whatever the test leaves open."""
+    receipts: list[Receipts] = []
+
+    def open_(
+        now: float = NOW, *, window_seconds: float = WINDOW, max_bytes: int = 16 << 20, boot_id: str = "this boot"
+    ) -> Receipts:
+        opened_now = Receipts.open(
+            directory, window_seconds=window_seconds, max_bytes=max_bytes, now=now, boot_id=boot_id
+        )
+        receipts.append(opened_now)
+        return opened_now
+
+    yield open_
+    for one in receipts:
+        one.close()
+
+
+def kinds(receipts: Receipts) -> list[ProblemKind]:
+    return [problem.kind for problem in receipts.problems]
+
+
+def batch(start: int, count: int) -> list[tuple[str, str, int, int]]:
+    return [(f"id-{number}", "surveys", 3, number) for number in range(start, start + count)]
+
+
+def abandon(receipts: Receipts) -> None:
+    """End as a killed process does: nothing synced, nothing noted, the lock gone."""
+    store, receipts._store = receipts._store, None
+    assert store is not None
+    store.close(sync=False)
+    receipts._home.release()
+
+
+def test_what_was_added_is_found_with_its_place(opened: Open) -> None:
+    receipts = opened()
+    receipts.add([("a", "surveys", 0, 7), ("b", "surveys", 11, 2**47), ("ä", "other", 0, 0)], NOW)
+    assert receipts.find(["a", "b", "ä", "unknown"], NOW) == {
+        "a": Place("surveys", 0, 7),
+        "b": Place("surveys", 11, 2**47),
+        "ä": Place("other", 0, 0),
+    }
+    assert receipts.entries() == 3
+    assert receipts.bytes() > 0
+    assert not receipts.problems
+
+
+def test_the_last_delivery_of_an_id_is_the_one_found(opened: Open) -> None:
+    receipts = opened()
+    receipts.add([("a", "surveys", 0, 7)], NOW)
+    receipts.add([("a", "surveys", 0, 9)], NOW + WINDOW + 1)
+    assert receipts.find(["a"], NOW + WINDOW + 1) == {"a": Place("surveys", 0, 9)}
+
+
+@pytest.mark.parametrize(("age", "is_found"), [(0, True), (WINDOW, True), (WINDOW + 1, False)])
+def test_a_receipt_counts_for_exactly_the_window(opened: Open, age: int, is_found: bool) -> None:
+    receipts = opened()
+    receipts.add([("a", "surveys", 0, 7)], NOW)
+    assert bool(receipts.find(["a"], NOW + age)) is is_found
+
+
+def test_rotation_keeps_what_is_within_the_window_and_forgets_the_rest(opened: Open) -> None:
+    receipts = opened()
+    receipts.add(batch(0, 10), NOW)
+    receipts.add(batch(10, 10), NOW + WINDOW)
+    receipts.add(batch(20, 10), NOW + WINDOW + 1)
+    assert receipts.find(["id-0", "id-10", "id-20"], NOW + WINDOW + 1).keys() == {"id-10", "id-20"}
+    receipts.add(batch(30, 10), NOW + 2 * WINDOW + 2)
+    assert receipts.entries() == 20, "the first generation was emptied"
+    assert receipts.find(["id-10", "id-20", "id-30"], NOW + 2 * WINDOW + 1).keys() == {"id-20", "id-30"}
+    assert receipts.shrunk_total == 0
+
+
+def test_receipts_survive_a_restart(opened: Open) -> None:
+    first = opened()
+    first.add(batch(0, 10), NOW)
+    first.add(batch(10, 10), NOW + WINDOW + 1)
+    first.close()
+    again = opened(NOW + WINDOW + 2)
+    assert again.find(["id-10", "id-19"], NOW + WINDOW + 2).keys() == {"id-10", "id-19"}
+    again.add([("new", "surveys", 4, 1)], NOW + WINDOW + 2)
+    assert again.find(["new", "id-11"], NOW + WINDOW + 2) == {
+        "new": Place("surveys", 4, 1),
+        "id-11": Place("surveys", 3, 11),
+    }
+    assert not again.problems
+
+
+def test_the_window_is_complete_since_the_store_began(opened: Open) -> None:
+    receipts = opened()
+    assert receipts.window_start(NOW) == NOW
+    receipts.add(batch(0, 1), NOW + 10)
+    assert receipts.window_start(NOW + 10) == NOW
+    assert receipts.window_start(NOW + WINDOW + 10) == NOW + 10
+    receipts.add(batch(1, 1), NOW + WINDOW + 10)
+    assert receipts.window_start(NOW + WINDOW + 10) == NOW + 10, "a rotation in time drops nothing that counts"
+
+
+def test_a_receipt_from_the_future_counts_as_one_of_now(opened: Open) -> None:
+    """A clock that was ahead and is set right must not bring duplicates, nor keep a generation for ever."""
+    receipts = opened(NOW + 10_000)
+    receipts.add(batch(0, 1), NOW + 10_000)
+    assert receipts.find(["id-0"], NOW).keys() == {"id-0"}
+    receipts.add(batch(1, 1), NOW)
+    receipts.add(batch(2, 1), NOW + WINDOW + 1)
+    receipts.add(batch(3, 1), NOW + 2 * WINDOW + 2)
+    assert receipts.entries() == 2, "the generations went on changing places"
+    assert receipts.window_start(NOW + 2 * WINDOW + 2) == NOW + WINDOW + 2
+
+
+def test_a_killed_process_leaves_its_receipts(opened: Open) -> None:
+    first = opened()
+    first.add(batch(0, 1000), NOW)
+    abandon(first)
+    again = opened()
+    assert len(again.find([f"id-{number}" for number in range(1000)], NOW)) == 1000
+    assert not again.problems
+
+
+def test_a_store_that_was_open_when_the_machine_went_down_is_set_aside(opened: Open, directory: Path) -> None:
+    first = opened(boot_id="before")
+    first.add(batch(0, 10), NOW)
+    abandon(first)
+    again = opened(boot_id="after")
+    assert kinds(again) == [ProblemKind.POWER_LOST]
+    assert not again.find(["id-0"], NOW)
+    assert again.available
+    assert (directory.with_name(f"receipts.set-aside-{int(NOW)}") / "data.mdb").exists()
+
+
+def test_a_closed_store_survives_a_reboot(opened: Open) -> None:
+    first = opened(boot_id="before")
+    first.add(batch(0, 10), NOW)
+    first.close()
+    again = opened(boot_id="after")
+    assert again.find(["id-0"], NOW)
+    assert not again.problems
+
+
+def test_one_store_set_aside_is_kept(opened: Open, directory: Path) -> None:
+    for boot in range(4):
+        abandon(opened(NOW + boot, boot_id=str(boot)))
+    assert [path.name for path in directory.parent.glob("*set-aside*")] == [f"receipts.set-aside-{int(NOW) + 3}"]
+
+
+def _all_random(data: bytes) -> bytes:
+    return random.Random(1).randbytes(len(data))
+
+
+def _pages_random(data: bytes) -> bytes:
+    return data[: 2 * 4096] + random.Random(1).randbytes(len(data) - 2 * 4096)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        _all_random,
+        _pages_random,
+        lambda data: data[: len(data) // 2],
+        lambda data: data[:100],
+        lambda data: data[:8192] + bytes(len(data) - 8192),
+        lambda _: b"no database at all",
+    ],
+    ids=["random", "random pages", "truncated", "truncated header", "zeroed pages", "text"],
+)
+@pytest.mark.parametrize("closed", [True, False])
+def test_a_damaged_store_is_set_aside(
+    opened: Open, directory: Path, damage: Callable[[bytes], bytes], closed: bool
+) -> None:
+    """LMDB itself crashes on some of these: this test would not fail but end."""
+    first = opened()
+    first.add(batch(0, 5000), NOW)
+    if closed:
+        first.close()
+    else:
+        abandon(first)
+    data_file = directory / "data.mdb"
+    data_file.write_bytes(damage(data_file.read_bytes()))
+    again = opened()
+    assert kinds(again) == [ProblemKind.UNREADABLE]
+    assert not again.find(["id-0"], NOW)
+    again.add(batch(0, 10), NOW)
+    assert again.find(["id-0"], NOW)
+
+
+def test_an_emptied_file_is_a_new_store(opened: Open, directory: Path) -> None:
+    first = opened()
+    first.add(batch(0, 10), NOW)
+    first.close()
+    (directory / "data.mdb").write_bytes(b"")
+    again = opened(NOW + 1)
+    again.add(batch(0, 10), NOW + 1)
+    assert again.find(["id-0"], NOW + 1)
+    assert again.window_start(NOW + 1) == NOW + 1
+
+
+def test_a_damaged_lock_file_of_the_database_does_no_harm(opened: Open, directory: Path) -> None:
+    first = opened()
+    first.add(batch(0, 10), NOW)
+    abandon(first)
+    lock_file = directory / "lock.mdb"
+    lock_file.write_bytes(_all_random(lock_file.read_bytes()))
+    assert opened().find(["id-0"], NOW)
+
+
+@pytest.mark.parametrize("names", [[], [b"meta", b"0", b"1"], [b"other"]])
+def test_a_foreign_database_is_set_aside(opened: Open, directory: Path, names: list[bytes]) -> None:
+    directory.mkdir(parents=True)
+    with lmdb.open(str(directory), max_dbs=4) as env, env.begin(write=True) as txn:
+        for name in names:
+            txn.put(b"key", b"value", db=env.open_db(name, txn=txn))
+        if not names:
+            txn.put(b"key", b"value")
+    receipts = opened()
+    assert kinds(receipts) == [ProblemKind.UNREADABLE]
+    receipts.add(batch(0, 1), NOW)
+    assert receipts.find(["id-0"], NOW)
+
+
+@pytest.mark.parametrize("obstacle", ["sprig", "sprig/receipts"])
+def test_an_unusable_directory_means_no_receipts_and_no_failure(opened: Open, tmp_path: Path, obstacle: str) -> None:
+    """A file stands where a directory should: as final as a read-only disk, and unlike that also for root."""
+    path = tmp_path / obstacle
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("in the way")
+    receipts = opened()
+    assert kinds(receipts) == [ProblemKind.UNUSABLE]
+    assert not receipts.available
+    receipts.add(batch(0, 10), NOW)
+    assert receipts.find(["id-0"], NOW) == {}
+    assert (receipts.entries(), receipts.bytes(), receipts.window_start(NOW)) == (0, 0, NOW)
+
+
+def test_a_store_too_large_to_be_checked_in_time_is_used(opened: Open, directory: Path) -> None:
+    """The check guards against rare damage; throwing a sound store away each time would cost more than it saves."""
+    opened().close()
+    (directory / "data.mdb").write_bytes(b"damaged")
+    assert is_sound(directory, max_seconds=0)
+    assert not is_sound(directory, max_seconds=60)
+
+
+def test_a_fault_while_running_is_reported_and_the_store_done_without(opened: Open) -> None:
+    receipts = opened()
+    receipts.add(batch(0, 10), NOW)
+    assert receipts._store is not None
+    receipts._store._env.close()
+    assert receipts.find(["id-0"], NOW) == {}
+    receipts.add(batch(10, 10), NOW)
+    assert not receipts.available
+    assert [problem.kind for problem in receipts.take_problems()] == [ProblemKind.UNUSABLE]
+    assert not receipts.problems
+
+
+def test_a_full_store_shortens_the_window_and_goes_on(opened: Open, directory: Path) -> None:
+    receipts = opened(max_bytes=MIN_BYTES)
+    last = 200
+    for number in range(last):
+        receipts.add(batch(number * 500, 500), NOW + number / 10)
+    now = NOW + last / 10
+    assert receipts.available
+    assert receipts.shrunk_total > 0
+    assert set(kinds(receipts)) == {ProblemKind.FULL}
+    assert len(receipts.problems) <= MAX_PROBLEMS
+    assert len(receipts.find([f"id-{number}" for number in range((last - 5) * 500, last * 500)], now)) == 5 * 500
+    assert NOW < receipts.window_start(now) < now
+    assert (directory / "data.mdb").stat().st_size <= MIN_BYTES
+
+
+def test_receipts_are_complete_since_window_start_after_shrinking(opened: Open) -> None:
+    receipts = opened(max_bytes=MIN_BYTES)
+    for number in range(100):
+        receipts.add(batch(number * 500, 500), NOW + number)
+        assert receipts.window_start(NOW + number) <= max(NOW, NOW + number - 5), "only the older half is dropped"
+    now = NOW + 99
+    first = int(receipts.window_start(now) - NOW) + 1
+    wanted = [f"id-{number}" for number in range(first * 500, 100 * 500)]
+    assert len(receipts.find(wanted, now)) == len(wanted)
+
+
+def test_a_batch_that_can_never_fit_ends_in_a_store_given_up(opened: Open) -> None:
+    receipts = opened(max_bytes=MIN_BYTES)
+    receipts.add(batch(0, 100_000), NOW)
+    assert kinds(receipts) == [ProblemKind.FULL, ProblemKind.UNUSABLE]
+
+
+def test_a_lowered_limit_empties_a_store_that_is_over_it(opened: Open, directory: Path) -> None:
+    first = opened()
+    first.add(batch(0, 50_000), NOW)
+    first.close()
+    again = opened(max_bytes=MIN_BYTES)
+    assert kinds(again) == [ProblemKind.FULL]
+    again.add(batch(0, 10), NOW)
+    assert again.find(["id-0"], NOW)
+    assert (directory / "data.mdb").stat().st_size < MIN_BYTES
+
+
+def test_a_second_owner_is_refused_and_told_who_the_first_is(opened: Open) -> None:
+    receipts = opened()
+    receipts.add(batch(0, 1), NOW)
+    with pytest.raises(UnavailableError, match=rf"in use by another streamer \(process {os.getpid()}\)"):
+        opened()
+    assert receipts.find(["id-0"], NOW), "the first one is not disturbed"
+    receipts.close()
+    assert opened().find(["id-0"], NOW)
+
+
+WRITER = """
+import sys
+import tempfile
+from pathlib import Path
+from streamer.receipt_store import is_sound
+from streamer.receipts import Receipts
+receipts = Receipts.open(Path(sys.argv[1]), window_seconds=100, max_bytes=64 << 20, now=1_700_000_000)
+number = 0
+while True:
+    receipts.add([(f"id-{i}", "surveys", 3, i) for i in range(number, number + 500)], 1_700_000_000)
+    number += 500
+    print(number, flush=True)
+"""
+
+
+def test_sigkill_in_the_middle_of_writing_keeps_every_finished_transaction(directory: Path) -> None:
+    written = 0
+    for _ in range(3):
+        with subprocess.Popen(
+            [sys.executable, "-c", WRITER, str(directory)], stdout=subprocess.PIPE, text=True
+        ) as writer:
+            assert writer.stdout is not None
+            for line in writer.stdout:
+                written = max(written, int(line))
+                if int(line) >= 10_000:
+                    writer.send_signal(signal.SIGKILL)
+                    break
+    receipts = Receipts.open(directory, window_seconds=WINDOW, max_bytes=64 << 20, now=NOW)
+    assert len(receipts.find([f"id-{number}" for number in range(written)], NOW)) == written
+    assert not receipts.problems
+    receipts.close()
+
+
+class ReceiptsMachine(RuleBasedStateMachine):
+    """Receipts against a dictionary of id -> (place, time) that never forgets."""
+
+    WINDOW = 10
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = 1_000_000
+        self.model: dict[str, tuple[Place, int]] = {}
+        self.directory = tempfile.TemporaryDirectory()
+        self.receipts = self.open()
+
+    def open(self) -> Receipts:
+        path = Path(self.directory.name, "receipts")
+        return Receipts.open(path, window_seconds=self.WINDOW, max_bytes=MIN_BYTES, now=self.now)
+
+    @rule()
+    def restart(self) -> None:
+        self.receipts.close()
+        self.receipts = self.open()
+
+    @rule(
+        deliveries=st.lists(
+            st.tuples(
+                st.sampled_from("abcdefgh"), st.sampled_from(["t", "u"]), st.integers(0, 2), st.integers(0, 2**48 - 1)
+            ),
+            max_size=4,
+        )
+    )
+    def add(self, deliveries: list[tuple[str, str, int, int]]) -> None:
+        self.receipts.add(deliveries, self.now)
+        for message_id, topic, partition, offset in deliveries:
+            self.model[message_id] = (Place(topic, partition, offset), self.now)
+
+    @rule(seconds=st.integers(0, 25))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
+
+    @invariant()
+    def exactly_what_is_within_the_window_is_found(self) -> None:
+        expected = {key: place for key, (place, at) in self.model.items() if self.now - at <= self.WINDOW}
+        assert self.receipts.find(list("abcdefgh"), self.now) == expected
+        assert not self.receipts.problems
+
+    def teardown(self) -> None:
+        self.receipts.close()
+        self.directory.cleanup()
+
+
+TestReceiptsAgainstTheModel = ReceiptsMachine.TestCase
+TestReceiptsAgainstTheModel.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
