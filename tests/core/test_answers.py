@@ -1,0 +1,110 @@
+from datetime import UTC, datetime
+from email.utils import format_datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.core.answers import (
+    Answer,
+    AnswerKind,
+    NetworkFault,
+    answer_of_fault,
+    answer_of_status,
+    classify,
+    parse_retry_after,
+)
+
+SET_UP = {401, 403, 404, 405, 407, 411, 415, 501, 505, 511}
+UNHAPPY_4XX = {408, 410, 429, 460}
+NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC).timestamp()
+
+
+@pytest.mark.parametrize(
+    ("statuses", "kind"),
+    [
+        (range(100, 200), AnswerKind.SET_UP),
+        (range(200, 300), AnswerKind.ACCEPTED),
+        (range(300, 400), AnswerKind.SET_UP),
+        (SET_UP, AnswerKind.SET_UP),
+        (UNHAPPY_4XX, AnswerKind.UNHAPPY),
+        ({413}, AnswerKind.TOO_LARGE),
+        (set(range(400, 500)) - SET_UP - UNHAPPY_4XX - {413}, AnswerKind.REFUSED),
+        (set(range(500, 600)) - SET_UP, AnswerKind.UNHAPPY),
+    ],
+)
+def test_each_status_has_the_kind_of_its_row(statuses: set[int], kind: AnswerKind) -> None:
+    """The rows cover 100 to 599 without a gap, so a status that changes its kind is seen here."""
+    assert {classify(status) for status in statuses} == {kind}
+
+
+@given(st.integers(-1_000, 10_000))
+def test_every_number_is_classified(status: int) -> None:
+    """Servers send statuses that no list knows; none of them may pass for a success or raise."""
+    assert (classify(status) is AnswerKind.ACCEPTED) == (200 <= status <= 299)
+
+
+def test_an_unknown_host_and_a_bad_certificate_are_our_set_up_and_other_faults_are_not() -> None:
+    kinds = {fault: answer_of_fault(fault).kind for fault in NetworkFault}
+    set_up = {fault for fault, kind in kinds.items() if kind is AnswerKind.SET_UP}
+    assert set_up == {NetworkFault.DNS_UNKNOWN_HOST, NetworkFault.TLS_VERIFICATION}
+    assert {kind for fault, kind in kinds.items() if fault not in set_up} == {AnswerKind.UNHAPPY}
+
+
+def test_a_success_that_broke_off_is_not_a_success() -> None:
+    """Whether it was stored is unknown; sending it again with the same messageIds is safe, leaving it is not."""
+    assert answer_of_fault(NetworkFault.CUT_OFF) == Answer(AnswerKind.UNHAPPY, None, "cut_off")
+
+
+def test_errors_are_the_status_or_the_name_of_the_fault() -> None:
+    assert answer_of_status(200, None).error == ""
+    assert answer_of_status(503, None) == Answer(AnswerKind.UNHAPPY, 503, "503", None)
+    assert answer_of_fault(NetworkFault.TLS_VERIFICATION).error == "tls_verification"
+
+
+@pytest.mark.parametrize(
+    ("status", "retry_after", "asks"),
+    [(429, None, True), (503, 7.0, True), (503, None, False), (401, 7.0, False), (400, 7.0, False), (200, 7.0, False)],
+)
+def test_only_an_unhappy_destination_can_ask_to_wait(status: int, retry_after: float | None, asks: bool) -> None:
+    assert answer_of_status(status, retry_after).asks_to_wait is asks
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0.0),
+        ("17", 17.0),
+        (" 17 ", 17.0),
+        ("301", 300.0),
+        ("9" * 5_000, 300.0),
+        ("Sun, 01 Mar 2026 12:01:30 GMT", 90.0),
+        ("Sunday, 01-Mar-26 12:01:30 GMT", 90.0),
+        ("Sun Mar  1 12:01:30 2026", 90.0),
+        ("Sun, 01 Mar 2026 11:00:00 GMT", 0.0),
+        ("Sun, 01 Mar 2037 12:00:00 GMT", 300.0),
+        (None, None),
+        ("", None),
+        ("-5", None),
+        ("1.5", None),
+        ("soon", None),
+        ("१७", None),
+        ("Sun, 99 Mar 2026 12:01:30 GMT", None),
+        ("Sun, 01 Mar 2026 12:01:30 +9999", None),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_date_and_capped(text: str | None, seconds: float | None) -> None:
+    assert parse_retry_after(text, NOW) == seconds
+
+
+@given(st.text(alphabet="0123456789:,-+ .GMTSunMar", max_size=40) | st.text(max_size=20))
+def test_no_retry_after_raises_or_leaves_its_range(text: str) -> None:
+    """The header is written by others; whatever it holds, the wait is bounded."""
+    seconds = parse_retry_after(text, NOW)
+    assert seconds is None or 0 <= seconds <= 300
+
+
+@given(st.integers(0, 1_000))
+def test_a_date_waits_as_long_as_the_same_number_of_seconds(seconds: int) -> None:
+    date = format_datetime(datetime.fromtimestamp(NOW + seconds, UTC), usegmt=True)
+    assert parse_retry_after(date, NOW) == parse_retry_after(str(seconds), NOW)
