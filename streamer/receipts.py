@@ -31,8 +31,8 @@ from streamer.state_dir import Left, StateDirectory
 
 __all__ = ["MIN_BYTES", "Place", "Problem", "ProblemKind", "Receipts"]
 
-MIN_BYTES: Final = 1 << 20
-"""Least ``max_bytes`` that leaves the store room to work in."""
+MIN_BYTES: Final = 64 << 20
+"""Least ``max_bytes`` that leaves room to work in, whatever the batches. With less, large ones may empty the store."""
 
 MAX_PROBLEMS: Final = 32
 """Problems kept until somebody takes them; the oldest go first."""
@@ -40,8 +40,9 @@ MAX_PROBLEMS: Final = 32
 MAX_CHECK_SECONDS: Final = 10.0
 """Longest check, at start, of a store that was not closed; some 20 million receipts. What is sound by then is used."""
 
-_GENERATION_SHARE: Final = 3 / 8
-"""Part of ``max_bytes`` for one generation; two fit, and a quarter is left for pages that cannot be used again yet."""
+_GENERATION_SHARE: Final = 1 / 3
+"""Part of ``max_bytes`` for one generation. Two fit, and a third is left for the pages that two transactions replace:
+LMDB never writes to a page in use, and uses it again two transactions later at the earliest."""
 
 
 class ProblemKind(enum.StrEnum):
@@ -73,13 +74,12 @@ class Receipts:
     Args:
         directory: on a local disk; made if missing.
         window_seconds: how long a receipt counts.
-        max_bytes: most the file may take on disk; at least `MIN_BYTES`.
+        max_bytes: most the file may take on disk; sensibly at least `MIN_BYTES`.
         boot_id: identifies the boot of this machine; None: ask the kernel.
     """
 
     def __init__(self, directory: Path, *, window_seconds: float, max_bytes: int, boot_id: str | None = None) -> None:
         assert window_seconds > 0
-        assert max_bytes >= MIN_BYTES, f"max_bytes is {max_bytes}"
         self.shrunk_total = 0
         """How often receipts were dropped before their time, for want of room."""
         self.problems: collections.deque[Problem] = collections.deque(maxlen=MAX_PROBLEMS)

@@ -17,9 +17,10 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from streamer.core.errors import UnavailableError
 from streamer.receipt_store import is_sound
-from streamer.receipts import MAX_PROBLEMS, MIN_BYTES, Place, ProblemKind, Receipts
+from streamer.receipts import MAX_PROBLEMS, Place, ProblemKind, Receipts
 
 WINDOW = 100
+SMALL = 1 << 20
 NOW = 1_700_000_000.0
 
 Open = Callable[..., Receipts]
@@ -285,33 +286,34 @@ def test_a_fault_while_running_is_reported_and_the_store_done_without(opened: Op
 
 
 def test_a_full_store_shortens_the_window_and_goes_on(opened: Open, directory: Path) -> None:
-    receipts = opened(max_bytes=MIN_BYTES)
-    last = 200
+    """Only the older half is dropped, and from the start of the window on nothing is missing."""
+    receipts = opened(max_bytes=SMALL)
+    last = 1000
     for number in range(last):
-        receipts.add(batch(number * 500, 500), NOW + number / 10)
-    now = NOW + last / 10
+        receipts.add(batch(number * 20, 20), NOW + number / 20)
+        assert receipts.window_start(NOW + number / 20) <= max(NOW, NOW + number / 20 - 5)
+    now = NOW + last / 20
     assert receipts.available
-    assert receipts.shrunk_total > 0
     assert set(kinds(receipts)) == {ProblemKind.FULL}
-    assert len(receipts.problems) <= MAX_PROBLEMS
-    assert len(receipts.find([f"id-{number}" for number in range((last - 5) * 500, last * 500)], now)) == 5 * 500
-    assert NOW < receipts.window_start(now) < now
-    assert (directory / "data.mdb").stat().st_size <= MIN_BYTES
+    assert 1 <= receipts.shrunk_total == len(receipts.problems) <= MAX_PROBLEMS
+    first = int(receipts.window_start(now) - NOW + 1) * 20 * 20
+    wanted = [f"id-{number}" for number in range(first, last * 20)]
+    assert len(receipts.find(wanted, now)) == len(wanted) >= 4 * 20 * 20
+    assert (directory / "data.mdb").stat().st_size <= SMALL
 
 
-def test_receipts_are_complete_since_window_start_after_shrinking(opened: Open) -> None:
-    receipts = opened(max_bytes=MIN_BYTES)
-    for number in range(100):
-        receipts.add(batch(number * 500, 500), NOW + number)
-        assert receipts.window_start(NOW + number) <= max(NOW, NOW + number - 5), "only the older half is dropped"
-    now = NOW + 99
-    first = int(receipts.window_start(now) - NOW) + 1
-    wanted = [f"id-{number}" for number in range(first * 500, 100 * 500)]
-    assert len(receipts.find(wanted, now)) == len(wanted)
+def test_a_store_without_any_room_is_emptied_and_goes_on(opened: Open) -> None:
+    """Batches as large as the store leave LMDB nowhere to write: giving up old receipts beats giving up receipts."""
+    receipts = opened(max_bytes=SMALL)
+    for number in range(20):
+        receipts.add(batch(number * 4000, 4000), NOW + number)
+        assert len(receipts.find([f"id-{id_}" for id_ in range(number * 4000, number * 4000 + 4000)], NOW)) == 4000
+    assert receipts.shrunk_total > 0
+    assert NOW < receipts.window_start(NOW + 20) < NOW + 20
 
 
 def test_a_batch_that_can_never_fit_ends_in_a_store_given_up(opened: Open) -> None:
-    receipts = opened(max_bytes=MIN_BYTES)
+    receipts = opened(max_bytes=SMALL)
     receipts.add(batch(0, 100_000), NOW)
     assert kinds(receipts) == [ProblemKind.FULL, ProblemKind.UNUSABLE]
 
@@ -320,11 +322,11 @@ def test_a_lowered_limit_empties_a_store_that_is_over_it(opened: Open, directory
     first = opened()
     first.add(batch(0, 50_000), NOW)
     first.close()
-    again = opened(max_bytes=MIN_BYTES)
+    again = opened(max_bytes=SMALL)
     assert kinds(again) == [ProblemKind.FULL]
     again.add(batch(0, 10), NOW)
     assert again.find(["id-0"], NOW)
-    assert (directory / "data.mdb").stat().st_size < MIN_BYTES
+    assert (directory / "data.mdb").stat().st_size < SMALL
 
 
 def test_a_second_owner_is_refused_and_told_who_the_first_is(opened: Open) -> None:
@@ -384,7 +386,7 @@ class ReceiptsMachine(RuleBasedStateMachine):
 
     def open(self) -> Receipts:
         path = Path(self.directory.name, "receipts")
-        return Receipts.open(path, window_seconds=self.WINDOW, max_bytes=MIN_BYTES, now=self.now)
+        return Receipts.open(path, window_seconds=self.WINDOW, max_bytes=SMALL, now=self.now)
 
     @rule()
     def restart(self) -> None:
