@@ -176,7 +176,7 @@ class Broker:
         await self.start()
 
     def kill(self) -> None:
-        """End the process at once, as a power cut would (SIGKILL)."""
+        """End the process at once, as a crash would (SIGKILL)."""
         self.process.kill()
         self.process.wait()
         self._process = None
