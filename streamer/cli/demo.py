@@ -18,7 +18,9 @@ def add_parser(commands: "Commands") -> None:
         epilog="Exit codes: 0 the account adds up and every event arrived exactly once, 1 it does not."
         " Example: streamer demo --events 10000 --once",
     )
-    parser.add_argument("--events", metavar="N", type=_count, default=2_000, help="how many events (default: 2000)")
+    parser.add_argument(
+        "--events", metavar="N", type=number_of_events, default=2_000, help="how many events (default: 2000)"
+    )
     parser.add_argument("--once", action="store_true", help="end with the account instead of staying up for a look")
     parser.set_defaults(run=run)
 
@@ -30,8 +32,8 @@ def run(args: argparse.Namespace) -> int:
     return demo.main(events=args.events, once=args.once)
 
 
-def _count(text: str) -> int:
-    """A number of events, from 1."""
+def number_of_events(text: str) -> int:
+    """Read the value of ``--events``, from 1; argparse shows this name where it is no number."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("should be 1 or more")

@@ -34,7 +34,8 @@ _PLAIN_TAGS: Final = frozenset(
     f"tag:yaml.org,2002:{kind}"
     for kind in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq", "merge", "value")
 )
-_QUOTED: Final = re.compile(r"""'[^']{2,}'|"[^"]{2,}\"""")
+_QUOTED: Final = re.compile(r"""'(?:[^']|<[^']*>)'|(?P<piece>'[^']*'|"[^"]*")""")
+"""What the parser quotes: single characters and token kinds, which may be shown, and pieces of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def read(path: Path, environ: Mapping[str, str]) -> Document:
 def _syntax_fault(error: yaml.YAMLError) -> str:
     """What the parser found, without the pieces of the file it quotes: they may be of a secret."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
-        problem = _QUOTED.sub("...", error.problem or "unexpected text")
+        problem = _QUOTED.sub(lambda match: "..." if match["piece"] else match[0], error.problem or "unexpected text")
         hint = "; inside { } put ${NAME} in quotes" if problem.endswith("got '{'") else ""
         return f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {problem}{hint}"
     return "it holds characters that YAML does not allow"

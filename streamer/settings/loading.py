@@ -35,9 +35,11 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     overrides = _read_overrides(document.root, environ)
     settings, faults = _validate(_merge(document.root, overrides), list(document.faults))
     if settings is not None:
-        for clash in clashes(settings):
-            if not any(_overlap(fault.path, place) for fault in faults for place in (clash.path, *clash.others)):
-                faults.append(Fault(clash.path, clash.text))
+        faults += [
+            Fault(clash.path, clash.text)
+            for clash in clashes(settings)
+            if not any(_overlap(fault.path, place) for fault in faults for place in (clash.path, *clash.others))
+        ]
     if faults or settings is None:
         describe = _Describer(document, overrides)
         raise SettingsError([describe(fault) for fault in sorted(faults, key=describe.order)])
