@@ -1,1 +1,1 @@
-"""Bytes -> SurveyEvent -> TrackCall, one module a dialect."""
+"""Bytes -> SurveyEvent -> TrackCall, one module a dialect. `mapper.Mapper` is the way in."""

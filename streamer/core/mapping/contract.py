@@ -1,0 +1,164 @@
+"""The JSON Schemas of ``schemas/`` at work: does a document keep the contract, and if not, where and why.
+
+The texts of a JSON Schema library quote values, so they are never passed on. Ours are built from three things: the
+place (a JSON Pointer), what the schema expects there, and the type that was found.
+"""
+
+import itertools
+import json
+from collections.abc import Iterator, Sequence
+from importlib import resources
+from typing import Any, Final
+
+import jsonschema_rs
+
+from streamer.core.errors import SchemaError
+from streamer.core.model import Json
+
+MAX_FAULTS: Final = 5
+"""Most faults spelled out in one detail; the others are counted."""
+
+MAX_BYTES_FOR_ALL_FAULTS: Final = 32_000
+"""A longer record gets its first fault only: collecting all of them takes seconds for a hostile record of 2 MB."""
+
+_JSON_TYPES: Final = {
+    dict: "object",
+    list: "array",
+    str: "string",
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    type(None): "null",
+}
+
+_WITH_ARTICLE: Final = {"object": "an object", "array": "an array", "integer": "an integer", "null": "null"}
+
+_FORMATS: Final = {"date-time": "an RFC 3339 time", "uuid": "a UUID"}
+
+
+class Contract:
+    """One schema file, compiled once, with its formats asserted."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self._schema = read_schema(name)
+        self._declared = frozenset(_declared_keys(self._schema))
+        self._validator = jsonschema_rs.Draft202012Validator(self._schema, validate_formats=True)
+        self.is_kept_by = self._validator.is_valid
+        """Whether a document keeps the contract; the library's own method, because this is the hot path."""
+
+    def check(self, document: Json, size: int) -> None:
+        """Raise `SchemaError` unless ``document``, a record of ``size`` bytes, keeps the contract."""
+        if not self.is_kept_by(document):
+            raise SchemaError(self._explain(document, size))
+
+    def _explain(self, document: Json, size: int) -> str:
+        try:
+            faults = list(dict.fromkeys(self._describe(error) for error in self._errors(document, size)))
+        except ValueError:
+            # The library gives up where it would have to show a value nested deeper than it can follow.
+            faults = ["it breaks the contract, and is nested too deeply to say where"]
+        more = len(faults) - MAX_FAULTS
+        tail = f"; and {more} more" if more > 0 else ""
+        return f"{'; '.join(faults[:MAX_FAULTS])}{tail} ({self.name}.schema.json)"
+
+    def _errors(self, document: Json, size: int) -> Iterator[jsonschema_rs.ValidationError]:
+        if size <= MAX_BYTES_FOR_ALL_FAULTS:
+            yield from self._validator.iter_errors(document)
+            return
+        try:
+            self._validator.validate(document)
+        except jsonschema_rs.ValidationError as error:
+            yield error
+
+    def _describe(self, error: jsonschema_rs.ValidationError) -> str:
+        rule = _resolve(self._schema, error.schema_path[:-1])
+        if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Required):
+            missing = error.kind.property
+            place = self._pointer([*error.instance_path, missing])
+            return f"{place}: expected {expectation(rule.get('properties', {}).get(missing, {}))}, found nothing"
+        place = self._pointer(error.instance_path)
+        if error.schema_path[-1] == "anyOf":
+            return f"{place}: expected {rule['description']}, found none"
+        found = json_type(error.instance)
+        if error.schema_path[-1] != "type" and found in {*_types_of(rule), *map(json_type, _choices_of(rule))}:
+            found = f"another {found}"
+        return f"{place}: expected {expectation(rule)}, found {found}"
+
+    def _pointer(self, path: Sequence[str | int]) -> str:
+        """A JSON Pointer in which keys that are data (an attribute's name, a row's label) are ``*``."""
+        steps = (str(step) if isinstance(step, int) or step in self._declared else "*" for step in path)
+        return "".join(f"/{step}" for step in steps) or "the record"
+
+
+def read_schema(name: str) -> dict[str, Any]:
+    """The schema called ``name``, decoded; from the package ``streamer.schemas``."""
+    text = resources.files("streamer.schemas").joinpath(f"{name}.schema.json").read_bytes()
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def json_type(value: Json) -> str:
+    """JSON's name for the type of ``value``."""
+    return _JSON_TYPES[type(value)]
+
+
+def expectation(rule: dict[str, Any]) -> str:
+    """What a schema expects, in words: "an integer from 0 to 10 or null"."""
+    choices = _choices_of(rule)
+    if choices:
+        return _either(list(map(str, choices)))
+    return _either([_expectation_of_type(name, rule) for name in _types_of(rule)]) or "a value"
+
+
+def _expectation_of_type(name: str, rule: dict[str, Any]) -> str:
+    if name == "string":
+        return _expectation_of_string(rule)
+    words = _WITH_ARTICLE.get(name, f"a {name}")
+    if name != "integer" or "minimum" not in rule:
+        return words
+    if "maximum" in rule:
+        return f"{words} from {rule['minimum']} to {rule['maximum']}"
+    return f"{words} of at least {rule['minimum']}"
+
+
+def _expectation_of_string(rule: dict[str, Any]) -> str:
+    if "format" in rule:
+        return _FORMATS[rule["format"]]
+    if "maxLength" in rule:
+        return f"a string of {rule['minLength']} to {rule['maxLength']} characters"
+    if "pattern" in rule:
+        return "a string that is not blank"
+    return "a non-empty string" if "minLength" in rule else "a string"
+
+
+def _either(words: list[str]) -> str:
+    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _choices_of(rule: dict[str, Any]) -> list[Json]:
+    choices: list[Json] = rule.get("enum", [rule["const"]] if "const" in rule else [])
+    return choices
+
+
+def _types_of(rule: dict[str, Any]) -> list[str]:
+    types = rule.get("type", [])
+    return [types] if isinstance(types, str) else list(types)
+
+
+def _resolve(schema: Json, path: Sequence[str | int]) -> dict[str, Any]:
+    for step in path:
+        schema = schema[step]
+    found: dict[str, Any] = schema
+    return found
+
+
+def _declared_keys(schema: Json) -> Iterator[str]:
+    """Every key that some part of the schema names; all others in a record may be data."""
+    if isinstance(schema, list):
+        yield from itertools.chain.from_iterable(map(_declared_keys, schema))
+    elif isinstance(schema, dict):
+        yield from schema.get("properties", {})
+        for key, part in schema.items():
+            if key != "examples":
+                yield from _declared_keys(part)

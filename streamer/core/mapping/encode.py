@@ -1,0 +1,112 @@
+"""A call -> its JSON, once; and what to do with one that is over Segment's limit of 32 KB an event.
+
+Only string values inside ``properties`` are cut, the longest first: all texts over some common length are cut to it, so
+that a short answer beside a long one stays whole. Ids, times and names are below `MIN_CUT_BYTES` and never touched.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+
+from streamer.core.errors import MappingError, TooLargeError
+from streamer.core.model import MAX_CALL_BYTES, Json
+
+MIN_CUT_BYTES: Final = 64
+"""No text is cut to less than this many bytes of JSON; a call that would need it is too large."""
+
+
+def canonical_json(value: Json) -> bytes:
+    """JSON with keys sorted by code point, no blanks, and nothing escaped needlessly: what ids are derived from."""
+    return _dumps(value, orjson.OPT_SORT_KEYS)
+
+
+def encode_call(call: dict[str, Any]) -> bytes:
+    """The JSON of a call, at most `MAX_CALL_BYTES` long.
+
+    Raises:
+        TooLargeError: it is longer, and cutting the texts in its properties does not help.
+        MappingError: it is nested too deeply.
+    """
+    body = _dumps(call)
+    return body if len(body) <= MAX_CALL_BYTES else _encode_cut(call, len(body))
+
+
+def _encode_cut(call: dict[str, Any], size: int) -> bytes:
+    properties = call["properties"]
+    sizes = {text: _json_bytes(text) for text in _texts(properties)}
+    texts = sorted((sizes[text] for text in _texts(properties)), reverse=True)
+    marked = _with_marks(call, properties, original_bytes=size)
+    limit = _common_limit(texts, len(_dumps(marked)) - MAX_CALL_BYTES)
+    if limit < MIN_CUT_BYTES:
+        raise TooLargeError(
+            f"the call is {size} bytes long, over Segment's limit of {MAX_CALL_BYTES}, and too little is text to cut"
+        )
+    long_texts = {text for text in sizes if sizes[text] > limit}
+    original_bytes = sum(len(text.encode()) for text in _texts(properties) if text in long_texts)
+    cut = _replace(properties, {text: _prefix(text, limit) for text in long_texts})
+    return _dumps(_with_marks(call, cut, original_bytes))
+
+
+def _with_marks(call: dict[str, Any], properties: dict[str, Any], original_bytes: int) -> dict[str, Any]:
+    """The call with properties that say they were cut, and how many UTF-8 bytes the cut texts had before."""
+    marks = {"responseTruncated": True, "responseOriginalBytes": original_bytes}
+    return {**call, "properties": {**properties, **marks}}
+
+
+def _common_limit(sizes: list[int], excess: int) -> int:
+    """The length to cut the longest texts to, so that together they lose at least ``excess`` bytes.
+
+    Args:
+        sizes: lengths of all texts, the longest first.
+        excess: bytes to save, at least 1.
+    """
+    taken = 0
+    for count, size in enumerate(sizes, start=1):
+        taken += size
+        following = sizes[count] if count < len(sizes) else 0
+        limit = (taken - excess) // count
+        if limit >= following:
+            return limit
+    return -1
+
+
+def _prefix(text: str, limit: int) -> str:
+    """The longest beginning of ``text`` that takes at most ``limit`` bytes inside a JSON string."""
+    low, high = 0, min(limit, len(text))  # a character takes at least one byte
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if _json_bytes(text[:middle]) <= limit else (low, middle - 1)
+    return text[:low]
+
+
+def _texts(value: Json) -> Iterator[str]:
+    """Every string value inside ``value``; keys are not values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, list | dict):
+        for part in value if isinstance(value, list) else value.values():
+            yield from _texts(part)
+
+
+def _replace(value: Json, texts: dict[str, str]) -> Json:
+    """A copy of ``value`` in which string values are replaced as ``texts`` says."""
+    if isinstance(value, str):
+        return texts.get(value, value)
+    if isinstance(value, list):
+        return [_replace(part, texts) for part in value]
+    if isinstance(value, dict):
+        return {key: _replace(part, texts) for key, part in value.items()}
+    return value
+
+
+def _json_bytes(text: str) -> int:
+    """Length of ``text`` inside a JSON string: escapes count, the quotes around it do not."""
+    return len(orjson.dumps(text)) - 2
+
+
+def _dumps(value: Json, option: int | None = None) -> bytes:
+    try:
+        return orjson.dumps(value, option=option)
+    except orjson.JSONEncodeError as error:  # decoded JSON cannot fail otherwise
+        raise MappingError("nested too deeply: expected at most 250 levels of objects and arrays") from error
