@@ -76,10 +76,13 @@ class Admin:
         return _json(orjson.dumps(self._record.totals()))
 
     async def _show_calls(self, request: web.Request) -> web.Response:
-        asked = request.query.get("limit", str(LATEST_CALLS))
-        if not (asked.isascii() and asked.isdigit()):
-            raise web.HTTPBadRequest(text="limit: a whole number of calls")
-        calls = [_call(entry, body) for entry, body in self._record.latest(min(int(asked), LATEST_CALLS))]
+        try:
+            limit = int(request.query.get("limit", LATEST_CALLS))
+        except ValueError:
+            limit = -1
+        if limit < 0:
+            raise web.HTTPBadRequest(text="limit: a whole number of calls, 0 or more\n")
+        calls = [_call(entry, body) for entry, body in self._record.latest(min(limit, LATEST_CALLS))]
         return _json(orjson.dumps(calls))
 
     async def _show_ids(self, request: web.Request) -> web.StreamResponse:

@@ -77,7 +77,7 @@ class Sandbox:
         self._clock = clock
         self._runner: web.AppRunner | None = None
         self._stopping = asyncio.Event()
-        self._received = asyncio.Event()
+        self._changed = asyncio.Event()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0, *, allow_remote: bool = False) -> None:
         """Listen; `url` says where from then on.
@@ -109,7 +109,10 @@ class Sandbox:
         self.url = f"http://[{name}]:{bound_port}" if ":" in name else f"http://{name}:{bound_port}"
 
     async def stop(self) -> None:
-        """Stop listening. Requests that hang or wait are reset; the record stays readable, and `start` may follow."""
+        """Stop listening. Requests that hang are reset, those that wait are answered now; `start` may follow.
+
+        The record, with its memory of messageIds, stays.
+        """
         self._stopping.set()
         if self._runner:
             await self._runner.cleanup()
@@ -119,9 +122,9 @@ class Sandbox:
             self._record_file = None
 
     async def until(self, reached: Callable[[SandboxRecord], bool]) -> None:
-        """Wait until the record is as wanted; looked at after each request. The caller sets a timeout."""
+        """Wait until the record is as wanted: looked at as requests are recorded and end. The caller sets a timeout."""
         while not reached(self.record):
-            await self._received.wait()
+            await self._changed.wait()
 
     def _make_runner(self) -> web.AppRunner:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
@@ -144,15 +147,18 @@ class Sandbox:
         raise web.HTTPNotFound
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
-        with self.record.request_open():
-            received = await _read(request)
-            action = self.faults.decide(received.path, received.calls)
-            judgement = self._judge(received, action)
-            if not self._put_on_record(received, judgement, action):
-                return web.Response(status=503, text="the sandbox cannot write its record file; see its log")
-            if action.latency_seconds:
-                await self._wait(action.latency_seconds)
-            return await self._answer(request, judgement.reply, action)
+        try:
+            with self.record.request_open():
+                received = await _read(request)
+                action = self.faults.decide(received.path, received.calls)
+                judgement = self._judge(received, action)
+                if not self._put_on_record(received, judgement, action):
+                    return web.Response(status=503, text="the sandbox cannot write its record file; see its log")
+                if action.latency_seconds:
+                    await self._wait(action.latency_seconds)
+                return await self._answer(request, judgement.reply, action)
+        finally:
+            self._wake()
 
     def _judge(self, received: Received, action: Action) -> Judgement:
         if action.refuses:
@@ -161,11 +167,14 @@ class Sandbox:
         return judged if action.only_waits else replace(judged, reply=action.reply(judged.reply))
 
     def _put_on_record(self, received: Received, judgement: Judgement, action: Action) -> bool:
-        """Record one request; False: the record file is full or broken, so the sender must not get a 2xx."""
+        """Record one request; False: the record file is full or broken, so the sender must not get a 2xx.
+
+        The counters have the request by then as it was to be answered: for its calls the outcome is unknown, as after
+        a lost answer.
+        """
         answer = action.unanswered or str(judgement.reply.status)
         entries = self.record.receive(received.path, received.calls, judgement, answer, self._clock())
-        self._received.set()  # wakes those that wait now,
-        self._received.clear()  # and lets the next ones wait
+        self._wake()
         try:
             if self._record_file:
                 self._record_file.append(entries)
@@ -173,6 +182,11 @@ class Sandbox:
             log.exception("the record file cannot be written; calls are refused until it can")
             return False
         return True
+
+    def _wake(self) -> None:
+        """Let those that wait in `until` look again; those that come later wait for the next change."""
+        self._changed.set()
+        self._changed.clear()
 
     async def _wait(self, seconds: float | None) -> None:
         with suppress(TimeoutError):
