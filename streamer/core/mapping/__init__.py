@@ -1,1 +1,5 @@
-"""Bytes -> SurveyEvent -> TrackCall, one module a dialect. `mapper.Mapper` is the way in."""
+"""Bytes -> SurveyEvent -> TrackCall, one module a dialect. `Mapper` is the way in."""
+
+from streamer.core.mapping.mapper import Mapper
+
+__all__ = ["Mapper"]

@@ -1,0 +1,122 @@
+"""``streamer map``: what would be sent for these records, without sending it; no network."""
+
+import argparse
+import datetime as dt
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import orjson
+
+from streamer.cli.options import add_config
+from streamer.core.errors import RecordError
+from streamer.core.model import DeadLetterReason, Filtered, Outcome
+
+if TYPE_CHECKING:
+    from streamer.cli.options import Commands
+    from streamer.core.mapping import Mapper
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+
+
+def add_parser(commands: "Commands") -> None:
+    """Register the command."""
+    parser = commands.add_parser(
+        "map",
+        help="show what would be sent to Segment for records, without sending it",
+        description="Read record values, one JSON document a line, and print for each, in order, one JSON object: how"
+        " the record would end, why, and the calls exactly as they would be sent. Nothing leaves this machine.",
+        epilog="Exit codes: 0 also when records are refused, 1 a file cannot be read, 78 faults in the configuration."
+        " Example: streamer map --config streamer.yaml --integration sprig events.jsonl",
+    )
+    add_config(parser)
+    parser.add_argument("--integration", metavar="NAME", required=True, help="whose settings to map with")
+    parser.add_argument("--raw", action="store_true", help="each file is one whole record value, not a line each")
+    parser.add_argument(
+        "--record-time",
+        metavar="TIME",
+        type=_epoch_ms,
+        help="the broker's time of the records: RFC 3339 or milliseconds since 1970 (default: now)",
+    )
+    parser.add_argument("files", metavar="FILE", nargs="*", default=["-"], help="files to read; - or none: stdin")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Map the records and print how each ends."""
+    # The schemas' library and the settings' model take a while to load; `streamer --help` should not wait for them.
+    from streamer.core.mapping import Mapper  # noqa: PLC0415
+    from streamer.settings import load  # noqa: PLC0415
+
+    settings = load(args.config)
+    if args.integration not in settings.integrations:
+        known = ", ".join(settings.integrations)
+        print(f"streamer: there is no integration {args.integration} in {args.config}, only {known}", file=sys.stderr)
+        return EXIT_USAGE
+    mapper = Mapper(settings.mapping(args.integration))
+    record_time_ms = time.time_ns() // 1_000_000 if args.record_time is None else args.record_time
+    for name in args.files:
+        try:
+            for value in _values(name, raw=args.raw):
+                sys.stdout.buffer.write(_line(mapper, value, record_time_ms))
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            print(f"streamer: {name} cannot be read: {error.strerror}", file=sys.stderr)
+            return EXIT_FAILED
+    for warning, records in mapper.warnings.items():
+        print(f"streamer: accepted with a warning: {warning} (records: {records})", file=sys.stderr)
+    return 0
+
+
+def _values(name: str, *, raw: bool) -> Iterator[bytes]:
+    """The record values of one file. A newline ends a value, so the last one makes no empty value after it."""
+    with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file:
+        if raw:
+            yield file.read()
+        else:
+            yield from (line.removesuffix(b"\n") for line in file)
+
+
+def _line(mapper: "Mapper", value: bytes, record_time_ms: int) -> bytes:
+    """How one record ends, as a line of JSON."""
+    reason: str | None = None
+    detail: str | None = None
+    calls: list[orjson.Fragment] = []
+    try:
+        end = mapper.map(value, record_time_ms)
+    except RecordError as error:
+        outcome, reason, detail = Outcome.DEAD_LETTERED, error.reason, error.detail
+    except Exception as error:  # noqa: BLE001 - a bug of ours on one record is shown as the service would treat it
+        outcome, reason, detail = Outcome.DEAD_LETTERED, DeadLetterReason.INTERNAL_ERROR, _place_of(error)
+    else:
+        if isinstance(end, Filtered):
+            outcome, reason = Outcome.FILTERED, end.reason
+        else:
+            outcome = Outcome.DELIVERED
+            calls = [orjson.Fragment(end.body)]
+    return orjson.dumps({"outcome": outcome, "reason": reason, "detail": detail, "calls": calls}) + b"\n"
+
+
+def _place_of(error: Exception) -> str:
+    """Type and place of an unexpected error; its text may quote the record."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} at {Path(frame.filename).stem}:{frame.lineno}"
+
+
+def _epoch_ms(text: str) -> int:
+    """A time of the command line in milliseconds since 1970: given as such, or in RFC 3339."""
+    if text.isascii() and text.isdigit():
+        return int(text)
+    try:
+        instant = dt.datetime.fromisoformat(text)
+    except ValueError:
+        instant = None
+    if instant is None or instant.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither RFC 3339 (2026-03-02T09:15:27Z) nor milliseconds")
+    return int(instant.timestamp() * 1000)
