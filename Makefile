@@ -34,10 +34,14 @@ lint: setup ## ruff and mypy
 bench: setup ## events a second, CPU per event and memory, against a local receiver
 	@$(BIN)/python bench/throughput.py
 
-lock: setup ## compile the lock files anew from pyproject.toml
+COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q
+
+lock: setup ## compile the lock files anew: Python packages from pyproject.toml, Kafka's jars
 	@$(BIN)/python -m pip install --quiet uv
-	@$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements.lock
-	@$(BIN)/uv pip compile pyproject.toml --extra demo --group dev --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q -o requirements-dev.lock
+	@$(COMPILE) pyproject.toml -o requirements.lock
+	@$(COMPILE) pyproject.toml --extra demo --group dev -o requirements-dev.lock
+	@echo 'setuptools>=80' | $(COMPILE) - -o requirements-build.lock
+	@$(BIN)/python -m streamer.kafka_jars > kafka_jars.toml && mv kafka_jars.toml streamer/
 
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

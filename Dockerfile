@@ -1,0 +1,41 @@
+# The service and the sandbox in one image: no root, no compiler, no package cache, nothing that is not locked.
+#
+#   docker build -t streamer .
+#   docker run -v "$PWD/streamer.yaml":/etc/streamer/streamer.yaml:ro -v streamer-state:/var/lib/streamer streamer
+#
+# In the configuration file, `server: {host: 0.0.0.0}` lets others ask for health, metrics and status.
+
+FROM python:3.13-slim AS build
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
+WORKDIR /src
+# Without pip of its own: what runs does not install.
+RUN python -m venv --without-pip /opt/streamer
+# Dependencies before the source, so that a changed line of ours does not fetch them again.
+COPY requirements.lock requirements-build.lock ./
+RUN python -m pip --python /opt/streamer/bin/python install --require-hashes --only-binary :all: -r requirements.lock \
+ && python -m pip install --require-hashes --only-binary :all: -r requirements-build.lock
+COPY pyproject.toml README.md LICENSE ./
+COPY schemas schemas
+COPY streamer streamer
+RUN python -m pip wheel --no-deps --no-index --no-build-isolation --wheel-dir /wheels . \
+ && python -m pip --python /opt/streamer/bin/python install --no-deps --no-index /wheels/*.whl
+
+FROM python:3.13-slim
+LABEL org.opencontainers.image.title="streamer" \
+      org.opencontainers.image.description="Delivers survey events from Kafka to Segment" \
+      org.opencontainers.image.licenses="Apache-2.0"
+COPY --from=build /opt/streamer /opt/streamer
+# A number, because Kubernetes' runAsNonRoot can judge no name.
+RUN install --directory --owner 10001 --group 10001 /var/lib/streamer
+ENV PATH=/opt/streamer/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+USER 10001:10001
+# Where the default `state_dir: ./state` lies.
+WORKDIR /var/lib/streamer
+VOLUME /var/lib/streamer
+EXPOSE 8080
+STOPSIGNAL SIGTERM
+# For the default port; an orchestrator asks by itself.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
+    CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/livez', timeout=4)"]
+ENTRYPOINT ["streamer"]
+CMD ["run", "--config", "/etc/streamer/streamer.yaml"]
