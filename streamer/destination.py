@@ -1,0 +1,162 @@
+"""One Segment source, shared by the integrations that deliver to it: permits, gate, probes.
+
+The service owns destinations; pipelines borrow a permit for each request. What is allowed and what an answer means is
+decided by `streamer.core.destination.DestinationMachine`; this class waits, sends and tells.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+from streamer.core.answers import Answer
+from streamer.core.destination import Attempt, DestinationMachine, State, Verdict
+from streamer.core.errors import UnavailableError
+from streamer.logs import Event, logger
+from streamer.segment import SegmentClient
+from streamer.settings import DestinationSettings
+
+
+class Destination:
+    """The gate to one Segment source."""
+
+    def __init__(self, name: str, settings: DestinationSettings) -> None:
+        """Prepare; nothing is sent yet.
+
+        Raises:
+            UnavailableError: the write key cannot be read.
+        """
+        self.name = name
+        self.settings = settings
+        self._client = SegmentClient(settings)
+        self._machine = DestinationMachine(
+            max_in_flight=settings.max_in_flight, max_batch_bytes=settings.batch.max_bytes, now=time.monotonic()
+        )
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._refund_listeners: list[Callable[[Sequence[Attempt]], None]] = []
+        self._shown = State.OK
+
+    @property
+    def state(self) -> State:
+        """Whether requests may go out."""
+        return self._machine.state
+
+    @property
+    def max_batch_bytes(self) -> int:
+        """Largest batch to make: the configured one, or smaller where the destination answered 413."""
+        return self._machine.max_batch_bytes
+
+    @property
+    def wants_probe(self) -> bool:
+        """Whether the next request must carry one single event."""
+        return self._machine.probing
+
+    def on_refund(self, listener: Callable[[Sequence[Attempt]], None]) -> Callable[[], None]:
+        """Have ``listener`` told of attempts whose charge is taken back; call what is returned to end that."""
+        self._refund_listeners.append(listener)
+        return lambda: self._refund_listeners.remove(listener)
+
+    async def borrow(self) -> None:
+        """Wait until a request may start; the caller then calls `start` or `decline` without awaiting in between."""
+        while not self._machine.can_start(time.monotonic()):
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            self._set_alarm()
+            try:
+                await turn
+            except asyncio.CancelledError:
+                self._wake_next()
+                raise
+            finally:
+                if turn in self._waiting:
+                    self._waiting.remove(turn)
+
+    def start(self, calls: int) -> Attempt:
+        """Take the permit for a request of so many calls."""
+        attempt = self._machine.start(time.monotonic(), calls)
+        self._wake_next()
+        return attempt
+
+    def decline(self) -> None:
+        """Leave the permit to whoever waits next."""
+        self._wake_next()
+
+    async def send(
+        self, attempt: Attempt, bodies: Sequence[bytes], *, size: int, resend_count: int
+    ) -> tuple[Verdict, Answer]:
+        """Make the request of a permit taken with `start`, and learn from its answer.
+
+        Args:
+            attempt: the permit.
+            bodies: the serialised calls.
+            size: their size in bytes, with the envelope.
+            resend_count: how often these calls were sent before.
+
+        Returns:
+            What the answer means for the events of the batch, and the answer.
+        """
+        try:
+            if attempt.is_probe and self._machine.state is State.HELD:
+                self._reread_write_key()
+            exchange = await self._client.send(bodies, resend_count=resend_count)
+        except BaseException:
+            self._machine.abandon(attempt)
+            self._after_change()
+            raise
+        answer = exchange.answer
+        verdict = self._machine.finish(attempt, answer, time.monotonic(), random.random(), size)  # noqa: S311 - jitter
+        refunds = self._machine.take_refunds()
+        if refunds:
+            for listener in self._refund_listeners:
+                listener(refunds)
+        self._after_change()
+        return verdict, answer
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        await self._client.close()
+
+    def _reread_write_key(self) -> None:
+        try:
+            self._client.reread_write_key()
+        except UnavailableError as error:
+            logger().emit(Event.DESTINATION_KEY_UNREADABLE, destination=self.name, detail=str(error))
+
+    def _after_change(self) -> None:
+        if self._machine.state is not self._shown:
+            self._shown = self._machine.state
+            self._tell()
+        self._wake_next()
+
+    def _tell(self) -> None:
+        machine = self._machine
+        if machine.state is State.OK:
+            logger().emit(Event.DESTINATION_RESUMED, destination=self.name)
+            return
+        self._client.renew_connections()
+        event = Event.DESTINATION_HELD if machine.state is State.HELD else Event.DESTINATION_BACKING_OFF
+        logger().emit(event, destination=self.name, error_type=machine.reason)
+
+    def _wake_next(self) -> None:
+        while self._waiting and self._waiting[0].done():
+            self._waiting.popleft()
+        if not self._waiting:
+            return
+        if self._machine.can_start(time.monotonic()):
+            self._waiting.popleft().set_result(None)
+        else:
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        """Wake the next waiter when time alone opens the gate."""
+        wake_at = self._machine.wake_at(time.monotonic())
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if wake_at is not None:
+            delay = max(wake_at - time.monotonic(), 0.001)
+            self._alarm = asyncio.get_running_loop().call_later(delay, self._wake_next)

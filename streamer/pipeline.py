@@ -1,0 +1,289 @@
+"""One integration: the way of its records from the reader to the commit.
+
+A pipeline is one task group: the reader, the dispatcher of deliveries, the writer of dead letters and the committer.
+Whatever one of them cannot handle ends the pipeline; the service starts a new one, and records are read again from
+their last commit.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Final
+
+from streamer.assignment import Assignment
+from streamer.core.account import Account
+from streamer.core.batching import Batcher
+from streamer.core.errors import UnavailableError
+from streamer.core.guard import MassGuard
+from streamer.core.in_flight import InFlight
+from streamer.core.ledger import OpenRecord
+from streamer.core.mapping import Mapper
+from streamer.core.parked import Parked
+from streamer.core.retry import RetryPolicy
+from streamer.dead_letters import DeadLetters, GuardMemory, Refusal
+from streamer.delivery import Delivery
+from streamer.destination import Destination
+from streamer.intake import Intake
+from streamer.kafka import (
+    DeadLetterProducer,
+    Source,
+    TopicPartition,
+    create_topics,
+    missing_topics,
+    preflight,
+)
+from streamer.load import Load
+from streamer.logs import Event, logger
+from streamer.reader import Reader
+from streamer.receipts import Receipts
+from streamer.segment import ENVELOPE_BYTES
+from streamer.settings import Settings
+
+CONNECT_RETRY_SECONDS: Final = 3.0
+
+DRAIN_SECONDS: Final = 20.0
+"""Longest wait for requests that are out, at shutdown."""
+
+MAX_REVOKE_DRAIN_SECONDS: Final = 10.0
+"""Longest wait for requests that are out when partitions are taken: every other member waits for us."""
+
+
+class Pipeline:
+    """Runs one integration from Kafka to its destination, once."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        *,
+        destination: Destination,
+        receipts: Receipts,
+        account_of: Callable[[str, int], Account],
+        observe_latency: Callable[[Sequence[OpenRecord], float], None],
+        guard_memory: GuardMemory,
+    ) -> None:
+        """Build the parts; nothing is connected before `run`.
+
+        Args:
+            name: of the integration.
+            settings: the whole configuration.
+            destination: borrowed from the service.
+            receipts: the integration's.
+            account_of: the account of a partition; accounts outlive pipelines.
+            observe_latency: told of delivered records, and of the epoch second when.
+            guard_memory: where the mass guard's hold is remembered.
+        """
+        self.name = name
+        self._kafka = settings.kafka
+        self._integration = integration = settings.integrations[name]
+        self._guard_memory = guard_memory
+        self._crash: asyncio.Future[None]
+        self.is_connected = False
+        limits = integration.limits
+        batch, retry = destination.settings.batch, destination.settings.retry
+        guard, self._in_flight = MassGuard(integration.dead_letters.max_ratio), InFlight()
+        self.load = Load(max_records=limits.max_open_records, max_bytes=limits.max_open_bytes)
+        self.parked = Parked(max_per_partition=limits.max_parked_per_partition, max_bytes=limits.max_open_bytes)
+        self.assignment = Assignment(name, start=integration.start, account_of=account_of)
+        self._source = Source(
+            settings.kafka,
+            group_id=integration.group_id,
+            topics=integration.topics,
+            on_assigned=self.assignment.give,
+            on_revoked=self._on_revoked,
+        )
+        self._producer = DeadLetterProducer(settings.kafka)
+        self.dead_letters = DeadLetters(
+            self._producer,
+            integration=name,
+            destination=integration.destination,
+            topic_of=integration.dead_letter_topic,
+            guard=guard,
+            on_written=self._on_dead_letter_written,
+            on_held=self._on_guard_tripped,
+        )
+        self.delivery = Delivery(
+            integration=name,
+            destination=destination,
+            batcher=Batcher(
+                max_bytes=batch.max_bytes,
+                max_calls=batch.max_calls,
+                linger_seconds=batch.linger,
+                envelope_bytes=ENVELOPE_BYTES,
+            ),
+            policy=RetryPolicy(quick=tuple(retry.quick), schedule=tuple(retry.schedule)),
+            parked=self.parked,
+            in_flight=self._in_flight,
+            receipts=receipts,
+            load=self.load,
+            refuse=self.dead_letters.refuse,
+            observe_latency=observe_latency,
+        )
+        intake = Intake(
+            mapper=Mapper(settings.mapping(name)),
+            receipts=receipts,
+            in_flight=self._in_flight,
+            load=self.load,
+            guard=guard,
+            enqueue=self.delivery.enqueue,
+            refuse=self.dead_letters.refuse,
+        )
+        self._reader = Reader(name, source=self._source, assignment=self.assignment, intake=intake, load=self.load)
+        self._revoke_drain_seconds = min(
+            MAX_REVOKE_DRAIN_SECONDS, max(settings.kafka.rebalance_timeout_ms / 1000 / 3, 1.0)
+        )
+
+    @property
+    def is_held(self) -> bool:
+        """Whether the mass guard holds the integration."""
+        return self.dead_letters.is_held
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run until ``stop`` is set, then drain: requests that are out end, outcomes are committed, the group is left.
+
+        Raises:
+            SettingsError: a broker refuses our credentials or protocol.
+            ExceptionGroup: a part failed; what was not committed is read again by the next pipeline.
+        """
+        if self._guard_memory.is_held():
+            self._hold()
+        self._crash = asyncio.get_running_loop().create_future()
+        try:
+            if await _unless(stop, self._connect()):
+                await self._run_connected(stop)
+        finally:
+            self.is_connected = False
+            await self._source.leave()
+            self._fence()
+            await self._producer.stop()
+
+    async def _run_connected(self, stop: asyncio.Event) -> None:
+        self.is_connected = True
+        async with asyncio.TaskGroup() as tasks:
+            reading = tasks.create_task(self._reader.run(), name=f"read {self.name}")
+            others = [
+                tasks.create_task(part, name=f"{role} {self.name}")
+                for role, part in (
+                    ("deliver", self.delivery.run()),
+                    ("write dead letters of", self.dead_letters.run()),
+                    ("commit", self.assignment.commit_on_timer(self._source)),
+                    ("watch", _raise_from(self._crash)),
+                )
+            ]
+            await stop.wait()
+            logger().emit(Event.DRAIN_STARTED, integration=self.name, requests=self.delivery.requests_out)
+            reading.cancel()
+            await self.delivery.quiesce(DRAIN_SECONDS)
+            await self.dead_letters.flush()
+            await self.assignment.commit(self._source)
+            for task in others:
+                task.cancel()
+        open_records = sum(ledger.open_records for ledger in self.assignment.ledgers.values())
+        logger().emit(Event.DRAIN_FINISHED, integration=self.name, handed_back=open_records)
+
+    async def _connect(self) -> None:
+        """Connect and join the group, however long that takes."""
+        while True:
+            try:
+                await preflight(self._kafka)
+                await self._ensure_topics()
+                await self._producer.start()
+                await self._source.join()
+            except UnavailableError as error:
+                logger().emit(
+                    Event.KAFKA_UNAVAILABLE,
+                    integration=self.name,
+                    detail=str(error),
+                    next_step="Not ready; trying again. Check kafka.bootstrap_servers, the topics and the "
+                    "user's rights.",
+                )
+                await self._producer.stop()
+                await asyncio.sleep(CONNECT_RETRY_SECONDS)
+            else:
+                return
+
+    async def _ensure_topics(self) -> None:
+        """Raise `UnavailableError` until all topics exist; dead-letter topics are made if the configuration says so."""
+        topics = self._integration.topics
+        dead_letter_topics = {self._integration.dead_letter_topic(topic) for topic in topics}
+        missing = await missing_topics(self._kafka, {*topics, *dead_letter_topics})
+        if self._kafka.create_topics:
+            wanted = sorted(dead_letter_topics.intersection(missing))
+            if wanted:
+                await create_topics(self._kafka, wanted)
+            missing = [topic for topic in missing if topic not in wanted]
+        if missing:
+            hint = "" if self._kafka.create_topics else " (kafka.create_topics: true makes dead-letter topics)"
+            raise UnavailableError(f"topics that do not exist: {', '.join(missing)}; create them{hint}")
+
+    async def _on_revoked(self, _partitions: frozenset[TopicPartition]) -> None:
+        """Partitions are about to be taken: drain, commit, fence."""
+        try:
+            await self.delivery.quiesce(self._revoke_drain_seconds)
+            await self.assignment.commit(self._source)
+            self._fence()
+        except Exception as error:  # noqa: BLE001 - the client would log it and go on with records of nobody
+            if not self._crash.done():
+                self._crash.set_exception(error)
+
+    def _fence(self) -> None:
+        self.assignment.fence()
+        self.load.clear()
+        self.dead_letters.drop_fenced()
+        self.delivery.drop_fenced()
+
+    def _on_dead_letter_written(self, refusal: Refusal) -> None:
+        """The broker has confirmed a dead letter: settle its record; what waited for its messageId goes by itself."""
+        refusal.ledger.dead_letter(refusal.record.offset, refusal.reason)
+        opened = refusal.opened
+        if opened is None:
+            self.load.remove(1, len(refusal.record.value or b""))
+            return
+        self.load.remove(1, opened.held_bytes)
+        successor = self._in_flight.ended(opened)
+        if successor is not None:
+            self.delivery.enqueue([successor])
+
+    def _on_guard_tripped(self, refused: int, seen: int) -> None:
+        self._guard_memory.remember()
+        self._reader.is_stopped = True
+        logger().emit(
+            Event.INTEGRATION_HELD,
+            integration=self.name,
+            refused=refused,
+            seen=seen,
+            next_step="Nothing is lost: the records stay on Kafka. See the reasons of the last dead letters; most "
+            "often the topic holds another dialect. Correct the configuration, or set dead_letters.max_ratio: 1 to go on.",
+        )
+
+    def _hold(self) -> None:
+        """The mass guard held this very configuration before: reading on would dead-letter more of the same."""
+        self.dead_letters.hold()
+        self._reader.is_stopped = True
+        logger().emit(
+            Event.INTEGRATION_HELD,
+            integration=self.name,
+            next_step="Still held from before the restart, because neither configuration nor version has changed. "
+            "Correct the configuration, or set dead_letters.max_ratio: 1 to go on.",
+        )
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[object, object, None]) -> bool:
+    """Do ``work`` unless ``stop`` is set first; whether it was done."""
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            return True
+        return False
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await working
+
+
+async def _raise_from(crash: asyncio.Future[None]) -> None:
+    await crash

@@ -1,0 +1,173 @@
+"""Reads from Kafka while there is room, a slice at a time."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from streamer.assignment import Assignment
+from streamer.core.errors import UnavailableError
+from streamer.core.model import Record
+from streamer.intake import Intake
+from streamer.kafka import PollError, PositionsGoneError, Source, TopicPartition
+from streamer.load import Load
+from streamer.logs import Event, logger
+
+MAX_POLL_RECORDS: Final = 2_000
+"""Most records of one poll."""
+
+MAX_SLICE_RECORDS: Final = 200
+MAX_SLICE_BYTES: Final = 256_000
+"""Records and bytes taken before the event loop gets its turn: a few milliseconds."""
+
+POLL_SECONDS: Final = 0.5
+
+IDLE_AFTER_SECONDS: Final = 5.0
+"""Without room for so long, the client is only asked for errors; before that, what it has fetched stays fetched."""
+
+RESTORE_RETRY_SECONDS: Final = 1.0
+
+
+class TopicReplacedError(Exception):
+    """A position lies beyond the end of its partition: the topic is not the one we were reading."""
+
+
+class Reader:
+    """The reader of one integration."""
+
+    def __init__(self, integration: str, *, source: Source, assignment: Assignment, intake: Intake, load: Load) -> None:
+        self._integration = integration
+        self._source = source
+        self._assignment = assignment
+        self._intake = intake
+        self._load = load
+        self._left_out: set[TopicPartition] = set()
+        self._failed_polls = 0
+        self.is_stopped = False
+        """Whether nothing more is taken: the mass guard holds the integration, or it is draining."""
+
+    async def run(self) -> None:
+        """Read for ever.
+
+        Raises:
+            TopicReplacedError: start anew, from the positions then stored.
+        """
+        while True:
+            if not self._assignment.is_restored:
+                await self._restore()
+            if self.is_stopped or not await self._has_room():
+                await self._poll([], seconds=1.0)
+                continue
+            readable = self._assignment.ledgers.keys() - self._left_out
+            polled = await self._poll(readable, seconds=POLL_SECONDS)
+            if polled:
+                await self._take(polled)
+            else:
+                await self._skip_markers()
+
+    async def _restore(self) -> None:
+        try:
+            await self._assignment.restore(self._source)
+        except UnavailableError as error:
+            logger().emit(Event.KAFKA_UNAVAILABLE, integration=self._integration, detail=str(error))
+            await asyncio.sleep(RESTORE_RETRY_SECONDS)
+        self._left_out.clear()
+
+    async def _has_room(self) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(IDLE_AFTER_SECONDS):
+                await self._load.room()
+        return not self._load.is_full
+
+    async def _poll(
+        self, partitions: Sequence[TopicPartition] | set[TopicPartition], *, seconds: float
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
+        epoch = self._assignment.epoch
+        try:
+            polled = await self._source.poll(partitions, max_records=MAX_POLL_RECORDS, timeout_seconds=seconds)
+        except PositionsGoneError as error:
+            await self._skip_gone(error)
+            return {}
+        except PollError as error:
+            await self._after_failed_poll(error)
+            return {}
+        self._failed_polls = 0
+        # What was read across a rebalance belongs to an assignment that has ended; it will be read again.
+        return polled if epoch == self._assignment.epoch else {}
+
+    async def _take(self, polled: Mapping[TopicPartition, Sequence[Record]]) -> None:
+        for partition, records in polled.items():
+            ledger = self._assignment.ledgers.get(partition)
+            if ledger is None:
+                continue
+            start = 0
+            while start < len(records):
+                end = _slice_end(records, start)
+                if ledger.is_fenced:
+                    return
+                self._intake.take(records[start:end], ledger)
+                start = end
+                await asyncio.sleep(0)
+
+    async def _skip_markers(self) -> None:
+        """Nothing arrived: what the client has passed since (transaction markers) is no record; commit past it."""
+        for partition, ledger in list(self._assignment.ledgers.items()):
+            position = await self._source.position(partition)
+            if position is not None and not ledger.is_fenced:
+                ledger.advance(position)
+
+    async def _skip_gone(self, error: PositionsGoneError) -> None:
+        gone = [partition for partition in error.partitions if partition in self._assignment.ledgers]
+        bounds = await self._source.log_bounds(gone)
+        for partition in gone:
+            if partition in self._assignment.ledgers and not self._assignment.skip_to_log_start(
+                self._source, partition, bounds[partition][0]
+            ):
+                raise TopicReplacedError(f"{partition.topic}-{partition.partition}") from error
+
+    async def _after_failed_poll(self, error: PollError) -> None:
+        """A poll that raised has dropped what it had drained from other partitions: seek all of them back.
+
+        If it goes on, partitions are tried one by one, and the one that raises is left out, so that the others flow.
+        """
+        self._failed_polls += 1
+        logger().emit(
+            Event.POLL_FAILED,
+            integration=self._integration,
+            detail=str(error),
+        )
+        self._seek_back()
+        if self._failed_polls > 1:
+            await self._leave_out_guilty()
+        await asyncio.sleep(min(0.1 * 2**self._failed_polls, 5.0))
+
+    async def _leave_out_guilty(self) -> None:
+        for partition in list(self._assignment.ledgers.keys() - self._left_out):
+            try:
+                await self._source.poll([partition], max_records=1, timeout_seconds=1.0)
+            except PollError as error:
+                self._left_out.add(partition)
+                logger().emit(
+                    Event.PARTITION_LEFT_OUT,
+                    integration=self._integration,
+                    topic=partition.topic,
+                    partition=partition.partition,
+                    detail=str(error),
+                )
+        self._seek_back()
+
+    def _seek_back(self) -> None:
+        for partition, ledger in self._assignment.ledgers.items():
+            self._source.seek(partition, ledger.next_offset)
+
+
+def _slice_end(records: Sequence[Record], start: int) -> int:
+    """Where the slice that begins at ``start`` ends: after so many records or bytes, and at least one record."""
+    value_bytes = 0
+    end = min(start + MAX_SLICE_RECORDS, len(records))
+    for index in range(start, end):
+        value = records[index].value
+        value_bytes += len(value) if value is not None else 0
+        if value_bytes > MAX_SLICE_BYTES:
+            return index + 1
+    return end
