@@ -9,7 +9,7 @@ import aiohttp
 
 from streamer.core.errors import SettingsError, UnavailableError
 from streamer.kafka import missing_topics, preflight
-from streamer.kafka_rights import unreadable_groups
+from streamer.kafka_rights import forbidden_groups
 from streamer.settings import Settings
 
 TIMEOUT_SECONDS: Final = 20.0
@@ -68,8 +68,8 @@ async def _ask_brokers(settings: Settings, found: list[str]) -> None:
             )
     groups = {integration.group_id: name for name, integration in integrations.items()}
     found.extend(
-        f"integrations.{groups[group]}.group_id: no right to READ the consumer group {group}; grant it"
-        for group in await unreadable_groups(kafka, groups)
+        f"integrations.{groups[group]}.group_id: no right on the consumer group {group}; grant READ"
+        for group in await forbidden_groups(kafka, groups)
     )
 
 

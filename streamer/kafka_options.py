@@ -1,6 +1,5 @@
 """How every Kafka client of ours connects, and what its errors mean in plain words."""
 
-import asyncio
 import importlib.util
 import socket
 import ssl
@@ -59,12 +58,13 @@ _MEANINGS: Final[tuple[tuple[_Kinds, str], ...]] = (
     (socket.gaierror, "the host name is not known; correct kafka.bootstrap_servers, or look at DNS"),
     (ConnectionRefusedError, "nothing listens there; start the broker, or correct kafka.bootstrap_servers"),
     (
-        (TimeoutError, asyncio.TimeoutError, errors.RequestTimedOutError, errors.KafkaTimeoutError),
+        (TimeoutError, errors.RequestTimedOutError, errors.KafkaTimeoutError),
         "no answer in time; the broker is overloaded, a firewall drops packets, or kafka.security_protocol differs",
     ),
     (
-        (errors.KafkaConnectionError, ConnectionError, errors.NodeNotReadyError, errors.NoBrokersAvailable),
-        "the connection broke or cannot be made; is the broker up, and kafka.security_protocol that of its listener?",
+        # A host name with several addresses ends in a bare OSError when all of them fail.
+        (errors.KafkaConnectionError, OSError, errors.NodeNotReadyError, errors.NoBrokersAvailable),
+        "no connection, or it broke; is the broker up, and kafka.security_protocol that of its listener?",
     ),
 )
 """The first row that fits wins; put special ones first."""

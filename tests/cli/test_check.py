@@ -1,0 +1,88 @@
+import socket
+from pathlib import Path
+
+import pytest
+
+from streamer.__main__ import main
+
+GOOD = """\
+kafka: {bootstrap_servers: "127.0.0.1:PORT"}
+destinations:
+  local: {write_key_file: KEYFILE, endpoint: "http://127.0.0.1:1"}
+integrations:
+  sprig: {dialect: sprig, topics: [a, b], destination: local}
+  guf: {dialect: getuserfeedback, topics: [c], destination: local, status: paused, dead_letters: {topic: refused}}
+"""
+
+
+@pytest.fixture
+def closed_port() -> int:
+    """A port of this machine on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+def config(tmp_path: Path, closed_port: int) -> Path:
+    """A configuration in order, which points to nothing that is there."""
+    path = tmp_path / "streamer.yaml"
+    path.write_text(GOOD.replace("PORT", str(closed_port)).replace("KEYFILE", str(tmp_path / "key")))
+    return path
+
+
+def test_a_configuration_in_order_is_summed_up(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Nothing it points to is looked at: not the brokers, not even the file of the write key."""
+    assert main(["check", "--config", str(config)]) == 0
+    out, err = capsys.readouterr()
+    assert err == ""
+    first, second, last = out.splitlines()
+    assert first == (
+        "sprig: a, b (sprig) -> local (http://127.0.0.1:1), group streamer.sprig, running, dead letters to a.dlq, b.dlq"
+    )
+    assert second.endswith("group streamer.guf, paused (hold), dead letters to refused")
+    assert last.startswith("configuration ")
+
+
+def test_faults_go_to_stderr_all_at_once(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config.write_text(
+        config.read_text().replace("dialect: sprig", "dialekt: sprig").replace("topics: [c]", "topics: 1")
+    )
+    assert main(["check", "--config", str(config)]) == 78
+    out, err = capsys.readouterr()
+    assert out == ""
+    heading, *faults = err.splitlines()
+    assert heading == f"streamer: 3 faults in {config}:"
+    assert [fault.split(" (")[0] for fault in faults] == [
+        "  integrations.sprig.dialect",
+        "  integrations.sprig.dialekt",
+        "  integrations.guf.topics",
+    ]
+
+
+def test_a_missing_file_is_a_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["check", "--config", str(tmp_path / "none.yaml")]) == 78
+    assert (
+        "none.yaml: cannot be read: No such file or directory; give the file with --config" in capsys.readouterr().err
+    )
+
+
+def test_the_environment_may_name_the_file(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STREAMER_CONFIG", str(config))
+    assert main(["check"]) == 0
+    assert "is in order" in capsys.readouterr().out
+
+
+def test_connect_lists_every_problem_outside(
+    config: Path, closed_port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The brokers being away does not keep the write key from being looked at."""
+    assert main(["check", "--config", str(config), "--connect"]) == 69
+    out, err = capsys.readouterr()
+    assert out == ""
+    heading, brokers, write_key = err.splitlines()
+    assert heading == f"streamer: 2 problems with what {config} points to:"
+    assert brokers.startswith(f"  kafka: 127.0.0.1:{closed_port}: nothing listens there; start the broker")
+    assert write_key.startswith(f"  destinations.local: write_key_file {tmp_path / 'key'} cannot be read: No such file")
