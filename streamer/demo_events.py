@@ -19,11 +19,12 @@ DISABLED_EVERY: Final = 25
 MALFORMED_EVERY: Final = 40
 """Of the events of one platform, each so many-th is sent twice, is of a disabled kind, or is broken."""
 
-DISABLED_EVENT: Final = {
-    "sprig": "SDK - Submitted - Survey Response (Preview)",
-    "product_fruits": "Tour Skipped",
-    "getuserfeedback": "Flow Viewed",
+DISABLED_EVENTS: Final[dict[str, list[str]]] = {
+    "sprig": [],
+    "product_fruits": ["Tour Skipped"],
+    "getuserfeedback": ["Flow Viewed"],
 }
+"""Names that the demo's configuration disables. Sprig's counterpart is a study only seen, which is not in its stream."""
 
 
 class SampleEvent(NamedTuple):
@@ -53,7 +54,7 @@ def _events_of(integration: str, index: int) -> list[SampleEvent]:
     if index % MALFORMED_EVERY == MALFORMED_EVERY - 1:
         return [SampleEvent(integration, key, b'{"event": "cut off in the mid', Outcome.DEAD_LETTERED)]
     is_disabled = index % DISABLED_EVERY == DISABLED_EVERY - 1
-    document = _MAKERS[integration](index, user, is_disabled)
+    document = _MAKERS[integration](index, user, is_disabled=is_disabled)
     outcome = Outcome.FILTERED if is_disabled else Outcome.DELIVERED
     event = SampleEvent(integration, key, orjson.dumps(document), outcome)
     if not is_disabled and index % DUPLICATE_EVERY == 0:
@@ -69,7 +70,7 @@ def _guid(*parts: object) -> str:
     return str(uuid.uuid5(NAMESPACE, "/".join(map(str, parts))))
 
 
-def _sprig(index: int, user: str, is_disabled: bool) -> Json:
+def _sprig(index: int, user: str, *, is_disabled: bool) -> Json:
     return {
         "environmentId": "env_demo",
         "eventType": "STUDY_SEEN" if is_disabled else "ANSWER_SUBMITTED",
@@ -88,7 +89,7 @@ def _sprig(index: int, user: str, is_disabled: bool) -> Json:
     }
 
 
-def _product_fruits(index: int, user: str, is_disabled: bool) -> Json:
+def _product_fruits(index: int, user: str, *, is_disabled: bool) -> Json:
     name = "tour_skipped" if is_disabled else "announcements_popup_opened"
     return {
         "type": "analytics",
@@ -102,7 +103,7 @@ def _product_fruits(index: int, user: str, is_disabled: bool) -> Json:
     }
 
 
-def _getuserfeedback(index: int, user: str, is_disabled: bool) -> Json:
+def _getuserfeedback(index: int, user: str, *, is_disabled: bool) -> Json:
     return {
         "event": "Flow Viewed" if is_disabled else "Response Submitted",
         "userId": user,

@@ -15,7 +15,7 @@ starts again from its committed position. What we work around here, each measure
 import asyncio
 import contextlib
 import enum
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Any, Final, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
@@ -34,6 +34,7 @@ from aiokafka.errors import (
     OffsetOutOfRangeError,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
+    for_code,
 )
 
 from streamer.core.errors import SettingsError, StreamerError, UnavailableError
@@ -430,29 +431,45 @@ async def missing_topics(kafka: KafkaSettings, topics: Collection[str]) -> list[
     Raises:
         UnavailableError: the brokers cannot be asked.
     """
-    admin = AIOKafkaAdminClient(**client_options(kafka))
-    try:
-        await admin.start()
+    async with _admin(kafka) as admin:
         existing = set(await admin.list_topics())
-    except KafkaError as error:
-        raise UnavailableError(describe_kafka_error(error)) from error
-    finally:
-        await admin.close()
     return sorted(set(topics) - existing)
 
 
-async def create_topics(kafka: KafkaSettings, topics: Collection[str]) -> None:
-    """Create topics with the broker's own defaults.
+async def create_topics(
+    kafka: KafkaSettings, topics: Collection[str], *, like: str | None = None, partitions: int = 1
+) -> None:
+    """Create topics with the cluster's own replication factor; those that exist are left alone.
+
+    Args:
+        kafka: where the brokers are.
+        topics: their names.
+        like: a topic whose number of partitions they get.
+        partitions: their number of partitions otherwise.
 
     Raises:
         UnavailableError: a broker refused or cannot be asked.
     """
+    async with _admin(kafka) as admin:
+        if like is not None:
+            [description] = await admin.describe_topics([like])
+            partitions = len(description["partitions"]) or partitions
+        # -1 is the cluster's own replication factor, which the client takes only together with an (empty) assignment.
+        answer = await admin.create_topics(
+            [NewTopic(topic, partitions, -1, replica_assignments={}) for topic in topics]
+        )
+    refused = {topic: for_code(code) for topic, code, *_ in answer.topic_errors if code}
+    reasons = [f"{topic}: {error.__name__}" for topic, error in refused.items() if error is not TopicAlreadyExistsError]
+    if reasons:
+        raise UnavailableError(f"topics that could not be made: {', '.join(reasons)}")
+
+
+@contextlib.asynccontextmanager
+async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**client_options(kafka))
-    new = [NewTopic(topic, num_partitions=-1, replication_factor=-1) for topic in topics]
     try:
         await admin.start()
-        with contextlib.suppress(TopicAlreadyExistsError):
-            await admin.create_topics(new)
+        yield admin
     except KafkaError as error:
         raise UnavailableError(describe_kafka_error(error)) from error
     finally:

@@ -205,13 +205,12 @@ class Pipeline:
     async def _ensure_topics(self) -> None:
         """Raise `UnavailableError` until all topics exist; dead-letter topics are made if the configuration says so."""
         topics = self._integration.topics
-        dead_letter_topics = {self._integration.dead_letter_topic(topic) for topic in topics}
+        dead_letter_topics = {self._integration.dead_letter_topic(topic): topic for topic in topics}
         missing = await missing_topics(self._kafka, {*topics, *dead_letter_topics})
-        if self._kafka.create_topics:
-            wanted = sorted(dead_letter_topics.intersection(missing))
-            if wanted:
-                await create_topics(self._kafka, wanted)
-            missing = [topic for topic in missing if topic not in wanted]
+        if self._kafka.create_topics and not set(topics).intersection(missing):
+            for topic in missing:
+                await create_topics(self._kafka, [topic], like=dead_letter_topics[topic])
+            return
         if missing:
             hint = "" if self._kafka.create_topics else " (kafka.create_topics: true makes dead-letter topics)"
             raise UnavailableError(f"topics that do not exist: {', '.join(missing)}; create them{hint}")
@@ -253,7 +252,7 @@ class Pipeline:
             refused=refused,
             seen=seen,
             next_step="Nothing is lost: the records stay on Kafka. See the reasons of the last dead letters; most "
-            "often the topic holds another dialect. Correct the configuration, or set dead_letters.max_ratio: 1 to go on.",
+            "often a topic holds another dialect. Correct the configuration, or set dead_letters.max_ratio: 1 to go on.",
         )
 
     def _hold(self) -> None:

@@ -1,7 +1,7 @@
 """What we store beside a committed position, to know our own commits again.
 
-An operator who resets a group's offsets leaves no metadata, or not ours: then the records are wanted again, and a receipt of the
-same record does not stop them.
+An operator who resets a group's offsets leaves no metadata, or not ours: then the records are wanted again, and a
+receipt of the same record does not stop them.
 """
 
 from typing import Final
