@@ -131,18 +131,20 @@ class _Reader:
     def _mapping(self, node: yaml.MappingNode, path: KeyPath) -> dict[str, Any]:
         own: dict[str, Any] = {}
         merged: dict[str, Any] = {}
+        keys: set[str] = set()
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
-            if key_node.tag.endswith(":merge"):
-                merged = self._merged(value_node, path) | merged
-            elif not isinstance(key_node, yaml.ScalarNode):
+            if not isinstance(key_node, yaml.ScalarNode):
                 self._fault(path, f"has a key on line {line} that is no text")
-            elif key_node.value in own:
+            elif key_node.value in keys:
                 self._fault((*path, key_node.value), f"is there twice, again on line {line}; one would hide the other")
+            elif key_node.tag.endswith(":merge"):
+                merged = self._merged(value_node, path)
             else:
                 # An alias is read where it is used, but its line is that of the key that uses it.
                 self._document.lines[*path, key_node.value] = line
                 own[key_node.value] = self._value(value_node, (*path, key_node.value))
+            keys.add(str(key_node.value))
         return merged | own
 
     def _merged(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:

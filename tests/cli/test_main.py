@@ -90,12 +90,16 @@ def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_reader_that_has_gone_is_no_traceback() -> None:
-    """As with `streamer version | head -0`."""
+    """As with `streamer version | head -0`; output that waits in a buffer until the end is the harder case."""
     reader, writer = os.pipe()
     os.close(reader)
     try:
         ended = subprocess.run(
-            [sys.executable, "-m", "streamer", "version"], stdout=writer, stderr=subprocess.PIPE, check=False
+            [sys.executable, "-m", "streamer", "version"],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": ""},
         )
     finally:
         os.close(writer)

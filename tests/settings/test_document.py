@@ -96,6 +96,11 @@ def test_a_key_that_is_there_twice_is_a_fault(read_text: ReadText) -> None:
     ]
 
 
+def test_a_second_merge_is_a_fault_too(read_text: ReadText) -> None:
+    (fault,) = read_text("a: &a {x: 1}\nb:\n  <<: *a\n  <<: *a\n").faults
+    assert fault.path == ("b", "<<")
+
+
 def test_anchors_and_merges_are_followed(read_text: ReadText) -> None:
     """A key of one's own wins over a merged one, and the first merged mapping over the next: YAML's rule."""
     document = read_text("a: &a {x: 1, y: 1}\nb: &b {y: 2, z: 2}\nc: {<<: [*a, *b], x: 3}\nd: *a\n")
