@@ -8,13 +8,16 @@ jar came from does not matter. Neither Maven nor an installed Java is needed.
 """
 
 import hashlib
+import http.client
 import importlib
 import importlib.resources
 import os
+import ssl
 import sys
 import tempfile
 import time
 import tomllib
+import urllib.request
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -109,11 +112,13 @@ def _sha256(path: Path) -> str:
 
 
 def _fetch_all(cache: Path, digests: Mapping[str, str]) -> None:
-    maven = import_demo_package("jgo.maven")
-    repositories = _repositories()
+    repositories = list(_repositories().values())
+    # What the system trusts may include a company's proxy, and may be nothing at all; so both lists.
+    trust = ssl.create_default_context()
+    trust.load_verify_locations(import_demo_package("certifi").where())
     with ThreadPoolExecutor(MAX_FETCHES_AT_ONCE) as threads:
         fetches = [
-            threads.submit(_fetch, maven, repositories, cache, coordinate, digest)
+            threads.submit(_fetch, repositories, trust, cache, coordinate, digest)
             for coordinate, digest in digests.items()
         ]
         try:
@@ -130,38 +135,34 @@ def _repositories() -> dict[str, str]:
     return {**settings.repositories, "central": import_demo_package("jgo.constants").MAVEN_CENTRAL_URL}
 
 
-def _fetch(maven: ModuleType, repositories: Mapping[str, str], cache: Path, coordinate: str, digest: str) -> None:
+def _fetch(repositories: list[str], trust: ssl.SSLContext, cache: Path, coordinate: str, digest: str) -> None:
     """Fetch one jar, check it, and only then give it the name under which others look for it."""
-    error: Exception | None = None
-    for _ in range(MAX_ATTEMPTS):
-        # A directory of its own each time: jgo takes a file that a broken attempt left behind for a whole one.
-        with tempfile.TemporaryDirectory(dir=cache, prefix="fetching-") as scratch:
-            context = _maven_context(maven, Path(scratch), repositories)
-            try:
-                jar: Path = _artifact(context, coordinate).resolve()
-            except (OSError, RuntimeError) as fault:  # requests' errors are OSErrors; "not found" is a RuntimeError
-                error = fault
-                continue
-            if _sha256(jar) == digest:
-                jar.replace(cache / _filename(coordinate))
-                return
-            error = None
-    what = "cannot be fetched from Maven Central" if error else "is not the file that kafka_jars.toml locks (SHA-256)"
+    group, artifact, version = coordinate.split(":")
+    path = f"{group.replace('.', '/')}/{artifact}/{version}/{artifact}-{version}.jar"
+    fault = ""
+    for repository in repositories * MAX_ATTEMPTS:
+        try:
+            content = _download(f"{repository}/{path}", trust)
+        except (OSError, http.client.HTTPException) as error:
+            fault = f"cannot be fetched ({error})"
+            continue
+        if hashlib.sha256(content).hexdigest() == digest:
+            with tempfile.NamedTemporaryFile(dir=cache, prefix="fetching-", delete=False) as file:
+                file.write(content)
+            Path(file.name).replace(cache / _filename(coordinate))
+            return
+        fault = "that was served is not the one that kafka_jars.toml locks (SHA-256)"
     raise UnavailableError(
-        f"{coordinate} {what}. Nothing was started. Check the network (jgo's configuration file can name a mirror), "
-        "or use a cluster of your own: STREAMER_KAFKA__BOOTSTRAP_SERVERS=host:port"
-    ) from error
-
-
-def _maven_context(maven: ModuleType, directory: Path, repositories: Mapping[str, str]) -> Any:
-    return maven.MavenContext(
-        repo_cache=directory, remote_repos=dict(repositories), timeout=FETCH_TIMEOUT_SECONDS, local_repos=[]
+        f"The jar {coordinate} {fault}. Nothing was started. Check the network (jgo's configuration file can name a"
+        " mirror), or use a cluster of your own: STREAMER_KAFKA__BOOTSTRAP_SERVERS=host:port"
     )
 
 
-def _artifact(context: Any, coordinate: str) -> Any:
-    group, artifact, version = coordinate.split(":")
-    return context.project(group, artifact).at_version(version).artifact()
+def _download(address: str, trust: ssl.SSLContext) -> bytes:
+    """Return the whole file; 10 MB at most, for the largest jar."""
+    with urllib.request.urlopen(address, timeout=FETCH_TIMEOUT_SECONDS, context=trust) as response:  # noqa: S310 - as configured
+        content: bytes = response.read()
+        return content
 
 
 def compile_lock(requested: Iterable[str]) -> str:
@@ -172,7 +173,9 @@ def compile_lock(requested: Iterable[str]) -> str:
     """
     digests: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(MAX_FETCHES_AT_ONCE) as threads:
-        context = _maven_context(import_demo_package("jgo.maven"), Path(scratch), _repositories())
+        context = import_demo_package("jgo.maven").MavenContext(
+            repo_cache=Path(scratch), local_repos=[], remote_repos=_repositories(), timeout=FETCH_TIMEOUT_SECONDS
+        )
         modules: set[str] = set()
         for coordinate in requested:
             artifacts = [needed for needed in _needed(context, coordinate) if _module(needed) not in modules]

@@ -1,11 +1,10 @@
 """Kafka's jars: which are locked, and that only those that match their lock are used. No network."""
 
 import hashlib
+import http.client
 import re
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
@@ -16,49 +15,33 @@ BYTES = {"a.b:one:1.0": b"first jar", "a.b:two:2.0": b"second jar"}
 
 
 class Repository:
-    """Stands in for jgo: serves ``jars``, or raises, and counts what it is asked for."""
+    """Stands in for Maven Central: serves ``jars``, or raises, and counts what it is asked for."""
 
     def __init__(self) -> None:
         self.jars: dict[str, bytes | Exception] = dict(BYTES)
         self.asked: list[str] = []
+        self.breaks_off = 0
 
-    def import_package(self, name: str) -> Any:
-        return {
-            "jgo.maven": SimpleNamespace(MavenContext=self.context),
-            "jgo.config": SimpleNamespace(
-                GlobalSettings=SimpleNamespace(load=lambda: SimpleNamespace(repositories={}))
-            ),
-            "jgo.constants": SimpleNamespace(MAVEN_CENTRAL_URL=""),
-        }[name]
-
-    def context(self, *, repo_cache: Path, **_: object) -> Any:
-        def at_version(group: str, artifact: str, version: str) -> Any:
-            coordinate = f"{group}:{artifact}:{version}"
-            return SimpleNamespace(artifact=lambda: SimpleNamespace(resolve=lambda: self.fetch(repo_cache, coordinate)))
-
-        return SimpleNamespace(
-            project=lambda group, artifact: SimpleNamespace(
-                at_version=lambda version: at_version(group, artifact, version)
-            )
-        )
-
-    def fetch(self, directory: Path, coordinate: str) -> Path:
+    def download(self, address: str, _trust: object) -> bytes:
+        [coordinate] = [name for name in self.jars if f"/{name.split(':')[1]}/" in address]
         self.asked.append(coordinate)
+        if self.breaks_off:
+            self.breaks_off -= 1
+            raise http.client.IncompleteRead(b"half")
         content = self.jars[coordinate]
         if isinstance(content, Exception):
             raise content
-        jar = directory / "some.jar"
-        jar.write_bytes(content)
-        return jar
+        return content
 
 
 @pytest.fixture
 def repository(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Repository:
     """A repository of two jars, both locked, and an empty cache."""
     repository = Repository()
-    monkeypatch.setattr(kafka_jars, "import_demo_package", repository.import_package)
+    monkeypatch.setattr(kafka_jars, "_download", repository.download)
     monkeypatch.setattr(kafka_jars, "read_lock", lambda: {name: sha256(content) for name, content in BYTES.items()})
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("JGO_CONFIG_FILE", str(tmp_path / "absent"))
     return repository
 
 
@@ -105,19 +88,32 @@ def test_a_jar_that_was_harmed_in_the_cache_is_fetched_again(
     assert repository.asked.count("a.b:one:1.0") == 2
 
 
-def test_a_fetch_that_fails_once_is_tried_again(
-    repository: Repository, classpath: Callable[[], list[bytes]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole, answers = repository.fetch, [ConnectionResetError("broke off")]
-
-    def fetch(directory: Path, coordinate: str) -> Path:
-        if answers:
-            raise answers.pop()
-        return whole(directory, coordinate)
-
-    monkeypatch.setattr(repository, "fetch", fetch)
+def test_a_fetch_that_breaks_off_is_tried_again(repository: Repository, classpath: Callable[[], list[bytes]]) -> None:
+    repository.breaks_off = 1
 
     assert classpath() == [b"first jar", b"second jar"]
+    assert len(repository.asked) == 3
+
+
+def test_a_mirror_is_asked_first(
+    repository: Repository, classpath: Callable[[], list[bytes]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    config = tmp_path / "jgo.conf"
+    config.write_text("[repositories]\nmirror = http://mirror.test/maven\n", "utf-8")
+    monkeypatch.setenv("JGO_CONFIG_FILE", str(config))
+    asked: list[str] = []
+
+    def download(address: str, trust: object) -> bytes:
+        asked.append(address)
+        return repository.download(address, trust)
+
+    monkeypatch.setattr(kafka_jars, "_download", download)
+    classpath()
+
+    assert sorted(asked) == [
+        "http://mirror.test/maven/a/b/one/1.0/one-1.0.jar",
+        "http://mirror.test/maven/a/b/two/2.0/two-2.0.jar",
+    ]
 
 
 def test_a_jar_that_is_not_the_locked_one_is_refused_and_not_kept(
@@ -125,19 +121,18 @@ def test_a_jar_that_is_not_the_locked_one_is_refused_and_not_kept(
 ) -> None:
     repository.jars["a.b:two:2.0"] = b"something else"
 
-    with pytest.raises(UnavailableError, match=r"a\.b:two:2\.0 is not the file that kafka_jars\.toml locks"):
+    with pytest.raises(UnavailableError, match=r"a\.b:two:2\.0 that was served is not the one that kafka_jars\.toml"):
         classpath()
 
-    assert b"something else" not in [path.read_bytes() for path in kafka_jars.cache_directory().iterdir()]
+    assert {path.read_bytes() for path in kafka_jars.cache_directory().iterdir()} <= {b"first jar"}
 
 
-@pytest.mark.parametrize("fault", [ConnectionError("no route"), RuntimeError("not found")], ids=["away", "not found"])
-def test_a_repository_that_is_away_is_reported_with_a_way_out(
-    repository: Repository, classpath: Callable[[], list[bytes]], fault: Exception
+def test_a_repository_that_is_away_is_reported_with_its_error_and_a_way_out(
+    repository: Repository, classpath: Callable[[], list[bytes]]
 ) -> None:
-    repository.jars["a.b:two:2.0"] = fault
+    repository.jars["a.b:two:2.0"] = ConnectionError("no route")
 
-    with pytest.raises(UnavailableError, match=r"a\.b:two:2\.0 cannot be fetched.*STREAMER_KAFKA__BOOTSTRAP_SERVERS"):
+    with pytest.raises(UnavailableError, match=r"two:2\.0 cannot be fetched \(no route\).*STREAMER_KAFKA__BOOTSTRAP"):
         classpath()
 
     assert repository.asked.count("a.b:two:2.0") == kafka_jars.MAX_ATTEMPTS

@@ -17,7 +17,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import OffsetMetadataTooLargeError
 
 from streamer import broker as broker_module
-from streamer.broker import HOST, Broker
+from streamer.broker import HOST, Broker, free_port
 from streamer.core.errors import UnavailableError
 
 pytestmark = pytest.mark.kafka
@@ -206,6 +206,29 @@ async def test_the_broker_does_not_outlive_a_killed_parent(tmp_path: Path) -> No
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(broker_process, signal.SIGKILL)
         os.close(broker_process)
+
+
+async def test_several_brokers_form_one_cluster(tmp_path: Path) -> None:
+    """What a test of a lost leader will need."""
+    controllers = {node_id: free_port() for node_id in (1, 2, 3)}
+    voters = ",".join(f"{node_id}@{HOST}:{port}" for node_id, port in controllers.items())
+    brokers = [
+        Broker(
+            tmp_path / str(node_id), node_id=node_id, controller_port=port, config={"controller.quorum.voters": voters}
+        )
+        for node_id, port in controllers.items()
+    ]
+    try:
+        await asyncio.gather(*(broker.start() for broker in brokers))
+        async with asyncio.timeout(10), connected_admin(brokers[0]) as admin:
+            while len(known := (await admin.describe_cluster())["brokers"]) < len(brokers):
+                await asyncio.sleep(0.05)  # the first learns of the last a little after that is ready
+    finally:
+        for broker in brokers:
+            if broker.is_running:
+                broker.kill()
+
+    assert {broker["port"] for broker in known} == {broker.port for broker in brokers}
 
 
 async def test_a_port_in_use_is_named(tmp_path: Path) -> None:
