@@ -6,15 +6,14 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
-
-import uvloop
+from typing import TYPE_CHECKING, Final
 
 from streamer.core.errors import SettingsError, UnavailableError
-from streamer.sandbox.faults import Action, Fault, Match
 from streamer.sandbox.record import DEDUP_WINDOW_SECONDS, MAX_IDS
-from streamer.sandbox.server import Sandbox
-from streamer.settings import parse_duration
+
+if TYPE_CHECKING:
+    from streamer.cli.options import Commands
+    from streamer.sandbox.faults import Fault
 
 DEFAULT_PORT: Final = 8090
 """Where examples and the demo expect it."""
@@ -34,7 +33,7 @@ Open http://127.0.0.1:8090/ for a page with the latest calls. Faults can be chan
 """
 
 
-def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def add_parser(subparsers: "Commands") -> None:
     """Add the command to the command line."""
     parser = subparsers.add_parser(
         "sandbox",
@@ -87,6 +86,8 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0 after either signal; 1 when it cannot listen or open its record file; 2 when an option is not allowed.
     """
+    import uvloop  # noqa: PLC0415 - `streamer --help` should not wait for it, nor for the imports below
+
     try:
         faults = _faults(args)
     except ValueError as error:
@@ -100,7 +101,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _serve(args: argparse.Namespace, faults: list[Fault]) -> None:
+async def _serve(args: argparse.Namespace, faults: "list[Fault]") -> None:
+    from streamer.sandbox.server import Sandbox  # noqa: PLC0415
+
     sandbox = Sandbox(
         required_keys=args.require_key,
         faults=faults,
@@ -120,12 +123,14 @@ async def _serve(args: argparse.Namespace, faults: list[Fault]) -> None:
         await sandbox.stop()
 
 
-def _faults(args: argparse.Namespace) -> list[Fault]:
+def _faults(args: argparse.Namespace) -> "list[Fault]":
     """The script that the options say.
 
     Raises:
         ValueError: a header would break.
     """
+    from streamer.sandbox.faults import Action, Fault, Match  # noqa: PLC0415
+
     faults = []
     if args.latency:
         faults.append(Fault(action=Action(latency_seconds=args.latency)))
@@ -141,6 +146,8 @@ def _retry_after(given: str | None) -> int | str | None:
 
 
 def _duration(text: str) -> float:
+    from streamer.settings import parse_duration  # noqa: PLC0415
+
     try:
         return parse_duration(text)
     except ValueError as error:
