@@ -6,7 +6,7 @@ person is needed or that an event was dead-lettered; a retry is at most a ``warn
 
 import enum
 import logging
-from typing import Final
+from typing import Final, NamedTuple
 
 DEBUG: Final = logging.DEBUG
 INFO: Final = logging.INFO
@@ -27,6 +27,19 @@ class Fault(enum.StrEnum):
     """A bug of streamer's."""
     KAFKA = "kafka"
     """The brokers', or of the network to them."""
+
+
+class FaultLine(NamedTuple):
+    """One line about a fault, kept for whoever looks at the status later."""
+
+    at: float
+    """Seconds since the epoch."""
+    event_name: str
+    subject: str
+    """The integration or destination; "" when it is about neither."""
+    reason: str
+    """What went wrong: an error's type, a reason from a closed list, or a text without values."""
+    next_step: str
 
 
 class Event(enum.Enum):

@@ -12,6 +12,7 @@ import os
 import re
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, MutableMapping
 from datetime import UTC, datetime
 from traceback import extract_tb
@@ -23,7 +24,7 @@ import structlog
 from streamer import __version__
 from streamer.folding import Folding
 from streamer.line_writer import LineWriter
-from streamer.log_events import Event
+from streamer.log_events import Event, FaultLine
 
 __all__ = ["FOLD_SECONDS", "Event", "EventLogger", "configured", "logger", "place_of"]
 
@@ -32,6 +33,9 @@ FOLD_SECONDS: Final = 10.0
 
 MAX_DETAIL_CHARACTERS: Final = 500
 """Longest text of a library that is logged; only its first line, because the next ones quote what it worked on."""
+
+MAX_LAST_FAULTS: Final = 20
+"""Lines about faults that `last_faults` keeps."""
 
 _SUBJECT: Final = ("integration", "destination", "topic", "partition", "reason", "error_type", "logger")
 """Fields that tell one subject from another: what differs in one of them is never folded together."""
@@ -79,10 +83,11 @@ class Choice(Protocol):
 
 
 class EventLogger:
-    """Writes catalogued events."""
+    """Writes catalogued events. ``last_faults`` has the newest lines about faults, for the status page."""
 
     def __init__(self, folding: Folding[tuple[object, ...], tuple[Event, dict[str, object]]] | None = None) -> None:
         self._folding = folding
+        self.last_faults: deque[FaultLine] = deque(maxlen=MAX_LAST_FAULTS)
 
     def emit(self, event: Event, **fields: object) -> None:
         """Write one line, or count it if too many of its kind and subject were written just now.
@@ -114,9 +119,16 @@ class EventLogger:
     def _write(self, event: Event, fields: dict[str, object]) -> None:
         if event.fault is not None:
             fields = {"fault": event.fault, "data_at_risk": "no", "next_step": event.next_step, **fields}
+            self.last_faults.append(_fault_line(event, fields))
         structlog.get_logger().log(
             event.level, event.event_name, **{name: value for name, value in fields.items() if value is not None}
         )
+
+
+def _fault_line(event: Event, fields: dict[str, object]) -> FaultLine:
+    subject = fields.get("integration") or fields.get("destination") or ""
+    reason = fields.get("error_type") or fields.get("reason") or fields.get("detail") or ""
+    return FaultLine(time.time(), event.event_name, str(subject), str(reason), str(fields["next_step"]))
 
 
 _current = EventLogger()

@@ -19,7 +19,7 @@ from streamer import logs
 from streamer.folding import Folding
 from streamer.line_writer import LineWriter
 from streamer.log_events import Event
-from streamer.logs import logger, place_of
+from streamer.logs import MAX_LAST_FAULTS, logger, place_of
 
 Line = dict[str, object]
 
@@ -247,6 +247,19 @@ def test_the_place_of_an_error_has_no_value_in_it() -> None:
     assert re.fullmatch(
         r"test_logs\.py:\d+ test_the_place_of_an_error_has_no_value_in_it > test_logs\.py:\d+ inner", place
     )
+
+
+def test_the_newest_lines_about_faults_are_kept_for_the_status(written: Written) -> None:
+    kept: list[tuple[str, str, str]] = []
+
+    def write() -> None:
+        for number in range(MAX_LAST_FAULTS + 5):
+            logger().emit(Event.DESTINATION_HELD, destination=f"d{number}", error_type="401")
+        logger().emit(Event.SERVICE_STARTED)
+        kept.extend((line.event_name, line.subject, line.reason) for line in logger().last_faults)
+
+    written(write)
+    assert kept == [("destination.held", f"d{number}", "401") for number in range(5, MAX_LAST_FAULTS + 5)]
 
 
 def test_events_can_be_asserted_with_structlogs_own_helper() -> None:

@@ -1,0 +1,47 @@
+"""A histogram of plain numbers: cheap to add to, read when somebody asks."""
+
+from bisect import bisect_left
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Final
+
+DURATION_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+"""Of one request or one turn of the event loop. Source: OpenTelemetry's advice for operations of messaging."""
+
+LATENCY_SECONDS: Final = (*DURATION_SECONDS, 30.0, 60.0, 300.0, 3_600.0, 28_800.0)
+"""Of an event from Kafka to its 2xx; up to 8 hours, which the documented retry schedule takes."""
+
+BATCH_CALLS: Final = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0)
+BATCH_BYTES: Final = (1e3, 1e4, 3.2e4, 6.4e4, 1.28e5, 2.56e5, 5.12e5)
+
+RETRY_AFTER_SECONDS: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
+
+
+class Histogram:
+    """Counts of values by their upper bounds. ``bounds`` ascend; one more bucket takes what is above them all."""
+
+    __slots__ = ("_bounds", "_counts", "sum")
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self._bounds = bounds
+        self._counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float, count: int = 1) -> None:
+        """Add ``value``, ``count`` times."""
+        self._counts[bisect_left(self._bounds, value)] += count
+        self.sum += value * count
+
+    @property
+    def count(self) -> int:
+        """How many values were added."""
+        return sum(self._counts)
+
+    def cumulative(self) -> list[tuple[float, int]]:
+        """Each bound with how many values were at most that; infinity last."""
+        return list(zip((*self._bounds, float("inf")), accumulate(self._counts), strict=True))
+
+    def quantile(self, share: float) -> float | None:
+        """The lowest bound that at least this share of the values does not exceed; None: no values yet."""
+        wanted = share * self.count
+        return next((bound for bound, count in self.cumulative() if count >= wanted), None) if self.count else None

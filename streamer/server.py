@@ -1,0 +1,163 @@
+"""What others ask of us over HTTP: health, metrics, version and status. All of it is GET, none of it changes anything.
+
+    /livez /readyz /startupz   200 or 503; ?verbose, ?exclude=CHECK, /readyz/CHECK; JSON when ``Accept`` asks for it
+    /metrics                   for Prometheus
+    /version /status           JSON
+
+Nobody is asked who they are, so the listener is bound to the loopback interface unless the configuration says
+otherwise, and nothing here holds a secret or a value of a record.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Protocol
+
+import orjson
+from aiohttp import web
+
+from streamer.core.errors import UnavailableError
+from streamer.log_events import Event
+from streamer.logs import logger
+from streamer.metrics import Metrics
+from streamer.status import Check, StatusSource
+from streamer.status_document import document_of, version_of
+
+SHUTDOWN_SECONDS: Final = 1.0
+"""How long answers that are under way may take when the service ends."""
+
+_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+
+
+class Address(Protocol):
+    """Where to listen."""
+
+    @property
+    def host(self) -> str:
+        """Name or address of an interface."""
+
+    @property
+    def port(self) -> int:
+        """0: any free one."""
+
+
+class Server:
+    """Answers from what ``source`` tells, from `start` to `stop`."""
+
+    def __init__(self, address: Address, source: StatusSource) -> None:
+        self._address = address
+        self._source = source
+        self._metrics = Metrics(source.status)
+        self._runner: web.AppRunner | None = None
+        self.port = address.port
+        """The port that is listened on, once started."""
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises:
+            UnavailableError: the address cannot be listened on.
+        """
+        runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
+        await runner.setup()
+        host, port = self._address.host, self._address.port
+        try:
+            await web.TCPSite(runner, host, port).start()
+        except OSError as error:
+            await runner.cleanup()
+            raise UnavailableError(
+                f"cannot listen on {host}:{port} ({error.strerror or error}): end what listens there, or set another "
+                "server.port (0: any free one); nothing was read or sent"
+            ) from error
+        self._runner = runner
+        self.port = runner.addresses[0][1]
+        logger().emit(Event.SERVER_LISTENING, host=host, port=self.port)
+
+    async def stop(self) -> None:
+        """Stop listening, and let answers that are under way end."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def _application(self) -> web.Application:
+        application = web.Application()
+        for path, checks in (
+            ("/livez", self._source.live),
+            ("/readyz", self._source.ready),
+            ("/startupz", self._source.started),
+        ):
+            probe = _probe(path.strip("/"), checks)
+            application.router.add_get(path, probe)
+            application.router.add_get(path + "/{check}", probe)
+        application.router.add_get("/metrics", self._get_metrics)
+        application.router.add_get("/version", self._get_version)
+        application.router.add_get("/status", self._get_status)
+        return application
+
+    async def _get_metrics(self, request: web.Request) -> web.Response:
+        body, content_type = self._metrics.render(request.headers.get("Accept", ""))
+        return web.Response(body=body, headers={"Content-Type": content_type, **_HEADERS})
+
+    async def _get_version(self, _request: web.Request) -> web.Response:
+        return _json(version_of(self._source.status()))
+
+    async def _get_status(self, _request: web.Request) -> web.Response:
+        return _json(document_of(self._source.status(), now=time.time(), monotonic_now=time.monotonic()))
+
+
+def _probe(name: str, checks: Callable[[], Sequence[Check]]) -> Callable[[web.Request], Awaitable[web.Response]]:
+    async def answer(request: web.Request) -> web.Response:
+        only = request.match_info.get("check")
+        excluded = set(request.query.getall("exclude", ()))
+        asked = [check for check in checks() if check.name not in excluded and only in {None, check.name}]
+        if only is not None and not asked:
+            return web.Response(status=404, text=f"{name} has no check of that name\n", headers=_HEADERS)
+        passed = all(check.ok for check in asked)
+        status = 200 if passed else 503
+        if "application/json" in request.headers.get("Accept", ""):
+            return _json(_document(asked), status=status)
+        text = _word(asked) if passed and "verbose" not in request.query else _lines(name, asked)
+        return web.Response(status=status, text=text, headers=_HEADERS)
+
+    return answer
+
+
+def _word(checks: Sequence[Check]) -> str:
+    return "ok, degraded\n" if any(check.is_degraded for check in checks) else "ok\n"
+
+
+def _lines(name: str, checks: Sequence[Check]) -> str:
+    """One line a check, in the manner of Kubernetes, and the verdict."""
+    lines = [_line(check) for check in checks]
+    passed = all(check.ok for check in checks)
+    return "\n".join([*lines, f"{name} check {'passed' if passed else 'failed'}", ""])
+
+
+def _line(check: Check) -> str:
+    if not check.ok:
+        return f"[-]{check.name} failed: {check.detail}"
+    return f"[+]{check.name} degraded: {check.detail}" if check.is_degraded else f"[+]{check.name} ok"
+
+
+def _document(checks: Sequence[Check]) -> dict[str, object]:
+    return {
+        "status": "ok" if all(check.ok for check in checks) else "fail",
+        "degraded": any(check.is_degraded for check in checks),
+        "checks": {
+            check.name: {"status": _verdict(check), **({"detail": check.detail} if check.detail else {})}
+            for check in checks
+        },
+    }
+
+
+def _verdict(check: Check) -> str:
+    if not check.ok:
+        return "fail"
+    return "degraded" if check.is_degraded else "ok"
+
+
+def _json(document: object, *, status: int = 200) -> web.Response:
+    return web.Response(
+        body=orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE),
+        status=status,
+        headers={"Content-Type": "application/json", **_HEADERS},
+    )

@@ -1,0 +1,232 @@
+"""What the service knows of itself, typed: a snapshot that `streamer.metrics` and `streamer.server` render.
+
+Whoever owns a state fills in its part; nothing here asks, waits or decides. A snapshot is taken between two turns of
+the event loop, so that in it the sums of `streamer.core.account.Account` add up.
+"""
+
+import enum
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from streamer.core.account import Account
+from streamer.core.answers import Answer
+from streamer.core.destination import State, Verdict
+from streamer.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram
+from streamer.log_events import FaultLine
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that a probe looks at."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+    """What is wrong; for a check that is ok, what would have to be known (a destination held while others deliver)."""
+
+    @property
+    def is_degraded(self) -> bool:
+        """Ok, but not as it should be."""
+        return self.ok and bool(self.detail)
+
+
+class BatchResult(enum.StrEnum):
+    """What became of one request's batch."""
+
+    DELIVERED = "delivered"
+    RETRIED = "retried"
+    SPLIT = "split"
+    REJECTED = "rejected"
+
+
+class IntegrationState(enum.StrEnum):
+    """What an integration does."""
+
+    STARTING = "starting"
+    """Connecting to Kafka, or waiting for it."""
+    RUNNING = "running"
+    HELD = "held"
+    """Stopped by its mass guard, until configuration or version change."""
+    PAUSED = "paused"
+    """Stopped by its configuration."""
+    RESTARTING = "restarting"
+    """Failed, and waiting to be started again."""
+    DRAINING = "draining"
+
+
+@dataclass(slots=True, kw_only=True)
+class DestinationStatus:
+    """One destination, filled in by `streamer.destination.Destination`. Times are monotonic seconds."""
+
+    name: str
+    limit: int
+    """Requests that may be in flight."""
+    in_flight: int = 0
+    state: State = State.OK
+    since: float = field(default_factory=time.monotonic)
+    reason: str = ""
+    next_step: str = ""
+    requests: Counter[str] = field(default_factory=Counter)
+    """By HTTP status, or by the fault that there was instead."""
+    retries: Counter[str] = field(default_factory=Counter)
+    """Requests whose calls go again, by what went wrong."""
+    batches: Counter[BatchResult] = field(default_factory=Counter)
+    request_seconds: Histogram = field(default_factory=lambda: Histogram(DURATION_SECONDS))
+    batch_calls: Histogram = field(default_factory=lambda: Histogram(BATCH_CALLS))
+    batch_bytes: Histogram = field(default_factory=lambda: Histogram(BATCH_BYTES))
+    retry_after_seconds: Histogram = field(default_factory=lambda: Histogram(RETRY_AFTER_SECONDS))
+
+    def record(self, answer: Answer, seconds: float, sent_bytes: int, calls: int, verdict: Verdict) -> None:
+        """Count one request.
+
+        Args:
+            answer: how it ended.
+            seconds: how long it took.
+            sent_bytes: bytes of its body on the wire.
+            calls: how many calls it carried.
+            verdict: what that meant for them.
+        """
+        result = _result_of(verdict, calls)
+        self.requests[answer.error or str(answer.status)] += 1
+        self.batches[result] += 1
+        if result is BatchResult.RETRIED:
+            self.retries[answer.error] += 1
+        self.request_seconds.observe(seconds)
+        self.batch_calls.observe(calls)
+        self.batch_bytes.observe(sent_bytes)
+        if answer.retry_after_seconds is not None:
+            self.retry_after_seconds.observe(answer.retry_after_seconds)
+
+
+def _result_of(verdict: Verdict, calls: int) -> BatchResult:
+    if verdict is Verdict.DELIVERED:
+        return BatchResult.DELIVERED
+    if verdict in {Verdict.RETRY_CHARGED, Verdict.RETRY_FREE, Verdict.REFUSED_FREE}:
+        return BatchResult.RETRIED
+    return BatchResult.SPLIT if calls > 1 else BatchResult.REJECTED
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AssignedPartition:
+    """A partition while it is ours. Positions are offsets; times are seconds since the epoch."""
+
+    in_flight: int
+    """Records read and not settled, the parked ones included."""
+    parked: int
+    position: int
+    """The position that may be committed now."""
+    committed: int | None
+    high_watermark: int | None
+    """The broker's end of what may be read; None until known."""
+    oldest_waiting_at: float | None = None
+    """Broker's time of the oldest record that is not settled; None: nothing waits."""
+    retention_headroom_seconds: float | None = None
+    receipts_since: float | None = None
+    """Since when every delivery from this partition has its receipt here; None: there are no receipts."""
+
+    @property
+    def lag(self) -> int | None:
+        """Records from the committed position (before the first commit: where reading began) to the high watermark."""
+        if self.high_watermark is None:
+            return None
+        return max(self.high_watermark - (self.position if self.committed is None else self.committed), 0)
+
+    def lag_seconds(self, now: float) -> float:
+        """Age of the oldest record that is not settled; 0: nothing waits."""
+        return 0.0 if self.oldest_waiting_at is None else max(now - self.oldest_waiting_at, 0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionStatus:
+    """A partition that this process has, or had: its account stays, what depends on the assignment goes with it."""
+
+    topic: str
+    partition: int
+    account: Account
+    assigned: AssignedPartition | None
+
+    @property
+    def in_flight(self) -> int:
+        """Records read and not settled; what was open when the assignment ended is in ``account.handed_back``."""
+        return 0 if self.assigned is None else self.assigned.in_flight
+
+    @property
+    def unaccounted(self) -> int:
+        """What the sum of the account is out by; anything but 0 is a bug of ours."""
+        return self.account.unaccounted(self.in_flight)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReceiptsStatus:
+    """The store of delivered messageIds."""
+
+    is_available: bool
+    entries: int
+    bytes: int
+    shrunk_total: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegrationStatus:
+    """One integration."""
+
+    name: str
+    dialect: str
+    group: str
+    destination: str
+    state: IntegrationState
+    reason: str = ""
+    restarts: int = 0
+    partitions: Sequence[PartitionStatus] = ()
+    latency_seconds: Mapping[str, Histogram] = field(default_factory=dict)
+    """Broker's time of the record to its 2xx, by topic."""
+    drain_eta_seconds: Mapping[str, float] = field(default_factory=dict)
+    """When the lag will be worked off at the present rate, by topic; absent where that cannot be said."""
+    commits: Mapping[str, int] = field(default_factory=dict)
+    """By result."""
+    rebalances: Mapping[str, int] = field(default_factory=dict)
+    """By kind."""
+    buffered_events: int = 0
+    buffered_bytes: int = 0
+    receipts: ReceiptsStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """Everything, at one moment. Nothing in it may be a secret or a value of a record."""
+
+    version: str
+    python: str
+    commit: str
+    """Of the source code, or "unknown"."""
+    config_sha256: str
+    """Short fingerprint of the configuration in force."""
+    mapping_version: str
+    started_at: float
+    """Seconds since the epoch."""
+    is_draining: bool
+    integrations: Sequence[IntegrationStatus]
+    destinations: Sequence[DestinationStatus]
+    loop_lag_seconds: Histogram
+    """How late the event loop runs what is due."""
+    last_faults: Sequence[FaultLine] = ()
+    """The newest lines of the log about faults; from `streamer.logs.EventLogger.last_faults`."""
+
+
+class StatusSource(Protocol):
+    """What tells the state of the service. Its methods are called on the event loop, and do not wait."""
+
+    def status(self) -> ServiceStatus:
+        """A snapshot."""
+
+    def live(self) -> Sequence[Check]:
+        """Whether this process works; a fault that a restart would not cure is not its business."""
+
+    def ready(self) -> Sequence[Check]:
+        """Whether events flow, or could."""
+
+    def started(self) -> Sequence[Check]:
+        """Whether the start is over."""

@@ -1,0 +1,121 @@
+"""A service that is only told of: its status and its checks are what a test makes them."""
+
+import time
+from dataclasses import dataclass, field
+
+import pytest
+
+from streamer.core.account import Account
+from streamer.core.answers import answer_of_status
+from streamer.core.destination import State, Verdict
+from streamer.core.model import DeadLetterReason, FilterReason
+from streamer.histogram import LATENCY_SECONDS, Histogram
+from streamer.log_events import FaultLine
+from streamer.status import (
+    AssignedPartition,
+    Check,
+    DestinationStatus,
+    IntegrationState,
+    IntegrationStatus,
+    PartitionStatus,
+    ReceiptsStatus,
+    ServiceStatus,
+)
+
+NOW = 1_700_000_000.0
+
+
+def _account() -> Account:
+    account = Account()
+    account.consumed, account.consumed_bytes = 100, 5_000
+    account.delivered, account.duplicate, account.handed_back = 80, 3, 2
+    account.filtered[FilterReason.TEST_EVENT] = 4
+    account.dead_lettered[DeadLetterReason.SCHEMA_INVALID] = 1
+    account.lost["retention"] = 7
+    return account
+
+
+def _destination() -> DestinationStatus:
+    destination = DestinationStatus(name="production", limit=16, in_flight=2, since=time.monotonic() - 60)
+    destination.state, destination.reason, destination.next_step = State.HELD, "401", "Check the write key."
+    destination.record(answer_of_status(200, None), 0.03, 1_000, 25, Verdict.DELIVERED)
+    destination.record(answer_of_status(429, 5.0), 0.2, 1_000, 25, Verdict.RETRY_FREE)
+    destination.record(answer_of_status(400, None), 0.2, 1_000, 25, Verdict.REFUSED)
+    destination.record(answer_of_status(400, None), 0.2, 100, 1, Verdict.REFUSED)
+    return destination
+
+
+def _integration() -> IntegrationStatus:
+    latency = Histogram(LATENCY_SECONDS)
+    latency.observe(0.2, 80)
+    assigned = AssignedPartition(
+        in_flight=10,
+        parked=1,
+        position=190,
+        committed=180,
+        high_watermark=300,
+        oldest_waiting_at=NOW - 12,
+        receipts_since=NOW - 3_600,
+    )
+    return IntegrationStatus(
+        name="sprig",
+        dialect="sprig",
+        group="streamer.sprig",
+        destination="production",
+        state=IntegrationState.RUNNING,
+        partitions=[
+            PartitionStatus(topic="surveys", partition=0, account=_account(), assigned=assigned),
+            PartitionStatus(topic="surveys", partition=1, account=Account(), assigned=None),
+        ],
+        latency_seconds={"surveys": latency},
+        drain_eta_seconds={"surveys": 30.0},
+        commits={"stored": 9, "failed": 0},
+        rebalances={"assigned": 1, "revoked": 0},
+        buffered_events=10,
+        buffered_bytes=500,
+        receipts=ReceiptsStatus(is_available=True, entries=80, bytes=4_096, shrunk_total=0),
+    )
+
+
+def _service() -> ServiceStatus:
+    return ServiceStatus(
+        version="1.2.3",
+        python="3.11.7",
+        commit="abc",
+        config_sha256="0123abcd",
+        mapping_version="1",
+        started_at=NOW - 3_600,
+        is_draining=False,
+        integrations=[_integration()],
+        destinations=[_destination()],
+        loop_lag_seconds=Histogram((0.1, 1.0)),
+        last_faults=[
+            FaultLine(NOW - 120, "batch.retrying", "sprig", "503", "Nothing to do."),
+            FaultLine(NOW - 60, "destination.held", "production", "401", "Check the write key."),
+        ],
+    )
+
+
+@dataclass
+class ToldService:
+    """Answers what it was told to."""
+
+    told: ServiceStatus = field(default_factory=_service)
+    checks: dict[str, list[Check]] = field(default_factory=dict)
+
+    def status(self) -> ServiceStatus:
+        return self.told
+
+    def live(self) -> list[Check]:
+        return self.checks.get("live", [])
+
+    def ready(self) -> list[Check]:
+        return self.checks.get("ready", [])
+
+    def started(self) -> list[Check]:
+        return self.checks.get("started", [])
+
+
+@pytest.fixture
+def service() -> ToldService:
+    return ToldService()
