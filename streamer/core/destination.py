@@ -1,0 +1,304 @@
+"""Whether a destination may be sent to, what an answer means for the events of its batch, and who is charged.
+
+Theory of operation. A destination is in one of three states:
+
+- ``ok``: up to ``limit`` requests are in flight. After a recovery the limit begins at 1 and grows by 1 a round trip
+  (slow start).
+- ``backing_off``: it is unhappy: it asked us to wait, or failed 5 times in a row. Nothing is sent but one probe, after
+  1, 2, 4 .. 60 seconds or the wait that was asked for.
+- ``held``: our set-up is wrong, or the destination refuses whatever it is sent. Nothing is sent but one probe every 30
+  seconds.
+
+A fault of the destination or of ours is never a verdict on an event, hence the rule of evidence: an unhappy answer is
+charged only if another call was accepted after the attempt began or in the 60 seconds before, and a refusal counts only
+if anything was accepted since the configuration was loaded. Charges of a streak of failures that ends in another state
+than ``ok`` are taken back.
+
+The time between two changes of state is a *term*. An attempt that ends in another term than it began in is late, and
+tells about a time that has passed. All that a late answer can do is: end ``backing_off`` or ``held`` when accepted,
+unless the destination asked us to wait; make or prolong such a wait; and turn ``backing_off`` into ``held``, because it
+says what is wrong.
+
+Pure: times are monotonic seconds, and none is compared in a way that could break when the clock steps back a little.
+"""
+
+import enum
+from dataclasses import dataclass
+from typing import Final
+
+from streamer.core.answers import MAX_RETRY_AFTER_SECONDS, Answer, AnswerKind
+
+EVIDENCE_SECONDS: Final = 60.0
+"""How long before an attempt a 2xx still shows that the destination worked."""
+MAX_FAILURES_IN_ROW: Final = 5
+"""Unhappy answers without a 2xx between them, at which the destination is no longer taken for healthy."""
+MAX_REFUSALS_WITHOUT_EVIDENCE: Final = 5
+"""Refused batches, nothing ever accepted, at which the fault is taken to be in our set-up."""
+HELD_PROBE_SECONDS: Final = 30.0
+MAX_BACKOFF_SECONDS: Final = 60.0
+"""Longest wait before a probe, unless the destination asks for more. The first is 1 second; each is twice the last."""
+MIN_BATCH_BYTES: Final = 33_000
+"""The learned size of a batch never falls below this: one call of Segment's largest size with its envelope."""
+REFUSES_EVERYTHING: Final = "refuses_everything"
+"""Reason of a destination that is held although its answers, each by itself, blame the events."""
+
+_MAX_DOUBLINGS: Final = 6
+_BACKOFF_JITTER_SHARE: Final = 0.1
+"""A backoff is up to this share shorter than documented; a wait that the destination asked for never is."""
+
+
+class State(enum.StrEnum):
+    """Whether a destination is sent to; see the theory of operation."""
+
+    OK = "ok"
+    BACKING_OFF = "backing_off"
+    HELD = "held"
+
+
+class Verdict(enum.StrEnum):
+    """What to do with the calls of an attempt that has ended."""
+
+    DELIVERED = "delivered"
+    """Settle their records."""
+    RETRY_CHARGED = "retry_charged"
+    """Each is charged one attempt: park them as the `RetryPolicy` says. `take_refunds` may take the charge back."""
+    RETRY_FREE = "retry_free"
+    """The fault is not theirs: ready again, nothing charged."""
+    REFUSED = "refused"
+    """Bisect; dead-letter a call that was alone."""
+    REFUSED_FREE = "refused_free"
+    """Refused without evidence that the destination accepts anything: ready again, nothing charged."""
+    SPLIT = "split"
+    """Too large for one request: send them again in halves. ``max_batch_bytes`` has been lowered."""
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Attempt:
+    """One request in flight. Compared and hashed by identity, so that its calls can be kept under it, weakly too."""
+
+    started_at: float
+    is_probe: bool
+    calls: int
+    term: int
+    """Number of the term in which it began."""
+    is_refunded: bool = False
+    """Whether its charge was taken back."""
+
+
+class DestinationMachine:
+    """State, permits and evidence of one destination.
+
+    Before a request ask `can_start` and take a permit with `start`; give it back with exactly one of `finish` and
+    `abandon`.
+
+    Attributes:
+        state: the current state.
+        since: monotonic time at which the state began.
+        reason: error of the last fault that led to the state or kept it; "" when ok.
+        failures_in_row: unhappy answers since the last 2xx, late ones apart.
+        last_accepted_at: monotonic time of the last 2xx; None before the first.
+        max_batch_bytes: largest batch to send; lowered when the destination says 413.
+    """
+
+    def __init__(self, *, max_in_flight: int, max_batch_bytes: int, now: float) -> None:
+        """Begin in ``ok`` with all ``max_in_flight`` permits and batches of up to ``max_batch_bytes``."""
+        assert max_in_flight >= 1, "a destination without permits is never sent to"
+        self.state = State.OK
+        self.since = now
+        self.reason = ""
+        self.failures_in_row = 0
+        self.last_accepted_at: float | None = None
+        self.max_batch_bytes = max_batch_bytes
+        self._max_in_flight = max_in_flight
+        self._configured_batch_bytes = max_batch_bytes
+        self._in_flight: set[Attempt] = set()
+        self._limit = max_in_flight
+        self._limit_raised_at = now
+        self._term = 0
+        self._loaded_in_term = 0
+        self._accepts = False  # anything accepted since the configuration was loaded
+        self._refusals_without_evidence = 0
+        self._probe: Attempt | None = None
+        self._probe_due = now
+        self._failed_probes = 0
+        self._asked_to_wait = False
+        self._charged: list[Attempt] = []  # since the last 2xx, hence fewer than MAX_FAILURES_IN_ROW
+        self._refunds: list[Attempt] = []
+
+    @property
+    def in_flight(self) -> int:
+        """Requests begun and not ended."""
+        return len(self._in_flight)
+
+    @property
+    def limit(self) -> int:
+        """Permits in force: the limit of slow start when ok; otherwise 1 while a probe is in flight, and 0."""
+        return self._limit if self.state is State.OK else int(self._probe is not None)
+
+    @property
+    def probing(self) -> bool:
+        """Whether the next attempt would be a probe, which carries exactly one call."""
+        return self.state is not State.OK
+
+    @property
+    def next_probe_at(self) -> float | None:
+        """Monotonic time at which a probe is due; None when ok, and while one is in flight."""
+        return self._probe_due if self.probing and self._probe is None else None
+
+    def can_start(self, now: float) -> bool:
+        """Whether a request may begin. Requests that are late hold their permits, so they can delay even a probe."""
+        if self.state is State.OK:
+            return self.in_flight < self._limit
+        return self._probe is None and now >= self._probe_due and self.in_flight < self._max_in_flight
+
+    def wake_at(self, now: float) -> float | None:
+        """The time, ``now`` or later, from which `can_start` is true; None if time alone will not make it so."""
+        if self.state is State.OK or self._probe is not None or self.in_flight >= self._max_in_flight:
+            return None
+        return max(now, self._probe_due)
+
+    def start(self, now: float, calls: int) -> Attempt:
+        """Take a permit for a request with this many calls."""
+        assert self.can_start(now), f"no permit: {self.state}, {self.in_flight} in flight"
+        assert calls == 1 if self.probing else calls >= 1, f"{calls} calls in state {self.state}"
+        attempt = Attempt(now, self.probing, calls, self._term)
+        self._in_flight.add(attempt)
+        if attempt.is_probe:
+            self._probe = attempt
+        return attempt
+
+    def finish(self, attempt: Attempt, answer: Answer, now: float, jitter: float, batch_bytes: int) -> Verdict:
+        """Give the permit back, learn from the answer, and say what becomes of the calls.
+
+        Args:
+            attempt: what `start` returned.
+            answer: how the request ended.
+            now: monotonic time.
+            jitter: a draw from [0, 1), made by the caller.
+            batch_bytes: size of the batch as sent, before compression.
+        """
+        self.abandon(attempt)
+        match answer.kind:
+            case AnswerKind.ACCEPTED:
+                return self._on_accepted(attempt, now)
+            case AnswerKind.UNHAPPY:
+                return self._on_unhappy(attempt, answer, now, jitter)
+            case AnswerKind.SET_UP:
+                return self._on_set_up(attempt, answer, now)
+            case AnswerKind.TOO_LARGE if attempt.calls > 1:
+                self.max_batch_bytes = min(self.max_batch_bytes, max(MIN_BATCH_BYTES, batch_bytes // 2))
+                return Verdict.SPLIT
+            case AnswerKind.TOO_LARGE | AnswerKind.REFUSED:
+                return self._on_refused(attempt, now)
+
+    def abandon(self, attempt: Attempt) -> None:
+        """Give the permit of a cancelled request back; nothing is learnt. A probe that was due is due again."""
+        self._in_flight.remove(attempt)  # KeyError: ended twice, or of another machine
+        if attempt is self._probe:
+            self._probe = None
+
+    def take_refunds(self) -> list[Attempt]:
+        """The attempts whose charge is taken back, each once: their streak was the destination's fault.
+
+        Only the charge is taken back: the smaller groups in which their calls go again stay as they are.
+        """
+        refunds, self._refunds = self._refunds, []
+        for attempt in refunds:
+            attempt.is_refunded = True
+        return refunds
+
+    def reload(self, now: float) -> None:
+        """Begin anew with a changed configuration or key.
+
+        What was learnt with the old one, evidence and batch size, is forgotten, and requests in flight are late. When
+        held, a probe is due at once. Other states stay.
+        """
+        self._begin_term(self.state, self.reason, now)
+        self._loaded_in_term = self._term
+        self._accepts = False
+        self._refusals_without_evidence = 0
+        self.max_batch_bytes = self._configured_batch_bytes
+        if self.state is State.HELD:
+            self._probe_due = now
+
+    def _is_late(self, attempt: Attempt) -> bool:
+        return attempt.term != self._term
+
+    def _on_accepted(self, attempt: Attempt, now: float) -> Verdict:
+        self.last_accepted_at = now
+        self.failures_in_row = 0
+        self._charged.clear()
+        if attempt.term >= self._loaded_in_term:
+            self._accepts = True
+            self._refusals_without_evidence = 0
+        if self.state is State.OK:
+            # Once a round trip: the first 2xx of a request that began under the present limit.
+            if attempt.started_at >= self._limit_raised_at and self._limit < self._max_in_flight:
+                self._limit += 1
+                self._limit_raised_at = now
+        elif not (self._is_late(attempt) and self._asked_to_wait):
+            self._failed_probes = 0
+            self._open(now)
+        return Verdict.DELIVERED
+
+    def _on_unhappy(self, attempt: Attempt, answer: Answer, now: float, jitter: float) -> Verdict:
+        late = self._is_late(attempt)
+        if late and not answer.asks_to_wait:
+            return Verdict.RETRY_FREE
+        self.failures_in_row += 1
+        if late and self.probing:
+            self._asked_to_wait = True
+            self._probe_due = max(self._probe_due, now + self._backoff_seconds(answer, jitter))
+        elif self.probing or answer.asks_to_wait or self.failures_in_row >= MAX_FAILURES_IN_ROW:
+            self._back_off(answer, now, jitter)
+        elif self.last_accepted_at is not None and self.last_accepted_at >= attempt.started_at - EVIDENCE_SECONDS:
+            self._charged.append(attempt)
+            return Verdict.RETRY_CHARGED
+        return Verdict.RETRY_FREE
+
+    def _on_set_up(self, attempt: Attempt, answer: Answer, now: float) -> Verdict:
+        if self.state is State.BACKING_OFF or not self._is_late(attempt):
+            self._close(State.HELD, answer.error, now, HELD_PROBE_SECONDS)
+        return Verdict.RETRY_FREE
+
+    def _on_refused(self, attempt: Attempt, now: float) -> Verdict:
+        if not self._accepts:
+            self._refusals_without_evidence += 1
+        if not self._is_late(attempt):
+            if self._refusals_without_evidence >= MAX_REFUSALS_WITHOUT_EVIDENCE:
+                self._close(State.HELD, REFUSES_EVERYTHING, now, HELD_PROBE_SECONDS)
+            elif self.probing:
+                self._open(now)  # it is well enough to judge a call
+        return Verdict.REFUSED if self._accepts else Verdict.REFUSED_FREE
+
+    def _back_off(self, answer: Answer, now: float, jitter: float) -> None:
+        if self.state is State.BACKING_OFF:
+            self._failed_probes += 1
+        self._close(State.BACKING_OFF, answer.error, now, self._backoff_seconds(answer, jitter))
+        self._asked_to_wait = answer.asks_to_wait
+
+    def _backoff_seconds(self, answer: Answer, jitter: float) -> float:
+        documented = min(2.0 ** min(self._failed_probes, _MAX_DOUBLINGS), MAX_BACKOFF_SECONDS)
+        asked = min(answer.retry_after_seconds or 0.0, MAX_RETRY_AFTER_SECONDS)
+        return max(documented * (1 - _BACKOFF_JITTER_SHARE * jitter), asked)
+
+    def _open(self, now: float) -> None:
+        self._begin_term(State.OK, "", now)
+        self._limit = 1
+        self._limit_raised_at = now
+        self._probe_due = now
+        self._asked_to_wait = False
+
+    def _close(self, state: State, reason: str, now: float, wait_seconds: float) -> None:
+        self._begin_term(state, reason, now)
+        self._probe_due = max(self._probe_due, now + wait_seconds)
+        self._refunds += self._charged
+        self._charged.clear()
+
+    def _begin_term(self, state: State, reason: str, now: float) -> None:
+        self._term += 1
+        self._probe = None
+        if state is not self.state:
+            self.since = now
+        self.state = state
+        self.reason = reason

@@ -1,0 +1,541 @@
+"""The rules of the destination one by one. Scenarios over hours are in ``test_destination_scenarios.py``."""
+
+from collections.abc import Callable
+
+import pytest
+
+from streamer.core.answers import Answer, AnswerKind, NetworkFault, answer_of_fault, answer_of_status
+from streamer.core.destination import Attempt, DestinationMachine, State, Verdict
+
+MAX_IN_FLIGHT = 8
+MAX_BATCH_BYTES = 480_000
+EVERY_ANSWER = [answer_of_status(status, None) for status in range(100, 600)] + [
+    answer_of_fault(fault) for fault in NetworkFault
+]
+OK = answer_of_status(200, None)
+UNAVAILABLE = answer_of_status(503, None)
+TOO_MANY = answer_of_status(429, None)
+UNAUTHORIZED = answer_of_status(401, None)
+BAD_REQUEST = answer_of_status(400, None)
+TOO_LARGE = answer_of_status(413, None)
+
+
+def new_machine() -> DestinationMachine:
+    return DestinationMachine(max_in_flight=MAX_IN_FLIGHT, max_batch_bytes=MAX_BATCH_BYTES, now=0.0)
+
+
+def end(machine: DestinationMachine, attempt: Attempt, answer: Answer, now: float, batch_bytes: int = 1_000) -> Verdict:
+    """Finish without jitter."""
+    return machine.finish(attempt, answer, now, 0.0, batch_bytes)
+
+
+def send(machine: DestinationMachine, answer: Answer, now: float, calls: int = 1) -> Verdict:
+    """One request that is answered at once."""
+    return end(machine, machine.start(now, calls), answer, now)
+
+
+def healthy(now: float = 0.0) -> DestinationMachine:
+    """Ok, and it accepted something at ``now``."""
+    machine = new_machine()
+    send(machine, OK, now)
+    return machine
+
+
+def backing_off(now: float = 0.0) -> DestinationMachine:
+    """Backing off since ``now``, although it accepted something before; the first probe is due a second later."""
+    machine = healthy(now)
+    for _ in range(5):
+        send(machine, UNAVAILABLE, now)
+    assert machine.state is State.BACKING_OFF
+    return machine
+
+
+def held(now: float = 0.0) -> DestinationMachine:
+    """Held for a key that is no longer accepted since ``now``."""
+    machine = healthy(now)
+    send(machine, UNAUTHORIZED, now)
+    assert machine.state is State.HELD
+    return machine
+
+
+def refusing_everything(now: float = 0.0) -> DestinationMachine:
+    """Held since ``now``, because it has never accepted anything."""
+    machine = new_machine()
+    for _ in range(5):
+        send(machine, BAD_REQUEST, now)
+    assert machine.state is State.HELD
+    return machine
+
+
+class TestEveryAnswer:
+    """What each answer does in each state, for every status and every fault of the network."""
+
+    def test_to_one_of_many_requests_of_a_healthy_destination(self) -> None:
+        expected: dict[AnswerKind, tuple[Verdict, State]] = {
+            AnswerKind.ACCEPTED: (Verdict.DELIVERED, State.OK),
+            AnswerKind.UNHAPPY: (Verdict.RETRY_CHARGED, State.OK),
+            AnswerKind.SET_UP: (Verdict.RETRY_FREE, State.HELD),
+            AnswerKind.REFUSED: (Verdict.REFUSED, State.OK),
+            AnswerKind.TOO_LARGE: (Verdict.REFUSED, State.OK),
+        }
+        for answer in EVERY_ANSWER:
+            machine = healthy()
+            verdict = send(machine, answer, 10.0)
+            if answer.status == 429:
+                assert (verdict, machine.state) == (Verdict.RETRY_FREE, State.BACKING_OFF)
+            else:
+                assert (verdict, machine.state) == expected[answer.kind], answer
+            assert machine.reason == ("" if machine.state is State.OK else answer.error), answer
+            assert machine.in_flight == 0, answer
+
+    def test_to_the_first_request_ever(self) -> None:
+        """Nothing has been accepted yet, so nothing but a 2xx says anything about an event."""
+        for answer in EVERY_ANSWER:
+            verdict = send(new_machine(), answer, 10.0)
+            assert verdict in {Verdict.DELIVERED, Verdict.RETRY_FREE, Verdict.REFUSED_FREE}, answer
+            assert (verdict is Verdict.DELIVERED) == (answer.kind is AnswerKind.ACCEPTED), answer
+
+    @pytest.mark.parametrize("closed", [backing_off, held, refusing_everything])
+    def test_to_a_probe(self, closed: Callable[[], DestinationMachine]) -> None:
+        after_refusal = State.HELD if closed is refusing_everything else State.OK
+        after: dict[AnswerKind, State] = {
+            AnswerKind.ACCEPTED: State.OK,
+            AnswerKind.UNHAPPY: State.BACKING_OFF,
+            AnswerKind.SET_UP: State.HELD,
+            AnswerKind.REFUSED: after_refusal,
+            AnswerKind.TOO_LARGE: after_refusal,
+        }
+        for answer in EVERY_ANSWER:
+            machine = closed()
+            due_at = machine.wake_at(0.0)
+            assert due_at is not None
+            assert send(machine, answer, due_at) is not Verdict.RETRY_CHARGED, answer
+            assert machine.state is after[answer.kind], answer
+            if machine.state is State.OK:
+                assert (machine.limit, machine.reason, machine.since) == (1, "", due_at), answer
+            else:
+                assert machine.next_probe_at is not None, answer
+                assert machine.next_probe_at > due_at, answer
+
+    def test_to_everything_for_an_hour(self) -> None:
+        """Then requests become rare, or each is a verdict; and no event is charged an attempt for it."""
+        for answer in EVERY_ANSWER:
+            requests, charged = self.requests_within(3_600.0, answer)
+            assert charged == set(), answer
+            is_verdict = answer.kind in {AnswerKind.ACCEPTED, AnswerKind.REFUSED, AnswerKind.TOO_LARGE}
+            assert requests == 1_000 if is_verdict else requests < 130, answer
+
+    @staticmethod
+    def requests_within(seconds: float, answer: Answer) -> tuple[int, set[Attempt]]:
+        """How many requests, at most 1,000, a destination gets with this answer to all; and the charges that stand."""
+        machine = healthy()
+        now, requests = 0.0, 0
+        charged: set[Attempt] = set()
+        while now < seconds and requests < 1_000:
+            if machine.can_start(now):
+                attempt = machine.start(now, 1)
+                requests += 1
+                now += 0.1
+                if machine.finish(attempt, answer, now, 0.5, 1_000) is Verdict.RETRY_CHARGED:
+                    charged.add(attempt)
+                charged -= set(machine.take_refunds())
+            else:
+                wake_at = machine.wake_at(now)
+                assert wake_at is not None
+                now = wake_at
+        return requests, charged
+
+
+class TestCharging:
+    def test_an_attempt_is_charged_when_another_was_accepted_in_the_minute_before(self) -> None:
+        assert send(healthy(0.0), UNAVAILABLE, 60.0) is Verdict.RETRY_CHARGED
+        assert send(healthy(0.0), UNAVAILABLE, 60.1) is Verdict.RETRY_FREE
+
+    def test_the_minute_counts_from_the_beginning_of_the_attempt(self) -> None:
+        machine = healthy(0.0)
+        attempt = machine.start(59.0, 1)
+        assert end(machine, attempt, answer_of_fault(NetworkFault.TIMEOUT), 74.0) is Verdict.RETRY_CHARGED
+
+    def test_an_attempt_is_charged_when_another_was_accepted_while_it_ran(self) -> None:
+        machine = new_machine()
+        failing, passing = machine.start(0.0, 1), machine.start(0.0, 1)
+        assert end(machine, passing, OK, 1.0) is Verdict.DELIVERED
+        assert end(machine, failing, UNAVAILABLE, 2.0) is Verdict.RETRY_CHARGED
+
+    def test_a_429_is_never_charged(self) -> None:
+        machine = healthy()
+        assert send(machine, TOO_MANY, 1.0) is Verdict.RETRY_FREE
+        assert machine.take_refunds() == []
+
+    def test_a_streak_of_five_failures_takes_its_charges_back(self) -> None:
+        """It shows that the destination was at fault when the first four were charged."""
+        machine = healthy()
+        attempts = [machine.start(1.0, 1) for _ in range(6)]
+        verdicts = [end(machine, attempt, UNAVAILABLE, 2.0) for attempt in attempts]
+        assert verdicts == [Verdict.RETRY_CHARGED] * 4 + [Verdict.RETRY_FREE] * 2
+        assert machine.take_refunds() == attempts[:4]
+        assert machine.take_refunds() == [], "each charge is taken back once"
+
+    @pytest.mark.parametrize("answer", [TOO_MANY, answer_of_status(503, 5.0), UNAUTHORIZED])
+    def test_a_streak_that_ends_in_a_wait_or_a_hold_takes_its_charges_back(self, answer: Answer) -> None:
+        machine = healthy()
+        attempt = machine.start(1.0, 1)
+        assert end(machine, attempt, UNAVAILABLE, 1.0) is Verdict.RETRY_CHARGED
+        send(machine, answer, 2.0)
+        assert machine.take_refunds() == [attempt]
+
+    def test_charges_stand_once_another_call_is_accepted(self) -> None:
+        """One bad event among good ones: its failures never make a streak."""
+        machine = healthy()
+        for second in range(20):
+            assert send(machine, UNAVAILABLE, second) is Verdict.RETRY_CHARGED
+            assert send(machine, OK, second) is Verdict.DELIVERED
+        assert machine.state is State.OK
+        assert machine.take_refunds() == []
+
+    def test_refusals_neither_count_as_failures_nor_end_a_streak(self) -> None:
+        machine = healthy()
+        for _ in range(4):
+            send(machine, UNAVAILABLE, 1.0)
+            assert send(machine, BAD_REQUEST, 1.0) is Verdict.REFUSED
+        assert (machine.state, machine.failures_in_row) == (State.OK, 4)
+        send(machine, UNAVAILABLE, 1.0)
+        assert machine.state is State.BACKING_OFF
+
+
+class TestBackingOff:
+    def test_probes_come_after_a_wait_that_doubles_up_to_a_minute(self) -> None:
+        machine = backing_off(0.0)
+        now, waits = 0.0, []
+        for _ in range(9):
+            wake_at = machine.wake_at(now)
+            assert wake_at is not None
+            waits.append(wake_at - now)
+            now = wake_at
+            send(machine, UNAVAILABLE, now)
+        assert waits == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+        assert machine.since == 0.0, "a failed probe prolongs the state, it does not begin a new one"
+
+    def test_probes_go_on_for_weeks(self) -> None:
+        """Doubling a number a thousand times would end in an overflow."""
+        machine, now = backing_off(0.0), 0.0
+        for _ in range(30 * 24 * 60):
+            now = machine.next_probe_at or now
+            send(machine, UNAVAILABLE, now)
+        assert machine.next_probe_at == now + 60.0
+
+    def test_jitter_shortens_a_backoff_by_a_tenth_at_most(self) -> None:
+        machine = healthy()
+        machine.finish(machine.start(0.0, 1), TOO_MANY, 0.0, 0.999, 1_000)
+        assert machine.next_probe_at == pytest.approx(0.9, abs=0.001)
+
+    @pytest.mark.parametrize(("asked", "waited"), [(0.0, 1.0), (0.5, 1.0), (17.0, 17.0), (300.0, 300.0), (1e9, 300.0)])
+    @pytest.mark.parametrize("status", [429, 503])
+    def test_the_wait_that_was_asked_for_is_kept_whatever_the_jitter(
+        self, status: int, asked: float, waited: float
+    ) -> None:
+        machine = healthy()
+        machine.finish(machine.start(0.0, 1), answer_of_status(status, asked), 0.0, 0.0, 1_000)
+        assert (machine.state, machine.reason, machine.next_probe_at) == (State.BACKING_OFF, str(status), waited)
+        assert not machine.can_start(waited - 0.01)
+        assert machine.can_start(waited)
+
+    def test_only_one_probe_is_in_flight_with_one_call(self) -> None:
+        machine = backing_off()
+        assert (machine.limit, machine.probing) == (0, True)
+        with pytest.raises(AssertionError):
+            machine.start(1.0, 2)
+        probe = machine.start(1.0, 1)
+        assert probe.is_probe
+        assert machine.limit == 1
+        assert machine.next_probe_at is None
+        assert not machine.can_start(1_000.0)
+        assert machine.wake_at(1.0) is None
+
+    def test_a_success_opens_with_one_request_and_one_more_each_round_trip(self) -> None:
+        machine = backing_off()
+        send(machine, OK, 1.0)
+        limits, now = [], 1.0
+        for _ in range(10):
+            in_flight = []
+            while machine.can_start(now):
+                in_flight.append(machine.start(now, 1))
+            limits.append(len(in_flight))
+            now += 0.2
+            for attempt in in_flight:
+                end(machine, attempt, OK, now)
+        assert limits == [1, 2, 3, 4, 5, 6, 7, 8, 8, 8]
+
+    def test_the_backoff_begins_anew_after_a_success(self) -> None:
+        machine = backing_off()
+        for now in (1.0, 3.0, 7.0):
+            send(machine, UNAVAILABLE, now)
+        send(machine, OK, 15.0)
+        send(machine, TOO_MANY, 16.0)
+        assert machine.next_probe_at == 17.0
+
+    def test_a_late_success_opens_what_the_breaker_closed(self) -> None:
+        machine = healthy()
+        slow = machine.start(0.0, 1)
+        for _ in range(5):
+            send(machine, UNAVAILABLE, 1.0)
+        assert end(machine, slow, OK, 1.5) is Verdict.DELIVERED
+        assert (machine.state, machine.limit) == (State.OK, 1)
+        assert machine.can_start(1.5)
+
+    @pytest.mark.parametrize("answer", [TOO_MANY, answer_of_status(503, 20.0)])
+    def test_a_late_success_does_not_cut_short_a_wait_that_was_asked_for(self, answer: Answer) -> None:
+        """Of several requests in flight some still pass when the limit of the rate is reached."""
+        machine = healthy()
+        slow = machine.start(0.0, 1)
+        send(machine, answer, 1.0)
+        due_at = machine.next_probe_at
+        assert end(machine, slow, OK, 1.5) is Verdict.DELIVERED
+        assert machine.state is State.BACKING_OFF
+        assert machine.next_probe_at == due_at
+        assert machine.failures_in_row == 0
+
+    def test_a_late_request_to_wait_prolongs_the_wait(self) -> None:
+        machine = healthy()
+        slow = machine.start(0.0, 1)
+        send(machine, answer_of_status(429, 10.0), 1.0)
+        assert end(machine, slow, answer_of_status(429, 40.0), 2.0) is Verdict.RETRY_FREE
+        assert machine.next_probe_at == 42.0
+
+    def test_a_late_request_to_wait_keeps_a_later_success_from_opening(self) -> None:
+        machine = healthy()
+        slow, slower = machine.start(0.0, 1), machine.start(0.0, 1)
+        for _ in range(5):
+            send(machine, UNAVAILABLE, 1.0)
+        end(machine, slow, answer_of_status(429, 10.0), 1.1)
+        end(machine, slower, OK, 1.2)
+        assert (machine.state, machine.next_probe_at) == (State.BACKING_OFF, 11.1)
+
+    def test_a_failed_probe_does_not_cut_short_a_wait_that_was_asked_for_meanwhile(self) -> None:
+        machine = healthy()
+        slow = machine.start(0.0, 1)
+        send(machine, TOO_MANY, 1.0)
+        probe = machine.start(2.0, 1)
+        end(machine, slow, answer_of_status(429, 50.0), 3.0)
+        end(machine, probe, UNAVAILABLE, 4.0)
+        assert machine.next_probe_at == 53.0
+
+    def test_a_success_ends_every_wait(self) -> None:
+        """What was asked for before a probe was accepted bears neither on the next backoff nor on the next hold."""
+        machine = healthy()
+        slow = machine.start(0.0, 1)
+        send(machine, TOO_MANY, 1.0)
+        probe = machine.start(2.0, 1)
+        end(machine, slow, answer_of_status(429, 50.0), 3.0)
+        end(machine, probe, OK, 4.0)
+        passing = machine.start(4.0, 1)
+        end(machine, passing, OK, 4.1)
+        slow = machine.start(5.0, 1)
+        send(machine, UNAUTHORIZED, 5.0)
+        assert machine.next_probe_at == 35.0
+        end(machine, slow, OK, 6.0)
+        assert machine.state is State.OK
+
+    def test_late_failures_do_not_put_off_the_probe(self) -> None:
+        machine = healthy()
+        slow = [machine.start(0.0, 1) for _ in range(3)]
+        for _ in range(5):
+            send(machine, UNAVAILABLE, 1.0)
+        for attempt in slow:
+            assert end(machine, attempt, UNAVAILABLE, 1.9) is Verdict.RETRY_FREE
+        assert machine.next_probe_at == 2.0
+
+    def test_failures_from_before_a_recovery_are_free_and_do_not_close_it_again(self) -> None:
+        """They tell about the time of the outage, and time out only now."""
+        machine = healthy()
+        hung = [machine.start(0.0, 1) for _ in range(6)]
+        for _ in range(5):
+            send(machine, UNAVAILABLE, 1.0)
+        send(machine, OK, 2.0)
+        timeout = answer_of_fault(NetworkFault.TIMEOUT)
+        assert {end(machine, attempt, timeout, 15.0) for attempt in hung} == {Verdict.RETRY_FREE}
+        assert (machine.state, machine.failures_in_row) == (State.OK, 0)
+
+    def test_a_late_set_up_answer_says_what_is_wrong(self) -> None:
+        machine = healthy()
+        slow = machine.start(0.0, 1)
+        for _ in range(5):
+            send(machine, UNAVAILABLE, 1.0)
+        end(machine, slow, UNAUTHORIZED, 1.5)
+        assert (machine.state, machine.reason) == (State.HELD, "401")
+
+    def test_hung_requests_hold_their_permits(self) -> None:
+        machine = healthy()
+        attempts = [machine.start(0.0, 1) for _ in range(MAX_IN_FLIGHT)]
+        for attempt in attempts[:5]:
+            end(machine, attempt, UNAVAILABLE, 1.0)
+        probe = machine.start(2.0, 1)
+        assert machine.in_flight == 4
+        end(machine, probe, OK, 2.1)
+        assert not machine.can_start(2.1), "three late ones are above the limit of 1"
+        for attempt in attempts[5:]:
+            machine.abandon(attempt)
+        assert machine.can_start(2.1)
+
+
+class TestHeld:
+    def test_probes_come_every_half_minute_and_the_beginning_stays(self) -> None:
+        machine = held(0.0)
+        for now in (30.0, 60.0, 90.0):
+            assert machine.wake_at(now - 1) == now
+            assert send(machine, answer_of_status(403, None), now) is Verdict.RETRY_FREE
+        assert (machine.state, machine.since, machine.reason) == (State.HELD, 0.0, "403")
+
+    def test_late_answers_do_not_put_off_the_probe(self) -> None:
+        machine = healthy()
+        attempts = [machine.start(0.0, 1) for _ in range(6)]
+        end(machine, attempts[0], UNAUTHORIZED, 1.0)
+        for attempt, answer in zip(attempts[1:], [UNAUTHORIZED, UNAVAILABLE, BAD_REQUEST, BAD_REQUEST], strict=False):
+            end(machine, attempt, answer, 5.0)
+        assert (machine.state, machine.reason, machine.next_probe_at) == (State.HELD, "401", 31.0)
+
+    def test_an_answer_from_before_the_recovery_does_not_hold_it_again(self) -> None:
+        machine = healthy()
+        slow = machine.start(0.0, 1)
+        send(machine, UNAUTHORIZED, 1.0)
+        send(machine, OK, 31.0)
+        assert end(machine, slow, UNAUTHORIZED, 32.0) is Verdict.RETRY_FREE
+        assert machine.state is State.OK
+
+    def test_a_changed_key_is_tried_at_once(self) -> None:
+        machine = held(0.0)
+        machine.reload(3.0)
+        assert (machine.state, machine.next_probe_at) == (State.HELD, 3.0)
+        send(machine, OK, 3.0)
+        assert machine.state is State.OK
+
+    def test_a_changed_key_does_not_wait_for_a_probe_with_the_old_one(self) -> None:
+        machine = held(0.0)
+        old = machine.start(30.0, 1)
+        machine.reload(31.0)
+        new = machine.start(31.0, 1)
+        end(machine, new, OK, 32.0)
+        end(machine, old, UNAUTHORIZED, 33.0)
+        assert machine.state is State.OK
+
+    def test_a_probe_with_the_old_key_still_holds_its_permit(self) -> None:
+        machine = healthy()
+        attempts = [machine.start(0.0, 1) for _ in range(MAX_IN_FLIGHT)]
+        end(machine, attempts[0], UNAUTHORIZED, 1.0)
+        machine.start(31.0, 1)
+        machine.reload(32.0)
+        assert not machine.can_start(32.0)
+        assert machine.wake_at(32.0) is None
+        machine.abandon(attempts[1])
+        assert machine.can_start(32.0)
+
+    def test_a_changed_configuration_has_to_show_anew_that_it_is_accepted(self) -> None:
+        """Also a 2xx to a request that was sent with the old one shows nothing about the new one."""
+        machine = healthy()
+        old = machine.start(1.0, 1)
+        machine.reload(2.0)
+        end(machine, old, OK, 3.0)
+        assert send(machine, BAD_REQUEST, 4.0) is Verdict.REFUSED_FREE
+        send(machine, OK, 5.0)
+        assert send(machine, BAD_REQUEST, 6.0) is Verdict.REFUSED
+
+
+class TestRefused:
+    def test_a_refusal_counts_when_anything_was_accepted_however_long_ago(self) -> None:
+        assert send(healthy(0.0), BAD_REQUEST, 86_400.0) is Verdict.REFUSED
+
+    def test_a_destination_that_refuses_everything_is_held(self) -> None:
+        machine = new_machine()
+        verdicts = [send(machine, BAD_REQUEST, 1.0) for _ in range(5)]
+        assert set(verdicts) == {Verdict.REFUSED_FREE}
+        assert (machine.state, machine.reason) == (State.HELD, "refuses_everything")
+        assert send(machine, BAD_REQUEST, 31.0) is Verdict.REFUSED_FREE
+        assert (machine.state, machine.since, machine.next_probe_at) == (State.HELD, 1.0, 61.0)
+
+    def test_refusals_of_an_old_configuration_are_forgotten(self) -> None:
+        machine = new_machine()
+        for _ in range(4):
+            send(machine, BAD_REQUEST, 1.0)
+        machine.reload(2.0)
+        send(machine, BAD_REQUEST, 3.0)
+        assert machine.state is State.OK
+
+    def test_an_acceptance_in_between_shows_that_the_events_are_at_fault(self) -> None:
+        machine = new_machine()
+        for _ in range(4):
+            assert send(machine, BAD_REQUEST, 1.0) is Verdict.REFUSED_FREE
+        send(machine, OK, 1.0)
+        assert {send(machine, BAD_REQUEST, 2.0) for _ in range(20)} == {Verdict.REFUSED}
+        assert machine.state is State.OK
+
+    def test_a_refused_probe_opens_but_does_not_forget_the_streak(self) -> None:
+        """Well enough to judge a call; if the next request fails too, it was not well after all."""
+        machine = backing_off()
+        assert send(machine, BAD_REQUEST, 1.0) is Verdict.REFUSED
+        assert (machine.state, machine.limit) == (State.OK, 1)
+        assert send(machine, UNAVAILABLE, 1.0) is Verdict.RETRY_FREE
+        assert machine.state is State.BACKING_OFF
+
+
+class TestTooLarge:
+    def test_a_batch_that_is_too_large_halves_the_learned_size(self) -> None:
+        machine = healthy()
+        attempt = machine.start(1.0, 500)
+        assert end(machine, attempt, TOO_LARGE, 1.0, batch_bytes=480_000) is Verdict.SPLIT
+        assert machine.max_batch_bytes == 240_000
+        assert machine.state is State.OK
+
+    def test_batches_of_one_size_in_flight_together_halve_it_once(self) -> None:
+        machine = healthy()
+        attempts = [machine.start(1.0, 500) for _ in range(4)]
+        assert {end(machine, attempt, TOO_LARGE, 1.0, batch_bytes=480_000) for attempt in attempts} == {Verdict.SPLIT}
+        assert machine.max_batch_bytes == 240_000
+
+    def test_the_learned_size_has_room_for_one_call_of_any_size(self) -> None:
+        machine = healthy()
+        assert end(machine, machine.start(1.0, 2), TOO_LARGE, 1.0, batch_bytes=900) is Verdict.SPLIT
+        assert machine.max_batch_bytes == 33_000
+
+    def test_the_learned_size_never_exceeds_the_configured_one(self) -> None:
+        machine = DestinationMachine(max_in_flight=1, max_batch_bytes=20_000, now=0.0)
+        end(machine, machine.start(0.0, 2), TOO_LARGE, 0.0, batch_bytes=20_000)
+        assert machine.max_batch_bytes == 20_000
+
+    def test_a_changed_configuration_forgets_the_learned_size(self) -> None:
+        machine = healthy()
+        end(machine, machine.start(1.0, 2), TOO_LARGE, 1.0, batch_bytes=900)
+        machine.reload(2.0)
+        assert machine.max_batch_bytes == MAX_BATCH_BYTES
+
+
+class TestPermits:
+    def test_no_more_than_the_limit_are_in_flight(self) -> None:
+        machine = new_machine()
+        attempts = [machine.start(0.0, 1) for _ in range(MAX_IN_FLIGHT)]
+        assert not machine.can_start(0.0)
+        assert machine.wake_at(0.0) is None, "time alone frees no permit"
+        machine.abandon(attempts[0])
+        assert machine.can_start(0.0)
+
+    def test_an_attempt_ends_once(self) -> None:
+        machine = new_machine()
+        attempt = machine.start(0.0, 1)
+        machine.abandon(attempt)
+        with pytest.raises(KeyError):
+            end(machine, attempt, OK, 0.0)
+
+    def test_a_cancelled_probe_is_due_again(self) -> None:
+        machine = backing_off()
+        machine.abandon(machine.start(1.0, 1))
+        assert machine.state is State.BACKING_OFF
+        assert machine.can_start(1.0)
+
+    def test_a_clock_that_steps_back_raises_nothing(self) -> None:
+        machine = healthy(100.0)
+        attempt = machine.start(100.0, 1)
+        assert end(machine, attempt, UNAVAILABLE, 99.0) is Verdict.RETRY_CHARGED
+        send(machine, TOO_MANY, 98.0)
+        assert not machine.can_start(97.0)
+        assert machine.wake_at(97.0) == 99.0
+        assert send(machine, OK, 99.0) is Verdict.DELIVERED
+        assert machine.can_start(98.0)
