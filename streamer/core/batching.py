@@ -95,8 +95,6 @@ class Batcher(Generic[T]):
         if not items:
             return
         if at_end:
-            if not self._fresh:
-                self._waiting_since = self._last_added_at
             self._fresh.extend(items)
             self._fresh_bytes += _bytes_of(items)
         else:

@@ -1,3 +1,4 @@
+import time
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
@@ -91,10 +92,22 @@ def test_only_an_unhappy_destination_can_ask_to_wait(status: int, retry_after: f
         ("१७", None),
         ("Sun, 99 Mar 2026 12:01:30 GMT", None),
         ("Sun, 01 Mar 2026 12:01:30 +9999", None),
+        ("Sun, 01 Mar 99999999999999999999 12:00:00 GMT", None),
     ],
 )
 def test_retry_after_is_read_as_seconds_or_date_and_capped(text: str | None, seconds: float | None) -> None:
     assert parse_retry_after(text, NOW) == seconds
+
+
+def test_a_date_without_a_zone_is_in_utc_wherever_we_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of the three forms of HTTP dates names no zone."""
+    monkeypatch.setenv("TZ", "Pacific/Auckland")
+    time.tzset()
+    try:
+        assert parse_retry_after("Sun Mar  1 12:01:30 2026", NOW) == 90.0
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 @given(st.text(alphabet="0123456789:,-+ .GMTSunMar", max_size=40) | st.text(max_size=20))

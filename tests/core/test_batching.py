@@ -71,13 +71,13 @@ def test_a_batch_full_by_count_is_due_at_once(batcher: Batcher[Item]) -> None:
 
 
 def test_a_batch_full_by_bytes_is_due_at_once(batcher: Batcher[Item]) -> None:
-    """With the envelope and a comma each, 9 calls of 99 bytes are 950 bytes, and a tenth would be over 1,000."""
-    batcher.extend(items(9, 99), 5.0)
+    """With the envelope and a comma each, 4 calls of 199 bytes are 850 bytes, and a fifth would be over 1,000."""
+    batcher.extend(items(4, 199), 5.0)
     assert batcher.take(5.0, max_bytes=MAX_BYTES) is None
-    batcher.add(Item(99), 5.0)
+    batcher.add(Item(199), 5.0)
     batch = batcher.take(5.0, max_bytes=MAX_BYTES)
     assert batch is not None
-    assert (len(batch.items), batch.bytes) == (9, 950)
+    assert (len(batch.items), batch.bytes) == (4, 850)
 
 
 def test_a_call_above_the_limit_travels_alone(batcher: Batcher[Item]) -> None:
@@ -141,7 +141,7 @@ def test_a_probe_that_failed_lets_all_others_go_before_it(batcher: Batcher[Item]
     assert probed == [*returned, *fresh, returned[0]]
 
 
-def test_a_probe_put_back_alone_is_due(batcher: Batcher[Item]) -> None:
+def test_a_probe_that_was_put_back_does_not_linger_again(batcher: Batcher[Item]) -> None:
     item = Item(9)
     batcher.add(item, 5.0)
     assert batcher.take_one() is item
@@ -151,11 +151,12 @@ def test_a_probe_put_back_alone_is_due(batcher: Batcher[Item]) -> None:
 
 def test_items_of_partitions_that_left_are_taken_out(batcher: Batcher[Item]) -> None:
     batcher.extend(fresh := items(6), 0.0)
-    batcher.put_back(returned := items(2))
-    batcher.put_back(left := items(2))
-    gone = set(left + returned[:1] + fresh[::2])
+    groups = [items(2) for _ in range(3)]
+    for group in groups:
+        batcher.put_back(group)
+    gone = set(groups[1] + groups[0][:1] + fresh[::2])
     assert set(batcher.discard(gone.__contains__)) == gone
-    assert take_all(batcher) == [returned[1:], fresh[1::2]]
+    assert take_all(batcher) == [groups[2], groups[0][1:], fresh[1::2]]
     assert batcher.bytes == 0
 
 
