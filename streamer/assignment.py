@@ -44,6 +44,7 @@ class Assignment:
         self.epoch = 0
         """Changes whenever partitions are taken or given: what was read before belongs to nobody."""
         self.commits: dict[CommitResult, int] = dict.fromkeys(CommitResult, 0)
+        self.rebalances = {"assigned": 0, "revoked": 0}
         self._given: set[TopicPartition] = set()
 
     @property
@@ -54,6 +55,7 @@ class Assignment:
     def give(self, partitions: Collection[TopicPartition]) -> None:
         """Note an assignment. It may not be read before it is restored."""
         self.epoch += 1
+        self.rebalances["assigned"] += 1
         self._given = set(partitions)
         for partition in partitions:
             logger().emit(
@@ -68,6 +70,7 @@ class Assignment:
         self.epoch += 1
         self._given.clear()
         ledgers, self.ledgers = self.ledgers, {}
+        self.rebalances["revoked"] += bool(ledgers)
         for partition, ledger in ledgers.items():
             logger().emit(
                 Event.PARTITION_REVOKED,

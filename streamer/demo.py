@@ -129,7 +129,9 @@ async def _deliver(
 
         passed = _show_account(service, sandbox, settings, events)
         if stays_up and not stop.is_set():
-            _say("demo: still up for a look; Ctrl-C ends it")
+            _say(
+                f"demo: still up for a look at http://127.0.0.1:{service.port}/status and {sandbox.url}; Ctrl-C ends it"
+            )
             await stop.wait()
         stop.set()
         await running
@@ -213,7 +215,10 @@ def _checks(
     record = sandbox.record
     received_once = sum(record.count(message_id) == 1 for message_id in expected_ids)
     return [
-        ("every record is accounted for: the six columns add up to consumed", all(map(Totals.adds_up, totals.values()))),
+        (
+            "every record is accounted for: the six columns add up to consumed",
+            all(map(Totals.adds_up, totals.values())),
+        ),
         (
             f"every record that was produced was consumed ({len(events):,})",
             sum(total.consumed for total in totals.values()) == len(events),

@@ -24,7 +24,7 @@ DISABLED_EVENTS: Final[dict[str, list[str]]] = {
     "product_fruits": ["Tour Skipped"],
     "getuserfeedback": ["Flow Viewed"],
 }
-"""Names that the demo's configuration disables. Sprig's counterpart is a study only seen, which is not in its stream."""
+"""Names that the demo's configuration disables. Sprig's counterpart is a study only seen: not in its stream."""
 
 
 class SampleEvent(NamedTuple):

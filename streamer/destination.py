@@ -9,6 +9,7 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from streamer.core.answers import Answer
 from streamer.core.destination import Attempt, DestinationMachine, State, Verdict
@@ -16,6 +17,13 @@ from streamer.core.errors import UnavailableError
 from streamer.logs import Event, logger
 from streamer.segment import SegmentClient
 from streamer.settings import DestinationSettings
+from streamer.status import DestinationStatus
+
+_EVENTS: Final = {
+    State.OK: Event.DESTINATION_RESUMED,
+    State.BACKING_OFF: Event.DESTINATION_BACKING_OFF,
+    State.HELD: Event.DESTINATION_HELD,
+}
 
 
 class Destination:
@@ -29,6 +37,8 @@ class Destination:
         """
         self.name = name
         self.settings = settings
+        self.status = DestinationStatus(name=name, limit=settings.max_in_flight)
+        """Kept up to date for whoever asks."""
         self._client = SegmentClient(settings)
         self._machine = DestinationMachine(
             max_in_flight=settings.max_in_flight, max_batch_bytes=settings.batch.max_bytes, now=time.monotonic()
@@ -36,7 +46,6 @@ class Destination:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._alarm: asyncio.TimerHandle | None = None
         self._refund_listeners: list[Callable[[Sequence[Attempt]], None]] = []
-        self._shown = State.OK
 
     @property
     def state(self) -> State:
@@ -76,6 +85,7 @@ class Destination:
     def start(self, calls: int) -> Attempt:
         """Take the permit for a request of so many calls."""
         attempt = self._machine.start(time.monotonic(), calls)
+        self.status.in_flight = self._machine.in_flight
         self._wake_next()
         return attempt
 
@@ -107,6 +117,7 @@ class Destination:
             raise
         answer = exchange.answer
         verdict = self._machine.finish(attempt, answer, time.monotonic(), random.random(), size)  # noqa: S311 - jitter
+        self.status.record(answer, exchange.seconds, exchange.sent_bytes, len(bodies), verdict)
         refunds = self._machine.take_refunds()
         if refunds:
             for listener in self._refund_listeners:
@@ -127,19 +138,21 @@ class Destination:
             logger().emit(Event.DESTINATION_KEY_UNREADABLE, destination=self.name, detail=str(error))
 
     def _after_change(self) -> None:
-        if self._machine.state is not self._shown:
-            self._shown = self._machine.state
+        machine, status = self._machine, self.status
+        status.in_flight, status.limit, status.reason = machine.in_flight, machine.limit, machine.reason
+        if machine.state is not status.state:
+            status.state, status.since = machine.state, machine.since
             self._tell()
         self._wake_next()
 
     def _tell(self) -> None:
-        machine = self._machine
-        if machine.state is State.OK:
-            logger().emit(Event.DESTINATION_RESUMED, destination=self.name)
-            return
-        self._client.renew_connections()
-        event = Event.DESTINATION_HELD if machine.state is State.HELD else Event.DESTINATION_BACKING_OFF
-        logger().emit(event, destination=self.name, error_type=machine.reason)
+        event = _EVENTS[self.status.state]
+        self.status.next_step = event.next_step
+        if self.status.state is State.OK:
+            logger().emit(event, destination=self.name)
+        else:
+            self._client.renew_connections()
+            logger().emit(event, destination=self.name, error_type=self.status.reason)
 
     def _wake_next(self) -> None:
         while self._waiting and self._waiting[0].done():

@@ -7,6 +7,7 @@ their last commit.
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
@@ -18,6 +19,7 @@ from streamer.core.guard import MassGuard
 from streamer.core.in_flight import InFlight
 from streamer.core.ledger import OpenRecord
 from streamer.core.mapping import Mapper
+from streamer.core.outbox import Outbox
 from streamer.core.parked import Parked
 from streamer.core.retry import RetryPolicy
 from streamer.dead_letters import DeadLetters, GuardMemory, Refusal
@@ -59,6 +61,7 @@ class Pipeline:
         destination: Destination,
         receipts: Receipts,
         account_of: Callable[[str, int], Account],
+        on_connected: Callable[[], None],
         observe_latency: Callable[[Sequence[OpenRecord], float], None],
         guard_memory: GuardMemory,
     ) -> None:
@@ -70,6 +73,7 @@ class Pipeline:
             destination: borrowed from the service.
             receipts: the integration's.
             account_of: the account of a partition; accounts outlive pipelines.
+            on_connected: told when the group is joined.
             observe_latency: told of delivered records, and of the epoch second when.
             guard_memory: where the mass guard's hold is remembered.
         """
@@ -77,6 +81,7 @@ class Pipeline:
         self._kafka = settings.kafka
         self._integration = integration = settings.integrations[name]
         self._guard_memory = guard_memory
+        self._on_connected = on_connected
         self._crash: asyncio.Future[None]
         self.is_connected = False
         limits = integration.limits
@@ -85,7 +90,7 @@ class Pipeline:
         self.load = Load(max_records=limits.max_open_records, max_bytes=limits.max_open_bytes)
         self.parked = Parked(max_per_partition=limits.max_parked_per_partition, max_bytes=limits.max_open_bytes)
         self.assignment = Assignment(name, start=integration.start, account_of=account_of)
-        self._source = Source(
+        self.source = Source(
             settings.kafka,
             group_id=integration.group_id,
             topics=integration.topics,
@@ -102,25 +107,26 @@ class Pipeline:
             on_written=self._on_dead_letter_written,
             on_held=self._on_guard_tripped,
         )
+        batcher: Batcher[OpenRecord] = Batcher(
+            max_bytes=batch.max_bytes,
+            max_calls=batch.max_calls,
+            linger_seconds=batch.linger,
+            envelope_bytes=ENVELOPE_BYTES,
+        )
         self.delivery = Delivery(
-            integration=name,
+            name,
             destination=destination,
-            batcher=Batcher(
-                max_bytes=batch.max_bytes,
-                max_calls=batch.max_calls,
-                linger_seconds=batch.linger,
-                envelope_bytes=ENVELOPE_BYTES,
-            ),
+            outbox=Outbox(batcher, self.parked),
             policy=RetryPolicy(quick=tuple(retry.quick), schedule=tuple(retry.schedule)),
-            parked=self.parked,
             in_flight=self._in_flight,
             receipts=receipts,
             load=self.load,
             refuse=self.dead_letters.refuse,
             observe_latency=observe_latency,
         )
+        self._mapper = Mapper(settings.mapping(name))
         intake = Intake(
-            mapper=Mapper(settings.mapping(name)),
+            mapper=self._mapper,
             receipts=receipts,
             in_flight=self._in_flight,
             load=self.load,
@@ -128,7 +134,7 @@ class Pipeline:
             enqueue=self.delivery.enqueue,
             refuse=self.dead_letters.refuse,
         )
-        self._reader = Reader(name, source=self._source, assignment=self.assignment, intake=intake, load=self.load)
+        self._reader = Reader(name, source=self.source, assignment=self.assignment, intake=intake, load=self.load)
         self._revoke_drain_seconds = min(
             MAX_REVOKE_DRAIN_SECONDS, max(settings.kafka.rebalance_timeout_ms / 1000 / 3, 1.0)
         )
@@ -137,6 +143,21 @@ class Pipeline:
     def is_held(self) -> bool:
         """Whether the mass guard holds the integration."""
         return self.dead_letters.is_held
+
+    def take_warnings(self) -> Counter[str]:
+        """What was accepted, since this was last called, although a platform's documents rule it out."""
+        taken = self._mapper.warnings.copy()
+        self._mapper.warnings.clear()
+        return taken
+
+    def lags(self) -> dict[str, int]:
+        """Records from the committed position to the high watermark, by topic."""
+        lags: Counter[str] = Counter()
+        for partition, ledger in self.assignment.ledgers.items():
+            end = self.source.high_watermark(partition)
+            if end is not None:
+                lags[partition.topic] += max(end - ledger.position, 0)
+        return lags
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set, then drain: requests that are out end, outcomes are committed, the group is left.
@@ -153,12 +174,13 @@ class Pipeline:
                 await self._run_connected(stop)
         finally:
             self.is_connected = False
-            await self._source.leave()
+            await self.source.leave()
             self._fence()
             await self._producer.stop()
 
     async def _run_connected(self, stop: asyncio.Event) -> None:
         self.is_connected = True
+        self._on_connected()
         async with asyncio.TaskGroup() as tasks:
             reading = tasks.create_task(self._reader.run(), name=f"read {self.name}")
             others = [
@@ -166,7 +188,7 @@ class Pipeline:
                 for role, part in (
                     ("deliver", self.delivery.run()),
                     ("write dead letters of", self.dead_letters.run()),
-                    ("commit", self.assignment.commit_on_timer(self._source)),
+                    ("commit", self.assignment.commit_on_timer(self.source)),
                     ("watch", _raise_from(self._crash)),
                 )
             ]
@@ -175,7 +197,7 @@ class Pipeline:
             reading.cancel()
             await self.delivery.quiesce(DRAIN_SECONDS)
             await self.dead_letters.flush()
-            await self.assignment.commit(self._source)
+            await self.assignment.commit(self.source)
             for task in others:
                 task.cancel()
         open_records = sum(ledger.open_records for ledger in self.assignment.ledgers.values())
@@ -188,7 +210,7 @@ class Pipeline:
                 await preflight(self._kafka)
                 await self._ensure_topics()
                 await self._producer.start()
-                await self._source.join()
+                await self.source.join()
             except UnavailableError as error:
                 logger().emit(
                     Event.KAFKA_UNAVAILABLE,
@@ -219,7 +241,7 @@ class Pipeline:
         """Partitions are about to be taken: drain, commit, fence."""
         try:
             await self.delivery.quiesce(self._revoke_drain_seconds)
-            await self.assignment.commit(self._source)
+            await self.assignment.commit(self.source)
             self._fence()
         except Exception as error:  # noqa: BLE001 - the client would log it and go on with records of nobody
             if not self._crash.done():
@@ -251,8 +273,8 @@ class Pipeline:
             integration=self.name,
             refused=refused,
             seen=seen,
-            next_step="Nothing is lost: the records stay on Kafka. See the reasons of the last dead letters; most "
-            "often a topic holds another dialect. Correct the configuration, or set dead_letters.max_ratio: 1 to go on.",
+            next_step="Nothing is lost: the records stay on Kafka. See the reasons of the last dead letters; most often "
+            "a topic holds another dialect. Correct the configuration, or set dead_letters.max_ratio: 1.",
         )
 
     def _hold(self) -> None:
@@ -262,8 +284,8 @@ class Pipeline:
         logger().emit(
             Event.INTEGRATION_HELD,
             integration=self.name,
-            next_step="Still held from before the restart, because neither configuration nor version has changed. "
-            "Correct the configuration, or set dead_letters.max_ratio: 1 to go on.",
+            next_step="Still held from before: neither the configuration nor the version has changed. "
+            "Correct the configuration, or set dead_letters.max_ratio: 1.",
         )
 
 

@@ -11,11 +11,6 @@ from collections.abc import Iterable
 from streamer.core.ledger import OpenRecord
 
 
-def _place(waiting: OpenRecord) -> tuple[str, int, int]:
-    record = waiting.record
-    return record.topic, record.partition, record.offset
-
-
 class InFlight:
     """The records of one integration that are on their way, by messageId."""
 
@@ -55,7 +50,7 @@ class InFlight:
         leader.attached = None
         if not waiting:
             return None
-        successor = min(waiting, key=_place)
+        successor = min(waiting, key=lambda record: record.place)
         waiting.remove(successor)
         successor.attached = waiting or None
         self._leaders[successor.message_id] = successor

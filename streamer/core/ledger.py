@@ -40,6 +40,7 @@ class PartitionLedger:
         self._opened: deque[int] = deque()
         self._open: set[int] = set()
         self._marks: deque[tuple[int, int]] = deque()
+        self._last_timestamp: int | None = None
 
     @property
     def position(self) -> int:
@@ -59,10 +60,13 @@ class PartitionLedger:
         """Records read and not settled."""
         return len(self._open)
 
-    def oldest_open_timestamp(self) -> int | None:
-        """Broker's time of the oldest open record, in ms since the epoch, at most one read early; None: none open."""
+    def oldest_waiting_timestamp(self, high_watermark: int | None) -> int | None:
+        """Broker's time of about the oldest record that is not settled, in ms since the epoch; None: nothing waits.
+
+        At most one read early for an open record; for records that wait on Kafka unread, that of the last one read.
+        """
         if not self._open:
-            return None
+            return self._last_timestamp if high_watermark is not None and high_watermark > self._next else None
         position, marks = self.position, self._marks
         while len(marks) > 1 and marks[1][0] <= position:
             marks.popleft()
@@ -76,6 +80,7 @@ class PartitionLedger:
         self._opened.extend(offsets)
         self._open.update(offsets)
         self._marks.append((offsets[0], records[0].timestamp))
+        self._last_timestamp = records[-1].timestamp
         self.account.consumed += len(offsets)
         self.account.consumed_bytes += value_bytes
 
@@ -142,6 +147,12 @@ class OpenRecord:
         """Epoch seconds of the first charged failure."""
         self.attached: list[OpenRecord] | None = None
         """Records with the same messageId that wait for this one's end."""
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Topic, partition and offset of the record."""
+        record = self.record
+        return record.topic, record.partition, record.offset
 
     @property
     def attempts(self) -> int:

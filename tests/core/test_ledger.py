@@ -102,15 +102,16 @@ def test_a_fenced_ledger_hands_back_what_is_open_and_takes_no_late_answer() -> N
         book.deliver([0])
 
 
-def test_the_oldest_open_timestamp_follows_the_reads() -> None:
+def test_the_oldest_waiting_timestamp_follows_the_reads() -> None:
     book = ledger()
     book.open(records(0, 1, timestamp=100), value_bytes=0)
     book.open(records(2, 3, timestamp=200), value_bytes=0)
-    assert book.oldest_open_timestamp() == 100
+    assert book.oldest_waiting_timestamp(high_watermark=4) == 100
     book.deliver([0, 1])
-    assert book.oldest_open_timestamp() == 200
+    assert book.oldest_waiting_timestamp(high_watermark=4) == 200
     book.deliver([2, 3])
-    assert book.oldest_open_timestamp() is None
+    assert book.oldest_waiting_timestamp(high_watermark=4) is None
+    assert book.oldest_waiting_timestamp(high_watermark=5) == 200, "one more waits on Kafka"
 
 
 def test_an_offset_below_the_expected_one_is_our_mistake() -> None:
