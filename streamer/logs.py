@@ -85,8 +85,14 @@ class Choice(Protocol):
 class EventLogger:
     """Writes catalogued events. ``last_faults`` has the newest lines about faults, for the status page."""
 
-    def __init__(self, folding: Folding[tuple[object, ...], tuple[Event, dict[str, object]]] | None = None) -> None:
+    def __init__(
+        self,
+        folding: Folding[tuple[object, ...], tuple[Event, dict[str, object]]] | None = None,
+        *,
+        level: int = logging.DEBUG,
+    ) -> None:
         self._folding = folding
+        self._level = level
         self.last_faults: deque[FaultLine] = deque(maxlen=MAX_LAST_FAULTS)
 
     def emit(self, event: Event, **fields: object) -> None:
@@ -95,6 +101,8 @@ class EventLogger:
         A line about a fault always says whose it is, whether data is at risk and what to do next; ``fields`` may say it
         better than the catalogue. Fields that are None are left out.
         """
+        if event.level < self._level:
+            return
         if self._folding is None:
             self._write(event, fields)
             return
@@ -156,11 +164,11 @@ def configured(choice: Choice, *, file_descriptor: int | None = None) -> Iterato
     global _current  # noqa: PLW0603 - logging is the one thing that is the same for the whole process
     descriptor = sys.stdout.fileno() if file_descriptor is None else file_descriptor
     writer = LineWriter(descriptor, on_dropped=lambda lines: logger().emit(Event.LINES_DROPPED, lines=lines))
-    previous, _current = _current, EventLogger(Folding(FOLD_SECONDS))
     level = logging.getLevelNamesMapping()[choice.level.upper()]
+    previous, _current = _current, EventLogger(Folding(FOLD_SECONDS), level=level)
     structlog.configure(
         processors=_processors(choice.format, descriptor),
-        wrapper_class=structlog.make_filtering_bound_logger(level),
+        wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=lambda *_: writer,
         cache_logger_on_first_use=False,
     )
