@@ -1,0 +1,43 @@
+"""The service on the real broker, with the sandbox as Segment."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from streamer import assignment, pipeline, service
+from streamer.broker import Broker
+from streamer.sandbox.server import Sandbox
+from tests.conftest import ConsumeAll, ExternalCluster
+from tests.service.harness import Deployment
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    sandbox = Sandbox()
+    await sandbox.start()
+    yield sandbox
+    await sandbox.stop()
+
+
+@pytest.fixture
+async def deployment(
+    tmp_path: Path, broker: Broker | ExternalCluster, sandbox: Sandbox, consume_all: ConsumeAll
+) -> AsyncIterator[Deployment]:
+    """A configuration without integrations yet; runs in this process commit and reconnect in a hurry."""
+    deployment = Deployment(
+        directory=tmp_path,
+        bootstrap_servers=broker.bootstrap_servers,
+        sandbox=sandbox,
+        consume_all=consume_all,
+    )
+    yield deployment
+    await deployment.close()
+
+
+@pytest.fixture(autouse=True)
+def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Timers of seconds that tests would only wait for."""
+    monkeypatch.setattr(assignment, "COMMIT_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(pipeline, "CONNECT_RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(service, "RESTART_MIN_SECONDS", 0.1)

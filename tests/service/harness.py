@@ -1,0 +1,353 @@
+"""The service under test: topics on the real broker, a sandbox for Segment, a configuration file, and runs of it."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+import yaml
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
+from aiokafka.structs import ConsumerRecord, TopicPartition
+
+from streamer.core.errors import RecordError
+from streamer.core.mapping import Mapper
+from streamer.core.model import DeadLetterReason, Filtered, Record
+from streamer.sandbox.server import Sandbox
+from streamer.service import Service
+from streamer.settings import Settings, load
+from tests.conftest import ConsumeAll, connected_admin, has_leaders
+from tests.service import oracle
+
+WRITE_KEY: Final = "streamer_test_write_key_000000001"
+WAIT_SECONDS: Final = 30.0
+"""Longest wait for anything; a test that works waits for milliseconds."""
+
+LARGEST_RECORD_BYTES: Final = 4 << 20
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+
+async def eventually(happened: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
+    """Wait until a condition holds that nothing announces; the one place in these tests that looks again and again."""
+    async with asyncio.timeout(seconds):
+        while not happened():  # noqa: ASYNC110 - see above
+            await asyncio.sleep(0.02)
+
+
+def survey_event(message_id: str, **properties: Any) -> bytes:
+    """A getuserfeedback event: the dialect whose events bring their messageId along."""
+    return orjson.dumps(
+        {
+            "event": "Response Submitted",
+            "userId": "user_1",
+            "anonymousId": "anon_1",
+            "messageId": message_id,
+            "timestamp": "2026-05-13T10:14:00.000Z",
+            "properties": {
+                "app_id": "app_1",
+                "organization_id": "org_1",
+                "survey_id": "srv_1",
+                "response_id": f"resp_{message_id}",
+                **properties,
+            },
+        }
+    )
+
+
+def survey_events(count: int, prefix: str = "evt") -> list[bytes]:
+    """Events with the messageIds ``<prefix>_0`` and so on."""
+    return [survey_event(f"{prefix}_{number}") for number in range(count)]
+
+
+class Process:
+    """``streamer run`` as a process of its own."""
+
+    def __init__(self, process: asyncio.subprocess.Process, out: Path, err: Path) -> None:
+        self._process = process
+        self._out = out
+        self._err = err
+
+    @property
+    def is_running(self) -> bool:
+        return self._process.returncode is None
+
+    @property
+    def errors(self) -> str:
+        """Its standard error so far."""
+        return self._err.read_text()
+
+    def log_events(self, name: str) -> list[dict[str, Any]]:
+        """The lines of its log with this event name."""
+        lines = [orjson.loads(line) for line in self._out.read_bytes().split(b"\n") if line.startswith(b"{")]
+        return [line for line in lines if name in {line.get("event"), line.get("event.name")}]
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def wait(self, seconds: float = WAIT_SECONDS) -> int:
+        """Its exit code, once it has ended."""
+        async with asyncio.timeout(seconds):
+            return await self._process.wait()
+
+    async def kill(self) -> None:
+        """End it as a crash would."""
+        if self.is_running:
+            self._process.kill()
+        await self.wait()
+
+
+class Deployment:
+    """One configuration with its topics, and all runs of the service on it.
+
+    ``document`` is the configuration file as it will be written at the next start; tests change it as they like.
+    """
+
+    def __init__(self, *, directory: Path, bootstrap_servers: str, sandbox: Sandbox, consume_all: ConsumeAll) -> None:
+        self.sandbox = sandbox
+        self.services: list[Service] = []
+        self.document: dict[str, Any] = {
+            "kafka": {
+                "bootstrap_servers": bootstrap_servers,
+                "session_timeout_ms": 6_000,
+                "heartbeat_interval_ms": 300,
+            },
+            "state_dir": str(directory / "state"),
+            "server": {"port": 0},
+            "log": {"format": "json"},
+            "destinations": {
+                "segment": {"write_key": WRITE_KEY, "endpoint": sandbox.url, "timeout": "3s", "batch": {"linger": 0.02}}
+            },
+            "integrations": {},
+        }
+        self._directory = directory
+        self._bootstrap_servers = bootstrap_servers
+        self._consume_all = consume_all
+        self._suffix = uuid.uuid4().hex[:8]
+        self._topics: list[str] = []
+        self._ends: dict[TopicPartition, int] = {}
+        self._producer: AIOKafkaProducer | None = None
+        self._processes: list[Process] = []
+
+    @property
+    def destination(self) -> dict[str, Any]:
+        """The section of the one destination."""
+        section: dict[str, Any] = self.document["destinations"]["segment"]
+        return section
+
+    def integration(self, name: str) -> dict[str, Any]:
+        """The section of an integration."""
+        section: dict[str, Any] = self.document["integrations"][name]
+        return section
+
+    async def integrate(
+        self,
+        name: str = "surveys",
+        *,
+        dialect: str = "getuserfeedback",
+        topics: int = 1,
+        partitions: int = 2,
+        dead_letter_topics: bool = True,
+        **section: Any,
+    ) -> list[str]:
+        """Configure an integration and make its topics; returns their names."""
+        names = [f"streamer-test.{name}.{number}.{self._suffix}" for number in range(topics)]
+        await self.make_topics(names, partitions=partitions)
+        if dead_letter_topics:
+            await self.make_topics([f"{topic}.dlq" for topic in names])
+        self.document["integrations"][name] = {
+            "dialect": dialect,
+            "topics": names,
+            "destination": "segment",
+            "group_id": f"streamer.{name}.{self._suffix}",
+            **section,
+        }
+        return names
+
+    async def make_topics(self, names: Sequence[str], *, partitions: int = 1) -> None:
+        """Make topics that take large records."""
+        config = {"max.message.bytes": str(LARGEST_RECORD_BYTES)}
+        async with connected_admin(self._bootstrap_servers) as admin:
+            await admin.create_topics(
+                [NewTopic(name, partitions, -1, replica_assignments={}, topic_configs=config) for name in names]
+            )
+            for name in names:
+                while not await has_leaders(admin, name):  # noqa: ASYNC110 - nothing announces it
+                    await asyncio.sleep(0.02)
+        self._topics += names
+
+    async def produce(
+        self,
+        topic: str,
+        values: Iterable[bytes | None],
+        *,
+        partition: int | None = None,
+        key: bytes | None = b"visitor",
+        headers: Headers = (),
+        timestamp_ms: int | None = None,
+    ) -> None:
+        """Write records: to one partition, or in turn to two. Returns when the broker has them."""
+        producer = await self._connected_producer()
+        sent = [
+            await producer.send(
+                topic,
+                value,
+                key=key,
+                partition=number % 2 if partition is None else partition,
+                headers=list(headers),
+                timestamp_ms=timestamp_ms,
+            )
+            for number, value in enumerate(values)
+        ]
+        for place in [await future for future in sent]:
+            self._ends[place.topic_partition] = place.offset + 1
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[Service]:
+        """Run the service in this process; at the end of the block it drains."""
+        service = Service(self.settings())
+        self.services.append(service)
+        stop = asyncio.Event()
+        async with asyncio.TaskGroup() as tasks:  # a service that fails ends the wait of the test for it
+            running = tasks.create_task(service.run(stop), name="service under test")
+            try:
+                yield service
+            finally:
+                stop.set()
+                async with asyncio.timeout(WAIT_SECONDS):
+                    await asyncio.wait([running])
+
+    async def start_process(self, *, state: str = "state") -> Process:
+        """Run the service in a process of its own.
+
+        Args:
+            state: name of its state directory: two instances never share one.
+        """
+        self.document["state_dir"] = str(self._directory / state)
+        path = self.write_configuration()
+        number = len(self._processes)
+        out, err = self._directory / f"out-{number}", self._directory / f"err-{number}"
+        with out.open("wb") as out_file, err.open("wb") as err_file:
+            started = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "streamer", "run", "--config", str(path), stdout=out_file, stderr=err_file
+            )
+        process = Process(started, out, err)
+        self._processes.append(process)
+        return process
+
+    def write_configuration(self) -> Path:
+        """Write the configuration file as it is now."""
+        path = self._directory / "streamer.yaml"
+        path.write_text(yaml.safe_dump(self.document))
+        return path
+
+    def settings(self) -> Settings:
+        """The configuration as it is now, loaded as the service does."""
+        return load(self.write_configuration(), environ={})
+
+    async def settled(self, seconds: float = WAIT_SECONDS) -> None:
+        """Wait until everything that was produced is committed."""
+        async with asyncio.timeout(seconds), connected_admin(self._bootstrap_servers) as admin:
+            while True:
+                committed: dict[TopicPartition, int] = {}
+                for section in self.document["integrations"].values():
+                    committed |= await self._committed(admin, section["group_id"])
+                if all(committed.get(partition) == end for partition, end in self._ends.items()):
+                    return
+                await asyncio.sleep(0.05)
+
+    async def committed(self, name: str = "surveys") -> dict[TopicPartition, int]:
+        """The positions stored for an integration."""
+        async with connected_admin(self._bootstrap_servers) as admin:
+            return await self._committed(admin, self.integration(name)["group_id"])
+
+    async def dead_letters(self, name: str = "surveys") -> list[ConsumerRecord]:
+        """All dead letters of an integration."""
+        settings = self.settings().integrations[name]
+        topics = sorted({settings.dead_letter_topic(topic) for topic in settings.topics})
+        return [letter for topic in topics for letter in await self._consume_all(topic)]
+
+    async def verify(self, *, max_times: int = 1, is_over: bool = True, settled_once: bool = True) -> None:
+        """Ask the oracle, for each integration; the arguments are those of `oracle.faults`."""
+        found: list[str] = []
+        settings = self.settings()
+        for name in settings.integrations:
+            evidence = await self._evidence(name, settings)
+            found += oracle.faults(evidence, max_times=max_times, is_over=is_over, settled_once=settled_once)
+        assert not found, "\n".join(found)
+
+    async def close(self) -> None:
+        """End what still runs, and delete the topics."""
+        for process in self._processes:
+            await process.kill()
+        if self._producer is not None:
+            await self._producer.stop()
+
+    async def _evidence(self, name: str, settings: Settings) -> oracle.Evidence:
+        records = [record for topic in settings.integrations[name].topics for record in await self._consume_all(topic)]
+        fate_of = _fates(Mapper(settings.mapping(name)))
+        ids = {fate for record in records if isinstance(fate := fate_of(record), str)}
+        return oracle.Evidence(
+            integration=name,
+            records=records,
+            fate_of=fate_of,
+            # Of a destination that integrations share, each answers for its own ids.
+            taken={
+                message_id: times
+                for message_id, times in self.sandbox.record.counts()
+                if message_id in ids or len(settings.integrations) == 1
+            },
+            swallowed=self.sandbox.record.swallowed,
+            dead_letters=await self.dead_letters(name),
+            committed={(place.topic, place.partition): at for place, at in (await self.committed(name)).items()},
+            accounts=[entry for service in self.services for entry in _accounts(service, name)],
+        )
+
+    async def _committed(self, admin: AIOKafkaAdminClient, group_id: str) -> dict[TopicPartition, int]:
+        try:
+            stored: Mapping[TopicPartition, Any] = await admin.list_consumer_group_offsets(group_id)
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+            return {}  # the coordinator is still being made or moved
+        return {partition: position.offset for partition, position in stored.items()}
+
+    async def _connected_producer(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            self._producer = AIOKafkaProducer(
+                bootstrap_servers=self._bootstrap_servers, acks="all", max_request_size=LARGEST_RECORD_BYTES
+            )
+            await self._producer.start()
+        return self._producer
+
+
+Deploy = Callable[[], Awaitable[Deployment]]
+
+
+def _fates(mapper: Mapper) -> Callable[[Record], oracle.Fate]:
+    """What each record must become, by the mapping, which has samples and tests of its own."""
+
+    def fate_of(record: Record) -> oracle.Fate:
+        try:
+            call = mapper.map(record.value, record.timestamp, record.headers)
+        except RecordError as error:
+            return error.reason
+        except Exception:  # noqa: BLE001 - a test has planted a bug
+            return DeadLetterReason.INTERNAL_ERROR
+        return call if isinstance(call, Filtered) else str(call.message_id)
+
+    return fate_of
+
+
+def _accounts(service: Service, name: str) -> list[tuple[Any, int]]:
+    """The accounts of an integration, each with the number of records that are open."""
+    integration = service.integrations[name]
+    ledgers = integration.pipeline.assignment.ledgers if integration.pipeline is not None else {}
+    open_records = {(ledger.topic, ledger.partition): ledger.open_records for ledger in ledgers.values()}
+    return [(account, open_records.get(place, 0)) for place, account in integration.accounts.items()]
