@@ -16,6 +16,7 @@ _PREFIXED: Final = (
     "the value begins with a zero byte, as values written through a schema registry do; "
     "if they are JSON behind a 5-byte prefix, set strip_registry_prefix: true for this integration"
 )
+_LONE_SURROGATE: Final = "a string holds half of a surrogate pair"
 _CAUSES: Final = {
     "unexpected end of data": "the document is cut off",
     # What orjson says when more lists are opened than a document of this length can ever close.
@@ -23,8 +24,9 @@ _CAUSES: Final = {
     "unexpected content after document": "there is more than one document in the value",
     "number is infinity when parsed as double": "a number is too large for a 64-bit float",
     "depth limit exceeded": "the document is nested more than 1,024 levels deep",
-    "no low surrogate in string": "a string holds half of a surrogate pair",
-    "invalid surrogate in string": "a string holds half of a surrogate pair",
+    "no low surrogate in string": _LONE_SURROGATE,
+    "invalid low surrogate in string": _LONE_SURROGATE,
+    "invalid high surrogate in string": _LONE_SURROGATE,
 }
 
 
@@ -45,7 +47,7 @@ def decode(value: bytes, *, strip_registry_prefix: bool = False) -> Json:
 
 def _unwrap(value: bytes, *, strip_registry_prefix: bool) -> bytes:
     """``value`` without registry prefix and byte order mark."""
-    if value[:1] == b"\x00" and not _is_utf16(value):
+    if value[:1] == b"\x00" and (strip_registry_prefix or not _is_utf16(value)):
         if not strip_registry_prefix:
             raise DecodeError(_PREFIXED)
         if len(value) < _REGISTRY_PREFIX_BYTES:

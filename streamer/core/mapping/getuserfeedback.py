@@ -68,14 +68,12 @@ def read(document: Document, _contract: str, _record_time_ms: int) -> SurveyEven
         document["timestamp"],
         "native",
         _read_subject(document, properties),
-        {"id": survey_id} if survey_id is not None else None,
-        {"id": response_id} if response_id is not None else None,
-        _read_answers(document["answers"]) if "answers" in document else None,
-        None,
-        context,
-        properties.get("references"),
-        None,
-        _read_extra(document, properties, context_extra),
+        survey={"id": survey_id} if survey_id is not None else None,
+        response={"id": response_id} if response_id is not None else None,
+        answers=_read_answers(document["answers"]) if "answers" in document else None,
+        context=context,
+        references=properties.get("references"),
+        extra=_read_extra(document, properties, context_extra),
     )
 
 

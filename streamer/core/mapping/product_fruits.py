@@ -10,6 +10,7 @@ from streamer.core.errors import SchemaError
 from streamer.core.mapping.contract import expectation, json_type
 from streamer.core.mapping.identity import derived_id, identifier
 from streamer.core.mapping.native import Document, broker_time, without_home
+from streamer.core.mapping.product_fruits_answers import read_answer, write_answer
 from streamer.core.mapping.product_fruits_names import display_name
 from streamer.core.model import Filtered, FilterReason, MappingSettings, SurveyEvent
 
@@ -26,38 +27,17 @@ _SURVEY_NAME: Final = "Survey Answered"
 _FEEDBACK_NAME: Final = "Feedback Sent"
 """Names that ids are derived with. The names that are sent are settings; ids must not change with them."""
 
-_TYPES: Final = {
-    "nps": "nps",
-    "scale": "rating",
-    "emo": "emoji",
-    "rbtn": "single_choice",
-    "chk": "multi_choice",
-    "txt": "text",
-    "ltxt": "text",
-    "stat": "prompt",
-}
-
 _ANALYTICS_HOMES: Final = {
-    "type": str,
-    "projectCode": str,
-    "rawName": str,
-    "eventName": str,
-    "data": dict,
-    "timestamp": str,
-    "user": dict,
-    "anonymousId": str,
-    "page": dict,
+    **dict.fromkeys(("type", "projectCode", "rawName", "eventName", "timestamp", "anonymousId"), str),
+    **dict.fromkeys(("data", "user", "page"), dict),
 }
+_USER_KEYS: Final = ("username", "email")
+"""What a user has beside traits."""
 _WEBHOOK_HOMES: Final = {"type": str, "data": dict, "anonymousId": str}
 _AUTHOR_HOMES: Final = {"projectCode": str, "authorUsername": str, "authorEmail": str, "authorName": str}
 _SURVEY_HOMES: Final = {**_AUTHOR_HOMES, "surveyId": str, "answers": list}
 _FEEDBACK_HOMES: Final = {**_AUTHOR_HOMES, "text": str, "createdAt": str, "authorProps": dict}
-_ANSWER_HOMES: Final = {"questionId": str, "questionType": str, "other": str}
 _PAGE_HOMES: Final = {"url": str, "path": str, "referrer": str, "title": str}
-_USER_KEYS: Final = ("username", "email", "")
-_AUTHOR_KEYS: Final = ("authorUsername", "authorEmail", "authorName")
-"""Where a form has a person's id, e-mail address and name."""
-
 _FEEDBACK_PROPERTIES: Final = ("category", "screenshotsUrls", "videoDataUrls")
 
 
@@ -70,8 +50,8 @@ def contract_of(document: Document, _settings: MappingSettings) -> str:
     native_type = document.get("type")
     contract = _CONTRACT_OF_TYPE.get(native_type) if isinstance(native_type, str) else None
     if contract is None:
-        found = "nothing" if "type" not in document else json_type(native_type)
-        found = "another string" if found == "string" else found
+        found = "another string" if isinstance(native_type, str) else json_type(native_type)
+        found = found if "type" in document else "nothing"
         raise SchemaError(f"/type: expected {expectation({'enum': list(_CONTRACT_OF_TYPE)})}, found {found}")
     return contract
 
@@ -129,22 +109,8 @@ def _is_kept_from_integrations(extra: Document) -> bool:
 
 def _survey_properties(survey: Document, answers: list[Document]) -> Document:
     properties: Document = {"id": survey["id"]} if "id" in survey else {}
-    properties["answers"] = [_write_answer(answer) for answer in answers]
+    properties["answers"] = [write_answer(answer) for answer in answers]
     return properties
-
-
-def _write_answer(answer: Document) -> Document:
-    written: Document = {}
-    if "question_id" in answer:
-        written["questionId"] = answer["question_id"]
-    if "native_type" in answer:
-        written["questionType"] = answer["native_type"]
-    # A message takes no answer; where the platform gave null for one all the same, the reader has noted it.
-    if answer["type"] != "prompt" or "answer" in answer.get("extra", {}):
-        written["answer"] = answer["value"]
-    if "other_text" in answer:
-        written["other"] = answer["other_text"]
-    return written
 
 
 def _feedback_properties(answers: list[Document], extra: Document) -> Document:
@@ -158,7 +124,7 @@ def _read_analytics(document: Document, record_time_ms: int) -> SurveyEvent:
     user: Document = document.get("user") or {}
     source: Document = {"dialect": "product_fruits", "form": "analytics", **_read_names(document)}
     source["app_id"] = identifier(document, "projectCode")
-    subject = _read_subject(document, user, _USER_KEYS, "/user")
+    subject = _read_subject(document, user, "username", "email", "/user")
     traits = {key: value for key, value in user.items() if key not in _USER_KEYS}
     if traits:
         subject["traits"] = traits
@@ -188,9 +154,9 @@ def _read_analytics(document: Document, record_time_ms: int) -> SurveyEvent:
 def _read_survey(document: Document, record_time_ms: int) -> SurveyEvent:
     data: Document = document["data"]
     source = _read_webhook_source(document, data)
-    subject = _read_subject(document, data, _AUTHOR_KEYS, "/data")
+    subject = _read_author(document, data)
     survey = {"id": data["surveyId"]}
-    answers = [_read_answer(answer, place) for place, answer in enumerate(data["answers"])]
+    answers = [read_answer(answer) for answer in data["answers"]]
     occurred_at, origin = _read_webhook_time(document, None, record_time_ms)
     return SurveyEvent(
         _derive_id(source, _SURVEY_NAME, subject, _survey_properties(survey, answers)),
@@ -208,7 +174,7 @@ def _read_survey(document: Document, record_time_ms: int) -> SurveyEvent:
 def _read_feedback(document: Document, record_time_ms: int) -> SurveyEvent:
     data: Document = document["data"]
     source = _read_webhook_source(document, data)
-    subject = _read_subject(document, data, _AUTHOR_KEYS, "/data")
+    subject = _read_author(document, data)
     if data.get("authorProps") is not None:
         subject["traits"] = data["authorProps"]
     answers: list[Document] = [{"type": "text", "value": data["text"]}]
@@ -244,15 +210,24 @@ def _read_names(document: Document) -> dict[str, str]:
     return {"native_event": event_name} if raw_name is None else {"native_event": event_name, "raw_name": raw_name}
 
 
-def _read_subject(document: Document, person: Document, keys: tuple[str, str, str], parent: str) -> Document:
-    username_key, email_key, name_key = keys
-    named = (
-        ("user_id", identifier(person, username_key, parent)),
-        ("anonymous_id", identifier(document, "anonymousId")),
-        ("email", person.get(email_key)),
-        ("name", person.get(name_key)),
-    )
-    return {key: value for key, value in named if value is not None}
+def _read_subject(document: Document, person: Document, id_key: str, email_key: str, parent: str) -> Document:
+    subject: Document = {}
+    user_id = identifier(person, id_key, parent)
+    if user_id is not None:
+        subject["user_id"] = user_id
+    anonymous_id = identifier(document, "anonymousId")
+    if anonymous_id is not None:
+        subject["anonymous_id"] = anonymous_id
+    if person.get(email_key) is not None:
+        subject["email"] = person[email_key]
+    return subject
+
+
+def _read_author(document: Document, data: Document) -> Document:
+    subject = _read_subject(document, data, "authorUsername", "authorEmail", "/data")
+    if data.get("authorName") is not None:
+        subject["name"] = data["authorName"]
+    return subject
 
 
 def _read_page(document: Document) -> tuple[Document | None, Document]:
@@ -288,22 +263,3 @@ def _read_webhook_extra(document: Document, data_extra: Document, origin: str) -
     if data_extra:
         extra["data"] = data_extra
     return extra or None
-
-
-def _read_answer(native: Document, place: int) -> Document:
-    native_type = native.get("questionType")
-    answer: Document = {
-        "question_id": identifier(native, "questionId", f"/data/answers/{place}"),
-        "type": _TYPES.get(native_type or "", "unknown"),
-        "value": native.get("answer"),
-    }
-    if native_type is not None:
-        answer["native_type"] = native_type
-    if native.get("other") is not None:
-        answer["other_text"] = native["other"]
-    extra = without_home(native, _ANSWER_HOMES)
-    if answer["value"] is not None or answer["type"] != "prompt":
-        extra.pop("answer", None)
-    if extra:
-        answer["extra"] = extra
-    return answer

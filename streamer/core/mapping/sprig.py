@@ -41,8 +41,6 @@ _END_CARDS: Final = frozenset({"THANKS", "UPLOADING"})
 
 
 _EXPORT_MARKS: Final = frozenset({"externalUserId", "visitorUuid", "questionText", "visitorSnapshot"})
-_STREAM_EVENT: Final = "SDK - Submitted - Survey Response"
-_EXPORT_EVENT: Final = "response"
 
 
 def contract_of(document: Document, settings: MappingSettings) -> str:
@@ -62,33 +60,26 @@ def read(document: Document, contract: str, record_time_ms: int) -> SurveyEvent 
         return _TEST_EVENT if _normal(document["eventType"]) == "TEST" else _NOT_IN_STREAM
     form = FORMS[contract]
     snapshot = (document.get("visitorSnapshot") or {}) if form is EXPORT else document
-    group: str = identifier(document, form.group) or ""
     source = _read_source(document, form)
-    occurred_at, origin = _read_time(document, form, record_time_ms)
+    group = identifier(document, form.group)
+    assert group is not None  # the contract asks for it
     answer = _read_answer(document, form)
+    question = answer.get("question_id") or answer["question"]
+    occurred_at, origin = _read_time(document, form, record_time_ms)
     return SurveyEvent(
-        derived_id(
-            "spr_",
-            "sprig",
-            source.get("environment", ""),
-            group,
-            answer.get("question_id") or answer["question"],
-            content=answer["value"],
-        ),
+        derived_id("spr_", "sprig", source.get("environment", ""), group, question, content=answer["value"]),
         "answer.submitted",
         source,
         occurred_at,
         origin,
         _read_subject(document, snapshot, form),
-        _read_survey(document, form),
-        {"id": group},
-        [answer],
-        {"event": snapshot["triggeringEvent"]} if "triggeringEvent" in snapshot else None,
-        _read_context(document) if form is EXPORT else None,
-        None,
-        None,
-        _read_extra(document, form),
-        document.get("updatedAt") if form is EXPORT else None,
+        survey=_read_survey(document, form),
+        response={"id": group},
+        answers=[answer],
+        trigger={"event": snapshot["triggeringEvent"]} if "triggeringEvent" in snapshot else None,
+        context=_read_context(document) if form is EXPORT else None,
+        extra=_read_extra(document, form),
+        updated_at=document.get("updatedAt") if form is EXPORT else None,
     )
 
 
@@ -134,7 +125,7 @@ def _normal(event_type: str) -> str:
 
 
 def _read_source(document: Document, form: Form) -> Document:
-    native_event = document["eventType"] if form is WEBHOOK else _EXPORT_EVENT if form is EXPORT else _STREAM_EVENT
+    native_event = form.native_event or document["eventType"]
     source: Document = {"dialect": "sprig", "form": form.name, "native_event": native_event}
     environment = identifier(document, "environmentId")
     if environment is not None:
@@ -169,15 +160,15 @@ def _read_subject(document: Document, snapshot: Document, form: Form) -> Documen
 
 
 def _read_visitor(document: Document, form: Form, subject: Document) -> None:
-    """A visitor is a string, and was a number once; a webhook gives either under one name."""
-    visitor = document.get(form.visitor_id)
-    legacy = document.get("visitorId" if form is EXPORT else "oldVisitorId")
-    if form is WEBHOOK and type(visitor) is not str:
-        visitor, legacy = None, visitor
-    if visitor:
-        subject["visitor_id"] = visitor if type(visitor) is str else identifier(document, form.visitor_id)
-    if legacy is not None:
-        subject["legacy_visitor_id"] = legacy
+    """The visitor's id, and the number that visitors had before. A webhook gives either under one name."""
+    visitor_id = identifier(document, form.visitor_id)
+    legacy_id = document.get(form.legacy_visitor_id)
+    if form is WEBHOOK:
+        visitor_id, legacy_id = (visitor_id, None) if isinstance(legacy_id, str) else (None, legacy_id)
+    if visitor_id is not None:
+        subject["visitor_id"] = visitor_id
+    if legacy_id is not None:
+        subject["legacy_visitor_id"] = legacy_id
 
 
 def _read_survey(document: Document, form: Form) -> Document:

@@ -1,4 +1,4 @@
-"""The three forms in which Sprig's answers come, which say the same under different names."""
+"""The three forms in which Sprig's answers come: they say the same under different names, and this is their table."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -6,66 +6,68 @@ from typing import Final
 from streamer.core.mapping.native import Homes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """The names that one form has for what all three say."""
+    """Where one form has what all three say, and which of its keys have a home in the canonical event."""
 
     name: str
+    native_event: str | None
+    """What the form's records are called; None where each says so itself."""
     user_id: str
     group: str
     question: str
     visitor_id: str
+    legacy_visitor_id: str
+    """Key of the number that visitors had before their ids; that of ``visitor_id`` where a record has either."""
     homes: Homes
 
 
-_COMMON_HOMES: Final = dict.fromkeys(
-    (
-        "environmentId",
-        "surveyId",
-        "surveyName",
-        "questionId",
-        "questionType",
-        "partnerAnonymousId",
-        "email",
-        "createdAt",
-    ),
-    str,
+def _text(*keys: str) -> dict[str, type]:
+    return dict.fromkeys(keys, str)
+
+
+_SHARED: Final = _text(
+    "environmentId", "surveyId", "surveyName", "questionId", "questionType", "partnerAnonymousId", "email", "createdAt"
 )
-_PUSHED_HOMES: Final = {**_COMMON_HOMES, "timestamp": str, "attributes": dict, "triggeringEvent": str}
+_PUSHED: Final = {
+    **_SHARED,
+    **_text("userId", "visitorId", "question", "triggeringEvent", "timestamp"),
+    "attributes": dict,
+}
 
 WEBHOOK: Final = Form(
-    "webhook",
-    "userId",
-    "responseGroupUid",
-    "question",
-    "visitorId",
-    {
-        **_PUSHED_HOMES,
-        **dict.fromkeys(("eventType", "userId", "responseGroupUid", "question", "visitorId"), str),
-    },
+    name="webhook",
+    native_event=None,
+    user_id="userId",
+    group="responseGroupUid",
+    question="question",
+    visitor_id="visitorId",
+    legacy_visitor_id="visitorId",
+    homes={**_PUSHED, **_text("eventType", "responseGroupUid")},
 )
 EXPORT: Final = Form(
-    "export",
-    "externalUserId",
-    "responseGroupUid",
-    "questionText",
-    "visitorUuid",
-    {
-        **_COMMON_HOMES,
-        **dict.fromkeys(("externalUserId", "responseGroupUid", "questionText", "visitorUuid", "updatedAt", "url"), str),
+    name="export",
+    native_event="response",
+    user_id="externalUserId",
+    group="responseGroupUid",
+    question="questionText",
+    visitor_id="visitorUuid",
+    legacy_visitor_id="visitorId",
+    homes={
+        **_SHARED,
+        **_text("externalUserId", "responseGroupUid", "questionText", "visitorUuid", "updatedAt", "url"),
         "visitorId": int,
     },
 )
 STREAM: Final = Form(
-    "stream",
-    "userId",
-    "responseGroupId",
-    "question",
-    "visitorId",
-    {
-        **_PUSHED_HOMES,
-        **dict.fromkeys(("userId", "responseGroupId", "question", "visitorId"), str),
-        "oldVisitorId": int,
-    },
+    name="stream",
+    native_event="SDK - Submitted - Survey Response",
+    user_id="userId",
+    group="responseGroupId",
+    question="question",
+    visitor_id="visitorId",
+    legacy_visitor_id="oldVisitorId",
+    homes={**_PUSHED, **_text("responseGroupId"), "oldVisitorId": int},
 )
 FORMS: Final = {"sprig_webhook": WEBHOOK, "sprig_export": EXPORT, "sprig_stream": STREAM}
+"""By the name of the contract."""

@@ -1,0 +1,52 @@
+"""Answers of a Product Fruits survey, from the platform's form and back into it."""
+
+from typing import Final
+
+from streamer.core.mapping.identity import identifier
+from streamer.core.mapping.native import Document
+
+_TYPES: Final = {
+    "nps": "nps",
+    "scale": "rating",
+    "emo": "emoji",
+    "rbtn": "single_choice",
+    "chk": "multi_choice",
+    "txt": "text",
+    "ltxt": "text",
+    "stat": "prompt",
+}
+_HOMES: Final = {"questionId": str, "questionType": str, "other": str}
+
+
+def read_answer(native: Document) -> Document:
+    """An answer that keeps the survey's contract -> its canonical form."""
+    native_type = native.get("questionType")
+    answer: Document = {
+        "question_id": identifier(native, "questionId", "/data/answers/*"),
+        "type": _TYPES.get(native_type or "", "unknown"),
+        "value": native.get("answer"),
+    }
+    if native_type is not None:
+        answer["native_type"] = native_type
+    if native.get("other") is not None:
+        answer["other_text"] = native["other"]
+    extra = {key: value for key, value in native.items() if key != "answer" and _HOMES.get(key) is not type(value)}
+    if answer["type"] == "prompt" and "answer" in native:
+        extra["answer"] = None  # a message takes no answer; null and none at all are told apart by this
+    if extra:
+        answer["extra"] = extra
+    return answer
+
+
+def write_answer(answer: Document) -> Document:
+    """The platform's form of an answer."""
+    written: Document = {}
+    if "question_id" in answer:
+        written["questionId"] = answer["question_id"]
+    if "native_type" in answer:
+        written["questionType"] = answer["native_type"]
+    if answer["type"] != "prompt" or "answer" in answer.get("extra", {}):
+        written["answer"] = answer["value"]
+    if "other_text" in answer:
+        written["other"] = answer["other_text"]
+    return written

@@ -1,0 +1,123 @@
+"""What a producer is told: place, expectation and type; never a value, and never a key that is data."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from streamer.core.errors import SchemaError
+from streamer.core.mapping.contract import MAX_BYTES_FOR_ALL_FAULTS, MAX_FAULTS, Contract, expectation
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+
+
+def fault_of(contract: str, document: Any, size: int = 1_000) -> str:
+    """The detail of the error that ``document``, as a record of ``size`` bytes, is refused with."""
+    with pytest.raises(SchemaError) as refused:
+        Contract(contract).check(document, size)
+    return refused.value.detail
+
+
+def sample(name: str, **changes: Any) -> dict[str, Any]:
+    return {**json.loads((SAMPLES / f"{name}.json").read_text()), **changes}
+
+
+def test_a_kept_contract_raises_nothing() -> None:
+    Contract("sprig_webhook").check(sample("sprig/01-nps"), 0)
+
+
+def test_every_fault_is_listed_with_the_name_of_the_schema() -> None:
+    detail = fault_of("sprig_webhook", sample("sprig/01-nps", timestamp=1, surveyId=True, email=[]))
+    faults, _, name = detail.rpartition(" (")
+    assert name == "sprig_webhook.schema.json)"
+    assert sorted(faults.split("; ")) == [
+        "/email: expected a string or null, found array",
+        "/surveyId: expected a non-empty string or an integer, found boolean",
+        "/timestamp: expected an RFC 3339 time, found integer",
+    ]
+
+
+def test_many_faults_are_counted_not_listed() -> None:
+    answers = [{"questionId": None, "answer": "x"}] * 9
+    document = sample("product_fruits/07-survey-nps-and-text")
+    document["data"]["answers"] = answers
+    detail = fault_of("product_fruits_survey", document)
+    assert detail.count("expected") == MAX_FAULTS
+    assert "; and 4 more (" in detail
+
+
+def test_a_large_record_gets_its_first_fault_only() -> None:
+    """To collect a hundred thousand faults would stop the event loop for seconds."""
+    document = sample("product_fruits/07-survey-nps-and-text")
+    document["data"]["answers"] = [{"questionId": {}}] * 2
+    assert fault_of("product_fruits_survey", document, MAX_BYTES_FOR_ALL_FAULTS).count("expected") == 4
+    assert fault_of("product_fruits_survey", document, MAX_BYTES_FOR_ALL_FAULTS + 1).count("expected") == 1
+
+
+def test_keys_that_are_data_are_masked() -> None:
+    """The names of attributes and the labels of a matrix's rows are the customer's; one of them may be a name."""
+    attributes = fault_of("sprig_webhook", sample("sprig/01-nps", attributes={"Jane Doe": {}}))
+    assert attributes.startswith("/attributes/*: expected a string, a number, a boolean or null, found object")
+    matrix = fault_of("sprig_export", sample("sprig/08-matrix-export-row", response={"Jane Doe": 1}))
+    assert matrix.startswith("/response/*: expected a string or null, found integer")
+    assert "Jane" not in attributes + matrix
+
+
+def test_a_breach_nested_deeper_than_can_be_shown_is_still_an_error() -> None:
+    deep = orjson.loads(b"[" * 1_000 + b"]" * 1_000)
+    detail = fault_of("getuserfeedback_event", sample("getuserfeedback/01-flow-viewed", context=deep))
+    assert detail.startswith("it breaks the contract, and is nested too deeply to say where")
+
+
+def test_unknown_keys_nested_deeply_pass() -> None:
+    deep = orjson.loads(b"[" * 1_000 + b"]" * 1_000)
+    Contract("getuserfeedback_event").check(sample("getuserfeedback/01-flow-viewed", unknown=deep), 0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({}, "a value"),
+        ({"type": "string"}, "a string"),
+        ({"type": "string", "minLength": 1}, "a non-empty string"),
+        ({"type": "string", "minLength": 1, "maxLength": 99}, "a string of 1 to 99 characters"),
+        ({"type": "string", "format": "uuid"}, "a UUID"),
+        ({"type": ["string", "null"], "format": "date-time"}, "an RFC 3339 time or null"),
+        ({"type": "string", "pattern": "\\S"}, "a string that is not blank"),
+        ({"type": "integer", "minimum": 1}, "an integer of at least 1"),
+        ({"type": ["integer", "null"], "minimum": 0, "maximum": 10}, "an integer from 0 to 10 or null"),
+        ({"type": ["array", "string", "null"]}, "an array, a string or null"),
+        ({"type": ["object", "boolean", "number"]}, "an object, a boolean or a number"),
+        ({"const": 1}, "1"),
+        ({"enum": ["a", "b", "c"]}, "a, b or c"),
+    ],
+)
+def test_expectations_read_as_words(rule: dict[str, Any], words: str) -> None:
+    assert expectation(rule) == words
+
+
+@pytest.mark.parametrize(
+    "time",
+    ["2026-03-02T09:15:27Z", "2026-03-02T09:15:27.123456789Z", "2026-03-02T09:15:27+02:00", "2024-02-29T00:00:00Z"],
+)
+def test_real_times_pass(time: str) -> None:
+    Contract("getuserfeedback_event").check(sample("getuserfeedback/01-flow-viewed", timestamp=time), 0)
+
+
+@pytest.mark.parametrize(
+    "time",
+    [
+        "2026-02-29T00:00:00Z",
+        "2026-03-02",
+        "2026-03-02T25:00:00Z",
+        "2026-03-02T09:15:27",
+        "2026-03-02 09:15:27Z",
+        "",
+        "1772442927",
+    ],
+)
+def test_times_that_are_none_are_refused(time: str) -> None:
+    detail = fault_of("getuserfeedback_event", sample("getuserfeedback/01-flow-viewed", timestamp=time))
+    assert detail.startswith("/timestamp: expected an RFC 3339 time, found another string")

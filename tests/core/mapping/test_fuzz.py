@@ -1,0 +1,102 @@
+"""Samples with anything changed anywhere: a call, a filter rule, or an error of the record. Never a bug of ours."""
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import orjson
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer.core.errors import RecordError
+from streamer.core.mapping import Mapper
+from streamer.core.model import (
+    MAX_CALL_BYTES,
+    MAX_MESSAGE_ID_CHARACTERS,
+    Dialect,
+    Filtered,
+    MappingSettings,
+    ProductFruitsSettings,
+    SprigSettings,
+    TrackCall,
+)
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+DOCUMENTS = {
+    dialect: [
+        json.loads(path.read_text()) for path in sorted((SAMPLES / dialect).glob("*.json")) if path.name.count(".") == 1
+    ]
+    for dialect in Dialect
+}
+MAPPERS = {
+    dialect: Mapper(
+        MappingSettings(
+            dialect=dialect,
+            sprig=SprigSettings(send_anonymous=True, extended_properties=True),
+            product_fruits=ProductFruitsSettings(traits=True),
+        )
+    )
+    for dialect in Dialect
+}
+REMOVED = object()
+
+strange: st.SearchStrategy[Any] = st.recursive(
+    st.sampled_from(
+        [None, True, False, "", " ", 0, -1, 11, 1.5, 2.0**70, "x", "2026-02-30T00:00:00Z", [], {}, [[]], [{}]]
+    )
+    | st.text(max_size=5)
+    | st.integers(-(2**63), 2**64 - 1)
+    | st.floats(allow_nan=False, allow_infinity=False),
+    lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.text(max_size=5), parts, max_size=3),
+    max_leaves=5,
+)
+changes = st.lists(st.tuples(st.integers(0, 10_000), st.just(REMOVED) | strange), min_size=1, max_size=4)
+
+
+def places_in(value: Any) -> list[tuple[Any, Any]]:
+    """Every (container, key or index) inside ``value``."""
+    if not isinstance(value, dict | list):
+        return []
+    keys = list(value) if isinstance(value, dict) else list(range(len(value)))
+    return [(value, key) for key in keys] + [place for key in keys for place in places_in(value[key])]
+
+
+def end_of(dialect: Dialect, document: Any, record_time_ms: int) -> TrackCall | Filtered | RecordError:
+    """How a record ends; any error but the record's own is let through and fails the test."""
+    try:
+        return MAPPERS[dialect].map(orjson.dumps(document), record_time_ms)
+    except RecordError as error:
+        return error
+
+
+@given(st.sampled_from(Dialect), st.integers(0, 10_000), changes, st.integers(-1, 2**62))
+def test_a_changed_sample_makes_a_call_or_an_error_of_its_own(
+    dialect: Dialect, number: int, changes: list[tuple[int, Any]], record_time_ms: int
+) -> None:
+    document = orjson.loads(orjson.dumps(DOCUMENTS[dialect][number % len(DOCUMENTS[dialect])]))
+    for choice, value in changes:
+        places = places_in(document)
+        if not places:
+            break
+        container, key = places[choice % len(places)]
+        if value is REMOVED:
+            del container[key]
+        else:
+            container[key] = copy.deepcopy(value)  # the next change may be inside it
+    end = end_of(dialect, document, record_time_ms)
+    if isinstance(end, TrackCall):
+        body = json.loads(end.body)
+        assert len(end.body) <= MAX_CALL_BYTES
+        assert 1 <= len(end.message_id) <= MAX_MESSAGE_ID_CHARACTERS
+        assert body["messageId"] == end.message_id
+        assert isinstance(body["event"], str)
+        assert body["event"]
+        assert body.get("userId", body.get("anonymousId"))
+        assert all(isinstance(body[key], str) and body[key] for key in ("userId", "anonymousId") if key in body)
+        assert isinstance(body["properties"], dict)
+
+
+@given(st.sampled_from(Dialect), st.dictionaries(st.text(max_size=8), strange, max_size=5))
+def test_any_object_makes_a_call_or_an_error_of_its_own(dialect: Dialect, document: dict[str, Any]) -> None:
+    assert end_of(dialect, document, 0) is not None
