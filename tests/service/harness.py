@@ -126,7 +126,7 @@ class Deployment:
             },
             "integrations": {},
         }
-        self._directory = directory
+        self.directory = directory
         self._bootstrap_servers = bootstrap_servers
         self._consume_all = consume_all
         self._suffix = uuid.uuid4().hex[:8]
@@ -169,6 +169,10 @@ class Deployment:
             **section,
         }
         return names
+
+    def require_key(self, write_key: str) -> None:
+        """Have the sandbox answer 401 to any other write key from now on."""
+        self.sandbox._required_keys = {write_key}
 
     async def make_topics(self, names: Sequence[str], *, partitions: int = 1) -> None:
         """Make topics that take large records."""
@@ -229,10 +233,10 @@ class Deployment:
         Args:
             state: name of its state directory: two instances never share one.
         """
-        self.document["state_dir"] = str(self._directory / state)
+        self.document["state_dir"] = str(self.directory / state)
         path = self.write_configuration()
         number = len(self._processes)
-        out, err = self._directory / f"out-{number}", self._directory / f"err-{number}"
+        out, err = self.directory / f"out-{number}", self.directory / f"err-{number}"
         with out.open("wb") as out_file, err.open("wb") as err_file:
             started = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "streamer", "run", "--config", str(path), stdout=out_file, stderr=err_file
@@ -243,7 +247,7 @@ class Deployment:
 
     def write_configuration(self) -> Path:
         """Write the configuration file as it is now."""
-        path = self._directory / "streamer.yaml"
+        path = self.directory / "streamer.yaml"
         path.write_text(yaml.safe_dump(self.document))
         return path
 

@@ -114,7 +114,7 @@ async def test_a_paused_integration_that_discards_filters_its_records(deployment
 async def test_a_bug_on_one_record_dead_letters_that_one(
     deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever our mistakes do to a record, its neighbours are delivered, and its dead letter says whose fault it is."""
+    """Whatever our mistakes do to a record, its neighbours are delivered; its dead letter says whose fault it is."""
     map_record = Mapper.map
 
     def stumble(
