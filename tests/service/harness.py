@@ -5,7 +5,7 @@ import contextlib
 import signal
 import sys
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from streamer.core.errors import RecordError
 from streamer.core.mapping import Mapper
 from streamer.core.model import DeadLetterReason, Filtered, Record
+from streamer.pipeline import Pipeline
 from streamer.sandbox.server import Sandbox
 from streamer.service import Service
 from streamer.settings import Settings, load
@@ -64,6 +65,13 @@ def survey_event(message_id: str, **properties: Any) -> bytes:
 def survey_events(count: int, prefix: str = "evt") -> list[bytes]:
     """Events with the messageIds ``<prefix>_0`` and so on."""
     return [survey_event(f"{prefix}_{number}") for number in range(count)]
+
+
+def pipeline_of(service: Service, name: str = "surveys") -> Pipeline:
+    """The pipeline that runs an integration now."""
+    pipeline = service.integrations[name].pipeline
+    assert pipeline is not None, "it has not started yet"
+    return pipeline
 
 
 class Process:
@@ -329,9 +337,6 @@ class Deployment:
             )
             await self._producer.start()
         return self._producer
-
-
-Deploy = Callable[[], Awaitable[Deployment]]
 
 
 def _fates(mapper: Mapper) -> Callable[[Record], oracle.Fate]:

@@ -50,6 +50,7 @@ class _Ends:
     """How the records ended, by what came out."""
 
     delivered: set[str] = field(default_factory=set)
+    set_aside: set[str] = field(default_factory=set)
     duplicate: int = 0
     filtered: Counter[str] = field(default_factory=Counter)
     dead_lettered: Counter[str] = field(default_factory=Counter)
@@ -76,8 +77,10 @@ def faults(evidence: Evidence, *, max_times: int = 1, is_over: bool = True, sett
     found += _faults_of_accounts(evidence.accounts)
     if is_over:
         found += _faults_of_positions(evidence)
-        if settled_once and not found:
-            found += _differences(evidence.accounts, ends)
+        if settled_once:
+            twice = (ends.set_aside - ends.delivered) & evidence.taken.keys()
+            found += [f"{message_id} was both delivered and dead-lettered" for message_id in twice]
+            found += [] if found else _differences(evidence.accounts, ends)
     return found
 
 
@@ -111,6 +114,7 @@ def _end(
             yield f"{place} should be a dead letter for {fate}, not for {reasons or 'nothing: it is none'}"
     elif reasons:
         ends.dead_lettered[min(reasons)] += 1
+        ends.set_aside.add(fate)
         if not reasons <= AT_DELIVERY or len(reasons) > 1:
             yield f"{place} should be the call {fate}, and is a dead letter: {reasons}"
     elif taken.get(fate):

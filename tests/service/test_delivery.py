@@ -8,7 +8,7 @@ import pytest
 
 from streamer.core.mapping import Mapper
 from streamer.core.model import DeadLetterReason, Filtered, FilterReason, TrackCall
-from tests.service.harness import Deployment, eventually, survey_event, survey_events
+from tests.service.harness import Deployment, eventually, pipeline_of, survey_event, survey_events
 
 pytestmark = pytest.mark.kafka
 
@@ -150,8 +150,7 @@ async def test_a_pipeline_that_fails_starts_again_from_its_committed_position(
     async with deployment.running() as service:
         await deployment.produce(broken, survey_events(50, "broken"))
         await deployment.settled()
-        pipeline = service.integrations["broken"].pipeline
-        assert pipeline is not None
+        pipeline = pipeline_of(service, "broken")
         monkeypatch.setattr(pipeline._reader._intake, "take", _fail)
         await deployment.produce(broken, survey_events(50, "again"))
         await deployment.produce(topic, survey_events(50))
@@ -169,8 +168,7 @@ async def test_the_caps_on_what_is_open_only_slow_reading_down(deployment: Deplo
 
     async with deployment.running() as service:
         await asyncio.wait_for(deployment.sandbox.until(lambda record: record.accepted > 100), 10)
-        pipeline = service.integrations["surveys"].pipeline
-        assert pipeline is not None
+        pipeline = pipeline_of(service)
         await eventually(lambda: pipeline.load.records < 50)
         await deployment.settled()
 

@@ -82,6 +82,7 @@ LETTERS = [dead_letter(4, "schema_invalid"), dead_letter(5, "rejected_400")]
         ({"taken": {"evt_1": 1}}, "evt_0 was never received"),
         ({"taken": {"evt_0": 2, "evt_1": 1}}, "evt_0 was sent 2 times"),
         ({"taken": {"evt_0": 1, "evt_1": 1, "evt_9": 1}}, "evt_9 was sent and is in no record"),
+        ({"taken": {"evt_0": 1, "evt_1": 1, "evt_5": 1}}, "evt_5 was both delivered and dead-lettered"),
         ({"swallowed": 1}, "1 calls were swallowed"),
         ({"dead_letters": LETTERS[1:]}, "it is none"),
         ({"dead_letters": LETTERS[:1]}, "evt_5 was never received"),

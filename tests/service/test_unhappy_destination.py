@@ -8,7 +8,7 @@ from streamer.core import destination as destination_rules
 from streamer.core.destination import State
 from streamer.sandbox.faults import Action, Fault, Match
 from streamer.sandbox.record import SandboxRecord
-from tests.service.harness import Deployment, eventually, survey_events
+from tests.service.harness import Deployment, eventually, pipeline_of, survey_events
 
 pytestmark = pytest.mark.kafka
 
@@ -98,8 +98,7 @@ async def test_an_outage_charges_nothing_and_ends_by_itself(deployment: Deployme
         await deployment.produce(topic, survey_events(EVENTS, "during"))
         await eventually(lambda: deployment.sandbox.record.requests_by_answer["503"] >= 8)
         assert service.destinations["segment"].state is State.BACKING_OFF
-        pipeline = service.integrations["surveys"].pipeline
-        assert pipeline is not None
+        pipeline = pipeline_of(service)
         assert len(pipeline.parked) == 0
         deployment.sandbox.faults.clear()
         await deployment.settled(10)
