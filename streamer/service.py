@@ -9,6 +9,7 @@ the second ends at once. The exit code is 0 after a drained signal, and 78 when 
 
 import asyncio
 import contextlib
+import gc
 import signal
 import time
 from collections import Counter, defaultdict
@@ -40,6 +41,9 @@ SUMMARY_SECONDS: Final = 60.0
 
 LOOP_LAG_EVERY_SECONDS: Final = 0.25
 
+GC_THRESHOLD: Final = 50_000
+"""Objects made and not freed before the collector looks for cycles; Python's own default is 700."""
+
 FORCED: Final = 143
 """Exit code when a second signal cut the drain short."""
 
@@ -51,6 +55,9 @@ def main(settings: Settings) -> int:
         SettingsError: a broker refuses our credentials or protocol.
         UnavailableError: the HTTP port, a write key file or the state directory cannot be used.
     """
+    # Events die by their reference counts; a cycle collector that looks at every young object costs a third of the CPU.
+    gc.freeze()
+    gc.set_threshold(GC_THRESHOLD)
     with logs.configured(settings.log), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run_until_signal(settings))
 
