@@ -2,12 +2,10 @@
 
 Theory of operation. A destination is in one of three states:
 
-- ``ok``: up to ``limit`` requests are in flight. After a recovery the limit begins at 1 and grows by 1 a round trip
-  (slow start).
+- ``ok``: up to ``limit`` requests are in flight; after a recovery 1, then one more each round trip (slow start).
 - ``backing_off``: it is unhappy: it asked us to wait, or failed 5 times in a row. Nothing is sent but one probe, after
   1, 2, 4 .. 60 seconds or the wait that was asked for.
-- ``held``: our set-up is wrong, or the destination refuses whatever it is sent. Nothing is sent but one probe every 30
-  seconds.
+- ``held``: our set-up is wrong, or it refuses whatever it is sent. Nothing is sent but one probe every 30 seconds.
 
 A fault of the destination or of ours is never a verdict on an event, hence the rule of evidence: an unhappy answer is
 charged only if another call was accepted after the attempt began or in the 60 seconds before, and a refusal counts only
@@ -17,9 +15,7 @@ than ``ok`` are taken back.
 The time between two changes of state is a *term*. An attempt that ends in another term than it began in is late, and
 tells about a time that has passed. All that a late answer can do is: end ``backing_off`` or ``held`` when accepted,
 unless the destination asked us to wait; make or prolong such a wait; and turn ``backing_off`` into ``held``, because it
-says what is wrong.
-
-Pure: times are monotonic seconds, and none is compared in a way that could break when the clock steps back a little.
+says what is wrong. Times are monotonic seconds; a clock that steps back a little breaks nothing.
 """
 
 import enum

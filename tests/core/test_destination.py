@@ -174,6 +174,7 @@ class TestCharging:
         verdicts = [end(machine, attempt, UNAVAILABLE, 2.0) for attempt in attempts]
         assert verdicts == [Verdict.RETRY_CHARGED] * 4 + [Verdict.RETRY_FREE] * 2
         assert machine.take_refunds() == attempts[:4]
+        assert [attempt.is_refunded for attempt in attempts] == [True] * 4 + [False] * 2
         assert machine.take_refunds() == [], "each charge is taken back once"
 
     @pytest.mark.parametrize("answer", [TOO_MANY, answer_of_status(503, 5.0), UNAUTHORIZED])
