@@ -65,6 +65,11 @@ def test_keys_that_are_data_are_masked() -> None:
     assert "Jane" not in attributes + matrix
 
 
+def test_faults_that_read_the_same_are_listed_once() -> None:
+    detail = fault_of("sprig_webhook", sample("sprig/01-nps", attributes={"Jane Doe": {}, "John Doe": {}}))
+    assert detail.count("expected") == 1
+
+
 def test_a_breach_nested_deeper_than_can_be_shown_is_still_an_error() -> None:
     deep = orjson.loads(b"[" * 1_000 + b"]" * 1_000)
     detail = fault_of("getuserfeedback_event", sample("getuserfeedback/01-flow-viewed", context=deep))

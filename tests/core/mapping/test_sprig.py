@@ -245,5 +245,11 @@ def test_what_has_no_home_is_kept_under_its_own_name() -> None:
     }
 
 
+def test_what_has_a_home_is_not_kept_twice() -> None:
+    assert read(sample("02")).extra == {"id": 4107, "surveyId": 30405}
+    assert read(sample("04")).extra == {"id": 4107, "surveyId": 30411}
+    assert read(sample("16")).extra is None
+
+
 def test_unknown_keys_do_not_reach_segment() -> None:
     assert sent(sample("01", unknown={"a": 1}, url="https://example.com")) == sent(sample("01"))
