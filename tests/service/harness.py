@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import aiohttp
 import orjson
 import yaml
 from aiokafka import AIOKafkaProducer
@@ -94,7 +95,15 @@ class Process:
     def log_events(self, name: str) -> list[dict[str, Any]]:
         """The lines of its log with this event name."""
         lines = [orjson.loads(line) for line in self._out.read_bytes().split(b"\n") if line.startswith(b"{")]
-        return [line for line in lines if name in {line.get("event"), line.get("event.name")}]
+        return [line for line in lines if line["event_name"] == name]
+
+    async def status(self) -> dict[str, Any]:
+        """What it says of itself."""
+        await eventually(lambda: self.log_events("server.listening"))
+        port = self.log_events("server.listening")[0]["port"]
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/status") as response:
+            status: dict[str, Any] = await response.json()
+            return status
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -221,8 +230,13 @@ class Deployment:
             self._ends[place.topic_partition] = place.offset + 1
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[Service]:
-        """Run the service in this process; at the end of the block it drains."""
+    async def running(self, *, state: str = "state") -> AsyncIterator[Service]:
+        """Run the service in this process; at the end of the block it drains.
+
+        Args:
+            state: name of its state directory: two instances never share one.
+        """
+        self.document["state_dir"] = str(self.directory / state)
         service = Service(self.settings())
         self.services.append(service)
         stop = asyncio.Event()
@@ -236,11 +250,7 @@ class Deployment:
                     await asyncio.wait([running])
 
     async def start_process(self, *, state: str = "state") -> Process:
-        """Run the service in a process of its own.
-
-        Args:
-            state: name of its state directory: two instances never share one.
-        """
+        """Run the service in a process of its own; ``state`` as in `running`."""
         self.document["state_dir"] = str(self.directory / state)
         path = self.write_configuration()
         number = len(self._processes)
@@ -278,6 +288,13 @@ class Deployment:
         """The positions stored for an integration."""
         async with connected_admin(self._bootstrap_servers) as admin:
             return await self._committed(admin, self.integration(name)["group_id"])
+
+    async def commits_beyond(self, records: int, name: str = "surveys") -> None:
+        """Wait until more than so many records of an integration are committed, over all partitions."""
+        async with asyncio.timeout(WAIT_SECONDS), connected_admin(self._bootstrap_servers) as admin:
+            group_id = self.integration(name)["group_id"]
+            while sum((await self._committed(admin, group_id)).values()) <= records:  # noqa: ASYNC110 - the broker tells nobody
+                await asyncio.sleep(0.02)
 
     async def dead_letters(self, name: str = "surveys") -> list[ConsumerRecord]:
         """All dead letters of an integration."""
