@@ -9,8 +9,9 @@ Theory of operation. A destination is in one of three states:
 
 A fault of the destination or of ours is never a verdict on an event, hence the rule of evidence: an unhappy answer is
 charged only if another call was accepted after the attempt began or in the 60 seconds before, and a refusal counts only
-if anything was accepted since the configuration was loaded. Charges of a streak of failures that ends in another state
-than ``ok`` are taken back.
+if anything was accepted since the configuration was loaded. The charges of a streak of failures that ends in another
+state than ``ok`` are taken back, unless the first probe is accepted: then the destination worked all along, and the
+streak was one of events that fail.
 
 The time between two changes of state is a *term*. An attempt that ends in another term than it began in is late, and
 tells about a time that has passed. All that a late answer can do is: end ``backing_off`` or ``held`` when accepted,
@@ -119,6 +120,7 @@ class DestinationMachine:
         self._failed_probes = 0
         self._asked_to_wait = False
         self._charged: list[Attempt] = []  # since the last 2xx, hence fewer than MAX_FAILURES_IN_ROW
+        self._in_doubt: list[Attempt] = []  # charged in the streak that led to backing off; the first probe decides
         self._refunds: list[Attempt] = []
 
     @property
@@ -268,10 +270,14 @@ class DestinationMachine:
         return Verdict.REFUSED if self._accepts else Verdict.REFUSED_FREE
 
     def _back_off(self, answer: Answer, now: float, jitter: float) -> None:
+        in_doubt: list[Attempt] = []
         if self.state is State.BACKING_OFF:
             self._failed_probes += 1
+        elif not answer.asks_to_wait:
+            in_doubt, self._charged = self._charged, in_doubt
         self._close(State.BACKING_OFF, answer.error, now, self._backoff_seconds(answer, jitter))
         self._asked_to_wait = answer.asks_to_wait
+        self._in_doubt = in_doubt
 
     def _backoff_seconds(self, answer: Answer, jitter: float) -> float:
         documented = min(2.0 ** min(self._failed_probes, _MAX_DOUBLINGS), MAX_BACKOFF_SECONDS)
@@ -280,6 +286,7 @@ class DestinationMachine:
 
     def _open(self, now: float) -> None:
         self._begin_term(State.OK, "", now)
+        self._in_doubt = []
         self._limit = 1
         self._limit_raised_at = now
         self._probe_due = now
@@ -288,8 +295,8 @@ class DestinationMachine:
     def _close(self, state: State, reason: str, now: float, wait_seconds: float) -> None:
         self._begin_term(state, reason, now)
         self._probe_due = max(self._probe_due, now + wait_seconds)
-        self._refunds += self._charged
-        self._charged.clear()
+        self._refunds += self._in_doubt + self._charged
+        self._in_doubt, self._charged = [], []
 
     def _begin_term(self, state: State, reason: str, now: float) -> None:
         self._term += 1

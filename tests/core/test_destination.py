@@ -167,15 +167,28 @@ class TestCharging:
         assert send(machine, TOO_MANY, 1.0) is Verdict.RETRY_FREE
         assert machine.take_refunds() == []
 
-    def test_a_streak_of_five_failures_takes_its_charges_back(self) -> None:
-        """It shows that the destination was at fault when the first four were charged."""
+    def test_a_streak_of_five_failures_and_a_failed_probe_take_its_charges_back(self) -> None:
+        """They show that the destination was at fault when the first four were charged."""
         machine = healthy()
         attempts = [machine.start(1.0, 1) for _ in range(6)]
         verdicts = [end(machine, attempt, UNAVAILABLE, 2.0) for attempt in attempts]
         assert verdicts == [Verdict.RETRY_CHARGED] * 4 + [Verdict.RETRY_FREE] * 2
+        assert machine.take_refunds() == [], "the first probe decides"
+        send(machine, UNAVAILABLE, 3.0)
         assert machine.take_refunds() == attempts[:4]
         assert [attempt.is_refunded for attempt in attempts] == [True] * 4 + [False] * 2
         assert machine.take_refunds() == [], "each charge is taken back once"
+
+    @pytest.mark.parametrize("answer", [OK, BAD_REQUEST])
+    def test_charges_of_a_streak_stand_when_the_first_probe_is_answered_well(self, answer: Answer) -> None:
+        """The destination worked all along: it was a streak of events that fail, which must come to their end."""
+        machine = healthy()
+        attempts = [machine.start(1.0, 1) for _ in range(5)]
+        for attempt in attempts:
+            end(machine, attempt, UNAVAILABLE, 2.0)
+        send(machine, answer, 3.0)
+        send(machine, UNAUTHORIZED, 4.0)
+        assert machine.take_refunds() == []
 
     @pytest.mark.parametrize("answer", [TOO_MANY, answer_of_status(503, 5.0), UNAUTHORIZED])
     def test_a_streak_that_ends_in_a_wait_or_a_hold_takes_its_charges_back(self, answer: Answer) -> None:
