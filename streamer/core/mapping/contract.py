@@ -54,7 +54,7 @@ class Contract:
 
     def _explain(self, document: Json, size: int) -> str:
         try:
-            faults = list(dict.fromkeys(self._describe(error) for error in self._errors(document, size)))
+            faults = list(dict.fromkeys(self._describe(error, document) for error in self._errors(document, size)))
         except ValueError:
             # The library gives up where it would have to show a value nested deeper than it can follow.
             faults = ["it breaks the contract, and is nested too deeply to say where"]
@@ -71,13 +71,13 @@ class Contract:
         except jsonschema_rs.ValidationError as error:
             yield error
 
-    def _describe(self, error: jsonschema_rs.ValidationError) -> str:
+    def _describe(self, error: jsonschema_rs.ValidationError, document: Json) -> str:
         rule = _resolve(self._schema, error.schema_path[:-1])
         if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Required):
             missing = error.kind.property
-            place = self._pointer([*error.instance_path, missing])
+            place = self._pointer(document, [*error.instance_path, missing])
             return f"{place}: expected {expectation(rule.get('properties', {}).get(missing, {}))}, found nothing"
-        place = self._pointer(error.instance_path)
+        place = self._pointer(document, error.instance_path)
         if error.schema_path[-1] == "anyOf":
             return f"{place}: expected {rule['description']}, found none"
         found = json_type(error.instance)
@@ -85,10 +85,16 @@ class Contract:
             found = f"another {found}"
         return f"{place}: expected {expectation(rule)}, found {found}"
 
-    def _pointer(self, path: Sequence[str | int]) -> str:
+    def _pointer(self, document: Json, path: Sequence[str | int]) -> str:
         """A JSON Pointer in which keys that are data (an attribute's name, a row's label) are ``*``."""
-        steps = (str(step) if isinstance(step, int) or step in self._declared else "*" for step in path)
-        return "".join(f"/{step}" for step in steps) or "the record"
+        pointer = ""
+        part = document
+        for step in path:
+            # The library gives keys made of digits as numbers; only the document tells a key from an index.
+            is_index = isinstance(part, list)
+            pointer += f"/{step}" if is_index or step in self._declared else "/*"
+            part = part[step] if is_index else part.get(step) if isinstance(part, dict) else None
+        return pointer or "the record"
 
 
 def read_schema(name: str) -> dict[str, Any]:

@@ -65,6 +65,13 @@ def test_keys_that_are_data_are_masked() -> None:
     assert "Jane" not in attributes + matrix
 
 
+@pytest.mark.parametrize("key", ["0", "7", "007", "4207123456789", "-1", "~1/a"])
+def test_keys_that_look_like_indexes_are_masked_too(key: str) -> None:
+    """An attribute may be named after a telephone number."""
+    detail = fault_of("sprig_webhook", sample("sprig/01-nps", attributes={key: [[]]}))
+    assert detail.startswith("/attributes/*: expected")
+
+
 def test_faults_that_read_the_same_are_listed_once() -> None:
     detail = fault_of("sprig_webhook", sample("sprig/01-nps", attributes={"Jane Doe": {}, "John Doe": {}}))
     assert detail.count("expected") == 1

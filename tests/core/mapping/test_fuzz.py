@@ -1,4 +1,7 @@
-"""Samples with anything changed anywhere: a call, a filter rule, or an error of the record. Never a bug of ours."""
+"""Samples with anything changed anywhere: a call, a filter rule, or an error of the record. Never a bug of ours.
+
+And never an error that quotes the record.
+"""
 
 import copy
 import json
@@ -40,11 +43,13 @@ MAPPERS = {
     for dialect in Dialect
 }
 REMOVED = object()
+SECRET = "Jane-Doe"
 
 strange: st.SearchStrategy[Any] = st.recursive(
     st.sampled_from(
         [None, True, False, "", " ", 0, -1, 11, 1.5, 2.0**70, "x", "2026-02-30T00:00:00Z", [], {}, [[]], [{}]]
     )
+    | st.sampled_from([SECRET, {SECRET: 1}, [SECRET], {SECRET: {SECRET: []}}])
     | st.text(max_size=5)
     | st.integers(-(2**63), 2**64 - 1)
     | st.floats(allow_nan=False, allow_infinity=False),
@@ -85,6 +90,8 @@ def test_a_changed_sample_makes_a_call_or_an_error_of_its_own(
         else:
             container[key] = copy.deepcopy(value)  # the next change may be inside it
     end = end_of(dialect, document, record_time_ms)
+    if isinstance(end, RecordError):
+        assert SECRET not in end.detail
     if isinstance(end, TrackCall):
         body = json.loads(end.body)
         assert len(end.body) <= MAX_CALL_BYTES
