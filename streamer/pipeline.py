@@ -273,7 +273,7 @@ class Pipeline:
             integration=self.name,
             refused=refused,
             seen=seen,
-            next_step="Nothing is lost: the records stay on Kafka. See the reasons of the last dead letters; most often "
+            next_step="Nothing is lost: the records stay on Kafka. See why the last ones were dead-lettered; most often "
             "a topic holds another dialect. Correct the configuration, or set dead_letters.max_ratio: 1.",
         )
 

@@ -79,14 +79,33 @@ class Dialect(enum.StrEnum):
 class Record(Protocol):
     """What Kafka hands us: bytes with their place. aiokafka's ``ConsumerRecord`` is one."""
 
-    topic: str
-    partition: int
-    offset: int
-    timestamp: int
-    """Milliseconds since the epoch, as the broker has it; -1 when it has none."""
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
+    @property
+    def topic(self) -> str:
+        """Where it was read."""
+
+    @property
+    def partition(self) -> int:
+        """Number of the partition in the topic."""
+
+    @property
+    def offset(self) -> int:
+        """Its place in the partition."""
+
+    @property
+    def timestamp(self) -> int:
+        """Milliseconds since the epoch, as the broker has it; -1 when it has none."""
+
+    @property
+    def key(self) -> bytes | None:
+        """What the producer partitions by."""
+
+    @property
+    def value(self) -> bytes | None:
+        """The event; None: a tombstone."""
+
+    @property
+    def headers(self) -> Sequence[tuple[str, bytes | None]]:
+        """In the producer's order; a name may occur more than once."""
 
 
 class SurveyEvent:
