@@ -273,8 +273,8 @@ class Pipeline:
             integration=self.name,
             refused=refused,
             seen=seen,
-            next_step="Nothing is lost: the records stay on Kafka. See why the last ones were dead-lettered; most often "
-            "a topic holds another dialect. Correct the configuration, or set dead_letters.max_ratio: 1.",
+            next_step="Nothing is lost: the records stay on Kafka. See why the last ones were dead-lettered: most "
+            "often a topic holds another dialect. Correct the configuration, or set dead_letters.max_ratio: 1.",
         )
 
     def _hold(self) -> None:
