@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 import yaml
 from aiokafka import AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
@@ -203,6 +203,15 @@ class Deployment:
                     await asyncio.sleep(0.02)
         self._topics += names
 
+    async def add_partitions(self, topic: str, partitions: int) -> None:
+        """Let a topic grow to so many partitions."""
+        async with connected_admin(self._bootstrap_servers) as admin:
+            await admin.create_partitions({topic: NewPartitions(partitions)})
+            while not await has_leaders(admin, topic):  # noqa: ASYNC110 - nothing announces it
+                await asyncio.sleep(0.02)
+        if self._producer is not None:
+            await self._producer.client.force_metadata_update()
+
     async def produce(
         self,
         topic: str,
@@ -274,13 +283,14 @@ class Deployment:
         return load(self.write_configuration(), environ={})
 
     async def settled(self, seconds: float = WAIT_SECONDS) -> None:
-        """Wait until everything that was produced is committed."""
+        """Wait until everything that has been produced by now is committed."""
+        ends = dict(self._ends)
         async with asyncio.timeout(seconds), connected_admin(self._bootstrap_servers) as admin:
             while True:
                 committed: dict[TopicPartition, int] = {}
                 for section in self.document["integrations"].values():
                     committed |= await self._committed(admin, section["group_id"])
-                if all(committed.get(partition) == end for partition, end in self._ends.items()):
+                if all(committed.get(partition, 0) >= end for partition, end in ends.items()):
                     return
                 await asyncio.sleep(0.05)
 
