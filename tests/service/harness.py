@@ -12,7 +12,7 @@ from typing import Any, Final
 import aiohttp
 import orjson
 import yaml
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
@@ -298,6 +298,18 @@ class Deployment:
         """The positions stored for an integration."""
         async with connected_admin(self._bootstrap_servers) as admin:
             return await self._committed(admin, self.integration(name)["group_id"])
+
+    async def reset_positions(self, topic: str, name: str = "surveys") -> None:
+        """Do what an operator does to have a topic delivered again: store its start, without our metadata."""
+        partitions = [place for place in await self.committed(name) if place.topic == topic]
+        operator = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap_servers,
+            group_id=self.integration(name)["group_id"],
+            enable_auto_commit=False,
+        )
+        async with asyncio.timeout(WAIT_SECONDS), operator:
+            operator.assign(partitions)
+            await operator.commit(dict.fromkeys(partitions, 0))
 
     async def commits_beyond(self, records: int, name: str = "surveys") -> None:
         """Wait until more than so many records of an integration are committed, over all partitions."""

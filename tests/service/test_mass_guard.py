@@ -1,0 +1,84 @@
+"""A wrong dialect on a topic must not empty it into its dead letters."""
+
+import pytest
+
+from streamer.core.model import DeadLetterReason
+from tests.service.harness import Deployment, eventually, pipeline_of, survey_events
+
+pytestmark = pytest.mark.kafka
+
+BEFORE_THE_GUARD = 20
+"""So many refusals are needed before the guard may trip."""
+
+
+@pytest.fixture
+async def topic(deployment: Deployment) -> str:
+    """A topic of getuserfeedback events, which the configuration takes for Sprig's."""
+    [topic] = await deployment.integrate(dialect="sprig")
+    return topic
+
+
+async def test_a_wrong_dialect_holds_the_integration(deployment: Deployment, topic: str) -> None:
+    """The records stay on Kafka, the others go on, and it ends when the configuration is corrected."""
+    [right] = await deployment.integrate("right")
+    await deployment.produce(topic, survey_events(500))
+
+    async with deployment.running() as service:
+        await eventually(lambda: service.integrations["surveys"].pipeline and pipeline_of(service).is_held)
+        await deployment.produce(right, survey_events(100, "right"))
+        await eventually(lambda: deployment.sandbox.record.accepted == 100)
+    await deployment.verify(is_over=False)
+    assert len(await deployment.dead_letters()) < BEFORE_THE_GUARD
+
+    deployment.integration("surveys")["dialect"] = "getuserfeedback"
+    async with deployment.running() as service:
+        await deployment.settled()
+        assert not pipeline_of(service).is_held
+    # What was dead-lettered before the guard tripped had its end; the rest is delivered.
+    assert deployment.sandbox.record.accepted >= 600 - BEFORE_THE_GUARD
+    assert deployment.sandbox.record.swallowed == 0
+
+
+async def test_records_that_come_one_by_one_trip_it_too(deployment: Deployment, topic: str) -> None:
+    async with deployment.running() as service:
+        for number in range(BEFORE_THE_GUARD + 5):
+            await deployment.produce(topic, survey_events(1, f"single_{number}"), partition=0)
+        await eventually(lambda: service.integrations["surveys"].pipeline and pipeline_of(service).is_held)
+
+    await deployment.verify(is_over=False)
+    assert len(await deployment.dead_letters()) < BEFORE_THE_GUARD
+
+
+async def test_a_restart_does_not_end_the_hold(deployment: Deployment, topic: str) -> None:
+    """Else each restart by an orchestrator would dead-letter some more."""
+    await deployment.produce(topic, survey_events(100))
+    async with deployment.running() as service:
+        await eventually(lambda: service.integrations["surveys"].pipeline and pipeline_of(service).is_held)
+    letters = len(await deployment.dead_letters())
+
+    async with deployment.running() as service:
+        await eventually(lambda: service.integrations["surveys"].pipeline and pipeline_of(service).is_connected)
+        assert pipeline_of(service).is_held
+        await eventually(lambda: pipeline_of(service).assignment.ledgers)
+    assert len(await deployment.dead_letters()) == letters
+
+    deployment.integration("surveys")["dead_letters"] = {"max_ratio": 1}
+    async with deployment.running() as service:
+        await deployment.settled()
+    await deployment.verify(settled_once=False)
+    letters_by_reason = {dict(letter.headers)["streamer.reason"] for letter in await deployment.dead_letters()}
+    assert letters_by_reason == {DeadLetterReason.SCHEMA_INVALID.encode()}
+    assert len(await deployment.dead_letters()) == 100
+
+
+async def test_a_share_of_bad_records_below_the_limit_is_just_set_aside(deployment: Deployment) -> None:
+    [topic] = await deployment.integrate()
+    good, bad = survey_events(300), [b"not JSON"] * 100
+    await deployment.produce(topic, [value for four in zip(*[iter(good)] * 3, bad, strict=True) for value in four])
+
+    async with deployment.running() as service:
+        await deployment.settled()
+        assert not pipeline_of(service).is_held
+
+    await deployment.verify()
+    assert len(await deployment.dead_letters()) == 100
