@@ -1,0 +1,151 @@
+"""What stands in the dead-letter topics: read from the headers of its records, selected and counted."""
+
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from streamer.core.model import Record
+from streamer.core.redrive_note import read_note
+
+OUR_HEADERS: Final = ("streamer.", "__connect.errors.")
+"""What the names of our headers begin with. A record goes back without them; everybody else's are kept."""
+
+Partition = tuple[str, int]
+"""Topic and number of a partition."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeadLetter:
+    """What the headers of a dead letter say; its key and value stay on Kafka. One per dead letter: some 200 bytes."""
+
+    integration: str
+    reason: str
+    topic: str
+    """Where its record was read, and goes back to."""
+    partition: int
+    redrives: int
+    """How often it was redriven before it became this dead letter."""
+    set_aside_at: float
+    """Seconds since the epoch."""
+    is_tombstone: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which dead letters a command is about. Without any limits: all of them."""
+
+    integrations: frozenset[str] = frozenset()
+    """Empty: of all integrations."""
+    reasons: frozenset[str] = frozenset()
+    """Empty: for all reasons."""
+    since: float = -math.inf
+    """Set aside at this time or later, in seconds since the epoch."""
+    until: float = math.inf
+    """Set aside before this time."""
+
+    def takes(self, letter: DeadLetter) -> bool:
+        """Whether a dead letter is one of them."""
+        return (
+            (not self.integrations or letter.integration in self.integrations)
+            and (not self.reasons or letter.reason in self.reasons)
+            and self.since <= letter.set_aside_at < self.until
+        )
+
+
+def read_dead_letter(record: Record) -> DeadLetter | None:
+    """What a record of a dead-letter topic says of itself; None when it is no dead letter of ours."""
+    # Ours come last, and a name that is there twice counts with its last value.
+    texts = {
+        name: value.decode(errors="replace")
+        for name, value in record.headers
+        if value is not None and name.startswith(OUR_HEADERS)
+    }
+    try:
+        time = texts.get("streamer.dead_letter_time")  # left out when the broker took no more bytes
+        return DeadLetter(
+            integration=sys.intern(texts["streamer.integration"]),
+            reason=sys.intern(texts["streamer.reason"]),
+            topic=sys.intern(texts["__connect.errors.topic"]),
+            partition=int(texts["__connect.errors.partition"]),
+            redrives=int(texts["streamer.redrives"]),
+            set_aside_at=datetime.fromisoformat(time).timestamp() if time else record.timestamp / 1000,
+            is_tombstone="streamer.value.null" in texts,
+        )
+    except (KeyError, ValueError):
+        return None
+
+
+class Entry(NamedTuple):
+    """A dead letter in its place."""
+
+    partition: Partition
+    offset: int
+    letter: DeadLetter
+    is_redriven: bool
+
+
+class Stock:
+    """The selected dead letters of some topics, and which of them were redriven.
+
+    Holds their descriptions in memory, not their records.
+    """
+
+    def __init__(self, selection: Selection) -> None:
+        self.foreign = 0
+        """Records that are no dead letters of ours; they are left alone."""
+        self._selection = selection
+        self._letters: dict[Partition, dict[int, DeadLetter]] = {}
+        self._redriven: dict[Partition, set[int]] = {}
+
+    def take(self, record: Record) -> None:
+        """Take in the next record of a partition of a dead-letter topic."""
+        partition = (record.topic, record.partition)
+        noted = read_note(record)
+        if noted is not None:
+            letters = self._letters.get(partition, {})
+            redriven = self._redriven.setdefault(partition, set())
+            for span in noted:
+                redriven.update(offset for offset in span if offset in letters)
+            return
+        letter = read_dead_letter(record)
+        if letter is None:
+            self.foreign += 1
+        elif self._selection.takes(letter):
+            self._letters.setdefault(partition, {})[record.offset] = letter
+
+    def __iter__(self) -> Iterator[Entry]:
+        for partition, letters in self._letters.items():
+            redriven = self._redriven.get(partition, set())
+            for offset, letter in letters.items():
+                yield Entry(partition, offset, letter, offset in redriven)
+
+
+@dataclass(slots=True, kw_only=True)
+class Count:
+    """How many dead letters of one integration, reason and dead-letter topic there are."""
+
+    integration: str
+    reason: str
+    topic: str
+    dead_letters: int = 0
+    redriven: int = 0
+    oldest: float = math.inf
+    newest: float = -math.inf
+
+
+def count(entries: Iterable[Entry]) -> list[Count]:
+    """How many there are by integration, reason and dead-letter topic, in this order."""
+    counts: dict[tuple[str, str, str], Count] = {}
+    for (topic, _), _, letter, is_redriven in entries:
+        group = (letter.integration, letter.reason, topic)
+        if group not in counts:
+            counts[group] = Count(integration=letter.integration, reason=letter.reason, topic=topic)
+        found = counts[group]
+        found.dead_letters += 1
+        found.redriven += is_redriven
+        found.oldest = min(found.oldest, letter.set_aside_at)
+        found.newest = max(found.newest, letter.set_aside_at)
+    return [counts[group] for group in sorted(counts)]

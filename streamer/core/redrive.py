@@ -1,0 +1,149 @@
+"""Dead letters on their way back: which of those selected are redriven, and as what."""
+
+import enum
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from streamer.core.dead_letter import OUR_HEADERS, DeadLetter, Entry, Partition
+from streamer.core.model import Record
+
+
+class Refusal(enum.StrEnum):
+    """Why a dead letter is not redriven although it was selected. A closed list."""
+
+    OVER_LIMIT = "over_limit"
+    """It was redriven as often as allowed, and came back each time."""
+    NOT_READ = "not_read"
+    """Nobody would deliver it: its integration does not read that topic, or discards what it reads."""
+    TOMBSTONE = "tombstone"
+    """There is nothing to deliver: its record had neither key nor value."""
+    TOO_LARGE = "too_large"
+    """The broker takes no record of this size in that topic."""
+
+
+@dataclass(slots=True, kw_only=True)
+class OutgoingRecord:
+    """A record to be written."""
+
+    topic: str
+    partition: int
+    key: bytes | None
+    value: bytes | None
+    headers: Sequence[tuple[str, bytes | None]]
+    timestamp: int = -1
+    """Milliseconds since the epoch; -1: the time of writing."""
+    offset: int = -1
+    """Not known before it is written."""
+
+
+def redriven_record(record: Record, letter: DeadLetter) -> OutgoingRecord:
+    """The record that a dead letter was made of, to be written once more.
+
+    Key, value and everybody else's headers are as they were. So is the timestamp: an event that brings no time of its
+    own is dated by it, and must not become one of today. ``streamer.integration`` keeps other integrations that read
+    the same topic from delivering the event a second time.
+    """
+    ours: list[tuple[str, bytes | None]] = [
+        ("streamer.redrives", str(letter.redrives + 1).encode()),
+        ("streamer.integration", letter.integration.encode()),
+        ("streamer.redriven.from", f"{record.topic}-{record.partition}-{record.offset}".encode()),
+    ]
+    return OutgoingRecord(
+        topic=letter.topic,
+        partition=letter.partition,
+        key=record.key,
+        value=record.value,
+        headers=[header for header in record.headers if not header[0].startswith(OUR_HEADERS)] + ours,
+        timestamp=record.timestamp,
+    )
+
+
+@dataclass(slots=True, kw_only=True)
+class Tally:
+    """What becomes of the selected dead letters of one integration, reason and topic that they were read from.
+
+    It adds up: ``dead_letters = redriven_before + refused + redriven + left``.
+    """
+
+    integration: str
+    reason: str
+    topic: str
+    dead_letters: int = 0
+    redriven_before: int = 0
+    refused: dict[Refusal, int] = field(default_factory=dict)
+    redriven: int = 0
+
+    @property
+    def left(self) -> int:
+        """Dead letters that could be redriven and are not yet."""
+        return self.dead_letters - self.redriven_before - sum(self.refused.values()) - self.redriven
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Count one that is not redriven."""
+        self.refused[refusal] = self.refused.get(refusal, 0) + 1
+
+
+class Plan:
+    """Which dead letters will be redriven, and the account of all that were selected."""
+
+    def __init__(
+        self,
+        entries: Iterable[Entry],
+        *,
+        is_read: Callable[[str, str], bool],
+        max_redrives: int,
+        again: bool = False,
+    ) -> None:
+        """Choose.
+
+        Args:
+            entries: the selected dead letters.
+            is_read: whether an integration would deliver records of a topic.
+            max_redrives: a dead letter that was redriven as often already is refused.
+            again: choose also those that were redriven before.
+        """
+        self.chosen: dict[Partition, dict[int, DeadLetter]] = {}
+        self._tallies: dict[tuple[str, str, str], Tally] = {}
+        for partition, offset, letter, is_redriven in entries:
+            tally = self.tally_of(letter)
+            tally.dead_letters += 1
+            if is_redriven and not again:
+                tally.redriven_before += 1
+            elif letter.redrives >= max_redrives:
+                tally.refuse(Refusal.OVER_LIMIT)
+            elif not is_read(letter.integration, letter.topic):
+                tally.refuse(Refusal.NOT_READ)
+            elif letter.is_tombstone:
+                tally.refuse(Refusal.TOMBSTONE)
+            else:
+                self.chosen.setdefault(partition, {})[offset] = letter
+
+    def tally_of(self, letter: DeadLetter) -> Tally:
+        """Where a dead letter counts."""
+        group = (letter.integration, letter.reason, letter.topic)
+        if group not in self._tallies:
+            self._tallies[group] = Tally(integration=letter.integration, reason=letter.reason, topic=letter.topic)
+        return self._tallies[group]
+
+    @property
+    def tallies(self) -> list[Tally]:
+        """All of them, by integration, reason and topic."""
+        return [self._tallies[group] for group in sorted(self._tallies)]
+
+    @property
+    def redriven(self) -> int:
+        """How many are back in their topics, confirmed by the broker."""
+        return sum(tally.redriven for tally in self._tallies.values())
+
+    @property
+    def left(self) -> int:
+        """How many could be redriven and are not yet."""
+        return sum(tally.left for tally in self._tallies.values())
+
+    @property
+    def refused(self) -> Mapping[Refusal, int]:
+        """How many are not redriven, and why; only what occurs."""
+        totals = {
+            refusal: sum(tally.refused.get(refusal, 0) for tally in self._tallies.values()) for refusal in Refusal
+        }
+        return {refusal: total for refusal, total in totals.items() if total}

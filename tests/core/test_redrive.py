@@ -1,0 +1,249 @@
+"""What dead letters say of themselves, which are chosen, and as what they go back."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from streamer import dead_letters
+from streamer.core.dead_letter import OUR_HEADERS, Count, DeadLetter, Selection, Stock, count, read_dead_letter
+from streamer.core.redrive import Plan, Refusal, redriven_record
+from streamer.core.redrive_note import note_header, read_note
+
+SET_ASIDE_AT = 1_770_000_000.0
+
+HEADERS: Mapping[str, bytes | None] = {
+    "streamer.reason": b"rejected_400",
+    "streamer.integration": b"surveys",
+    "streamer.redrives": b"1",
+    "__connect.errors.topic": b"surveys",
+    "__connect.errors.partition": b"4",
+    "__connect.errors.offset": b"99",
+    "streamer.dead_letter_time": b"2026-02-02T02:40:00.000Z",
+}
+
+
+@dataclass(slots=True, kw_only=True)
+class StoredRecord:
+    topic: str = "surveys.dlq"
+    partition: int = 0
+    offset: int = 7
+    timestamp: int = 1_600_000_000_000
+    key: bytes | None = b"visitor"
+    value: bytes | None = b"{}"
+    headers: Sequence[tuple[str, bytes | None]] = field(default_factory=list)
+
+
+def dead_letter(offset: int = 7, changes: Mapping[str, bytes | None] | None = None) -> StoredRecord:
+    """A dead letter with some of its headers changed, or left out where the change is None."""
+    headers = {**HEADERS, **(changes or {})}
+    return StoredRecord(offset=offset, headers=[(name, value) for name, value in headers.items() if value is not None])
+
+
+def note(offset: int, *redriven: int) -> StoredRecord:
+    return StoredRecord(offset=offset, key=None, value=b"", headers=[note_header(redriven)])
+
+
+def stock(*records: StoredRecord, selection: Selection | None = None) -> Stock:
+    taken = Stock(selection or Selection())
+    for record in records:
+        taken.take(record)
+    return taken
+
+
+def plan(*records: StoredRecord, max_redrives: int = 3, again: bool = False) -> Plan:
+    """A plan where the integration reads the topic ``surveys`` and no other."""
+    return Plan(
+        stock(*records),
+        is_read=lambda name, topic: (name, topic) == ("surveys", "surveys"),
+        max_redrives=max_redrives,
+        again=again,
+    )
+
+
+def chosen(made: Plan) -> list[int]:
+    return [offset for letters in made.chosen.values() for offset in letters]
+
+
+def test_a_dead_letter_is_read_from_its_headers() -> None:
+    assert read_dead_letter(dead_letter()) == DeadLetter(
+        integration="surveys",
+        reason="rejected_400",
+        topic="surveys",
+        partition=4,
+        redrives=1,
+        set_aside_at=SET_ASIDE_AT,
+        is_tombstone=False,
+    )
+
+
+def test_without_the_time_it_was_set_aside_that_of_its_record_counts() -> None:
+    """A dead letter of the largest size that the broker takes goes without its optional headers."""
+    letter = read_dead_letter(dead_letter(changes={"streamer.dead_letter_time": None}))
+    assert letter is not None
+    assert letter.set_aside_at == 1_600_000_000
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"streamer.reason": None},
+        {"streamer.integration": None},
+        {"streamer.redrives": b"many"},
+        {"streamer.dead_letter_time": b"yesterday"},
+        {"__connect.errors.topic": None},
+        {"__connect.errors.partition": b""},
+    ],
+)
+def test_what_lacks_a_header_of_ours_is_left_alone(changes: Mapping[str, bytes | None]) -> None:
+    """Others write to dead-letter topics too: Kafka Connect, people with a console producer."""
+    foreign = stock(dead_letter(changes=changes), dead_letter(8))
+    assert foreign.foreign == 1
+    assert [entry.offset for entry in foreign] == [8]
+
+
+@pytest.mark.parametrize(
+    ("selection", "takes"),
+    [
+        (Selection(), True),
+        (Selection(integrations=frozenset({"surveys", "others"})), True),
+        (Selection(integrations=frozenset({"others"})), False),
+        (Selection(reasons=frozenset({"rejected_400"})), True),
+        (Selection(reasons=frozenset({"decode_error"})), False),
+        (Selection(since=SET_ASIDE_AT), True),
+        (Selection(since=SET_ASIDE_AT + 0.001), False),
+        (Selection(until=SET_ASIDE_AT), False),
+        (Selection(until=SET_ASIDE_AT + 0.001), True),
+    ],
+)
+def test_dead_letters_are_selected_by_integration_reason_and_time(selection: Selection, takes: bool) -> None:
+    assert [entry.offset for entry in stock(dead_letter(), selection=selection)] == ([7] if takes else [])
+
+
+def test_a_record_goes_back_as_it_was_and_for_its_own_integration() -> None:
+    theirs: list[tuple[str, bytes | None]] = [("trace", b"1"), ("trace", b"2"), ("empty", None)]
+    record = dead_letter(12)
+    record.headers = [*theirs, *record.headers]
+    letter = read_dead_letter(record)
+    assert letter is not None
+
+    back = redriven_record(record, letter)
+
+    assert (back.topic, back.partition) == ("surveys", 4)
+    assert (back.key, back.value, back.timestamp) == (record.key, record.value, record.timestamp)
+    assert back.headers == [
+        *theirs,
+        ("streamer.redrives", b"2"),
+        ("streamer.integration", b"surveys"),
+        ("streamer.redriven.from", b"surveys.dlq-0-12"),
+    ]
+
+
+def test_what_is_added_to_a_dead_letter_is_what_is_taken_off() -> None:
+    assert OUR_HEADERS == dead_letters.OUR_HEADERS
+
+
+@given(st.sets(st.integers(0, 200), min_size=1))
+def test_a_note_lists_exactly_what_was_noted(offsets: set[int]) -> None:
+    spans = read_note(note(1_000, *offsets))
+    assert spans is not None
+    assert [offset for span in spans for offset in span] == sorted(offsets)
+
+
+def test_a_note_is_short_where_offsets_follow_each_other() -> None:
+    assert note_header([9, 3, 8, 7, 1_000]) == ("streamer.redriven", b"3,7-9,1000")
+
+
+@pytest.mark.parametrize("text", [b"", b"a", b"1,,2", b"-3", b"1-2-3"])
+def test_a_damaged_note_is_no_note(text: bytes) -> None:
+    damaged = StoredRecord(offset=9, headers=[("streamer.redriven", text)])
+    assert read_note(damaged) is None
+    assert stock(damaged).foreign == 1
+
+
+def test_a_note_says_nothing_of_what_stands_behind_it() -> None:
+    """Nor does one with a huge number keep anybody busy."""
+    assert chosen(plan(dead_letter(0), note(1, *range(3)), dead_letter(2))) == [2]
+    huge = StoredRecord(offset=1, headers=[("streamer.redriven", b"0-99999999999999999999")])
+    assert chosen(plan(dead_letter(0), huge, dead_letter(2))) == [2]
+
+
+def test_a_note_is_for_its_own_partition() -> None:
+    elsewhere = note(5, 0)
+    elsewhere.partition = 1
+    assert chosen(plan(dead_letter(0), elsewhere)) == [0]
+
+
+def test_dead_letters_are_counted_by_integration_reason_and_topic() -> None:
+    later = dead_letter(3, {"streamer.dead_letter_time": b"2026-02-02T02:40:01.000Z"})
+    other_reason = dead_letter(4, {"streamer.reason": b"decode_error"})
+    assert count(stock(dead_letter(2), later, other_reason, note(5, 3, 4))) == [
+        Count(
+            integration="surveys",
+            reason="decode_error",
+            topic="surveys.dlq",
+            dead_letters=1,
+            redriven=1,
+            oldest=SET_ASIDE_AT,
+            newest=SET_ASIDE_AT,
+        ),
+        Count(
+            integration="surveys",
+            reason="rejected_400",
+            topic="surveys.dlq",
+            dead_letters=2,
+            redriven=1,
+            oldest=SET_ASIDE_AT,
+            newest=SET_ASIDE_AT + 1,
+        ),
+    ]
+
+
+def test_what_was_redriven_is_chosen_again_only_when_asked_for() -> None:
+    records = (dead_letter(0), dead_letter(1), note(2, 0))
+    assert chosen(plan(*records)) == [1]
+    assert chosen(plan(*records, again=True)) == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"streamer.redrives": b"3"}, Refusal.OVER_LIMIT),
+        ({"streamer.redrives": b"2"}, None),
+        ({"__connect.errors.topic": b"retired"}, Refusal.NOT_READ),
+        ({"streamer.integration": b"retired"}, Refusal.NOT_READ),
+        ({"streamer.value.null": b"1"}, Refusal.TOMBSTONE),
+    ],
+)
+def test_what_could_not_end_delivered_is_refused(changes: Mapping[str, bytes], refusal: Refusal | None) -> None:
+    """A record written to where nobody delivers it would be lost; one that always comes back would go on for ever."""
+    made = plan(dead_letter(0, changes))
+    assert made.refused == ({} if refusal is None else {refusal: 1})
+    assert made.left == len(chosen(made)) == (1 if refusal is None else 0)
+
+
+LETTERS = st.builds(
+    lambda reason, redrives, topic: {
+        "streamer.reason": reason,
+        "streamer.redrives": redrives,
+        "__connect.errors.topic": topic,
+    },
+    st.sampled_from([b"rejected_400", b"decode_error"]),
+    st.sampled_from([b"0", b"2", b"3", b"7"]),
+    st.sampled_from([b"surveys", b"retired"]),
+)
+
+
+@given(st.lists(LETTERS, max_size=20), st.data())
+def test_the_account_of_a_redrive_adds_up(letters: list[dict[str, bytes]], data: st.DataObject) -> None:
+    """Whatever is redriven, noted or refused, each dead letter is counted once, and the chosen ones are left."""
+    noted = data.draw(st.sets(st.sampled_from(range(len(letters))))) if letters else set()
+    records = [dead_letter(offset, changes) for offset, changes in enumerate(letters)]
+    made = plan(*records, note(len(letters), *noted)) if noted else plan(*records)
+    for tally in made.tallies:
+        assert tally.dead_letters == (tally.redriven_before + sum(tally.refused.values()) + tally.redriven + tally.left)
+    assert sum(tally.dead_letters for tally in made.tallies) == len(letters)
+    assert sum(tally.redriven_before for tally in made.tallies) == len(noted)
+    assert made.left == len(chosen(made))
