@@ -26,7 +26,7 @@ from streamer.kafka import DeadLetterProducer, MessageTooLargeError
 from streamer.logs import Event, logger
 
 WRITE_TIMEOUT_SECONDS: Final = 15.0
-"""Longest wait for the confirmation of one dead letter; after it, the fate is unknown and it is written again."""
+"""Longest wait for the confirmation of one dead letter: past the time after which the client itself gives it up."""
 
 FLUSH_SECONDS: Final = 5.0
 """Longest wait for dead letters at shutdown."""
@@ -149,7 +149,8 @@ class DeadLetters:
             self._writing = 0
             self._progress.set()
         unwritten = [refusal for refusal, task in zip(chosen, tasks, strict=True) if not task.result()]
-        self._waiting.extendleft(reversed(unwritten))
+        # To the end: many that cannot be written must not keep the others from their turn.
+        self._waiting.extend(unwritten)
         if self._waiting and not self.is_held:
             self._work.set()
         return bool(unwritten)

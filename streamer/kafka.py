@@ -61,6 +61,10 @@ STOP_TIMEOUT_SECONDS: Final = 10.0
 COMMIT_TIMEOUT_SECONDS: Final = 5.0
 """Longest wait for one commit; a later one supersedes it."""
 
+WRITE_REQUEST_TIMEOUT_MS: Final = 7_000
+"""The client gives a dead letter up that was not sent in this time, or not confirmed in as much again. Callers wait a
+little longer, so that none is written anew while the client still has the last try in its hands: that makes copies."""
+
 MAX_POLL_INTERVAL_MS: Final = 43_200_000
 """The client leaves the group by itself after this idle time. A held destination must not cause that: half a day."""
 
@@ -333,9 +337,11 @@ class DeadLetterProducer:
         """
         kafka = self._kafka
         self._producer = AIOKafkaProducer(
-            **client_options(kafka),
+            **client_options(kafka) | {"request_timeout_ms": WRITE_REQUEST_TIMEOUT_MS},
             acks="all",
-            enable_idempotence=True,
+            # Not idempotent: after one refused batch the client leaves a gap in its sequence numbers, and the broker
+            # refuses whatever it writes to that partition from then on. A copy in rare cases is the lesser evil.
+            enable_idempotence=False,
             # The broker decides what is too large: a dead letter carries the record and its headers.
             max_request_size=max(kafka.max_partition_fetch_bytes, kafka.fetch_max_bytes),
         )
