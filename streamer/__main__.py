@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamer import __version__
-from streamer.cli import check, demo, run, sandbox, version
+from streamer.cli import check, demo, dlq, run, sandbox, version
 from streamer.cli import map as map_command
 from streamer.core.errors import SettingsError, UnavailableError
 
@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"streamer {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, demo, check, map_command, sandbox, version):
+    for command in (run, demo, check, map_command, dlq, sandbox, version):
         command.add_parser(commands)
     return parser
 

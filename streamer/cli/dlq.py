@@ -1,0 +1,279 @@
+"""``streamer dlq ls`` and ``streamer dlq redrive``: what was set aside, and its way back."""
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
+
+from streamer.cli.options import add_config
+from streamer.cli.output import Row, print_rows, utc
+from streamer.cli.progress import ProgressBar
+from streamer.cli.values import instant, per_second, positive
+from streamer.core.dead_letter import Count, Selection, Stock, count
+from streamer.core.model import DeadLetterReason
+from streamer.core.redrive import Plan, Refusal, Tally
+
+if TYPE_CHECKING:
+    from streamer.cli.options import Commands
+    from streamer.settings import Settings
+    from streamer.topic_reader import TopicReader
+
+EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130
+
+DEFAULT_RATE: Final = 100.0
+"""Records a second: a trickle beside the traffic of a topic, and a million in three hours."""
+
+DEFAULT_MAX_REDRIVES: Final = 3
+
+_REFUSALS: Final = {
+    Refusal.OVER_LIMIT: "redriven as often as allowed; cure the cause, then raise --max-redrives",
+    Refusal.NOT_READ: "their integration does not read that topic, or discards what it reads",
+    Refusal.TOMBSTONE: "there is nothing to deliver: neither key nor value",
+    Refusal.TOO_LARGE: "the broker takes no record of this size; raise max.message.bytes of the topic",
+}
+
+
+def add_parser(commands: "Commands") -> None:
+    """Register the command and its two parts."""
+    parser = commands.add_parser(
+        "dlq",
+        help="count dead letters, and redrive them",
+        description="Dead letters are records that were set aside with a reason. ls counts them; redrive writes them"
+        " back to the topics they were read from, once their cause is cured.",
+        epilog="Example: streamer dlq ls --config streamer.yaml",
+    )
+    parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_ls(parts)
+    _add_redrive(parts)
+
+
+def _add_ls(parts: "Commands") -> None:
+    ls = parts.add_parser(
+        "ls",
+        help="count dead letters by integration, reason and topic",
+        description="Read the dead-letter topics to the end they have now, and count by integration, reason and topic:"
+        " how many there are, how many of them were redriven, the time of the oldest and of the newest.",
+        epilog="Example: streamer dlq ls --config streamer.yaml --reason rejected_400 --since 2h",
+    )
+    _add_selection(ls)
+    ls.set_defaults(run=run_ls)
+
+
+def _add_redrive(parts: "Commands") -> None:
+    redrive = parts.add_parser(
+        "redrive",
+        help="write dead letters back to the topics they were read from",
+        description="Write dead letters that were not redriven before back to the topics they were read from: key,"
+        " value, headers and timestamp as they were. Each is delivered to its own integration and to no other. Without"
+        " --execute nothing is written. It is safe to interrupt and to repeat: what was redriven is noted in the"
+        " dead-letter topic.",
+        epilog="Exit codes: 0 done, 1 some were refused, 69 brokers away, 78 faulty configuration, 130 interrupted."
+        " Example: streamer dlq redrive --config streamer.yaml --integration sprig --reason rejected_400 --execute",
+    )
+    _add_selection(redrive)
+    add = redrive.add_argument
+    add("--execute", action="store_true", help="write; without it, say what would be written")
+    add(
+        "--rate",
+        metavar="N/s",
+        type=per_second,
+        default=DEFAULT_RATE,
+        help=f"most records a second (default: {DEFAULT_RATE:.0f}/s)",
+    )
+    add(
+        "--max-redrives",
+        metavar="N",
+        type=positive,
+        default=DEFAULT_MAX_REDRIVES,
+        help="refuse those that were redriven as often and came back (default: %(default)s)",
+    )
+    add(
+        "--again",
+        action="store_true",
+        help="also those redriven before; what is older than receipts.window may be delivered twice",
+    )
+    redrive.set_defaults(run=run_redrive)
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    add_config(parser)
+    add = parser.add_argument
+    add("--integration", metavar="NAME", action="append", default=[], help="only of this one, repeatable")
+    reasons = [reason.value for reason in DeadLetterReason]
+    add(
+        "--reason",
+        metavar="REASON",
+        action="append",
+        default=[],
+        choices=reasons,
+        help=f"only for this one, repeatable: {', '.join(reasons)}",
+    )
+    add("--since", metavar="TIME", type=instant, help="set aside then or later: RFC 3339, or how long ago (30m)")
+    add("--until", metavar="TIME", type=instant, help="set aside before then")
+    add("-o", "--output", choices=("table", "json"), help="default: a table on a terminal, else a JSON object a line")
+
+
+def run_ls(args: argparse.Namespace) -> int:
+    """Count, and print the counts."""
+    settings = _load(args)
+    if settings is None:
+        return EXIT_USAGE
+    stock = asyncio.run(_list(settings, args))
+    print_rows([_count_row(entry) for entry in count(stock)], args.output)
+    _say_foreign(stock)
+    return 0
+
+
+def run_redrive(args: argparse.Namespace) -> int:
+    """Redrive, or say what would be; print the account."""
+    settings = _load(args)
+    return EXIT_USAGE if settings is None else asyncio.run(_redrive(settings, args))
+
+
+def _load(args: argparse.Namespace) -> "Settings | None":
+    """The configuration; None when it has no integration of a name that was given."""
+    # The model and the client take a third of a second to load; `streamer --help` should not wait for them.
+    from streamer.settings import load  # noqa: PLC0415
+
+    # The client logs each failed attempt; what matters is said in words, by us.
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    settings = load(args.config)
+    for name in args.integration:
+        if name not in settings.integrations:
+            known = ", ".join(settings.integrations)
+            print(f"streamer: there is no integration {name} in {args.config}, only {known}", file=sys.stderr)
+            return None
+    return settings
+
+
+async def _list(settings: "Settings", args: argparse.Namespace) -> Stock:
+    async with _reading(settings) as reader:
+        return await _read(reader, settings, args)
+
+
+@asynccontextmanager
+async def _reading(settings: "Settings") -> AsyncIterator["TopicReader"]:
+    from streamer.kafka import preflight  # noqa: PLC0415
+    from streamer.topic_reader import TopicReader  # noqa: PLC0415
+
+    await preflight(settings.kafka)
+    async with TopicReader(settings.kafka) as reader:
+        yield reader
+
+
+async def _read(reader: "TopicReader", settings: "Settings", args: argparse.Namespace) -> Stock:
+    """The dead letters that the options select."""
+    from streamer.redrive import dead_letter_topics, take_stock  # noqa: PLC0415
+
+    selection = Selection(
+        integrations=frozenset(args.integration),
+        reasons=frozenset(args.reason),
+        **{name: getattr(args, name) for name in ("since", "until") if getattr(args, name) is not None},
+    )
+    bar = ProgressBar("reading")
+    topics = dead_letter_topics(settings, args.integration or settings.integrations)
+    stock, missing = await take_stock(reader, topics, selection, bar.show)
+    bar.clear()
+    for topic in missing:
+        print(f"streamer: there is no topic {topic}, so no dead letters in it", file=sys.stderr)
+    return stock
+
+
+async def _redrive(settings: "Settings", args: argparse.Namespace) -> int:
+    from streamer.redrive import is_read  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    async with _reading(settings) as reader:
+        stock = await _read(reader, settings, args)
+        plan = Plan(
+            stock,
+            is_read=lambda name, topic: is_read(settings, name, topic),
+            max_redrives=args.max_redrives,
+            again=args.again,
+        )
+        try:
+            if args.execute and plan.left:
+                await _carry_out(plan, reader, settings, args.rate, stop)
+        finally:
+            print_rows([_tally_row(tally) for tally in plan.tallies], args.output)
+            _say_foreign(stock)
+            _say_end(plan, is_dry=not args.execute)
+    if stop.is_set() and plan.left:
+        return EXIT_INTERRUPTED
+    return EXIT_FAILED if plan.refused or (args.execute and plan.left) else 0
+
+
+async def _carry_out(
+    plan: Plan, reader: "TopicReader", settings: "Settings", max_per_second: float, stop: asyncio.Event
+) -> None:
+    from streamer.redrive import Redrive  # noqa: PLC0415
+
+    bar = ProgressBar("redriving")
+    _on_signal(stop.set)
+    try:
+        await Redrive(settings.kafka, plan, max_per_second=max_per_second, on_progress=bar.show).run(reader, stop)
+    finally:
+        bar.clear()
+
+
+def _on_signal(stop: Callable[[], None]) -> None:
+    """Have the first SIGINT or SIGTERM finish what is in hand; a second one ends at once, as without us."""
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def once() -> None:
+        stop()
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+    for number in signals:
+        loop.add_signal_handler(number, once)
+
+
+def _say_foreign(stock: Stock) -> None:
+    if stock.foreign:
+        print(
+            f"streamer: left alone, since they are no dead letters of ours: {stock.foreign:,} records", file=sys.stderr
+        )
+
+
+def _say_end(plan: Plan, *, is_dry: bool) -> None:
+    """What happened and what to do next, for people."""
+    for refusal, letters in plan.refused.items():
+        print(f"streamer: {letters:,} refused ({refusal}): {_REFUSALS[refusal]}", file=sys.stderr)
+    if is_dry:
+        print(f"streamer: nothing was written; --execute redrives {plan.left:,}", file=sys.stderr)
+    else:
+        next_step = "; the same command goes on with them" if plan.left else ""
+        print(f"streamer: {plan.redriven:,} redriven, {plan.left:,} left{next_step}", file=sys.stderr)
+
+
+def _count_row(entry: Count) -> Row:
+    return {
+        "integration": entry.integration,
+        "reason": entry.reason,
+        "topic": entry.topic,
+        "dead_letters": entry.dead_letters,
+        "redriven": entry.redriven,
+        "oldest": utc(entry.oldest),
+        "newest": utc(entry.newest),
+    }
+
+
+def _tally_row(tally: Tally) -> Row:
+    return {
+        "integration": tally.integration,
+        "reason": tally.reason,
+        "topic": tally.topic,
+        "dead_letters": tally.dead_letters,
+        "redriven_before": tally.redriven_before,
+        "refused": sum(tally.refused.values()),
+        "redriven": tally.redriven,
+        "left": tally.left,
+    }

@@ -1,0 +1,43 @@
+"""Values of options, read for argparse: each raises ``ArgumentTypeError`` with what it should have been."""
+
+import argparse
+import math
+import time
+from datetime import datetime
+
+
+def instant(text: str) -> float:
+    """A time in seconds since the epoch: RFC 3339, or a duration before now."""
+    # The settings' model takes a third of a second to load; only who gives a time waits for it.
+    from streamer.settings import parse_duration  # noqa: PLC0415
+
+    try:
+        if not text.isdigit():  # seconds or a year? nobody can tell
+            return time.time() - parse_duration(text)
+    except ValueError:
+        pass
+    try:
+        given = datetime.fromisoformat(text)
+    except ValueError:
+        given = None
+    if given is None or given.tzinfo is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is neither RFC 3339 (2026-03-02T09:15:27Z) nor a duration (30m)")
+    return given.timestamp()
+
+
+def per_second(text: str) -> float:
+    """A rate: ``100`` or ``100/s``."""
+    try:
+        rate = float(text.removesuffix("/s"))
+    except ValueError:
+        rate = 0.0
+    if not 0 < rate < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number a second, such as 100/s")
+    return rate
+
+
+def positive(text: str) -> int:
+    """A whole number from 1."""
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)

@@ -1,0 +1,189 @@
+"""Takes stock of dead letters, and writes those that were chosen back to the topics they were read from.
+
+Confirmed before counted: a record is back when all in-sync replicas have it. After each batch a note in the dead-letter
+topic says which were redriven, so that a repetition goes on where an interruption ended. Whatever comes between the two
+(a kill, a broker that goes away), at most one batch is written twice; the copies have the same messageIds, and the
+integration drops those of delivered events as duplicates.
+"""
+
+import asyncio
+import contextlib
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable, Collection
+from typing import Final
+
+from streamer.core.dead_letter import DeadLetter, Partition, Selection, Stock
+from streamer.core.errors import UnavailableError
+from streamer.core.model import Record
+from streamer.core.redrive import OutgoingRecord, Plan, Refusal, redriven_record
+from streamer.core.redrive_note import note_header
+from streamer.kafka import DeadLetterProducer, MessageTooLargeError
+from streamer.settings import KafkaSettings, Settings
+from streamer.topic_reader import TopicReader
+
+WRITE_TIMEOUT_SECONDS: Final = 15.0
+"""Longest wait for the confirmation of one record; after it, its fate is unknown."""
+
+MAX_BATCH_RECORDS: Final = 100
+"""Most records between two notes, and so the most that are written twice after a kill."""
+
+MAX_BATCH_BYTES: Final = 8 << 20
+"""A batch ends with the record that brings its values to this size."""
+
+Progress = Callable[[int, int], None]
+"""Told how far a work has come: done, and all there is to do."""
+
+_Batch = list[tuple[Record, DeadLetter]]
+
+
+def dead_letter_topics(settings: Settings, integrations: Collection[str]) -> list[str]:
+    """The dead-letter topics of some integrations, each once."""
+    topics = {
+        integration.dead_letter_topic(topic)
+        for name, integration in settings.integrations.items()
+        if name in integrations
+        for topic in integration.topics
+    }
+    return sorted(topics)
+
+
+def is_read(settings: Settings, name: str, topic: str) -> bool:
+    """Whether an integration of this name would deliver records of a topic, now or once it is resumed."""
+    integration = settings.integrations.get(name)
+    return integration is not None and topic in integration.topics and not settings.mapping(name).discard
+
+
+async def take_stock(
+    reader: TopicReader, topics: Collection[str], selection: Selection, on_progress: Progress
+) -> tuple[Stock, list[str]]:
+    """Read dead-letter topics to the end they have now.
+
+    Returns:
+        The selected dead letters, and those of the topics that do not exist.
+
+    Raises:
+        UnavailableError: the brokers do not answer.
+    """
+    bounds = await reader.bounds(topics)
+    total = sum(end - first for first, end in bounds.values())
+    stock, done = Stock(selection), 0
+    async for records in reader.read(bounds):
+        for record in records:
+            stock.take(record)
+        done += len(records)
+        on_progress(done, total)
+    existing = {topic for topic, _ in bounds}
+    return stock, [topic for topic in topics if topic not in existing]
+
+
+class Redrive:
+    """Carries out a plan."""
+
+    def __init__(self, kafka: KafkaSettings, plan: Plan, *, max_per_second: float, on_progress: Progress) -> None:
+        """Prepare; nothing is written before `run`.
+
+        Args:
+            kafka: where the brokers are.
+            plan: what to redrive; counts what was.
+            max_per_second: most records written in a second, over the whole run.
+            on_progress: told after each batch.
+        """
+        self._plan = plan
+        self._max_per_second = max_per_second
+        self._max_batch_records = max(1, min(MAX_BATCH_RECORDS, int(max_per_second)))
+        self._on_progress = on_progress
+        self._producer = DeadLetterProducer(kafka)
+
+    async def run(self, reader: TopicReader, stop: asyncio.Event) -> None:
+        """Write everything back, or what can be until ``stop`` is set: the batch in hand is finished.
+
+        Raises:
+            UnavailableError: the brokers do not answer or refuse. What was redriven by then is counted and noted.
+        """
+        await self._producer.start()
+        try:
+            await self._write_all(reader, stop)
+        finally:
+            await self._producer.stop()
+
+    async def _write_all(self, reader: TopicReader, stop: asyncio.Event) -> None:
+        total = self._plan.left
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        async with contextlib.aclosing(self._batches(reader)) as batches:
+            async for batch in batches:
+                await self._write_batch(batch)
+                self._on_progress(self._plan.redriven, total)
+                due = begun + self._plan.redriven / self._max_per_second
+                if self._plan.left:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(stop.wait(), due - clock())
+                if stop.is_set():
+                    return
+
+    async def _batches(self, reader: TopicReader) -> AsyncGenerator[_Batch, None]:
+        """The chosen dead letters with their records, read once more: only descriptions were kept."""
+        chosen = self._plan.chosen
+        bounds = {partition: (min(offsets), max(offsets) + 1) for partition, offsets in chosen.items()}
+        batch: _Batch = []
+        held_bytes = 0
+        async with contextlib.aclosing(reader.read(bounds)) as polls:
+            async for records in polls:
+                for record in records:
+                    letter = chosen[record.topic, record.partition].get(record.offset)
+                    if letter is None:
+                        continue
+                    batch.append((record, letter))
+                    held_bytes += len(record.value or b"")
+                    if len(batch) >= self._max_batch_records or held_bytes >= MAX_BATCH_BYTES:
+                        yield batch
+                        batch, held_bytes = [], 0
+        if batch:
+            yield batch
+
+    async def _write_batch(self, batch: _Batch) -> None:
+        """Write the records, count those that are confirmed, and note them."""
+        async with asyncio.TaskGroup() as writes:
+            tasks = [writes.create_task(self._write(record, letter)) for record, letter in batch]
+        offsets: defaultdict[Partition, list[int]] = defaultdict(list)
+        failure: UnavailableError | None = None
+        for (record, letter), task in zip(batch, tasks, strict=True):
+            error = task.result()
+            if isinstance(error, MessageTooLargeError):
+                # The client sends what is written together as one message: by itself it may be small enough.
+                error = await self._write(record, letter)
+            if error is None:
+                self._plan.tally_of(letter).redriven += 1
+                offsets[record.topic, record.partition].append(record.offset)
+            elif isinstance(error, MessageTooLargeError):
+                self._plan.tally_of(letter).refuse(Refusal.TOO_LARGE)
+            else:
+                failure = error
+        for partition, redriven in offsets.items():
+            await self._note(partition, redriven)
+        if failure is not None:
+            raise failure
+
+    async def _write(self, record: Record, letter: DeadLetter) -> MessageTooLargeError | UnavailableError | None:
+        """Write one record back; None when it is confirmed. Returned, since one failure must not cancel the others."""
+        outgoing = redriven_record(record, letter)
+        try:
+            await self._producer.write(
+                outgoing.topic, outgoing, outgoing.headers, timeout_seconds=WRITE_TIMEOUT_SECONDS
+            )
+        except MessageTooLargeError as error:
+            return error
+        except UnavailableError as error:
+            return UnavailableError(f"{letter.topic}: {error}")
+        return None
+
+    async def _note(self, partition: Partition, offsets: Collection[int]) -> None:
+        topic, number = partition
+        note = OutgoingRecord(topic=topic, partition=number, key=None, value=b"", headers=[note_header(offsets)])
+        try:
+            await self._producer.write(topic, note, note.headers, timeout_seconds=WRITE_TIMEOUT_SECONDS)
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"{topic}: could not note that {len(offsets)} of its dead letters were redriven: {error}. Nothing is"
+                " lost; the next redrive writes them once more, and copies of what was delivered end as duplicates"
+            ) from error

@@ -1,0 +1,157 @@
+"""Reads topics from one offset to another and leaves no trace: no consumer group, nothing committed."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self, cast
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import KafkaError, for_code
+
+from streamer.core.errors import UnavailableError
+from streamer.core.model import Record
+from streamer.kafka_options import client_options, describe_kafka_error
+from streamer.settings import KafkaSettings
+
+Bounds = Mapping[tuple[str, int], tuple[int, int]]
+"""For each topic and partition, the first offset to read and the one after the last."""
+
+POLL_SECONDS: Final = 1.0
+
+MAX_STALL_SECONDS: Final = 30.0
+"""Longest wait for anything to arrive. The client itself would wait for its brokers for ever."""
+
+MAX_POLLED_RECORDS: Final = 500
+
+STOP_TIMEOUT_SECONDS: Final = 10.0
+
+
+class TopicReader:
+    """One connection for reading; ``async with`` opens and closes it."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._consumer: AIOKafkaConsumer | None = None
+
+    async def __aenter__(self) -> Self:
+        """Connect.
+
+        Raises:
+            SettingsError: a file that the connection needs cannot be used.
+            UnavailableError: the brokers are away.
+        """
+        kafka = self._kafka
+        self._consumer = AIOKafkaConsumer(
+            **client_options(kafka),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",  # retention may delete under our feet: then go on with what is left
+            isolation_level=kafka.isolation_level,
+            fetch_max_bytes=kafka.fetch_max_bytes,
+            max_partition_fetch_bytes=kafka.max_partition_fetch_bytes,
+        )
+        try:
+            await self._consumer.start()
+        except KafkaError as error:
+            await self._stop()
+            raise UnavailableError(describe_kafka_error(error)) from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnect."""
+        await self._stop()
+
+    async def _stop(self) -> None:
+        consumer, self._consumer = self._consumer, None
+        if consumer is not None:
+            with contextlib.suppress(TimeoutError, KafkaError):
+                async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
+                    await consumer.stop()
+
+    async def bounds(self, topics: Collection[str]) -> dict[tuple[str, int], tuple[int, int]]:
+        """What there is to read now: the bounds of every partition of the topics that exist.
+
+        Raises:
+            UnavailableError: the brokers cannot be asked.
+        """
+        try:
+            partitions = [
+                TopicPartition(found["topic"], partition["partition"])
+                for found in await self._describe(topics)
+                for partition in found["partitions"]
+            ]
+            async with asyncio.timeout(MAX_STALL_SECONDS):
+                first = await self._open.beginning_offsets(partitions)
+                end = await self._open.end_offsets(partitions)
+        except KafkaError as error:
+            raise UnavailableError(describe_kafka_error(error)) from error
+        except TimeoutError as error:
+            raise UnavailableError(_stalled("no offsets")) from error
+        return {(place.topic, place.partition): (first[place], end[place]) for place in sorted(partitions)}
+
+    async def read(self, bounds: Bounds) -> AsyncGenerator[Sequence[Record], None]:
+        """The records within the bounds, partition after partition, in the order of their offsets.
+
+        One partition at a time: a response for several can hold a record that the client refuses for its size, and then
+        drops what it has read from the others.
+
+        Raises:
+            UnavailableError: nothing has come for `MAX_STALL_SECONDS`, or a record cannot be read.
+        """
+        consumer = self._open
+        for place, (first, end) in bounds.items():
+            if first >= end:
+                continue
+            partition = TopicPartition(*place)
+            consumer.assign([partition])
+            consumer.seek(partition, first)
+            position = first
+            while position < end:
+                records, position = await self._poll(partition, position)
+                within = [record for record in records if record.offset < end]
+                if within:
+                    yield within
+
+    async def _poll(self, partition: TopicPartition, position: int) -> tuple[Sequence[Record], int]:
+        """What comes next, and the position behind it, which also passes markers that are no records."""
+        try:
+            async with asyncio.timeout(MAX_STALL_SECONDS):
+                reached = position
+                records: Sequence[Record] = ()
+                while reached == position:
+                    polled = await self._open.getmany(
+                        partition, timeout_ms=int(POLL_SECONDS * 1000), max_records=MAX_POLLED_RECORDS
+                    )
+                    records = polled.get(partition, ())
+                    reached = await self._open.position(partition)
+        except KafkaError as error:
+            raise UnavailableError(f"{partition.topic}: {describe_kafka_error(error)}") from error
+        except TimeoutError as error:
+            raise UnavailableError(_stalled(f"nothing from {partition.topic}")) from error
+        return records, reached
+
+    async def _describe(self, topics: Collection[str]) -> list[dict[str, Any]]:
+        admin = AIOKafkaAdminClient(**client_options(self._kafka))
+        try:
+            await admin.start()
+            # Of all topics: asking for one by name would make it where brokers make topics on demand.
+            described = cast("list[dict[str, Any]]", await admin.describe_topics())
+        finally:
+            await admin.close()
+        found = [topic for topic in described if topic["topic"] in topics]
+        for topic in found:
+            if topic["error_code"]:
+                raise for_code(topic["error_code"])(topic["topic"])
+        return found
+
+    @property
+    def _open(self) -> AIOKafkaConsumer:
+        assert self._consumer is not None, "open it first"
+        return self._consumer
+
+
+def _stalled(what: str) -> str:
+    return f"{what} for {MAX_STALL_SECONDS:g} s; are the brokers up, and is streamer allowed to READ the topic?"
