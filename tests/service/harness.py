@@ -14,6 +14,7 @@ import orjson
 import yaml
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
@@ -211,6 +212,12 @@ class Deployment:
                 await asyncio.sleep(0.02)
         if self._producer is not None:
             await self._producer.client.force_metadata_update()
+
+    async def limit_records(self, topic: str, size: int) -> None:
+        """Let a topic take records of up to so many bytes only."""
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs={"max.message.bytes": str(size)})
+        async with connected_admin(self._bootstrap_servers) as admin:
+            await admin.alter_configs([resource])
 
     async def produce(
         self,
