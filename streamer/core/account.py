@@ -21,6 +21,7 @@ class Account:
         "duplicate",
         "filtered",
         "handed_back",
+        "known_settled",
         "lost",
     )
 
@@ -35,6 +36,9 @@ class Account:
         self.dead_lettered: Counter[DeadLetterReason] = Counter()
         self.handed_back = 0
         """Open when their assignment ended; they will be consumed again, here or elsewhere."""
+        self.known_settled = 0
+        """Read again, and left out because the commit we began from states them as settled. No term of the sum: whoever
+        settled them has counted them."""
         self.lost: Counter[str] = Counter()
         """Records gone from the topic before we read them, by reason. No term of the sum: they were never consumed."""
 
