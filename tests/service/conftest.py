@@ -21,13 +21,18 @@ async def sandbox() -> AsyncIterator[Sandbox]:
 
 
 @pytest.fixture
+def bootstrap_servers(broker: Broker | ExternalCluster) -> str:
+    return broker.bootstrap_servers
+
+
+@pytest.fixture
 async def deployment(
-    tmp_path: Path, broker: Broker | ExternalCluster, sandbox: Sandbox, consume_all: ConsumeAll
+    tmp_path: Path, bootstrap_servers: str, sandbox: Sandbox, consume_all: ConsumeAll
 ) -> AsyncIterator[Deployment]:
     """A configuration without integrations yet; runs in this process commit and reconnect in a hurry."""
     deployment = Deployment(
         directory=tmp_path,
-        bootstrap_servers=broker.bootstrap_servers,
+        bootstrap_servers=bootstrap_servers,
         sandbox=sandbox,
         consume_all=consume_all,
     )

@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 import yaml
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
-from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 from aiokafka.structs import ConsumerRecord, TopicPartition
@@ -213,6 +213,11 @@ class Deployment:
         if self._producer is not None:
             await self._producer.client.force_metadata_update()
 
+    async def delete_records(self, topic: str, partition: int, before: int) -> None:
+        """Delete the records of a partition below an offset, as retention does."""
+        async with connected_admin(self._bootstrap_servers) as admin:
+            await admin.delete_records({TopicPartition(topic, partition): RecordsToDelete(before_offset=before)})
+
     async def limit_records(self, topic: str, size: int) -> None:
         """Let a topic take records of up to so many bytes only."""
         resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs={"max.message.bytes": str(size)})
@@ -301,13 +306,20 @@ class Deployment:
                     return
                 await asyncio.sleep(0.05)
 
+    async def log_end(self, topic: str, partition: int) -> int:
+        """The offset after the last one of a partition, markers of transactions included."""
+        place = TopicPartition(topic, partition)
+        async with AIOKafkaConsumer(bootstrap_servers=self._bootstrap_servers) as consumer:
+            ends: dict[TopicPartition, int] = await consumer.end_offsets([place])
+            return ends[place]
+
     async def committed(self, name: str = "surveys") -> dict[TopicPartition, int]:
         """The positions stored for an integration."""
         async with connected_admin(self._bootstrap_servers) as admin:
             return await self._committed(admin, self.integration(name)["group_id"])
 
-    async def reset_positions(self, topic: str, name: str = "surveys") -> None:
-        """Do what an operator does to have a topic delivered again: store its start, without our metadata."""
+    async def reset_positions(self, topic: str, *, to: int = 0, name: str = "surveys") -> None:
+        """Do what an operator does to have a topic delivered again: store a position without our metadata."""
         partitions = [place for place in await self.committed(name) if place.topic == topic]
         operator = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap_servers,
@@ -316,7 +328,7 @@ class Deployment:
         )
         async with asyncio.timeout(WAIT_SECONDS), operator:
             operator.assign(partitions)
-            await operator.commit(dict.fromkeys(partitions, 0))
+            await operator.commit(dict.fromkeys(partitions, to))
 
     async def commits_beyond(self, records: int, name: str = "surveys") -> None:
         """Wait until more than so many records of an integration are committed, over all partitions."""

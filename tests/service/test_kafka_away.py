@@ -1,0 +1,119 @@
+"""Brokers and topics that are not there: the service says so, is not ready, and starts to work when they come."""
+
+import asyncio
+import signal
+
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+
+from streamer.broker import Broker
+from streamer.service import Service
+from tests.service.harness import Deployment, eventually, survey_events
+
+pytestmark = pytest.mark.kafka
+
+
+async def readiness(service: Service) -> int:
+    """The status of ``/readyz``."""
+    url = f"http://127.0.0.1:{service.port}/readyz"
+    async with aiohttp.ClientSession() as session, session.get(url) as response:
+        return response.status
+
+
+async def test_it_is_not_ready_until_the_dead_letter_topic_exists(deployment: Deployment) -> None:
+    """Without it the first bad record would have nowhere to go, long after the start."""
+    [topic] = await deployment.integrate(dead_letter_topics=False)
+    await deployment.produce(topic, [*survey_events(10), b"not JSON"])
+
+    with capture_logs() as lines:
+        async with deployment.running() as service:
+            await eventually(lambda: any(f"{topic}.dlq" in line.get("detail", "") for line in lines))
+            assert await readiness(service) == 503
+            assert deployment.sandbox.record.received == 0
+            await deployment.make_topics([f"{topic}.dlq"])
+            await deployment.settled()
+            assert await readiness(service) == 200
+
+    await deployment.verify()
+
+
+async def test_dead_letter_topics_are_made_where_that_is_wanted(deployment: Deployment) -> None:
+    deployment.document["kafka"]["create_topics"] = True
+    [topic] = await deployment.integrate(dead_letter_topics=False)
+    await deployment.produce(topic, [*survey_events(10), b"not JSON"])
+
+    async with deployment.running():
+        await deployment.settled()
+
+    await deployment.verify()
+    assert len(await deployment.dead_letters()) == 1
+
+
+@pytest.mark.parametrize("create_topics", [True, False])
+async def test_a_topic_that_does_not_exist_is_waited_for(deployment: Deployment, *, create_topics: bool) -> None:
+    """Input topics belong to their producers: they are never made by us, whatever the configuration says."""
+    deployment.document["kafka"]["create_topics"] = create_topics
+    [topic] = await deployment.integrate()
+    later = f"{topic}.later"
+    deployment.integration("surveys")["topics"] = [topic, later]
+    await deployment.make_topics([f"{later}.dlq"])
+
+    with capture_logs() as lines:
+        async with deployment.running() as service:
+            await eventually(lambda: any(later in line.get("detail", "") for line in lines))
+            assert await readiness(service) == 503
+            await deployment.make_topics([later], partitions=2)
+            await deployment.produce(later, survey_events(10))
+            await deployment.settled()
+
+    await deployment.verify()
+
+
+async def test_brokers_that_are_away_at_the_start_are_waited_for(deployment: Deployment, own_broker: Broker) -> None:
+    """One line says so, with what to look at; standard error stays empty."""
+    [topic] = await deployment.integrate()
+    await deployment.produce(topic, survey_events(50))
+    await own_broker.stop()
+
+    process = await deployment.start_process()
+    await eventually(lambda: process.log_events("kafka.unavailable"))
+    assert process.is_running
+    [line] = process.log_events("kafka.unavailable")
+    assert deployment.document["kafka"]["bootstrap_servers"] in line["detail"]
+    await own_broker.start()
+    await deployment.settled()
+    process.send(signal.SIGTERM)
+
+    assert await process.wait() == 0
+    assert process.errors == ""
+    await deployment.verify(settled_once=False)
+
+
+async def test_a_signal_ends_the_wait_for_brokers(deployment: Deployment) -> None:
+    """A configuration that points nowhere must not need a SIGKILL."""
+    await deployment.integrate()
+    deployment.document["kafka"]["bootstrap_servers"] = "127.0.0.1:1"
+    process = await deployment.start_process()
+    await eventually(lambda: process.log_events("kafka.unavailable"))
+    process.send(signal.SIGTERM)
+
+    assert await process.wait(seconds=5) == 0
+    assert process.errors == ""
+
+
+async def test_an_outage_longer_than_the_session_loses_nothing(deployment: Deployment, own_broker: Broker) -> None:
+    """Frozen, not gone: its connections stay open and nothing answers, which is the worst that a broker can do."""
+    deployment.document["kafka"] |= {"session_timeout_ms": 1_000, "request_timeout_ms": 41_000}
+    [topic] = await deployment.integrate()
+    async with deployment.running() as service:
+        await deployment.produce(topic, survey_events(100))
+        await deployment.settled()
+        own_broker.suspend()
+        await asyncio.sleep(2)  # past the session: what is tested is the length of the outage
+        own_broker.resume()
+        await deployment.produce(topic, survey_events(100, "after"))
+        await deployment.settled()
+        assert service.integrations["surveys"].restarts == 0
+
+    await deployment.verify(settled_once=False)

@@ -1,0 +1,157 @@
+"""Where reading begins, and what it does with logs that have holes, markers, damage, or less than was expected."""
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaProducer
+from structlog.testing import capture_logs
+
+from streamer.broker import Broker
+from streamer.sandbox.faults import Action, Fault
+from tests.service.harness import Deployment, eventually, pipeline_of, survey_event, survey_events
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.mark.parametrize("start", ["latest", "2026-01-31T08:00:00Z"])
+async def test_a_new_group_begins_where_it_is_told(deployment: Deployment, start: str) -> None:
+    [topic] = await deployment.integrate(start=start)
+    earlier = int(datetime(2025, 12, 31, tzinfo=UTC).timestamp() * 1000)
+    await deployment.produce(topic, survey_events(10, "before"), timestamp_ms=earlier)
+
+    async with deployment.running() as service:
+        await eventually(lambda: service.integrations["surveys"].pipeline and pipeline_of(service).assignment.ledgers)
+        await deployment.produce(topic, survey_events(10))
+        await deployment.settled()
+
+    assert deployment.sandbox.record.accepted_ids == {f"evt_{number}" for number in range(10)}
+
+
+async def test_a_group_goes_on_where_it_was_whatever_start_says(deployment: Deployment) -> None:
+    """``start`` is for groups without positions. Otherwise ``latest`` would skip what came while we were away."""
+    [topic] = await deployment.integrate(start="latest")
+    async with deployment.running() as service:
+        await eventually(lambda: service.integrations["surveys"].pipeline and pipeline_of(service).assignment.ledgers)
+        await deployment.produce(topic, survey_events(10))
+        await deployment.settled()
+    await deployment.produce(topic, survey_events(10, "away"))
+    async with deployment.running():
+        await deployment.settled()
+
+    await deployment.verify()
+
+
+async def test_markers_of_transactions_leave_no_lag(deployment: Deployment, bootstrap_servers: str) -> None:
+    """They take offsets and are no records. What was aborted is not delivered."""
+    [topic] = await deployment.integrate(partitions=1)
+    async with AIOKafkaProducer(bootstrap_servers=bootstrap_servers, transactional_id=topic) as producer:
+        async with producer.transaction():
+            for value in survey_events(10):
+                await producer.send(topic, value, partition=0)
+        await producer.begin_transaction()
+        for value in survey_events(10, "aborted"):
+            await producer.send(topic, value, partition=0)
+        await producer.flush()
+        await producer.abort_transaction()
+    end = await deployment.log_end(topic, 0)
+    assert end == 22
+
+    async with deployment.running():
+        await deployment.commits_beyond(end - 1)
+
+    assert deployment.sandbox.record.accepted_ids == {f"evt_{number}" for number in range(10)}
+
+
+async def test_a_damaged_partition_does_not_stop_the_others(deployment: Deployment, own_broker: Broker) -> None:
+    """Reading it raises, and takes along what was read with it: that is read again, and the damaged one left out."""
+    [topic] = await deployment.integrate(partitions=3)
+    for partition in range(3):
+        await deployment.produce(topic, survey_events(50, f"evt_{partition}"), partition=partition)
+    await own_broker.stop()
+    damage(own_broker.directory / "data" / f"{topic}-1")
+    await own_broker.start()
+
+    with capture_logs() as lines:
+        async with deployment.running() as service:
+            async with asyncio.timeout(30):
+                await deployment.sandbox.until(lambda record: record.accepted == 100)
+            await eventually(lambda: any(line["event"] == "partition.left_out" for line in lines))
+            for partition in (0, 2):
+                await deployment.produce(topic, survey_events(50, f"after_{partition}"), partition=partition)
+            async with asyncio.timeout(30):
+                await deployment.sandbox.until(lambda record: record.accepted == 200)
+            assert service.integrations["surveys"].restarts == 0
+
+    [line] = [line for line in lines if line["event"] == "partition.left_out"]
+    assert (line["topic"], line["partition"]) == (topic, 1)
+    positions = {place.partition: position for place, position in (await deployment.committed()).items()}
+    assert (positions[0], positions.get(1, 0), positions[2]) == (100, 0, 100)
+
+
+async def test_a_position_beyond_the_end_begins_again(deployment: Deployment) -> None:
+    """The topic was made anew or truncated: repeats are cheap, skips are not."""
+    [topic] = await deployment.integrate(partitions=1)
+    await deployment.produce(topic, survey_events(100), partition=0)
+    async with deployment.running():
+        await deployment.settled()
+    await deployment.reset_positions(topic, to=1_000)
+
+    with capture_logs() as lines:
+        async with deployment.running():
+            async with asyncio.timeout(20):
+                await deployment.sandbox.until(lambda record: record.received == 200)
+            await deployment.settled()
+
+    [line] = [line for line in lines if line["event"] == "offsets.reset"]
+    assert (line["stored"], line["high_watermark"]) == (1_000, 100)
+    await deployment.verify(max_times=2, settled_once=False)
+
+
+async def test_records_that_retention_deleted_are_counted(deployment: Deployment) -> None:
+    """Nothing brings them back; saying how many, exactly, is what is left to do."""
+    [topic] = await deployment.integrate(partitions=1)
+    await deployment.produce(topic, survey_events(100), partition=0)
+    async with deployment.running():
+        await deployment.settled()
+    await deployment.produce(topic, survey_events(50, "lost"), partition=0)
+    await deployment.delete_records(topic, 0, 140)
+
+    with capture_logs() as lines:
+        async with deployment.running() as service:
+            await deployment.settled()
+            assert service.integrations["surveys"].accounts[topic, 0].lost == {"retention": 40}
+
+    [line] = [line for line in lines if line["event"] == "records.lost"]
+    assert (line["records"], line["data_at_risk"]) == (40, "yes")
+    assert deployment.sandbox.record.accepted == 110
+
+
+async def test_records_that_are_deleted_before_they_are_read_are_counted(deployment: Deployment) -> None:
+    """The same while it runs: it fell behind, and retention caught up with it."""
+    deployment.document["kafka"]["max_partition_fetch_bytes"] = 1 << 20
+    limits = {"max_open_records": 20, "max_parked_per_partition": 20}
+    [topic] = await deployment.integrate(partitions=1, limits=limits)
+    deployment.sandbox.faults.set(Fault(action=Action(status=503)))
+    values = [survey_event(f"evt_{number}", traits={"note": "x" * 5_000}) for number in range(1_000)]
+    await deployment.produce(topic, values, partition=0)
+
+    async with deployment.running() as service:
+        account = service.integrations["surveys"].accounts[topic, 0]
+        await eventually(lambda: account.consumed)
+        await deployment.delete_records(topic, 0, 900)
+        deployment.sandbox.faults.clear()
+        await deployment.settled()
+        assert service.integrations["surveys"].restarts == 0
+        assert account.lost["retention"] == 1_000 - account.consumed > 0
+
+    assert deployment.sandbox.record.accepted == account.delivered == account.consumed
+
+
+def damage(partition: Path) -> None:
+    """Change one byte in the middle of a partition's first segment, as a bad disk does."""
+    [segment] = partition.glob("*.log")
+    stored = bytearray(segment.read_bytes())
+    stored[len(stored) // 2] ^= 0xFF
+    segment.write_bytes(stored)
