@@ -1,0 +1,223 @@
+"""Parked events against a plain list of them, which is too simple to be wrong."""
+
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from streamer.core.account import Account
+from streamer.core.destination import Attempt
+from streamer.core.ledger import OpenRecord, PartitionLedger
+from streamer.core.parked import Parked
+
+TOPIC = "surveys"
+MAX_PER_PARTITION = 3
+MAX_BYTES = 100
+PARTITIONS = 3
+
+
+def new_ledger(partition: int) -> PartitionLedger:
+    return PartitionLedger(TOPIC, partition, 0, Account(), trusts_receipts=True)
+
+
+def new_attempt() -> Attempt:
+    return Attempt(started_at=0.0, is_probe=False, calls=1, term=0)
+
+
+def new_event(ledger: PartitionLedger, offset: int = 0, *, size: int = 10, attempts: int = 1) -> OpenRecord:
+    """An event of ``size`` bytes that was charged so many attempts."""
+    record: Any = SimpleNamespace(topic=TOPIC, partition=ledger.partition, offset=offset, value=None)
+    event = OpenRecord(record, ledger, f"evt_{offset}", b"x" * size)
+    event.charges = [new_attempt() for _ in range(attempts)]
+    return event
+
+
+def parked_events(*events: OpenRecord, max_bytes: int = MAX_BYTES) -> Parked:
+    """Each event parked in a group of its own, due at the same time."""
+    parked = Parked(max_per_partition=MAX_PER_PARTITION, max_bytes=max_bytes)
+    for event in events:
+        parked.park([event], 1.0, new_attempt())
+    return parked
+
+
+def test_a_group_comes_back_together_when_it_is_due() -> None:
+    ledger = new_ledger(0)
+    parked = Parked(max_per_partition=MAX_PER_PARTITION, max_bytes=MAX_BYTES)
+    late, soon = [new_event(ledger, 0)], [new_event(ledger, 1), new_event(ledger, 2)]
+    parked.park(late, 2.0, new_attempt())
+    parked.park(soon, 1.0, new_attempt())
+
+    assert parked.due_at == 1.0
+    assert parked.take_due(0.9) == []
+    assert parked.take_due(1.0) == [soon]
+    assert parked.take_due(9.0) == [late]
+    assert parked.due_at is None
+
+
+def test_groups_that_were_due_at_the_same_time_come_in_the_order_of_parking() -> None:
+    ledger = new_ledger(0)
+    events = [new_event(ledger, offset) for offset in range(3)]
+
+    assert parked_events(*events).take_due(1.0) == [[event] for event in events]
+
+
+def test_a_refund_brings_back_what_its_attempt_has_charged() -> None:
+    ledger = new_ledger(0)
+    parked = Parked(max_per_partition=MAX_PER_PARTITION, max_bytes=MAX_BYTES)
+    refunded, other = new_attempt(), new_attempt()
+    wronged, guilty = [new_event(ledger, 0)], [new_event(ledger, 1)]
+    parked.park(wronged, 5.0, refunded)
+    parked.park(guilty, 6.0, other)
+
+    assert parked.take_refunded([refunded]) == [wronged]
+    assert parked.take_refunded([refunded]) == [], "only once"
+    assert parked.due_at == 6.0
+
+
+def test_over_the_cap_of_a_partition_the_most_tried_are_given_up() -> None:
+    """They are the least likely to succeed, and have waited in vain the longest."""
+    ledger = new_ledger(0)
+    tried = [new_event(ledger, offset, attempts=attempts) for offset, attempts in enumerate((2, 5, 1, 4, 3))]
+    parked = parked_events(*tried)
+
+    assert parked.take_overflow() == [tried[1], tried[3]]
+    assert parked.take_overflow() == []
+    assert len(parked) == MAX_PER_PARTITION
+
+
+def test_a_full_partition_costs_another_one_nothing() -> None:
+    full, other = new_ledger(0), new_ledger(1)
+    many_times_tried = new_event(other, 9, attempts=9)
+    parked = parked_events(*(new_event(full, offset) for offset in range(4)), many_times_tried)
+
+    [given_up] = parked.take_overflow()
+
+    assert given_up.ledger is full
+
+
+def test_over_the_cap_of_bytes_as_many_are_given_up_as_it_takes() -> None:
+    """Of any partition, again the most tried first."""
+    events = [new_event(new_ledger(partition), partition, size=60, attempts=partition + 1) for partition in range(3)]
+    parked = parked_events(*events)
+
+    assert parked.take_overflow() == [events[2], events[1]]
+    assert parked.bytes == 60
+
+
+def test_an_attempt_that_was_refunded_does_not_count() -> None:
+    ledger = new_ledger(0)
+    events = [new_event(ledger, offset, attempts=2) for offset in range(4)]
+    innocent = new_event(ledger, 9, attempts=5)
+    for attempt in innocent.charges or ():
+        attempt.is_refunded = True
+    parked = parked_events(innocent, *events)
+
+    assert innocent not in parked.take_overflow()
+
+
+def test_events_of_an_ended_assignment_are_forgotten() -> None:
+    leaving, staying = new_ledger(0), new_ledger(1)
+    gone, ours = new_event(leaving, 0), new_event(staying, 1)
+    parked = Parked(max_per_partition=MAX_PER_PARTITION, max_bytes=MAX_BYTES)
+    parked.park([gone, ours], 1.0, new_attempt())
+    parked.park([new_event(leaving, 2)], 0.5, new_attempt())
+
+    leaving.fence()
+    parked.drop_fenced()
+
+    assert (len(parked), parked.bytes, parked.in_partition(TOPIC, 0)) == (1, ours.held_bytes, 0)
+    assert parked.due_at == 1.0, "nobody is woken for a group that is empty"
+    assert parked.take_due(1.0) == [[ours]]
+
+
+@dataclass(slots=True, eq=False)
+class ModelGroup:
+    events: list[OpenRecord]
+    due: float
+    charged_by: Attempt
+
+
+class ParkedMachine(RuleBasedStateMachine):
+    """Any order of parking, refunds, overflow, ends of assignments and time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parked = Parked(max_per_partition=MAX_PER_PARTITION, max_bytes=MAX_BYTES)
+        self.groups: list[ModelGroup] = []
+        self.ledgers = [new_ledger(partition) for partition in range(PARTITIONS)]
+        self.attempts = [new_attempt() for _ in range(3)]
+        self.now = 0.0
+        self.offset = 0
+
+    @property
+    def events(self) -> list[OpenRecord]:
+        return [event for group in self.groups for event in group.events]
+
+    @rule(
+        kinds=st.lists(
+            st.tuples(st.integers(0, PARTITIONS - 1), st.integers(1, 60), st.integers(1, 5)), min_size=1, max_size=4
+        ),
+        wait=st.integers(0, 5),
+        charged_by=st.integers(0, 2),
+    )
+    def park(self, kinds: list[tuple[int, int, int]], wait: int, charged_by: int) -> None:
+        events = []
+        for partition, size, attempts in kinds:
+            self.offset += 1
+            events.append(new_event(self.ledgers[partition], self.offset, size=size, attempts=attempts))
+        group = ModelGroup(events, self.now + wait, self.attempts[charged_by])
+        self.groups.append(group)
+        self.parked.park(events, group.due, group.charged_by)
+
+    @rule(seconds=st.integers(0, 3))
+    def time_passes(self, seconds: int) -> None:
+        self.now += seconds
+        due = sorted(
+            (group for group in self.groups if group.events and group.due <= self.now), key=lambda one: one.due
+        )
+        assert self.parked.take_due(self.now) == [group.events for group in due]
+        self.groups = [group for group in self.groups if group not in due]
+
+    @rule(index=st.integers(0, 2))
+    def refund(self, index: int) -> None:
+        attempt = self.attempts[index]
+        refunded = [group for group in self.groups if group.charged_by is attempt]
+        taken = self.parked.take_refunded([attempt])
+        assert {id(event) for group in taken for event in group} == {id(e) for group in refunded for e in group.events}
+        self.groups = [group for group in self.groups if group not in refunded]
+
+    @rule()
+    def give_up_overflow(self) -> None:
+        before = self.events
+        given_up = self.parked.take_overflow()
+        for group in self.groups:
+            group.events = [event for event in group.events if event not in given_up]
+        for partition in range(PARTITIONS):
+            held = [event for event in before if event.record.partition == partition]
+            assert self.parked.in_partition(TOPIC, partition) <= MAX_PER_PARTITION
+            if len(held) <= MAX_PER_PARTITION and sum(event.held_bytes for event in before) <= MAX_BYTES:
+                assert not set(given_up).intersection(held), "given up without need"
+        assert self.parked.bytes <= MAX_BYTES
+
+    @rule(partition=st.integers(0, PARTITIONS - 1))
+    def assignment_ends(self, partition: int) -> None:
+        self.ledgers[partition].fence()
+        self.ledgers[partition] = new_ledger(partition)
+        self.parked.drop_fenced()
+        for group in self.groups:
+            group.events = [event for event in group.events if not event.ledger.is_fenced]
+
+    @invariant()
+    def its_counts_are_those_of_the_list(self) -> None:
+        events = self.events
+        assert len(self.parked) == len(events)
+        assert self.parked.bytes == sum(event.held_bytes for event in events)
+        for partition in range(PARTITIONS):
+            there = [event for event in events if event.record.partition == partition]
+            assert self.parked.in_partition(TOPIC, partition) == len(there)
+        assert self.parked.due_at == min((group.due for group in self.groups if group.events), default=None)
+
+
+TestParked = ParkedMachine.TestCase
