@@ -3,7 +3,8 @@
 Confirmed before counted: a record is back when all in-sync replicas have it. After each batch a note in the dead-letter
 topic says which were redriven, so that a repetition goes on where an interruption ended. Whatever comes between the two
 (a kill, a broker that goes away), at most one batch is written twice; the copies have the same messageIds, and the
-integration drops those of delivered events as duplicates.
+integration drops those of delivered events as duplicates. The same goes for two redrives at a time, which know nothing
+of each other.
 """
 
 import asyncio

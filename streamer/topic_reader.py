@@ -103,8 +103,6 @@ class TopicReader:
         """
         consumer = self._open
         for place, (first, end) in bounds.items():
-            if first >= end:
-                continue
             partition = TopicPartition(*place)
             consumer.assign([partition])
             consumer.seek(partition, first)

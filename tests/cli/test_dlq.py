@@ -13,6 +13,8 @@ from streamer.__main__ import main
 from streamer.cli import values
 from streamer.cli.output import print_rows
 from streamer.cli.progress import ProgressBar, progress_line
+from streamer.redrive import is_read
+from streamer.settings import load
 
 NOW = 1_770_000_000.0
 ROWS: list[dict[str, str | int]] = [{"reason": "decode_error", "n": 12_345}, {"reason": "too_large", "n": 1}]
@@ -89,6 +91,24 @@ def test_faults_of_the_configuration_end_with_78(config: Path, capsys: pytest.Ca
     config.write_text(config.read_text().replace("dialect: sprig", "dialect: spring"))
     assert main(["dlq", "ls", "--config", str(config)]) == 78
     assert "integrations.sprig.dialect" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("name", "topic", "status", "expected"),
+    [
+        ("sprig", "answers", "", True),
+        ("sprig", "answers", ", status: paused, on_pause: hold", True),
+        ("sprig", "answers", ", status: paused, on_pause: discard", False),
+        ("sprig", "questions", "", False),
+        ("retired", "answers", "", False),
+    ],
+)
+def test_only_what_would_be_delivered_is_worth_a_redrive(
+    config: Path, name: str, topic: str, status: str, *, expected: bool
+) -> None:
+    """A paused integration that holds its records delivers them once it is resumed; one that discards never does."""
+    config.write_text(config.read_text().replace("destination: local}", f"destination: local{status}}}"))
+    assert is_read(load(config, environ={}), name, topic) is expected
 
 
 @pytest.mark.parametrize(

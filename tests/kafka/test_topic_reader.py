@@ -1,0 +1,84 @@
+"""Reading topics between two offsets, without a trace."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from streamer import topic_reader
+from streamer.core.errors import UnavailableError
+from streamer.settings import KafkaSettings
+from streamer.topic_reader import Bounds, TopicReader
+from tests.conftest import ExternalCluster, MakeTopic, Produce
+
+pytestmark = pytest.mark.kafka
+
+
+@pytest.fixture
+async def reader(broker: ExternalCluster) -> AsyncIterator[TopicReader]:
+    async with TopicReader(KafkaSettings(bootstrap_servers=broker.bootstrap_servers)) as reader:
+        yield reader
+
+
+async def values_within(reader: TopicReader, bounds: Bounds) -> list[bytes | None]:
+    return [record.value async for records in reader.read(bounds) for record in records]
+
+
+async def test_every_partition_is_read_to_the_end_it_had(
+    reader: TopicReader, make_topic: MakeTopic, produce: Produce
+) -> None:
+    """What is written while reading is for the next time: otherwise a busy topic has no end."""
+    topic = await make_topic("read", partitions=3)
+    await produce(topic, [b"a", b"b"], partition=0)
+    await produce(topic, [b"c"], partition=2)
+
+    bounds = await reader.bounds([topic, "streamer-test.absent"])
+    await produce(topic, [b"late"], partition=0)
+
+    assert bounds == {(topic, 0): (0, 2), (topic, 1): (0, 0), (topic, 2): (0, 1)}
+    assert await values_within(reader, bounds) == [b"a", b"b", b"c"]
+
+
+async def test_reading_begins_and_ends_where_it_is_told(
+    reader: TopicReader, make_topic: MakeTopic, produce: Produce
+) -> None:
+    topic = await make_topic("read")
+    await produce(topic, [b"0", b"1", b"2", b"3"])
+    assert await values_within(reader, {(topic, 0): (1, 3)}) == [b"1", b"2"]
+
+
+async def test_what_a_transaction_took_back_ends_the_reading_too(
+    broker: ExternalCluster, reader: TopicReader, make_topic: MakeTopic
+) -> None:
+    """The end of the partition is a marker that is no record: reading stops behind it and does not wait for one."""
+    topic = await make_topic("read")
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers, transactional_id=topic) as producer:
+        await producer.begin_transaction()
+        await producer.send_and_wait(topic, b"taken back")
+        await producer.abort_transaction()
+    bounds = await reader.bounds([topic])
+    assert bounds[topic, 0] == (0, 2)
+    assert await values_within(reader, bounds) == []
+
+
+async def test_nothing_coming_ends_in_an_error(
+    reader: TopicReader, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client would wait for ever."""
+    monkeypatch.setattr(topic_reader, "MAX_STALL_SECONDS", 0.2)
+    topic = await make_topic("read")
+    with pytest.raises(UnavailableError, match=f"nothing from {topic} for 0.2 s"):
+        await values_within(reader, {(topic, 0): (0, 1)})
+
+
+async def test_a_record_larger_than_a_fetch_hides_no_other(broker: ExternalCluster, make_topic: MakeTopic) -> None:
+    """The broker sends it all the same, when it is the first in its answer."""
+    topic = await make_topic("read", partitions=2, config={"max.message.bytes": str(4 << 20)})
+    values = [b"small", b"x" * (2 << 20), b"small"]
+    servers = broker.bootstrap_servers
+    async with AIOKafkaProducer(bootstrap_servers=servers, max_request_size=4 << 20) as producer:
+        for partition in (0, 1):
+            for value in values:
+                await producer.send_and_wait(topic, value, partition=partition)
+    async with TopicReader(KafkaSettings(bootstrap_servers=servers, max_partition_fetch_bytes=1 << 20)) as reader:
+        assert await values_within(reader, await reader.bounds([topic])) == values * 2
