@@ -1,11 +1,13 @@
 """The partitions that are ours: where each one starts, what is open in it, and what is committed.
 
-Owns the ledgers. A ledger is made when a partition has been given to us and its stored position is known, and fenced
-when the partition is taken; in between, the position it allows is committed on a timer. Drain first, commit, fence
-last.
+Owns the ledgers. The client's protocol is eager: at every rebalance all partitions are taken, and most are given back
+a moment later. So a ledger is not ended when its partition is taken but *suspended*; once it is known what we are
+given, `restore` keeps the ledgers whose stored position is the one we stored last (nobody else had the partition), and
+ends the others. Restoring asks the brokers and therefore happens outside the client's callbacks.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Final
@@ -17,6 +19,15 @@ from streamer.kafka import CommitResult, Source, StoredPosition, TopicPartition
 from streamer.logs import Event, logger
 
 COMMIT_EVERY_SECONDS: Final = 1.0
+
+MAX_CLAIMS: Final = 64
+"""Most commits of unknown fate that are remembered for a partition; beyond, a rebalance costs repeats."""
+
+MIN_METADATA_CHARACTERS: Final = 18
+"""Where the broker takes less than this, nothing is said beside the position."""
+
+Claim = tuple[int, str]
+"""A position with its metadata, as it is stored."""
 
 
 class Assignment:
@@ -40,53 +51,51 @@ class Assignment:
         self._start = start
         self._account_of = account_of
         self.ledgers: dict[TopicPartition, PartitionLedger] = {}
-        """One for each partition that may be read."""
+        """One for each partition of ours, and during a rebalance of those that were."""
         self.epoch = 0
         """Changes whenever partitions are taken or given: what was read before belongs to nobody."""
+        self.is_restored = False
+        """Whether the ledgers are those of the partitions given to us, so that these may be read."""
         self.commits: dict[CommitResult, int] = dict.fromkeys(CommitResult, 0)
-        self.rebalances = {"assigned": 0, "revoked": 0}
-        self._given: set[TopicPartition] = set()
+        self.rebalances = {"assigned": 0, "revoked": 0, "lost": 0}
+        self._given: frozenset[TopicPartition] | None = None
+        self._claims: dict[TopicPartition, deque[Claim]] = {}
+        """What the broker may hold from us: the last stored claim, and later ones whose fate is unknown."""
+        self._max_metadata = position.MAX_CHARACTERS
 
-    @property
-    def is_restored(self) -> bool:
-        """Whether every partition given to us has its ledger."""
-        return not self._given
-
-    def give(self, partitions: Collection[TopicPartition]) -> None:
+    def give(self, partitions: frozenset[TopicPartition]) -> None:
         """Note an assignment. It may not be read before it is restored."""
         self.epoch += 1
         self.rebalances["assigned"] += 1
-        self._given = set(partitions)
-        for partition in partitions:
-            logger().emit(
-                Event.PARTITION_ASSIGNED,
-                integration=self._integration,
-                topic=partition.topic,
-                partition=partition.partition,
-            )
+        self.is_restored = False
+        self._given = partitions
 
-    def fence(self) -> None:
-        """All partitions are taken, as the client's eager protocol does at every rebalance: hand back what is open."""
+    def suspend(self) -> None:
+        """All partitions are taken; which ones come back is not known yet."""
         self.epoch += 1
-        self._given.clear()
-        ledgers, self.ledgers = self.ledgers, {}
-        self.rebalances["revoked"] += bool(ledgers)
-        for partition, ledger in ledgers.items():
-            logger().emit(
-                Event.PARTITION_REVOKED,
-                integration=self._integration,
-                topic=partition.topic,
-                partition=partition.partition,
-                handed_back=ledger.fence(),
-            )
+        self.rebalances["revoked"] += bool(self.ledgers)
+        self.is_restored = False
+        self._given = None
 
-    async def restore(self, source: Source) -> None:
-        """Find out where the partitions given to us start, and make their ledgers.
+    def fence(self, partitions: Collection[TopicPartition] | None = None) -> None:
+        """End assignments: hand back what is open in these partitions, or in all."""
+        for partition in list(self.ledgers if partitions is None else partitions):
+            ledger = self.ledgers.pop(partition)
+            self._claims.pop(partition, None)
+            self._tell(Event.PARTITION_REVOKED, partition, handed_back=ledger.fence())
+
+    async def restore(self, source: Source) -> bool:
+        """Go on where partitions given to us were left, by us or by others, and end what was not given back.
+
+        Returns:
+            Whether it is done; False while a rebalance is on.
 
         Raises:
             UnavailableError: the brokers cannot be asked; nothing has changed, try again.
         """
-        epoch, given = self.epoch, set(self._given)
+        epoch, given = self.epoch, self._given
+        if given is None:
+            return False
         stored = await source.stored_positions(given)
         bounds = await source.log_bounds(given)
         starts = {
@@ -95,16 +104,22 @@ class Assignment:
             if stored[partition].offset is None
         }
         if epoch != self.epoch:
-            return
+            return False
+        retained = {partition for partition in given if stored[partition] in self._claims.get(partition, ())}
+        self.fence(self.ledgers.keys() - retained)
         for partition in given:
-            self._open(source, partition, stored[partition], bounds[partition], starts.get(partition))
-        self._given -= given
+            if partition in retained:
+                source.seek(partition, self.ledgers[partition].next_offset)
+            else:
+                self._open(source, partition, stored[partition], bounds[partition], starts.get(partition))
+        self.is_restored = True
+        return True
 
     def skip_to_log_start(self, source: Source, partition: TopicPartition, first: int) -> bool:
         """The next record was deleted before we read it: go on at the first that still exists, and count what is gone.
 
         Returns:
-            False when the position lies above the end instead (a truncated or recreated topic): the caller starts anew.
+            False when the position lies above the end instead: the topic was truncated or recreated.
         """
         ledger = self.ledgers[partition]
         if ledger.next_offset >= first:
@@ -114,22 +129,46 @@ class Assignment:
         source.seek(partition, first)
         return True
 
+    def begin_anew(self, source: Source, partition: TopicPartition, first: int) -> None:
+        """The topic is not the one we were reading: read it from its start. Repeats are cheap, skips are not."""
+        self._tell(Event.OFFSETS_RESET, partition, stored=self.ledgers[partition].position, start=first)
+        self.fence([partition])
+        self._add_ledger(source, partition, first, stored=None, stated=None)
+
     async def commit(self, source: Source) -> CommitResult:
-        """Store every position that has moved, as it is at this moment; never an older one."""
-        moved = {
-            partition: ledger.position
-            for partition, ledger in self.ledgers.items()
-            if ledger.position != ledger.committed
-        }
-        if not moved:
+        """Store what may be stored of every partition where that has changed, as it is at this moment."""
+        if not self.is_restored:
             return CommitResult.STORED
-        ledgers = self.ledgers
-        result = await source.commit({partition: (offset, position.encode()) for partition, offset in moved.items()})
+        claims = {partition: ledger.to_commit(self._max_metadata) for partition, ledger in self.ledgers.items()}
+        changed = {partition: claim for partition, claim in claims.items() if list(self._claims[partition]) != [claim]}
+        if not changed:
+            return CommitResult.STORED
+        ledgers = dict(self.ledgers)
+        result = await source.commit(changed)
         self.commits[result] += 1
+        for partition, claim in changed.items():
+            if self.ledgers.get(partition) is not ledgers[partition]:
+                continue  # its assignment ended meanwhile
+            if result is CommitResult.STORED:
+                self._claims[partition] = deque([claim], MAX_CLAIMS)
+                ledgers[partition].committed = claim[0]
+            elif result in {CommitResult.TIMED_OUT, CommitResult.FAILED}:
+                self._claims[partition].append(claim)
+        return await self._after_commit(source, result, len(changed))
+
+    async def commit_on_timer(self, source: Source) -> None:
+        """Commit for ever."""
+        while True:
+            await asyncio.sleep(COMMIT_EVERY_SECONDS)
+            await self.commit(source)
+
+    async def _after_commit(self, source: Source, result: CommitResult, partitions: int) -> CommitResult:
         if result is CommitResult.STORED:
-            for partition, offset in moved.items():
-                ledgers[partition].committed = offset
-            logger().emit(Event.OFFSETS_COMMITTED, integration=self._integration, partitions=len(moved))
+            logger().emit(Event.OFFSETS_COMMITTED, integration=self._integration, partitions=partitions)
+        elif result is CommitResult.METADATA_TOO_LARGE and self._max_metadata:
+            half = self._max_metadata // 2
+            self._max_metadata = half if half >= MIN_METADATA_CHARACTERS else 0
+            return await self.commit(source)
         else:
             logger().emit(
                 Event.OFFSETS_COMMIT_FAILED,
@@ -138,12 +177,6 @@ class Assignment:
                 next_step=_AFTER_COMMIT[result],
             )
         return result
-
-    async def commit_on_timer(self, source: Source) -> None:
-        """Commit for ever."""
-        while True:
-            await asyncio.sleep(COMMIT_EVERY_SECONDS)
-            await self.commit(source)
 
     def _open(
         self,
@@ -161,24 +194,34 @@ class Assignment:
             self._count_lost(partition, account, begins, first)
             begins = first
         elif begins > end:
-            logger().emit(
-                Event.OFFSETS_RESET,
-                integration=self._integration,
-                topic=partition.topic,
-                partition=partition.partition,
-                stored=begins,
-                high_watermark=end,
-            )
+            self._tell(Event.OFFSETS_RESET, partition, stored=begins, high_watermark=end, start=first)
             begins = first
+        stated = position.decode(stored.metadata, stored.offset) if stored.offset is not None else None
+        self._add_ledger(source, partition, begins, stored=stored, stated=stated)
+        self._tell(Event.PARTITION_ASSIGNED, partition, position=begins)
+
+    def _add_ledger(
+        self,
+        source: Source,
+        partition: TopicPartition,
+        begins: int,
+        *,
+        stored: StoredPosition | None,
+        stated: position.Statement | None,
+    ) -> None:
         ledger = PartitionLedger(
             partition.topic,
             partition.partition,
             begins,
-            account,
-            trusts_receipts=stored.offset is not None and position.is_ours(stored.metadata),
+            self._account_of(partition.topic, partition.partition),
+            trusts_receipts=stated is not None,
+            stated=stated,
         )
-        ledger.committed = stored.offset
         self.ledgers[partition] = ledger
+        self._claims[partition] = deque(maxlen=MAX_CLAIMS)
+        if stored is not None and stored.offset is not None:
+            ledger.committed = stored.offset
+            self._claims[partition].append((stored.offset, stored.metadata))
         source.seek(partition, begins)
 
     async def _start_of(self, source: Source, partition: TopicPartition, first: int, end: int) -> int:
@@ -192,23 +235,18 @@ class Assignment:
 
     def _count_lost(self, partition: TopicPartition, account: Account, expected: int, first: int) -> None:
         account.lost["retention"] += first - expected
+        self._tell(Event.RECORDS_LOST, partition, records=first - expected, reason="retention", data_at_risk="yes")
+
+    def _tell(self, event: Event, partition: TopicPartition, **fields: object) -> None:
         logger().emit(
-            Event.RECORDS_LOST,
-            integration=self._integration,
-            topic=partition.topic,
-            partition=partition.partition,
-            records=first - expected,
-            reason="retention",
-            data_at_risk="yes",
+            event, integration=self._integration, topic=partition.topic, partition=partition.partition, **fields
         )
 
 
 _AFTER_COMMIT: Final[Mapping[CommitResult, str]] = {
-    CommitResult.MEMBERSHIP_CHANGED: "Nothing to do: a rebalance is on; what is not stored is delivered again "
-    "or recognised.",
+    CommitResult.MEMBERSHIP_CHANGED: "Nothing to do: a rebalance is on; what is not stored is read again.",
     CommitResult.METADATA_TOO_LARGE: "Raise offset.metadata.max.bytes on the brokers.",
     CommitResult.NOT_AUTHORISED: "Allow READ on the group and its topics; until then a restart delivers again.",
     CommitResult.TIMED_OUT: "Nothing to do: a later commit replaces this one.",
-    CommitResult.FAILED: "If it goes on, look at the broker's log; a restart would deliver again what is not "
-    "committed.",
+    CommitResult.FAILED: "If it goes on, look at the broker's log; a restart would read again what is not stored.",
 }

@@ -20,6 +20,7 @@ from typing import Final
 from streamer import __version__
 from streamer.core.errors import UnavailableError
 from streamer.core.guard import MassGuard
+from streamer.core.in_flight import Size
 from streamer.core.ledger import OpenRecord, PartitionLedger
 from streamer.core.model import DeadLetterReason, Record, Stage
 from streamer.kafka import DeadLetterProducer, MessageTooLargeError
@@ -39,9 +40,9 @@ MAX_DETAIL_BYTES: Final = 1_000
 """Longest error text put into a header."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Refusal:
-    """A record that cannot become a delivered event, and why."""
+    """A record that cannot become a delivered event, and why. One is not another, however alike."""
 
     record: Record
     ledger: PartitionLedger
@@ -90,12 +91,18 @@ class DeadLetters:
         self._waiting: deque[Refusal] = deque()
         self._work = asyncio.Event()
         self._progress = asyncio.Event()
-        self._writing = 0
+        self._writing: set[Refusal] = set()
         self.is_held = False
         """Whether the mass guard holds the integration: nothing is written."""
 
     def __len__(self) -> int:
-        return len(self._waiting) + self._writing
+        return len(self._waiting) + len(self._writing)
+
+    def unmapped_size(self) -> Size:
+        """The records to set aside that never became a call, as far as they are still ours."""
+        refusals = [*self._waiting, *self._writing]
+        values = [r.record.value or b"" for r in refusals if r.opened is None and not r.ledger.is_fenced]
+        return Size(len(values), sum(map(len, values)))
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
         """Set records aside, unless the mass guard says that the fault cannot be theirs."""
@@ -141,23 +148,26 @@ class DeadLetters:
         chosen = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_WRITES_AT_ONCE))]
         if not self._waiting:
             self._work.clear()
-        self._writing = len(chosen)
+        self._writing.update(chosen)
         try:
             async with asyncio.TaskGroup() as writes:
-                tasks = [writes.create_task(self._write(refusal)) for refusal in chosen]
+                for refusal in chosen:
+                    writes.create_task(self._write(refusal))
         finally:
-            self._writing = 0
+            unwritten = [refusal for refusal in chosen if refusal in self._writing]
+            self._writing.clear()
+            # To the end: many that cannot be written must not keep the others from their turn.
+            self._waiting.extend(unwritten)
             self._progress.set()
-        unwritten = [refusal for refusal, task in zip(chosen, tasks, strict=True) if not task.result()]
-        # To the end: many that cannot be written must not keep the others from their turn.
-        self._waiting.extend(unwritten)
         if self._waiting and not self.is_held:
             self._work.set()
         return bool(unwritten)
 
-    async def _write(self, refusal: Refusal) -> bool:
+    async def _write(self, refusal: Refusal) -> None:
+        """Write one; it is taken off what is being written when the broker has confirmed it, or nobody waits for it."""
         if refusal.ledger.is_fenced:
-            return True
+            self._writing.discard(refusal)
+            return
         record = refusal.record
         topic = self._topic_of(record.topic)
         # Ours of an earlier dead letter, on a redriven record, are replaced; everybody else's are kept.
@@ -170,13 +180,13 @@ class DeadLetters:
                 continue
             except UnavailableError as error:
                 self._tell_failure(refusal, topic, str(error))
-                return False
+                return
+            self._writing.discard(refusal)
             self._tell_written(refusal, topic)
             if not refusal.ledger.is_fenced:
                 self._on_written(refusal)
-            return True
+            return
         self._tell_failure(refusal, topic, "the broker takes no message of this size (max.message.bytes of the topic)")
-        return False
 
     def _headers(self, refusal: Refusal) -> list[tuple[str, bytes | None]]:
         """Headers that consoles for Kafka Connect show, and ours; the first `REQUIRED_HEADERS` are never left out."""

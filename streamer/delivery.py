@@ -78,7 +78,12 @@ class Delivery:
         return len(self._sending)
 
     def enqueue(self, records: Sequence[OpenRecord]) -> None:
-        """Take fresh calls."""
+        """Take calls of one partition, fresh or charged by an earlier owner of it."""
+        if records and records[0].ledger.knows_attempts:
+            for record in records:
+                if record.attempts:
+                    self._outbox.add_alone(record)
+            records = [record for record in records if not record.attempts]
         self._outbox.add(records, time.monotonic())
         self._work.set()
 
@@ -111,10 +116,15 @@ class Delivery:
             logger().emit(Event.DRAIN_INCOMPLETE, integration=self._integration, requests=len(self._sending))
 
     def drop_fenced(self) -> None:
-        """Forget calls whose assignment has ended, but for those in a request, and go on."""
+        """Forget calls whose assignment has ended, but for those in a request."""
         self._outbox.drop_fenced()
-        self.enqueue(self._in_flight.release_fenced(record for sent in self._sending for record in sent.records))
+        for successor in self._in_flight.release_fenced(call for sent in self._sending for call in sent.records):
+            self.enqueue([successor])
+
+    def resume(self) -> None:
+        """Start requests again."""
         self._is_quiet = False
+        self._work.set()
 
     async def _wait_for_work(self) -> None:
         """Wait until a shipment is due."""
@@ -226,8 +236,7 @@ class Delivery:
     def _charge(self, records: Sequence[OpenRecord], attempt: Attempt, answer: Answer, began: float) -> None:
         """Charge each event one attempt, and let it wait for the next in smaller company."""
         for record in records:
-            record.charges = [*(record.charges or ()), attempt]
-            record.first_failed_at = record.first_failed_at or began
+            record.charge(attempt, began)
         attempts = max(record.attempts for record in records)
         plan = self._policy.after_failure(len(records), attempts, random.random())  # noqa: S311 - jitter
         if plan is None:

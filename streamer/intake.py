@@ -57,7 +57,7 @@ class Intake:
     def take(self, records: Sequence[Record], ledger: PartitionLedger) -> None:
         """Take records of one partition, in the order of their offsets."""
         value_bytes = sum(len(record.value) for record in records if record.value is not None)
-        ledger.open(records, value_bytes)
+        records = ledger.open(records, value_bytes)
         calls: list[OpenRecord] = []
         refusals: list[Refusal] = []
         for record in records:

@@ -38,9 +38,10 @@ class Load:
         if self.records < self.max_records and self.bytes < self.max_bytes:
             self._room.set()
 
-    def clear(self) -> None:
-        """All assignments have ended together, as they do in the client's eager protocol."""
+    def reset(self, records: int, held_bytes: int) -> None:
+        """Take a new count: assignments have ended, and what they held is not load any more."""
         self.remove(self.records, self.bytes)
+        self.add(records, held_bytes)
 
     async def room(self) -> None:
         """Wait until something may be read."""

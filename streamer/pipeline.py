@@ -134,7 +134,14 @@ class Pipeline:
             enqueue=self.delivery.enqueue,
             refuse=self.dead_letters.refuse,
         )
-        self._reader = Reader(name, source=self.source, assignment=self.assignment, intake=intake, load=self.load)
+        self._reader = Reader(
+            name,
+            source=self.source,
+            assignment=self.assignment,
+            intake=intake,
+            load=self.load,
+            on_restored=self._on_restored,
+        )
         self._revoke_drain_seconds = min(
             MAX_REVOKE_DRAIN_SECONDS, max(settings.kafka.rebalance_timeout_ms / 1000 / 3, 1.0)
         )
@@ -175,7 +182,8 @@ class Pipeline:
         finally:
             self.is_connected = False
             await self.source.leave()
-            self._fence()
+            self.assignment.fence()
+            self._forget_fenced()
             await self._producer.stop()
 
     async def _run_connected(self, stop: asyncio.Event) -> None:
@@ -238,20 +246,29 @@ class Pipeline:
             raise UnavailableError(f"topics that do not exist: {', '.join(missing)}; create them{hint}")
 
     async def _on_revoked(self, _partitions: frozenset[TopicPartition]) -> None:
-        """Partitions are about to be taken: drain, commit, fence."""
+        """Partitions are about to be taken: drain, commit, and start nothing more until it is known what comes back."""
         try:
             await self.delivery.quiesce(self._revoke_drain_seconds)
             await self.assignment.commit(self.source)
-            self._fence()
+            self.assignment.suspend()
         except Exception as error:  # noqa: BLE001 - the client would log it and go on with records of nobody
             if not self._crash.done():
                 self._crash.set_exception(error)
 
-    def _fence(self) -> None:
-        self.assignment.fence()
-        self.load.clear()
+    def _on_restored(self) -> None:
+        """A rebalance is through: forget what is no longer ours, and go on with the rest."""
+        self._forget_fenced()
+        self.delivery.resume()
+
+    def _forget_fenced(self) -> None:
         self.dead_letters.drop_fenced()
         self.delivery.drop_fenced()
+        in_flight = self._in_flight.living_size()
+        unmapped = self.dead_letters.unmapped_size()
+        self.load.reset(
+            in_flight.records - len(self.parked) + unmapped.records,
+            in_flight.bytes - self.parked.bytes + unmapped.bytes,
+        )
 
     def _on_dead_letter_written(self, refusal: Refusal) -> None:
         """The broker has confirmed a dead letter: settle its record; what waited for its messageId goes by itself."""

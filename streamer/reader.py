@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from streamer.assignment import Assignment
@@ -22,21 +22,39 @@ MAX_SLICE_BYTES: Final = 256_000
 
 POLL_SECONDS: Final = 0.5
 
+IDLE_POLL_SECONDS: Final = 1.0
+
 IDLE_AFTER_SECONDS: Final = 5.0
 """Without room for so long, the client is only asked for errors; before that, what it has fetched stays fetched."""
 
 RESTORE_RETRY_SECONDS: Final = 1.0
 
 
-class TopicReplacedError(Exception):
-    """A position lies beyond the end of its partition: the topic is not the one we were reading."""
-
-
 class Reader:
     """The reader of one integration."""
 
-    def __init__(self, integration: str, *, source: Source, assignment: Assignment, intake: Intake, load: Load) -> None:
+    def __init__(
+        self,
+        integration: str,
+        *,
+        source: Source,
+        assignment: Assignment,
+        intake: Intake,
+        load: Load,
+        on_restored: Callable[[], None],
+    ) -> None:
+        """Join the parts that reading needs.
+
+        Args:
+            integration: for the log.
+            source: the topics.
+            assignment: which partitions may be read, and their ledgers.
+            intake: takes the records.
+            load: says when there is room.
+            on_restored: told when assignments have ended or begun, after a rebalance.
+        """
         self._integration = integration
+        self._on_restored = on_restored
         self._source = source
         self._assignment = assignment
         self._intake = intake
@@ -47,31 +65,28 @@ class Reader:
         """Whether nothing more is taken: the mass guard holds the integration, or it is draining."""
 
     async def run(self) -> None:
-        """Read for ever.
-
-        Raises:
-            TopicReplacedError: start anew, from the positions then stored.
-        """
+        """Read for ever."""
         while True:
             if not self._assignment.is_restored:
                 await self._restore()
-            if self.is_stopped or not await self._has_room():
-                await self._poll([], seconds=1.0)
+            if not self._assignment.is_restored or self.is_stopped or not await self._has_room():
+                await self._poll([], seconds=IDLE_POLL_SECONDS)
                 continue
             readable = self._assignment.ledgers.keys() - self._left_out
             polled = await self._poll(readable, seconds=POLL_SECONDS)
             if polled:
                 await self._take(polled)
-            else:
+            elif polled is not None:
                 await self._skip_markers()
 
     async def _restore(self) -> None:
+        self._left_out.clear()
         try:
-            await self._assignment.restore(self._source)
+            if await self._assignment.restore(self._source):
+                self._on_restored()
         except UnavailableError as error:
             logger().emit(Event.KAFKA_UNAVAILABLE, integration=self._integration, detail=str(error))
             await asyncio.sleep(RESTORE_RETRY_SECONDS)
-        self._left_out.clear()
 
     async def _has_room(self) -> bool:
         with contextlib.suppress(TimeoutError):
@@ -81,49 +96,72 @@ class Reader:
 
     async def _poll(
         self, partitions: Sequence[TopicPartition] | set[TopicPartition], *, seconds: float
-    ) -> Mapping[TopicPartition, Sequence[Record]]:
+    ) -> Mapping[TopicPartition, Sequence[Record]] | None:
+        """What has arrived; None when that may not be used."""
         epoch = self._assignment.epoch
         try:
             polled = await self._source.poll(partitions, max_records=MAX_POLL_RECORDS, timeout_seconds=seconds)
         except PositionsGoneError as error:
             await self._skip_gone(error)
-            return {}
+            return None
         except PollError as error:
             await self._after_failed_poll(error)
-            return {}
+            return None
         self._failed_polls = 0
         # What was read across a rebalance belongs to an assignment that has ended; it will be read again.
-        return polled if epoch == self._assignment.epoch else {}
+        return polled if epoch == self._assignment.epoch else None
 
     async def _take(self, polled: Mapping[TopicPartition, Sequence[Record]]) -> None:
+        epoch = self._assignment.epoch
         for partition, records in polled.items():
-            ledger = self._assignment.ledgers.get(partition)
-            if ledger is None:
+            ledger = self._assignment.ledgers[partition]
+            if not ledger.verify(records[0]):
+                await self._begin_anew(partition)
                 continue
             start = 0
             while start < len(records):
                 end = _slice_end(records, start)
-                if ledger.is_fenced:
-                    return
                 self._intake.take(records[start:end], ledger)
                 start = end
                 await asyncio.sleep(0)
+                if epoch != self._assignment.epoch:
+                    return
 
     async def _skip_markers(self) -> None:
         """Nothing arrived: what the client has passed since (transaction markers) is no record; commit past it."""
+        epoch = self._assignment.epoch
         for partition, ledger in list(self._assignment.ledgers.items()):
             position = await self._source.position(partition)
+            if epoch != self._assignment.epoch:
+                return
             if position is not None and not ledger.is_fenced:
                 ledger.advance(position)
 
     async def _skip_gone(self, error: PositionsGoneError) -> None:
+        epoch = self._assignment.epoch
         gone = [partition for partition in error.partitions if partition in self._assignment.ledgers]
-        bounds = await self._source.log_bounds(gone)
+        try:
+            bounds = await self._source.log_bounds(gone)
+        except UnavailableError:
+            return  # the next poll says so again
         for partition in gone:
-            if partition in self._assignment.ledgers and not self._assignment.skip_to_log_start(
-                self._source, partition, bounds[partition][0]
-            ):
-                raise TopicReplacedError(f"{partition.topic}-{partition.partition}") from error
+            if epoch != self._assignment.epoch:
+                return
+            first, _ = bounds[partition]
+            if not self._assignment.skip_to_log_start(self._source, partition, first):
+                self._assignment.begin_anew(self._source, partition, first)
+                self._on_restored()
+
+    async def _begin_anew(self, partition: TopicPartition) -> None:
+        """Another record stands where we stopped reading: the topic was recreated."""
+        epoch = self._assignment.epoch
+        try:
+            bounds = await self._source.log_bounds([partition])
+        except UnavailableError:
+            bounds = {partition: (0, 0)}
+        if epoch == self._assignment.epoch:
+            self._assignment.begin_anew(self._source, partition, bounds[partition][0])
+            self._on_restored()
 
     async def _after_failed_poll(self, error: PollError) -> None:
         """A poll that raised has dropped what it had drained from other partitions: seek all of them back.

@@ -6,9 +6,17 @@ and goes by itself: a corrected copy must not die with the malformed one, and no
 left.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from streamer.core.ledger import OpenRecord
+
+
+class Size(NamedTuple):
+    """How much of something there is."""
+
+    records: int
+    bytes: int
 
 
 class InFlight:
@@ -19,6 +27,16 @@ class InFlight:
 
     def __len__(self) -> int:
         return len(self._leaders)
+
+    def living_size(self) -> Size:
+        """The records that are still ours, those attached included."""
+        living = [call for call in self._all() if not call.ledger.is_fenced]
+        return Size(len(living), sum(call.held_bytes for call in living))
+
+    def _all(self) -> Iterator[OpenRecord]:
+        for leader in self._leaders.values():
+            yield leader
+            yield from leader.attached or ()
 
     def claim(self, candidate: OpenRecord) -> bool:
         """Whether ``candidate`` goes by itself; if not, it waits for the record with its id that is on its way."""

@@ -140,6 +140,11 @@ class PartitionLedger:
         self._next = position
         self._forget_stated_below_next()
 
+    @property
+    def knows_attempts(self) -> bool:
+        """Whether earlier owners charged attempts to any open record."""
+        return bool(self._attempts_before)
+
     def attempts_before(self, offset: int) -> int:
         """Failed attempts that earlier owners charged to an open record."""
         return self._attempts_before.get(offset, 0)

@@ -39,6 +39,10 @@ class Outbox:
         """Take fresh calls; ``now`` in monotonic seconds."""
         self._batcher.extend(records, now)
 
+    def add_alone(self, record: OpenRecord) -> None:
+        """Take a call that failed before a restart: in company it would decide about the others' retries."""
+        self._urgent.append(Shipment([record]))
+
     def due_at(self) -> float | None:
         """Monotonic time at which `take` gives a shipment, unless a call comes before; None: nothing waits."""
         if self._urgent:

@@ -88,10 +88,10 @@ def is_ours(metadata: str) -> bool:
 
 
 def encode(
-    position: int = 0,
-    horizon: int = 0,
-    runs: Iterable[Run] = (),
-    fingerprint: int | None = None,
+    position: int,
+    horizon: int,
+    runs: Iterable[Run],
+    fingerprint: int | None,
     limit: int = MAX_CHARACTERS,
 ) -> str:
     """The metadata of a commit.
