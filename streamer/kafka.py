@@ -32,14 +32,16 @@ from aiokafka.errors import (
     NoOffsetForPartitionError,
     OffsetMetadataTooLargeError,
     OffsetOutOfRangeError,
+    SaslAuthenticationFailed,
     TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
     for_code,
 )
+from aiokafka.protocol.admin import ApiVersionRequest
 
 from streamer.core.errors import SettingsError, StreamerError, UnavailableError
 from streamer.core.model import Record
-from streamer.kafka_options import client_options, describe_kafka_error, is_wrong_credentials
+from streamer.kafka_options import client_options, describe_kafka_error, is_set_up_fault
 from streamer.settings import KafkaSettings
 
 __all__ = [
@@ -297,6 +299,16 @@ class Source:
         read = self._joined.last_stable_offset if self._read_committed else self._joined.highwater
         return cast("int | None", read(partition))
 
+    def fetched_at(self, partition: TopicPartition) -> float | None:
+        """Epoch seconds of the last answer to a fetch of the partition, empty ones included; None before the first.
+
+        It stands still while fetched records wait to be polled.
+        """
+        if partition not in self._joined.assignment():
+            return None
+        milliseconds = cast("int | None", self._joined.last_poll_timestamp(partition))
+        return milliseconds / 1000 if milliseconds else None
+
     async def commit(self, positions: Mapping[TopicPartition, tuple[int, str]]) -> CommitResult:
         """Store positions with their metadata; never raises for what a broker may answer."""
         assigned = self._joined.assignment()
@@ -406,24 +418,40 @@ async def preflight(kafka: KafkaSettings) -> None:
     """Open one connection, to learn in plain words why there is none.
 
     Raises:
-        SettingsError: a broker answered and refuses our credentials or protocol.
+        SettingsError: a broker answered and refuses our credentials, certificate or protocol, or we its certificate.
         UnavailableError: no broker can be reached.
     """
     options = client_options(kafka)
     servers = options.pop("bootstrap_servers")
+    faults: list[str] = []
     reasons: list[str] = []
     for server in servers.split(",") if isinstance(servers, str) else servers:
         host, _, port = server.strip().rpartition(":")
         try:
-            connection = await create_conn(host.strip("[]"), int(port), **_connection_options(options))
+            await _log_in(host.strip("[]"), int(port), _connection_options(options))
         except (OSError, TimeoutError, KafkaError) as error:
-            if is_wrong_credentials(error):
-                raise SettingsError([f"kafka: {server}: {describe_kafka_error(error)}"]) from error
-            reasons.append(f"{server}: {describe_kafka_error(error)}")
+            text = f"{server.strip()}: {describe_kafka_error(error)}"
+            (faults if is_set_up_fault(error) else reasons).append(text)
         else:
-            connection.close()
             return
+    if faults:
+        raise SettingsError([f"kafka: {fault}" for fault in faults])
     raise UnavailableError("; ".join(reasons))
+
+
+async def _log_in(host: str, port: int, options: Mapping[str, Any]) -> None:
+    """Connect and disconnect.
+
+    One more request after the login shows that it holds: a refused bearer token comes as an answer that asks for a
+    word more (RFC 7628), and aiokafka 0.14 takes it for a success.
+    """
+    connection = await create_conn(host, port, **options)
+    try:
+        answer = await connection.send(ApiVersionRequest())
+    finally:
+        connection.close()
+    if answer.error_code:
+        raise SaslAuthenticationFailed
 
 
 def _connection_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -54,7 +54,7 @@ _MEANINGS: Final[tuple[tuple[_Kinds, str], ...]] = (
         ssl.SSLCertVerificationError,
         "the broker's certificate is not trusted; correct kafka.ssl_cafile, or the host name if that is what differs",
     ),
-    (ssl.SSLError, "the TLS handshake failed; the listener may not speak TLS, or wants a certificate (kafka.ssl_*)"),
+    (ssl.SSLError, "the TLS handshake failed; the listener may not speak TLS, or no version that we speak"),
     (socket.gaierror, "the host name is not known; correct kafka.bootstrap_servers, or look at DNS"),
     (ConnectionRefusedError, "nothing listens there; start the broker, or correct kafka.bootstrap_servers"),
     (
@@ -68,6 +68,10 @@ _MEANINGS: Final[tuple[tuple[_Kinds, str], ...]] = (
     ),
 )
 """The first row that fits wins; put special ones first."""
+
+_OUR_CERTIFICATE_REFUSED: Final = (
+    "the broker wants a certificate of ours that it trusts; correct kafka.ssl_certfile and kafka.ssl_keyfile"
+)
 
 
 class _TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # the library has no type information
@@ -160,13 +164,32 @@ def describe_kafka_error(error: BaseException) -> str:
     for kinds, meaning in _MEANINGS:
         for cause in _chain(error):
             if isinstance(cause, kinds):
-                return f"{meaning} ({type(cause).__name__})"
+                said = _OUR_CERTIFICATE_REFUSED if _is_about_our_certificate(cause) else meaning
+                return f"{said} ({_name(cause)})"
     return str(error) if isinstance(error, errors.KafkaError) else type(error).__name__
 
 
-def is_wrong_credentials(error: BaseException) -> bool:
-    """Whether a broker answered and refused how we present ourselves, so that trying again changes nothing."""
-    return any(isinstance(cause, _WRONG_CREDENTIALS) for cause in _chain(error))
+def is_set_up_fault(error: BaseException) -> bool:
+    """Whether a broker answered, and one of us does not accept the other: trying again changes nothing."""
+    kinds = (*_WRONG_CREDENTIALS, ssl.SSLCertVerificationError)
+    return any(isinstance(cause, kinds) or _is_about_our_certificate(cause) for cause in _chain(error))
+
+
+def _is_about_our_certificate(error: BaseException) -> bool:
+    """Whether a broker ended the handshake over what we showed: TLSV13_ALERT_CERTIFICATE_REQUIRED and its like."""
+    reason = _tls_reason(error)
+    return "_ALERT_" in reason and ("CERTIFICATE" in reason or reason.endswith("UNKNOWN_CA"))
+
+
+def _tls_reason(error: BaseException) -> str:
+    """OpenSSL's name for what went wrong; "" for other errors, and for those that Python raises by itself."""
+    return (getattr(error, "reason", None) or "") if isinstance(error, ssl.SSLError) else ""
+
+
+def _name(error: BaseException) -> str:
+    """An error's name, and of TLS what exactly it objects to: an expired certificate, another host name."""
+    detail = getattr(error, "verify_message", "") or _tls_reason(error)
+    return f"{type(error).__name__}: {detail}" if detail else type(error).__name__
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

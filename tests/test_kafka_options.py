@@ -8,7 +8,7 @@ from aiokafka import errors
 from aiokafka.client import AIOKafkaClient
 
 from streamer.core.errors import SettingsError
-from streamer.kafka_options import client_options, describe_kafka_error, is_wrong_credentials
+from streamer.kafka_options import client_options, describe_kafka_error, is_set_up_fault
 from streamer.settings import KafkaSettings
 
 BASE = {"bootstrap_servers": "broker:9092"}
@@ -144,19 +144,44 @@ def test_an_unknown_error_keeps_its_name() -> None:
     assert describe_kafka_error(KeyError("value")) == "KeyError"
 
 
+def tls_error(reason: str) -> ssl.SSLError:
+    """What OpenSSL raises when the other side ends a connection with an alert."""
+    error = ssl.SSLError(1, f"[SSL: {reason}] in words")
+    error.reason = reason
+    return error
+
+
 @pytest.mark.parametrize(
-    ("error", "is_wrong"),
+    ("error", "is_set_up"),
     [
         (errors.SaslAuthenticationFailed(), True),
         (errors.UnsupportedSaslMechanismError(), True),
+        (ssl.SSLCertVerificationError(), True),
+        (tls_error("TLSV13_ALERT_CERTIFICATE_REQUIRED"), True),
+        (tls_error("SSLV3_ALERT_CERTIFICATE_UNKNOWN"), True),
+        (tls_error("TLSV1_ALERT_UNKNOWN_CA"), True),
+        (tls_error("TLSV1_ALERT_INTERNAL_ERROR"), False),
+        (ssl.SSLEOFError(), False),
         (errors.KafkaConnectionError(), False),
         (ConnectionRefusedError(), False),
-        (ssl.SSLCertVerificationError(), False),
+        (ConnectionResetError(), False),
     ],
 )
-def test_only_an_answered_refusal_is_wrong_credentials(error: BaseException, is_wrong: bool) -> None:
+def test_only_an_answer_that_will_stay_the_same_is_a_fault_of_the_set_up(
+    error: BaseException, *, is_set_up: bool
+) -> None:
     """A run that starts with one ends with 78; with anything else it keeps trying."""
-    assert is_wrong_credentials(error) is is_wrong
+    assert is_set_up_fault(error) is is_set_up
     wrapper = errors.KafkaConnectionError()
     wrapper.__cause__ = error
-    assert is_wrong_credentials(wrapper) is is_wrong
+    assert is_set_up_fault(wrapper) is is_set_up
+
+
+def test_what_tls_objects_to_is_told() -> None:
+    """An unknown authority, an expired certificate and another host name have different remedies."""
+    error = ssl.SSLCertVerificationError("x")
+    error.verify_message = "certificate has expired"
+    assert describe_kafka_error(error).endswith("(SSLCertVerificationError: certificate has expired)")
+    text = describe_kafka_error(tls_error("TLSV13_ALERT_CERTIFICATE_REQUIRED"))
+    assert text.startswith("the broker wants a certificate of ours")
+    assert text.endswith("(SSLError: TLSV13_ALERT_CERTIFICATE_REQUIRED)")
