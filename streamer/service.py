@@ -31,11 +31,12 @@ from streamer.receipts import ProblemKind, Receipts
 from streamer.server import Server
 from streamer.settings import Settings
 from streamer.view import ServiceView
+from streamer.watchdog import StalledError
 
 RESTART_MIN_SECONDS: Final = 1.0
 RESTART_MAX_SECONDS: Final = 60.0
-HEALTHY_AFTER_SECONDS: Final = 120.0
-"""A pipeline that ran so long is started again after the shortest wait."""
+HEALTHY_AFTER_SECONDS: Final = 600.0
+"""A pipeline that ran so long is started again after the shortest wait, and its stall is not counted with earlier ones."""
 
 SUMMARY_SECONDS: Final = 60.0
 
@@ -93,8 +94,8 @@ class Integration:
         self.pipeline: Pipeline | None = None
         self.has_started = self.settings.is_held
         """Whether it has joined its consumer group once, or need not."""
-        self.has_ended = False
-        """Whether its task ended although nobody asked for it."""
+        self.stalls_in_row = 0
+        """How often the watchdog has ended its pipeline lately."""
         self.restarts = 0
         self.last_error = ""
         self.latency_seconds: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(LATENCY_SECONDS))
@@ -115,7 +116,7 @@ class Integration:
         """Run pipelines until ``stop`` is set.
 
         Raises:
-            SettingsError: a broker refuses our credentials or protocol.
+            SettingsError: a broker and our set-up refuse each other, and they never worked together before.
         """
         wait = RESTART_MIN_SECONDS
         while not stop.is_set():
@@ -123,11 +124,13 @@ class Integration:
             self.pipeline = self._new_pipeline()
             try:
                 await self.pipeline.run(stop)
-            except SettingsError:
-                raise
-            except Exception as error:  # noqa: BLE001 - whatever it is, the others go on and this one starts again
+            except Exception as error:
+                # At the start somebody is watching. Later, a password that was changed on one side only must not end
+                # what still works.
+                if isinstance(error, SettingsError) and not self.has_started:
+                    raise
                 if time.monotonic() - began > HEALTHY_AFTER_SECONDS:
-                    wait = RESTART_MIN_SECONDS
+                    wait, self.stalls_in_row = RESTART_MIN_SECONDS, 0
                 self._tell_failure(error, wait)
                 await _sleep_unless(stop, wait)
                 wait = min(wait * 2, RESTART_MAX_SECONDS)
@@ -192,7 +195,11 @@ class Integration:
     def _tell_failure(self, error: Exception, wait_seconds: float) -> None:
         cause = _root_of(error)
         self.restarts += 1
+        self.stalls_in_row = self.stalls_in_row + 1 if isinstance(cause, StalledError) else 0
         self.last_error = type(cause).__name__
+        if isinstance(cause, SettingsError):  # its text is ours, and says what to correct
+            logger().emit(Event.KAFKA_UNAVAILABLE, integration=self.name, detail=str(cause), wait_seconds=wait_seconds)
+            return
         logger().emit(
             Event.PIPELINE_RESTARTED,
             integration=self.name,
