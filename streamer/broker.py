@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import weakref
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
@@ -90,6 +90,8 @@ class Broker:
         node_id: its number in the cluster. Several brokers form one cluster if each has its own number and the same
             ``controller.quorum.voters`` in ``config``; start them at the same time, since one waits for the majority.
         config: broker settings, on top of `TEST_CONFIG`.
+        format_options: for ``kafka-storage format``, such as ``--add-scram`` and a user: what must be in the metadata
+            before the first start.
         report: takes a line when something takes long (fetching Kafka for the first time).
     """
 
@@ -101,6 +103,7 @@ class Broker:
         controller_port: int = 0,
         node_id: int = 1,
         config: Mapping[str, str] | None = None,
+        format_options: Sequence[str] = (),
         report: Report = report_to_stderr,
     ) -> None:
         self.directory = directory
@@ -108,6 +111,7 @@ class Broker:
         self.controller_port = controller_port or free_port()
         self.node_id = node_id
         self.config = dict(config or {})
+        self.format_options = tuple(format_options)
         self.log_path: Final = directory / "broker.log"
         """What the broker has to say: warnings and errors, of all its runs."""
         self._report = report
@@ -204,7 +208,7 @@ class Broker:
         tool = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
         with self.log_path.open("ab") as log:
             done = subprocess.run(  # noqa: S603 - our own Java and our own arguments
-                [*tool, "--cluster-id", CLUSTER_ID, "--config", str(self._properties)],
+                [*tool, "--cluster-id", CLUSTER_ID, "--config", str(self._properties), *self.format_options],
                 check=False,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
