@@ -71,6 +71,8 @@ class Delivery:
         self._all_answered = asyncio.Event()
         self._all_answered.set()
         self._is_quiet = False
+        self.moved_at = time.monotonic()
+        """When a request last began or ended."""
 
     @property
     def requests_out(self) -> int:
@@ -100,11 +102,17 @@ class Delivery:
                         self._destination.decline()
                         continue
                     attempt = self._destination.start(len(shipment.records))
+                    self.moved_at = time.monotonic()
                     self._sending.add(shipment)
                     self._all_answered.clear()
                     requests.create_task(self._send(shipment, attempt), name=f"request of {self._integration}")
         finally:
             end_refunds()
+
+    def is_overdue(self, now: float) -> bool:
+        """Whether something is due and could be sent, but is not."""
+        due = None if self._is_quiet else self._outbox.due_at()
+        return due is not None and due <= now and not self._sending and self._destination.can_send(now)
 
     async def quiesce(self, timeout_seconds: float) -> None:
         """Start nothing more, and wait for the requests that are out, at most so long."""
@@ -160,6 +168,7 @@ class Delivery:
             )
         finally:
             self._sending.discard(shipment)
+            self.moved_at = time.monotonic()
             if not self._sending:
                 self._all_answered.set()
         # No await from here on: a batch is settled as a whole or not at all.

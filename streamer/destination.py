@@ -62,6 +62,10 @@ class Destination:
         """Whether the next request must carry one single event."""
         return self._machine.probing
 
+    def can_send(self, now: float) -> bool:
+        """Whether a request could start; ``now`` in monotonic seconds."""
+        return self._machine.can_start(now)
+
     def on_refund(self, listener: Callable[[Sequence[Attempt]], None]) -> Callable[[], None]:
         """Have ``listener`` told of attempts whose charge is taken back; call what is returned to end that."""
         self._refund_listeners.append(listener)

@@ -252,8 +252,8 @@ class Event(enum.Enum):
         "task.stalled",
         ERROR,
         Fault.OURS,
-        "A task has not moved within its limit; liveness fails.",
-        "The restart is safe. Report it with this line.",
+        "Something that should move has stood still for too long; the integration starts again with new connections.",
+        "Nothing to do unless it comes back: then liveness fails, and a restart is safe. Report it with this line.",
         1,
     )
     LIBRARY_WARNED = ("library.warned", WARNING, None, "A library has a warning.", "", 1)

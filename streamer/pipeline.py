@@ -30,8 +30,6 @@ from streamer.kafka import (
     DeadLetterProducer,
     Source,
     TopicPartition,
-    create_topics,
-    missing_topics,
     preflight,
 )
 from streamer.load import Load
@@ -40,6 +38,8 @@ from streamer.reader import Reader
 from streamer.receipts import Receipts
 from streamer.segment import ENVELOPE_BYTES
 from streamer.settings import Settings
+from streamer.topics import ensure_topics
+from streamer.watchdog import Watchdog
 
 CONNECT_RETRY_SECONDS: Final = 3.0
 
@@ -142,6 +142,9 @@ class Pipeline:
             load=self.load,
             on_restored=self._on_restored,
         )
+        self._watchdog = Watchdog(
+            name, source=self.source, assignment=self.assignment, reader=self._reader, delivery=self.delivery
+        )
         self._revoke_drain_seconds = min(
             MAX_REVOKE_DRAIN_SECONDS, max(settings.kafka.rebalance_timeout_ms / 1000 / 3, 1.0)
         )
@@ -197,7 +200,8 @@ class Pipeline:
                     ("deliver", self.delivery.run()),
                     ("write dead letters of", self.dead_letters.run()),
                     ("commit", self.assignment.commit_on_timer(self.source)),
-                    ("watch", _raise_from(self._crash)),
+                    ("watch", self._watchdog.run()),
+                    ("watch the callbacks of", _raise_from(self._crash)),
                 )
             ]
             await stop.wait()
@@ -216,7 +220,7 @@ class Pipeline:
         while True:
             try:
                 await preflight(self._kafka)
-                await self._ensure_topics()
+                await ensure_topics(self._kafka, self._integration)
                 await self._producer.start()
                 await self.source.join()
             except UnavailableError as error:
@@ -231,19 +235,6 @@ class Pipeline:
                 await asyncio.sleep(CONNECT_RETRY_SECONDS)
             else:
                 return
-
-    async def _ensure_topics(self) -> None:
-        """Raise `UnavailableError` until all topics exist; dead-letter topics are made if the configuration says so."""
-        topics = self._integration.topics
-        dead_letter_topics = {self._integration.dead_letter_topic(topic): topic for topic in topics}
-        missing = await missing_topics(self._kafka, {*topics, *dead_letter_topics})
-        if self._kafka.create_topics and not set(topics).intersection(missing):
-            for topic in missing:
-                await create_topics(self._kafka, [topic], like=dead_letter_topics[topic])
-            return
-        if missing:
-            hint = "" if self._kafka.create_topics else " (kafka.create_topics: true makes dead-letter topics)"
-            raise UnavailableError(f"topics that do not exist: {', '.join(missing)}; create them{hint}")
 
     async def _on_revoked(self, _partitions: frozenset[TopicPartition]) -> None:
         """Partitions are about to be taken: drain, commit, and start nothing more until it is known what comes back."""

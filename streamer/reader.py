@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
@@ -61,23 +62,33 @@ class Reader:
         self._load = load
         self._left_out: set[TopicPartition] = set()
         self._failed_polls = 0
+        self.turned_at = time.monotonic()
+        """When it last came round."""
+        self.reads_since: float | None = None
+        """Since when it reads without a pause; None: it does not, for want of room or of an assignment."""
         self.is_stopped = False
         """Whether nothing more is taken: the mass guard holds the integration, or it is draining."""
 
     async def run(self) -> None:
         """Read for ever."""
         while True:
+            self.turned_at = time.monotonic()
             if not self._assignment.is_restored:
                 await self._restore()
             if not self._assignment.is_restored or self.is_stopped or not await self._has_room():
+                self.reads_since = None
                 await self._poll([], seconds=IDLE_POLL_SECONDS)
                 continue
-            readable = self._assignment.ledgers.keys() - self._left_out
-            polled = await self._poll(readable, seconds=POLL_SECONDS)
+            self.reads_since = self.reads_since or self.turned_at
+            polled = await self._poll(self.readable(), seconds=POLL_SECONDS)
             if polled:
                 await self._take(polled)
             elif polled is not None:
                 await self._skip_markers()
+
+    def readable(self) -> set[TopicPartition]:
+        """The partitions to read now."""
+        return self._assignment.ledgers.keys() - self._left_out
 
     async def _restore(self) -> None:
         self._left_out.clear()

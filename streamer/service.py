@@ -36,7 +36,7 @@ from streamer.watchdog import StalledError
 RESTART_MIN_SECONDS: Final = 1.0
 RESTART_MAX_SECONDS: Final = 60.0
 HEALTHY_AFTER_SECONDS: Final = 600.0
-"""A pipeline that ran so long is started again after the shortest wait, and its stall is not counted with earlier ones."""
+"""A pipeline that ran so long is started again after the shortest wait; its stall is not counted with earlier ones."""
 
 SUMMARY_SECONDS: Final = 60.0
 

@@ -4,7 +4,7 @@ import os
 import platform
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from streamer import __version__
 from streamer.core.account import Account
@@ -26,6 +26,9 @@ from streamer.status import (
 if TYPE_CHECKING:
     from streamer.service import Integration, Service  # the service owns its view; the types point back
 
+MAX_STALLS: Final = 3
+"""Stalls in a row, each cured by a new pipeline only for a while, after which the process asks to be restarted."""
+
 
 class ServiceView:
     """Tells the state of the service; a `streamer.status.StatusSource`."""
@@ -36,9 +39,11 @@ class ServiceView:
     def live(self) -> Sequence[Check]:
         """Whether this process works. That the event loop turns is shown by the answer itself."""
         return [
-            Check(f"integration.{integration.name}", ok=not integration.has_ended, detail="its task has ended")
-            if integration.has_ended
-            else Check(f"integration.{integration.name}", ok=True)
+            Check(
+                f"integration.{integration.name}",
+                ok=integration.stalls_in_row < MAX_STALLS,
+                detail=f"stalled {integration.stalls_in_row} times in a row" if integration.stalls_in_row else "",
+            )
             for integration in self._service.integrations.values()
         ]
 
