@@ -20,6 +20,7 @@ from typing import Any, Final, NamedTuple, cast
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.conn import create_conn
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
@@ -55,6 +56,7 @@ __all__ = [
     "create_topics",
     "missing_topics",
     "preflight",
+    "retention_seconds",
 ]
 
 STOP_TIMEOUT_SECONDS: Final = 10.0
@@ -496,6 +498,25 @@ async def create_topics(
     reasons = [f"{topic}: {error.__name__}" for topic, error in refused.items() if error is not TopicAlreadyExistsError]
     if reasons:
         raise UnavailableError(f"topics that could not be made: {', '.join(reasons)}")
+
+
+async def retention_seconds(kafka: KafkaSettings, topics: Collection[str]) -> dict[str, float]:
+    """How long the brokers keep the records of topics; topics that keep them for ever, or do not tell us, are left out.
+
+    Raises:
+        UnavailableError: the brokers cannot be asked.
+    """
+    async with _admin(kafka) as admin:
+        answers = await admin.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, topic, configs={"retention.ms": ""}) for topic in topics]
+        )
+    return {
+        name: int(entry[1]) / 1000
+        for answer in answers
+        for _, _, _, name, entries in answer.resources
+        for entry in entries
+        if entry[0] == "retention.ms" and entry[1] is not None and int(entry[1]) >= 0
+    }
 
 
 @contextlib.asynccontextmanager

@@ -167,6 +167,11 @@ OF_PARTITION: Final[tuple[Series[Partition], ...]] = (
         "Records that were open when their assignment ended; they are consumed again.",
         lambda partition: partition.status.account.handed_back,
     ),
+    _counter(
+        "streamer_events_known_settled_total",
+        "Records left out because the position's metadata states that an earlier owner settled them.",
+        lambda partition: partition.status.account.known_settled,
+    ),
     _gauge("streamer_events_in_flight", "Records read and not settled.", lambda partition: partition.status.in_flight),
     _gauge(
         "streamer_events_unaccounted",

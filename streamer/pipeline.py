@@ -31,6 +31,7 @@ from streamer.kafka import (
     Source,
     TopicPartition,
     preflight,
+    retention_seconds,
 )
 from streamer.load import Load
 from streamer.logs import Event, logger
@@ -42,6 +43,8 @@ from streamer.topics import ensure_topics
 from streamer.watchdog import Watchdog
 
 CONNECT_RETRY_SECONDS: Final = 3.0
+
+RETENTION_EVERY_SECONDS: Final = 600.0
 
 DRAIN_SECONDS: Final = 20.0
 """Longest wait for requests that are out, at shutdown."""
@@ -84,6 +87,8 @@ class Pipeline:
         self._on_connected = on_connected
         self._crash: asyncio.Future[None]
         self.is_connected = False
+        self.retention_seconds: dict[str, float] = {}
+        """How long a topic keeps its records, where that is known."""
         limits = integration.limits
         batch, retry = destination.settings.batch, destination.settings.retry
         guard, self._in_flight = MassGuard(integration.dead_letters.max_ratio), InFlight()
@@ -154,6 +159,13 @@ class Pipeline:
         """Whether the mass guard holds the integration."""
         return self.dead_letters.is_held
 
+    async def _learn_retention(self) -> None:
+        """Ask now and then how long the topics keep records; without an answer the headroom is not shown."""
+        while True:
+            with contextlib.suppress(UnavailableError):
+                self.retention_seconds = await retention_seconds(self._kafka, self._integration.topics)
+            await asyncio.sleep(RETENTION_EVERY_SECONDS)
+
     def take_warnings(self) -> Counter[str]:
         """What was accepted, since this was last called, although a platform's documents rule it out."""
         taken = self._mapper.warnings.copy()
@@ -201,6 +213,7 @@ class Pipeline:
                     ("write dead letters of", self.dead_letters.run()),
                     ("commit", self.assignment.commit_on_timer(self.source)),
                     ("watch", self._watchdog.run()),
+                    ("learn the retention of", self._learn_retention()),
                     ("watch the callbacks of", _raise_from(self._crash)),
                 )
             ]

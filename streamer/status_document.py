@@ -99,6 +99,7 @@ def _account(partition: PartitionStatus) -> dict[str, Json]:
         "dead_lettered": {reason.value: count for reason, count in account.dead_lettered.items()},
         "handed_back": account.handed_back,
         "in_flight": partition.in_flight,
+        "known_settled": account.known_settled,
         "unaccounted": partition.unaccounted,
         "lost": dict(account.lost),
     }

@@ -157,6 +157,7 @@ def _assigned(
 ) -> AssignedPartition:
     high_watermark = pipeline.source.high_watermark(place)
     oldest = ledger.oldest_waiting_timestamp(high_watermark)
+    retention = pipeline.retention_seconds.get(place.topic)
     receipts = integration.receipts
     return AssignedPartition(
         in_flight=ledger.open_records,
@@ -165,5 +166,8 @@ def _assigned(
         committed=ledger.committed,
         high_watermark=high_watermark,
         oldest_waiting_at=None if oldest is None else oldest / 1000,
+        retention_headroom_seconds=None
+        if retention is None
+        else retention - (0.0 if oldest is None else max(time.time() - oldest / 1000, 0.0)),
         receipts_since=receipts.window_start(time.time()) if receipts.available else None,
     )

@@ -112,7 +112,7 @@ class ReceiptsSettings(Section):
     """The durable notes of which messageIds were delivered, per integration."""
 
     window: PositiveDuration = 86_400.0
-    max_bytes: Annotated[Size, Field(ge=16 << 20)] = 4 << 30
+    max_bytes: Annotated[Size, Field(ge=64 << 20)] = 4 << 30
 
 
 class ServerSettings(Section):

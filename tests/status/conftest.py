@@ -29,6 +29,7 @@ def _account() -> Account:
     account = Account()
     account.consumed, account.consumed_bytes = 100, 5_000
     account.delivered, account.duplicate, account.handed_back = 80, 3, 2
+    account.known_settled = 5
     account.filtered[FilterReason.TEST_EVENT] = 4
     account.dead_lettered[DeadLetterReason.SCHEMA_INVALID] = 1
     account.lost["retention"] = 7

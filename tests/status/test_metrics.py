@@ -52,6 +52,7 @@ DESTINATION = {"destination": "production"}
         ("streamer_events_dead_lettered_total", {**PARTITION, **DESTINATION, "reason": "schema_invalid"}, 1),
         ("streamer_events_dead_lettered_total", {**PARTITION, **DESTINATION, "reason": "internal_error"}, 0),
         ("streamer_events_handed_back_total", PARTITION, 2),
+        ("streamer_events_known_settled_total", PARTITION, 5),
         ("streamer_events_in_flight", PARTITION, 10),
         ("streamer_events_unaccounted", PARTITION, 0),
         ("streamer_records_lost_total", {**PARTITION, "reason": "retention"}, 7),

@@ -125,6 +125,7 @@ async def test_the_status_has_the_account_and_why_a_destination_is_held(client: 
         "dead_lettered": {"schema_invalid": 1},
         "handed_back": 2,
         "in_flight": 10,
+        "known_settled": 5,
         "unaccounted": 0,
         "lost": {"retention": 7},
     }
