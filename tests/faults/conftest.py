@@ -1,0 +1,5 @@
+"""The service of ``tests/service``, for faults of the network, the brokers and the disk."""
+
+from tests.service.conftest import _hurry, bootstrap_servers, deployment, sandbox
+
+__all__ = ["_hurry", "bootstrap_servers", "deployment", "sandbox"]
