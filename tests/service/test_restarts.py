@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from streamer.sandbox.faults import Action, Fault
+from streamer.sandbox.faults import Action, Fault, Match
 from tests.service.harness import Deployment, Process, survey_events
 
 pytestmark = pytest.mark.kafka
@@ -19,7 +19,7 @@ IN_FLIGHT = MAX_CALLS * MAX_IN_FLIGHT
 @pytest.fixture
 async def topic(deployment: Deployment) -> str:
     """A topic with a backlog that takes the service some seconds, since each request takes a while."""
-    deployment.document["kafka"]["session_timeout_ms"] = 2_000
+    deployment.document["kafka"]["session_timeout_ms"] = 1_500
     deployment.destination["batch"] = {"max_calls": MAX_CALLS, "linger": 0.01}
     deployment.destination["max_in_flight"] = MAX_IN_FLIGHT
     deployment.sandbox.faults.set(Fault(action=Action(latency_seconds=0.2)))
@@ -36,6 +36,19 @@ async def taken(deployment: Deployment, calls: int) -> None:
 
 def resent(deployment: Deployment) -> int:
     return sum(times - 1 for _, times in deployment.sandbox.record.counts())
+
+
+async def next_commit(process: Process) -> None:
+    """Wait for a commit of what has changed by now; there must be something that has."""
+
+    async def commits() -> int:
+        number: int = (await process.status())["integrations"]["surveys"]["commits"]["stored"]
+        return number
+
+    before = await commits()
+    async with asyncio.timeout(10):
+        while await commits() == before:  # noqa: ASYNC110 - a process announces nothing
+            await asyncio.sleep(0.02)
 
 
 async def finish(deployment: Deployment, process: Process) -> None:
@@ -80,6 +93,27 @@ async def test_a_kill_in_the_middle_loses_nothing(deployment: Deployment, *, sam
     sent_again = resent(deployment)
     print(f"killed after {accepted} calls, {committed} of them committed: {sent_again} sent again")  # noqa: T201 - a figure
     assert sent_again <= (IN_FLIGHT if same_disk else accepted - committed)
+
+
+async def test_one_straggler_costs_one_request_after_a_kill(deployment: Deployment, topic: str) -> None:
+    """The position cannot pass it, but the commit says what is settled above, to whoever has the partition then."""
+    deployment.destination["timeout"] = "1m"
+    straggler = Fault(match=Match(message_ids=frozenset({"evt_0"})), action=Action(hang=True))
+    deployment.sandbox.faults.set(straggler)
+    process = await deployment.start_process()
+    await taken(deployment, EVENTS)
+    await deployment.produce(topic, survey_events(1, "last"), partition=0)
+    await taken(deployment, EVENTS + 1)
+    await next_commit(process)
+    await process.kill()
+    await deployment.verify(is_over=False)
+    assert sum((await deployment.committed()).values()) <= EVENTS / 2 + 1, "the position stands before the straggler"
+
+    deployment.sandbox.faults.clear()
+    await finish(deployment, await deployment.start_process(state="another"))
+
+    await deployment.verify(max_times=2, settled_once=False)
+    assert 1 <= resent(deployment) <= MAX_CALLS + 1
 
 
 @pytest.mark.usefixtures("topic")
