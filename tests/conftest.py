@@ -6,6 +6,7 @@ kill or freeze a broker are skipped then.
 
 import asyncio
 import contextlib
+import functools
 import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
@@ -131,23 +132,24 @@ def produce(broker: Broker | ExternalCluster) -> Produce:
 
 @pytest.fixture
 def consume_all(broker: Broker | ExternalCluster) -> ConsumeAll:
-    """A function that returns all records of a topic, by partition and offset. Joins no group, commits nothing."""
+    """`read_topic` of this broker."""
+    return functools.partial(read_topic, broker.bootstrap_servers)
 
-    async def read(topic: str) -> list[ConsumerRecord]:
-        consumer = AIOKafkaConsumer(bootstrap_servers=broker.bootstrap_servers, auto_offset_reset="earliest")
-        async with asyncio.timeout(TOPIC_TIMEOUT_SECONDS), consumer:
-            async with connected_admin(broker.bootstrap_servers) as admin:
-                [description] = await admin.describe_topics([topic])
-            partitions = [TopicPartition(topic, known["partition"]) for known in description["partitions"]]
-            consumer.assign(partitions)
-            ends = await consumer.end_offsets(partitions)
-            records = []
-            for partition, end in ends.items():
-                while await consumer.position(partition) < end:
-                    records += (await consumer.getmany(partition, timeout_ms=100)).get(partition, [])
-            return sorted(records, key=lambda record: (record.partition, record.offset))
 
-    return read
+async def read_topic(bootstrap_servers: str, topic: str) -> list[ConsumerRecord]:
+    """All records of a topic, by partition and offset. Joins no group, commits nothing."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest")
+    async with asyncio.timeout(TOPIC_TIMEOUT_SECONDS), consumer:
+        async with connected_admin(bootstrap_servers) as admin:
+            [description] = await admin.describe_topics([topic])
+        partitions = [TopicPartition(topic, known["partition"]) for known in description["partitions"]]
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        records = []
+        for partition, end in ends.items():
+            while await consumer.position(partition) < end:
+                records += (await consumer.getmany(partition, timeout_ms=100)).get(partition, [])
+        return sorted(records, key=lambda record: (record.partition, record.offset))
 
 
 @contextlib.asynccontextmanager

@@ -26,6 +26,9 @@ AT_DELIVERY: Final = frozenset(
 
 OUR_HEADERS: Final = ("streamer.", "__connect.errors.")
 
+LOG_APPEND_TIME: Final = 1
+"""Kafka's number for a timestamp that the broker has set."""
+
 
 @dataclass(slots=True, kw_only=True)
 class Evidence:
@@ -68,7 +71,7 @@ def faults(evidence: Evidence, *, max_times: int = 1, is_over: bool = True, sett
     """
     by_place: dict[Place, list[Record]] = {}
     for letter in evidence.dead_letters:
-        by_place.setdefault(_source_of(letter), []).append(letter)
+        by_place.setdefault(source_of(letter), []).append(letter)
     ends = _Ends()
     found = list(_faults_of_records(evidence, by_place, ends, is_over=is_over))
     found += _faults_of_letters(evidence, by_place, max_times)
@@ -132,8 +135,7 @@ def _faults_of_letters(evidence: Evidence, letters: Mapping[Place, Sequence[Reco
             continue
         if len(copies) > max_times:
             yield f"{place} was dead-lettered {len(copies)} times"
-        original = _identity(originals[place])
-        if any(_identity(copy) != original for copy in copies):
+        if not all(_is_copy(letter, originals[place]) for letter in copies):
             yield f"the dead letter of {place} differs from the record in key, value, headers or timestamp"
 
 
@@ -177,7 +179,8 @@ def _differences(accounts: Sequence[tuple[Account, int]], ends: _Ends) -> Iterat
             yield f"the accounts say {term} {number}, and it is {seen[term]}"
 
 
-def _source_of(letter: Record) -> Place:
+def source_of(letter: Record) -> Place:
+    """Where the record was that became this dead letter."""
     topic, partition, offset = (
         _header(letter, f"__connect.errors.{part}") for part in ("topic", "partition", "offset")
     )
@@ -188,8 +191,14 @@ def _header(record: Record, name: str) -> str:
     return next(((value or b"").decode() for key, value in record.headers if key == name), "")
 
 
+def _is_copy(letter: Record, original: Record) -> bool:
+    """Whether a dead letter is what it was made from. A topic with the broker's own times cannot keep the record's."""
+    keeps_times = getattr(letter, "timestamp_type", None) != LOG_APPEND_TIME
+    return _identity(letter) == _identity(original) and (letter.timestamp == original.timestamp or not keeps_times)
+
+
 def _identity(record: Record) -> tuple[object, ...]:
     """What must be the same in a dead letter. A record without key and value cannot be written as it was."""
     headers = [header for header in record.headers if not header[0].startswith(OUR_HEADERS)]
     is_null = record.value is None or any(name == "streamer.value.null" for name, _ in record.headers)
-    return record.key, None if is_null else record.value, headers, record.timestamp
+    return record.key, None if is_null else record.value, headers
