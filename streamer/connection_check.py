@@ -9,7 +9,7 @@ import aiohttp
 
 from streamer.core.errors import SettingsError, UnavailableError
 from streamer.kafka import missing_topics, preflight
-from streamer.kafka_rights import forbidden_groups
+from streamer.kafka.rights import forbidden_groups
 from streamer.settings import Settings
 
 TIMEOUT_SECONDS: Final = 20.0

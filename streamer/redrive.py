@@ -19,8 +19,8 @@ from streamer.core.model import Record
 from streamer.core.redrive import OutgoingRecord, Plan, Refusal, redriven_record
 from streamer.core.redrive_note import note_header
 from streamer.kafka import DeadLetterProducer, MessageTooLargeError
+from streamer.kafka.topic_reader import TopicReader
 from streamer.settings import KafkaSettings, Settings
-from streamer.topic_reader import TopicReader
 
 WRITE_TIMEOUT_SECONDS: Final = 15.0
 """Longest wait for the confirmation of one record; after it, its fate is unknown."""

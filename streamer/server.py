@@ -16,11 +16,11 @@ import orjson
 from aiohttp import web
 
 from streamer.core.errors import UnavailableError
-from streamer.log_events import Event
 from streamer.logs import logger
-from streamer.metrics import Metrics
+from streamer.logs.events import Event
 from streamer.status import Check, StatusSource
-from streamer.status_document import document_of, version_of
+from streamer.status.document import document_of, version_of
+from streamer.status.metrics import Metrics
 
 SHUTDOWN_SECONDS: Final = 1.0
 """How long answers that are under way may take when the service ends."""

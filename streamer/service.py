@@ -24,13 +24,13 @@ from streamer.core.errors import SettingsError
 from streamer.core.ledger import OpenRecord
 from streamer.dead_letters import GuardMemory
 from streamer.destination import Destination
-from streamer.histogram import DURATION_SECONDS, LATENCY_SECONDS, Histogram
 from streamer.logs import Event, logger
 from streamer.pipeline import Pipeline
 from streamer.receipts import ProblemKind, Receipts
 from streamer.server import Server
 from streamer.settings import Settings
-from streamer.view import ServiceView
+from streamer.status.histogram import DURATION_SECONDS, LATENCY_SECONDS, Histogram
+from streamer.status.view import ServiceView
 from streamer.watchdog import StalledError
 
 RESTART_MIN_SECONDS: Final = 1.0

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer import kafka_jars
+from streamer.broker import jars as kafka_jars
 from streamer.core.errors import UnavailableError
 
 BYTES = {"a.b:one:1.0": b"first jar", "a.b:two:2.0": b"second jar"}
@@ -121,7 +121,7 @@ def test_a_jar_that_is_not_the_locked_one_is_refused_and_not_kept(
 ) -> None:
     repository.jars["a.b:two:2.0"] = b"something else"
 
-    with pytest.raises(UnavailableError, match=r"a\.b:two:2\.0 that was served is not the one that kafka_jars\.toml"):
+    with pytest.raises(UnavailableError, match=r"a\.b:two:2\.0 that was served is not the one that jars\.toml"):
         classpath()
 
     assert {path.read_bytes() for path in kafka_jars.cache_directory().iterdir()} <= {b"first jar"}

@@ -8,7 +8,7 @@ from aiokafka import errors
 from aiokafka.client import AIOKafkaClient
 
 from streamer.core.errors import SettingsError
-from streamer.kafka_options import client_options, describe_kafka_error, is_set_up_fault
+from streamer.kafka.options import client_options, describe_kafka_error, is_set_up_fault
 from streamer.settings import KafkaSettings
 
 BASE = {"bootstrap_servers": "broker:9092"}

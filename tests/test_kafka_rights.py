@@ -3,8 +3,8 @@ from typing import Any
 import pytest
 from aiokafka.errors import GroupAuthorizationFailedError, GroupCoordinatorNotAvailableError, KafkaConnectionError
 
-from streamer import kafka_rights
 from streamer.core.errors import UnavailableError
+from streamer.kafka import rights as kafka_rights
 from streamer.settings import KafkaSettings
 
 KAFKA = KafkaSettings(bootstrap_servers="broker:9092")

@@ -16,10 +16,11 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer import logs
-from streamer.folding import Folding
-from streamer.line_writer import LineWriter
-from streamer.log_events import Event
-from streamer.logs import MAX_LAST_FAULTS, logger, place_of
+from streamer.logs import logger, place_of
+from streamer.logs.events import Event
+from streamer.logs.folding import Folding
+from streamer.logs.logger import MAX_LAST_FAULTS
+from streamer.logs.writer import LineWriter
 
 Line = dict[str, object]
 
@@ -305,7 +306,7 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
 HANGING_READER = """
 from types import SimpleNamespace
 from streamer import logs
-from streamer.log_events import Event
+from streamer.logs.events import Event
 with logs.configured(SimpleNamespace(level="info", format="json")):
     for number in range(20_000):
         logs.logger().emit(Event.SERVICE_STARTED, number=number)

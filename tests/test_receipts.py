@@ -16,8 +16,9 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from streamer.core.errors import UnavailableError
-from streamer.receipt_store import is_sound
-from streamer.receipts import MAX_PROBLEMS, Place, ProblemKind, Receipts
+from streamer.receipts import Place, ProblemKind, Receipts
+from streamer.receipts.receipts import MAX_PROBLEMS
+from streamer.receipts.store import is_sound
 
 WINDOW = 100
 SMALL = 1 << 20
@@ -343,7 +344,7 @@ WRITER = """
 import sys
 import tempfile
 from pathlib import Path
-from streamer.receipt_store import is_sound
+from streamer.receipts.store import is_sound
 from streamer.receipts import Receipts
 receipts = Receipts.open(Path(sys.argv[1]), window_seconds=100, max_bytes=64 << 20, now=1_700_000_000)
 number = 0

@@ -19,8 +19,8 @@ from streamer.core.redrive import Plan, Refusal, Tally
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands
+    from streamer.kafka.topic_reader import TopicReader
     from streamer.settings import Settings
-    from streamer.topic_reader import TopicReader
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -160,7 +160,7 @@ async def _list(settings: "Settings", args: argparse.Namespace) -> Stock:
 @asynccontextmanager
 async def _reading(settings: "Settings") -> AsyncIterator["TopicReader"]:
     from streamer.kafka import preflight  # noqa: PLC0415
-    from streamer.topic_reader import TopicReader  # noqa: PLC0415
+    from streamer.kafka.topic_reader import TopicReader  # noqa: PLC0415
 
     await preflight(settings.kafka)
     async with TopicReader(settings.kafka) as reader:

@@ -16,8 +16,8 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import OffsetMetadataTooLargeError
 
-from streamer import broker as broker_module
 from streamer.broker import HOST, Broker, free_port
+from streamer.broker import broker as broker_module
 from streamer.core.errors import UnavailableError
 
 pytestmark = pytest.mark.kafka

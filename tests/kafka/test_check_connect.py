@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import pytest
 
 from streamer.connection_check import problems
-from streamer.kafka_rights import forbidden_groups
+from streamer.kafka.rights import forbidden_groups
 from streamer.settings import KafkaSettings, Settings
 
 pytestmark = pytest.mark.kafka

@@ -19,9 +19,9 @@ from streamer.core.dead_letter import Selection
 from streamer.core.errors import UnavailableError
 from streamer.core.redrive import Plan
 from streamer.kafka import DeadLetterProducer
+from streamer.kafka.topic_reader import TopicReader
 from streamer.redrive import Redrive, take_stock
 from streamer.settings import KafkaSettings
-from streamer.topic_reader import TopicReader
 from tests.conftest import ConsumeAll, ExternalCluster, MakeTopic, Produce
 
 pytestmark = pytest.mark.kafka

@@ -151,7 +151,7 @@ async def test_a_commit_that_gets_no_answer_ends_in_time(
     member: Member, topic: str, own_broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client itself would try for ever."""
-    monkeypatch.setattr(kafka, "COMMIT_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(kafka.source, "COMMIT_TIMEOUT_SECONDS", 0.3)
     own_broker.suspend()
     try:
         assert await member.source.commit({TopicPartition(topic, 0): (1, "")}) is CommitResult.TIMED_OUT

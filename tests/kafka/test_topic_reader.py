@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from streamer import topic_reader
 from streamer.core.errors import UnavailableError
+from streamer.kafka import topic_reader
+from streamer.kafka.topic_reader import Bounds, TopicReader
 from streamer.settings import KafkaSettings
-from streamer.topic_reader import Bounds, TopicReader
 from tests.conftest import ExternalCluster, MakeTopic, Produce
 
 pytestmark = pytest.mark.kafka

@@ -166,7 +166,7 @@ async def test_an_outage_of_the_brokers_makes_no_copies(
     deployment: Deployment, topic: str, own_broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A write that cannot be sent is given up before it is tried again, so that tries do not pile up in the client."""
-    monkeypatch.setattr(kafka, "WRITE_REQUEST_TIMEOUT_MS", 300)
+    monkeypatch.setattr(kafka.producer, "WRITE_REQUEST_TIMEOUT_MS", 300)
     monkeypatch.setattr(dead_letters, "MAX_BACKOFF_SECONDS", 0.1)
     refused = Fault(match=Match(message_ids=frozenset({"evt"})), action=Action(status=400, latency_seconds=0.5))
     with capture_logs() as lines:

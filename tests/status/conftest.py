@@ -9,8 +9,7 @@ from streamer.core.account import Account
 from streamer.core.answers import answer_of_status
 from streamer.core.destination import State, Verdict
 from streamer.core.model import DeadLetterReason, FilterReason
-from streamer.histogram import LATENCY_SECONDS, Histogram
-from streamer.log_events import FaultLine
+from streamer.logs.events import FaultLine
 from streamer.status import (
     AssignedPartition,
     Check,
@@ -21,6 +20,7 @@ from streamer.status import (
     ReceiptsStatus,
     ServiceStatus,
 )
+from streamer.status.histogram import LATENCY_SECONDS, Histogram
 
 NOW = 1_700_000_000.0
 

@@ -8,10 +8,10 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from streamer.core.account import Account
-from streamer.histogram import Histogram
-from streamer.metric_catalogue import OF_DESTINATION, OF_INTEGRATION, OF_PARTITION, OF_SERVICE, Kind, Series
-from streamer.metrics import Metrics
 from streamer.status import BatchResult, ServiceStatus
+from streamer.status.histogram import Histogram
+from streamer.status.metric_catalogue import OF_DESTINATION, OF_INTEGRATION, OF_PARTITION, OF_SERVICE, Kind, Series
+from streamer.status.metrics import Metrics
 
 
 class ToldService(Protocol):

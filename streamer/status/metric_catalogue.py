@@ -12,7 +12,6 @@ from typing import Final, Generic, NamedTuple, TypeVar
 
 from streamer.core.destination import State
 from streamer.core.model import DeadLetterReason, FilterReason
-from streamer.histogram import Histogram
 from streamer.status import (
     AssignedPartition,
     BatchResult,
@@ -22,6 +21,7 @@ from streamer.status import (
     PartitionStatus,
     ServiceStatus,
 )
+from streamer.status.histogram import Histogram
 
 KNOWN_STATUSES: Final = ("200", "400", "401", "429", "500", "503", "timeout")
 """Ends of requests that are counted from 0; others appear when they occur."""

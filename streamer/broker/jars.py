@@ -1,4 +1,4 @@
-"""The jars of Apache Kafka: which ones (``kafka_jars.toml``), and how they come onto this machine.
+"""The jars of Apache Kafka: which ones (``jars.toml``), and how they come onto this machine.
 
 They are fetched once, from Maven Central or the repositories of jgo's own configuration file, into
 ``$XDG_CACHE_HOME/streamer`` (``~/.cache/streamer``). Every use checks every jar against its locked digest, so where a
@@ -70,7 +70,7 @@ def kafka_classpath(report: Report = report_to_stderr) -> list[Path]:
 
 def read_lock() -> dict[str, str]:
     """Return coordinate (``group:artifact:version``) -> SHA-256 digest in hex, the locked jars in class path order."""
-    text = importlib.resources.files("streamer").joinpath("kafka_jars.toml").read_text("utf-8")
+    text = importlib.resources.files("streamer.broker").joinpath("jars.toml").read_text("utf-8")
     jars: dict[str, str] = tomllib.loads(text)["jars"]
     return jars
 
@@ -151,7 +151,7 @@ def _fetch(repositories: list[str], trust: ssl.SSLContext, cache: Path, coordina
                 file.write(content)
             Path(file.name).replace(cache / _filename(coordinate))
             return
-        fault = "that was served is not the one that kafka_jars.toml locks (SHA-256)"
+        fault = "that was served is not the one that jars.toml locks (SHA-256)"
     raise UnavailableError(
         f"The jar {coordinate} {fault}. Nothing was started. Check the network (jgo's configuration file can name a"
         " mirror), or use a cluster of your own: STREAMER_KAFKA__BOOTSTRAP_SERVERS=host:port"
@@ -166,7 +166,7 @@ def _download(address: str, trust: ssl.SSLContext) -> bytes:
 
 
 def compile_lock(requested: Iterable[str]) -> str:
-    """Resolve what is requested with all that it needs at run time, and return the text of ``kafka_jars.toml``.
+    """Resolve what is requested with all that it needs at run time, and return the text of ``jars.toml``.
 
     Each is resolved by itself, and the first one wins: resolved together, the versions that one manages for its own
     build (an old kafka-clients, for instance) would overrule those that the other needs.

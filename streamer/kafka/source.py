@@ -1,27 +1,12 @@
-"""Records in, positions and dead letters out. This module alone speaks to the Kafka client.
-
-The client is asyncio only and its group protocol is eager: at every rebalance all partitions are revoked and each one
-starts again from its committed position. What we work around here, each measured or read in the client's source:
-
-- Deserialisers would lose records of other partitions when one raises; there are none, values stay bytes.
-- ``getmany`` with an empty selection means *all* partitions; `Source.poll` never passes one by accident.
-- An assignment is live before the callback is told, so what is read across it is thrown away and read again.
-- While the assignment callback runs there are no heartbeats, so it only takes note; state is restored outside of it.
-- A join is judged by the request timeout: it is kept above the rebalance timeout.
-- ``commit`` retries for ever and keeps the caller waiting; every commit has a timeout here, and every outcome a name.
-- The bootstrap hides why it failed behind "unable to bootstrap"; `preflight` finds the reason.
-"""
+"""Records in, positions out: one member of a consumer group."""
 
 import asyncio
 import contextlib
 import enum
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Any, Final, NamedTuple, cast
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Final, NamedTuple, cast
 
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.conn import create_conn
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
     CommitFailedError,
@@ -29,45 +14,22 @@ from aiokafka.errors import (
     IllegalStateError,
     InvalidCommitOffsetSizeError,
     KafkaError,
-    MessageSizeTooLargeError,
     NoOffsetForPartitionError,
     OffsetMetadataTooLargeError,
     OffsetOutOfRangeError,
-    SaslAuthenticationFailed,
-    TopicAlreadyExistsError,
     TopicAuthorizationFailedError,
-    for_code,
 )
-from aiokafka.protocol.admin import ApiVersionRequest
 
-from streamer.core.errors import SettingsError, StreamerError, UnavailableError
+from streamer.core.errors import StreamerError, UnavailableError
 from streamer.core.model import Record
-from streamer.kafka_options import client_options, describe_kafka_error, is_set_up_fault
+from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.settings import KafkaSettings
-
-__all__ = [
-    "CommitResult",
-    "DeadLetterProducer",
-    "PollError",
-    "PositionsGoneError",
-    "Source",
-    "StoredPosition",
-    "TopicPartition",
-    "create_topics",
-    "missing_topics",
-    "preflight",
-    "retention_seconds",
-]
 
 STOP_TIMEOUT_SECONDS: Final = 10.0
 """Longest wait for leaving the group: the client may sit in a join or in a callback."""
 
 COMMIT_TIMEOUT_SECONDS: Final = 5.0
 """Longest wait for one commit; a later one supersedes it."""
-
-WRITE_REQUEST_TIMEOUT_MS: Final = 7_000
-"""The client gives a dead letter up that was not sent in this time, or not confirmed in as much again. Callers wait a
-little longer, so that none is written anew while the client still has the last try in its hands: that makes copies."""
 
 MAX_POLL_INTERVAL_MS: Final = 43_200_000
 """The client leaves the group by itself after this idle time. A held destination must not cause that: half a day."""
@@ -334,198 +296,3 @@ _COMMIT_ENDS: Final = (
     (KafkaError, CommitResult.FAILED),
 )
 """The first row that fits wins."""
-
-
-class DeadLetterProducer:
-    """Writes dead letters, each confirmed by all in-sync replicas (``acks=all``)."""
-
-    def __init__(self, kafka: KafkaSettings) -> None:
-        self._kafka = kafka
-        self._producer: AIOKafkaProducer | None = None
-
-    async def start(self) -> None:
-        """Connect.
-
-        Raises:
-            UnavailableError: the brokers are away; it may be tried again.
-        """
-        kafka = self._kafka
-        self._producer = AIOKafkaProducer(
-            **client_options(kafka) | {"request_timeout_ms": WRITE_REQUEST_TIMEOUT_MS},
-            acks="all",
-            # Not idempotent: after one refused batch the client leaves a gap in its sequence numbers, and the broker
-            # refuses whatever it writes to that partition from then on. A copy in rare cases is the lesser evil.
-            enable_idempotence=False,
-            # The broker decides what is too large: a dead letter carries the record and its headers.
-            max_request_size=max(kafka.max_partition_fetch_bytes, kafka.fetch_max_bytes),
-        )
-        try:
-            await self._producer.start()
-        except KafkaError as error:
-            await self.stop()
-            raise UnavailableError(describe_kafka_error(error)) from error
-
-    async def stop(self) -> None:
-        """Disconnect; whatever is unconfirmed by then stays open and is read again."""
-        producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        with contextlib.suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
-                await producer.stop()
-
-    async def write(
-        self, topic: str, record: Record, headers: Sequence[tuple[str, bytes | None]], *, timeout_seconds: float
-    ) -> None:
-        """Write one dead letter and wait until it is confirmed.
-
-        Key, value and timestamp are the record's own; it goes to the partition of the same number where there is one.
-        The client cannot send a record without key and value: that one gets an empty value and the header
-        ``streamer.value.null``.
-
-        Raises:
-            MessageTooLargeError: the broker takes no message of this size.
-            UnavailableError: not confirmed in time, or refused; it may be written all the same, so a copy is possible.
-        """
-        producer = self._producer
-        if producer is None:
-            raise UnavailableError("not connected")
-        value = record.value
-        if value is None and record.key is None:
-            value, headers = b"", [*headers, ("streamer.value.null", b"1")]
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                partitions = await producer.partitions_for(topic)
-                await producer.send_and_wait(
-                    topic,
-                    key=record.key,
-                    value=value,
-                    headers=list(headers),
-                    timestamp_ms=record.timestamp if record.timestamp >= 0 else None,
-                    partition=record.partition if record.partition in partitions else None,
-                )
-        except MessageSizeTooLargeError as error:
-            raise MessageTooLargeError(str(type(error).__name__)) from error
-        except TimeoutError as error:
-            raise UnavailableError(f"not confirmed within {timeout_seconds:g} s") from error
-        except KafkaError as error:
-            raise UnavailableError(describe_kafka_error(error)) from error
-
-
-class MessageTooLargeError(StreamerError):
-    """The broker takes no message of this size."""
-
-
-async def preflight(kafka: KafkaSettings) -> None:
-    """Open one connection, to learn in plain words why there is none.
-
-    Raises:
-        SettingsError: a broker answered and refuses our credentials, certificate or protocol, or we its certificate.
-        UnavailableError: no broker can be reached.
-    """
-    options = client_options(kafka)
-    servers = options.pop("bootstrap_servers")
-    faults: list[str] = []
-    reasons: list[str] = []
-    for server in servers.split(",") if isinstance(servers, str) else servers:
-        host, _, port = server.strip().rpartition(":")
-        try:
-            await _log_in(host.strip("[]"), int(port), _connection_options(options))
-        except (OSError, TimeoutError, KafkaError) as error:
-            text = f"{server.strip()}: {describe_kafka_error(error)}"
-            (faults if is_set_up_fault(error) else reasons).append(text)
-        else:
-            return
-    if faults:
-        raise SettingsError([f"kafka: {fault}" for fault in faults])
-    raise UnavailableError("; ".join(reasons))
-
-
-async def _log_in(host: str, port: int, options: Mapping[str, Any]) -> None:
-    """Connect and disconnect.
-
-    One more request after the login shows that it holds: a refused bearer token comes as an answer that asks for a
-    word more (RFC 7628), and aiokafka 0.14 takes it for a success.
-    """
-    connection = await create_conn(host, port, **options)
-    try:
-        answer = await connection.send(ApiVersionRequest())
-    finally:
-        connection.close()
-    if answer.error_code:
-        raise SaslAuthenticationFailed
-
-
-def _connection_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("client_id", "request_timeout_ms", "ssl_context", "security_protocol")
-    return {name: options[name] for name in options if name in names or name.startswith("sasl_")}
-
-
-async def missing_topics(kafka: KafkaSettings, topics: Collection[str]) -> list[str]:
-    """Which of the topics do not exist, in order.
-
-    Raises:
-        UnavailableError: the brokers cannot be asked.
-    """
-    async with _admin(kafka) as admin:
-        existing = set(await admin.list_topics())
-    return sorted(set(topics) - existing)
-
-
-async def create_topics(
-    kafka: KafkaSettings, topics: Collection[str], *, like: str | None = None, partitions: int = 1
-) -> None:
-    """Create topics with the cluster's own replication factor; those that exist are left alone.
-
-    Args:
-        kafka: where the brokers are.
-        topics: their names.
-        like: a topic whose number of partitions they get.
-        partitions: their number of partitions otherwise.
-
-    Raises:
-        UnavailableError: a broker refused or cannot be asked.
-    """
-    async with _admin(kafka) as admin:
-        if like is not None:
-            [description] = await admin.describe_topics([like])
-            partitions = len(description["partitions"]) or partitions
-        # -1 is the cluster's own replication factor, which the client takes only together with an (empty) assignment.
-        answer = await admin.create_topics(
-            [NewTopic(topic, partitions, -1, replica_assignments={}) for topic in topics]
-        )
-    refused = {topic: for_code(code) for topic, code, *_ in answer.topic_errors if code}
-    reasons = [f"{topic}: {error.__name__}" for topic, error in refused.items() if error is not TopicAlreadyExistsError]
-    if reasons:
-        raise UnavailableError(f"topics that could not be made: {', '.join(reasons)}")
-
-
-async def retention_seconds(kafka: KafkaSettings, topics: Collection[str]) -> dict[str, float]:
-    """How long the brokers keep the records of topics; topics that keep them for ever, or do not tell us, are left out.
-
-    Raises:
-        UnavailableError: the brokers cannot be asked.
-    """
-    async with _admin(kafka) as admin:
-        answers = await admin.describe_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, topic, configs={"retention.ms": ""}) for topic in topics]
-        )
-    return {
-        name: int(entry[1]) / 1000
-        for answer in answers
-        for _, _, _, name, entries in answer.resources
-        for entry in entries
-        if entry[0] == "retention.ms" and entry[1] is not None and int(entry[1]) >= 0
-    }
-
-
-@contextlib.asynccontextmanager
-async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(**client_options(kafka))
-    try:
-        await admin.start()
-        yield admin
-    except KafkaError as error:
-        raise UnavailableError(describe_kafka_error(error)) from error
-    finally:
-        await admin.close()

@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 
 from streamer.core.model import Json
-from streamer.histogram import Histogram
-from streamer.log_events import FaultLine
+from streamer.logs.events import FaultLine
 from streamer.status import AssignedPartition, DestinationStatus, IntegrationStatus, PartitionStatus, ServiceStatus
+from streamer.status.histogram import Histogram
 
 
 def document_of(status: ServiceStatus, *, now: float, monotonic_now: float) -> Json:

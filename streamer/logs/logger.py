@@ -1,7 +1,7 @@
 """Structured logs: one JSON object a line on standard output, or readable lines on a terminal.
 
 Callers write ``logger().emit(Event.BATCH_RETRYING, integration="sprig", calls=25)``. What can be said is catalogued in
-`streamer.log_events`; field names are short in code, and `_name_for_outside` gives them the OpenTelemetry names that
+`streamer.logs.events`; field names are short in code, and `_name_for_outside` gives them the OpenTelemetry names that
 readers know. Lines of one kind and subject are folded, secrets are taken out, what libraries log comes out in the same
 form, and a reader of standard output that has stopped reading costs lines, not the service.
 """
@@ -22,9 +22,9 @@ import orjson
 import structlog
 
 from streamer import __version__
-from streamer.folding import Folding
-from streamer.line_writer import LineWriter
-from streamer.log_events import Event, FaultLine
+from streamer.logs.events import Event, FaultLine
+from streamer.logs.folding import Folding
+from streamer.logs.writer import LineWriter
 
 __all__ = ["FOLD_SECONDS", "Event", "EventLogger", "configured", "logger", "place_of"]
 

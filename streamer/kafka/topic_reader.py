@@ -12,7 +12,7 @@ from aiokafka.errors import KafkaError, for_code
 
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
-from streamer.kafka_options import client_options, describe_kafka_error
+from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.settings import KafkaSettings
 
 Bounds = Mapping[tuple[str, int], tuple[int, int]]

@@ -1,4 +1,4 @@
-"""What the service knows of itself, typed: a snapshot that `streamer.metrics` and `streamer.server` render.
+"""What the service knows of itself, typed: a snapshot that `streamer.status.metrics` and `streamer.server` render.
 
 Whoever owns a state fills in its part; nothing here asks, waits or decides. A snapshot is taken between two turns of
 the event loop, so that in it the sums of `streamer.core.account.Account` add up.
@@ -14,8 +14,8 @@ from typing import Protocol
 from streamer.core.account import Account
 from streamer.core.answers import Answer
 from streamer.core.destination import State, Verdict
-from streamer.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram
-from streamer.log_events import FaultLine
+from streamer.logs.events import FaultLine
+from streamer.status.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from streamer.receipt_store import (
+from streamer.receipts.state_dir import Left, StateDirectory
+from streamer.receipts.store import (
     DATA_FILE,
     FULL_ERRORS,
     STORE_ERRORS,
@@ -27,7 +28,6 @@ from streamer.receipt_store import (
     ReceiptStore,
     is_sound,
 )
-from streamer.state_dir import Left, StateDirectory
 
 __all__ = ["MIN_BYTES", "Place", "Problem", "ProblemKind", "Receipts"]
 

@@ -8,7 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 
 from streamer.core.errors import UnavailableError
-from streamer.kafka_options import client_options, describe_kafka_error
+from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.settings import KafkaSettings
 
 _RETRY_SECONDS: Final = 0.3

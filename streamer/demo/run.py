@@ -24,7 +24,7 @@ from streamer import logs
 from streamer.broker import Broker
 from streamer.core.mapping import Mapper
 from streamer.core.model import Outcome, TrackCall
-from streamer.demo_events import DISABLED_EVENTS, INTEGRATIONS, SampleEvent, sample_events
+from streamer.demo.events import DISABLED_EVENTS, INTEGRATIONS, SampleEvent, sample_events
 from streamer.kafka import create_topics
 from streamer.sandbox.server import Sandbox
 from streamer.service import Integration, Service

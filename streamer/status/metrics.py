@@ -1,7 +1,7 @@
 """Metrics for Prometheus, made from a snapshot of the status at every scrape.
 
 The hot path touches plain numbers only; Prometheus' own objects exist while a scrape is answered. What there is to
-scrape stands in `streamer.metric_catalogue`.
+scrape stands in `streamer.status.metric_catalogue`.
 """
 
 import time
@@ -13,8 +13,9 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from streamer.histogram import Histogram
-from streamer.metric_catalogue import (
+from streamer.status import ServiceStatus
+from streamer.status.histogram import Histogram
+from streamer.status.metric_catalogue import (
     OF_DESTINATION,
     OF_INTEGRATION,
     OF_PARTITION,
@@ -25,7 +26,6 @@ from streamer.metric_catalogue import (
     Series,
     Subject,
 )
-from streamer.status import ServiceStatus
 
 _FAMILIES: Final = {
     Kind.COUNTER: CounterMetricFamily,

@@ -23,8 +23,8 @@ from typing import Final, Self
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from streamer.broker.jars import Report, import_demo_package, kafka_classpath, report_to_stderr
 from streamer.core.errors import UnavailableError
-from streamer.kafka_jars import Report, import_demo_package, kafka_classpath, report_to_stderr
 
 HOST: Final = "127.0.0.1"
 CLUSTER_ID: Final = "c3RyZWFtZXItc2FuZGJveA"

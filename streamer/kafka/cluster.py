@@ -1,0 +1,130 @@
+"""What is asked of the brokers outside of a group: whether they let us in, and about topics."""
+
+import contextlib
+from collections.abc import AsyncIterator, Collection, Mapping
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from aiokafka.conn import create_conn
+from aiokafka.errors import KafkaError, SaslAuthenticationFailed, TopicAlreadyExistsError, for_code
+from aiokafka.protocol.admin import ApiVersionRequest
+
+from streamer.core.errors import SettingsError, UnavailableError
+from streamer.kafka.options import client_options, describe_kafka_error, is_set_up_fault
+from streamer.settings import KafkaSettings
+
+
+async def preflight(kafka: KafkaSettings) -> None:
+    """Open one connection, to learn in plain words why there is none.
+
+    Raises:
+        SettingsError: a broker answered and refuses our credentials, certificate or protocol, or we its certificate.
+        UnavailableError: no broker can be reached.
+    """
+    options = client_options(kafka)
+    servers = options.pop("bootstrap_servers")
+    faults: list[str] = []
+    reasons: list[str] = []
+    for server in servers.split(",") if isinstance(servers, str) else servers:
+        host, _, port = server.strip().rpartition(":")
+        try:
+            await _log_in(host.strip("[]"), int(port), _connection_options(options))
+        except (OSError, TimeoutError, KafkaError) as error:
+            text = f"{server.strip()}: {describe_kafka_error(error)}"
+            (faults if is_set_up_fault(error) else reasons).append(text)
+        else:
+            return
+    if faults:
+        raise SettingsError([f"kafka: {fault}" for fault in faults])
+    raise UnavailableError("; ".join(reasons))
+
+
+async def _log_in(host: str, port: int, options: Mapping[str, Any]) -> None:
+    """Connect and disconnect.
+
+    One more request after the login shows that it holds: a refused bearer token comes as an answer that asks for a
+    word more (RFC 7628), and aiokafka 0.14 takes it for a success.
+    """
+    connection = await create_conn(host, port, **options)
+    try:
+        answer = await connection.send(ApiVersionRequest())
+    finally:
+        connection.close()
+    if answer.error_code:
+        raise SaslAuthenticationFailed
+
+
+def _connection_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    names = ("client_id", "request_timeout_ms", "ssl_context", "security_protocol")
+    return {name: options[name] for name in options if name in names or name.startswith("sasl_")}
+
+
+async def missing_topics(kafka: KafkaSettings, topics: Collection[str]) -> list[str]:
+    """Which of the topics do not exist, in order.
+
+    Raises:
+        UnavailableError: the brokers cannot be asked.
+    """
+    async with _admin(kafka) as admin:
+        existing = set(await admin.list_topics())
+    return sorted(set(topics) - existing)
+
+
+async def create_topics(
+    kafka: KafkaSettings, topics: Collection[str], *, like: str | None = None, partitions: int = 1
+) -> None:
+    """Create topics with the cluster's own replication factor; those that exist are left alone.
+
+    Args:
+        kafka: where the brokers are.
+        topics: their names.
+        like: a topic whose number of partitions they get.
+        partitions: their number of partitions otherwise.
+
+    Raises:
+        UnavailableError: a broker refused or cannot be asked.
+    """
+    async with _admin(kafka) as admin:
+        if like is not None:
+            [description] = await admin.describe_topics([like])
+            partitions = len(description["partitions"]) or partitions
+        # -1 is the cluster's own replication factor, which the client takes only together with an (empty) assignment.
+        answer = await admin.create_topics(
+            [NewTopic(topic, partitions, -1, replica_assignments={}) for topic in topics]
+        )
+    refused = {topic: for_code(code) for topic, code, *_ in answer.topic_errors if code}
+    reasons = [f"{topic}: {error.__name__}" for topic, error in refused.items() if error is not TopicAlreadyExistsError]
+    if reasons:
+        raise UnavailableError(f"topics that could not be made: {', '.join(reasons)}")
+
+
+async def retention_seconds(kafka: KafkaSettings, topics: Collection[str]) -> dict[str, float]:
+    """How long the brokers keep the records of topics; topics that keep them for ever, or do not tell us, are left out.
+
+    Raises:
+        UnavailableError: the brokers cannot be asked.
+    """
+    async with _admin(kafka) as admin:
+        answers = await admin.describe_configs(
+            [ConfigResource(ConfigResourceType.TOPIC, topic, configs={"retention.ms": ""}) for topic in topics]
+        )
+    return {
+        name: int(entry[1]) / 1000
+        for answer in answers
+        for _, _, _, name, entries in answer.resources
+        for entry in entries
+        if entry[0] == "retention.ms" and entry[1] is not None and int(entry[1]) >= 0
+    }
+
+
+@contextlib.asynccontextmanager
+async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(**client_options(kafka))
+    try:
+        await admin.start()
+        yield admin
+    except KafkaError as error:
+        raise UnavailableError(describe_kafka_error(error)) from error
+    finally:
+        await admin.close()

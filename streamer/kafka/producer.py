@@ -1,0 +1,101 @@
+"""Dead letters out, each confirmed."""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Final
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from streamer.core.errors import StreamerError, UnavailableError
+from streamer.core.model import Record
+from streamer.kafka.options import client_options, describe_kafka_error
+from streamer.settings import KafkaSettings
+
+STOP_TIMEOUT_SECONDS: Final = 10.0
+"""Longest wait for disconnecting."""
+
+WRITE_REQUEST_TIMEOUT_MS: Final = 7_000
+"""The client gives a dead letter up that was not sent in this time, or not confirmed in as much again. Callers wait a
+little longer, so that none is written anew while the client still has the last try in its hands: that makes copies."""
+
+
+class DeadLetterProducer:
+    """Writes dead letters, each confirmed by all in-sync replicas (``acks=all``)."""
+
+    def __init__(self, kafka: KafkaSettings) -> None:
+        self._kafka = kafka
+        self._producer: AIOKafkaProducer | None = None
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            UnavailableError: the brokers are away; it may be tried again.
+        """
+        kafka = self._kafka
+        self._producer = AIOKafkaProducer(
+            **client_options(kafka) | {"request_timeout_ms": WRITE_REQUEST_TIMEOUT_MS},
+            acks="all",
+            # Not idempotent: after one refused batch the client leaves a gap in its sequence numbers, and the broker
+            # refuses whatever it writes to that partition from then on. A copy in rare cases is the lesser evil.
+            enable_idempotence=False,
+            # The broker decides what is too large: a dead letter carries the record and its headers.
+            max_request_size=max(kafka.max_partition_fetch_bytes, kafka.fetch_max_bytes),
+        )
+        try:
+            await self._producer.start()
+        except KafkaError as error:
+            await self.stop()
+            raise UnavailableError(describe_kafka_error(error)) from error
+
+    async def stop(self) -> None:
+        """Disconnect; whatever is unconfirmed by then stays open and is read again."""
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        with contextlib.suppress(TimeoutError, KafkaError):
+            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
+                await producer.stop()
+
+    async def write(
+        self, topic: str, record: Record, headers: Sequence[tuple[str, bytes | None]], *, timeout_seconds: float
+    ) -> None:
+        """Write one dead letter and wait until it is confirmed.
+
+        Key, value and timestamp are the record's own; it goes to the partition of the same number where there is one.
+        The client cannot send a record without key and value: that one gets an empty value and the header
+        ``streamer.value.null``.
+
+        Raises:
+            MessageTooLargeError: the broker takes no message of this size.
+            UnavailableError: not confirmed in time, or refused; it may be written all the same, so a copy is possible.
+        """
+        producer = self._producer
+        if producer is None:
+            raise UnavailableError("not connected")
+        value = record.value
+        if value is None and record.key is None:
+            value, headers = b"", [*headers, ("streamer.value.null", b"1")]
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                partitions = await producer.partitions_for(topic)
+                await producer.send_and_wait(
+                    topic,
+                    key=record.key,
+                    value=value,
+                    headers=list(headers),
+                    timestamp_ms=record.timestamp if record.timestamp >= 0 else None,
+                    partition=record.partition if record.partition in partitions else None,
+                )
+        except MessageSizeTooLargeError as error:
+            raise MessageTooLargeError(str(type(error).__name__)) from error
+        except TimeoutError as error:
+            raise UnavailableError(f"not confirmed within {timeout_seconds:g} s") from error
+        except KafkaError as error:
+            raise UnavailableError(describe_kafka_error(error)) from error
+
+
+class MessageTooLargeError(StreamerError):
+    """The broker takes no message of this size."""

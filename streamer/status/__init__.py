@@ -1,0 +1,27 @@
+"""What the service knows of itself: the snapshot, and how it is shown as a document and as metrics."""
+
+from streamer.status.snapshot import (
+    AssignedPartition,
+    BatchResult,
+    Check,
+    DestinationStatus,
+    IntegrationState,
+    IntegrationStatus,
+    PartitionStatus,
+    ReceiptsStatus,
+    ServiceStatus,
+    StatusSource,
+)
+
+__all__ = [
+    "AssignedPartition",
+    "BatchResult",
+    "Check",
+    "DestinationStatus",
+    "IntegrationState",
+    "IntegrationStatus",
+    "PartitionStatus",
+    "ReceiptsStatus",
+    "ServiceStatus",
+    "StatusSource",
+]
