@@ -12,7 +12,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
@@ -44,7 +44,8 @@ MAX_DETAIL_BYTES: Final = 1_000
 class Refusal:
     """A record that cannot become a delivered event, and why. One is not another, however alike."""
 
-    record: Record
+    record: Record = field(repr=False)
+    """Left out of the representation, which may end up in a log: its client shows key and value."""
     ledger: PartitionLedger
     reason: DeadLetterReason
     stage: Stage

@@ -23,13 +23,13 @@ class Refusal(enum.StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class OutgoingRecord:
-    """A record to be written."""
+    """A record to be written; its representation, which may end up in a log, has nothing of its producer's."""
 
     topic: str
     partition: int
-    key: bytes | None
-    value: bytes | None
-    headers: Sequence[tuple[str, bytes | None]]
+    key: bytes | None = field(repr=False)
+    value: bytes | None = field(repr=False)
+    headers: Sequence[tuple[str, bytes | None]] = field(repr=False)
     timestamp: int = -1
     """Milliseconds since the epoch; -1: the time of writing."""
     offset: int = -1
