@@ -2,11 +2,11 @@
 
 import argparse
 import asyncio
-import logging
 import sys
 from typing import TYPE_CHECKING, Final
 
 from streamer.cli.options import add_config
+from streamer.cli.quiet import quiet_client
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands
@@ -39,9 +39,8 @@ def run(args: argparse.Namespace) -> int:
     if args.connect:
         from streamer.connection_check import problems  # noqa: PLC0415
 
-        # The client logs each failed attempt; what matters is said below, in words.
-        logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
-        found = asyncio.run(problems(settings))
+        with quiet_client():
+            found = asyncio.run(problems(settings))
         if found:
             count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
             print(f"streamer: {count} with what {args.config} points to:", *found, sep="\n  ", file=sys.stderr)

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import logging
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from streamer.cli.options import add_config
 from streamer.cli.output import Row, print_rows, utc
 from streamer.cli.progress import ProgressBar
+from streamer.cli.quiet import quiet_client
 from streamer.cli.values import instant, per_second, positive
 from streamer.core.dead_letter import Count, Selection, Stock, count
 from streamer.core.model import DeadLetterReason
@@ -124,7 +124,8 @@ def run_ls(args: argparse.Namespace) -> int:
     settings = _load(args)
     if settings is None:
         return EXIT_USAGE
-    stock = asyncio.run(_list(settings, args))
+    with quiet_client():
+        stock = asyncio.run(_list(settings, args))
     print_rows([_count_row(entry) for entry in count(stock)], args.output)
     _say_foreign(stock)
     return 0
@@ -133,7 +134,10 @@ def run_ls(args: argparse.Namespace) -> int:
 def run_redrive(args: argparse.Namespace) -> int:
     """Redrive, or say what would be; print the account."""
     settings = _load(args)
-    return EXIT_USAGE if settings is None else asyncio.run(_redrive(settings, args))
+    if settings is None:
+        return EXIT_USAGE
+    with quiet_client():
+        return asyncio.run(_redrive(settings, args))
 
 
 def _load(args: argparse.Namespace) -> "Settings | None":
@@ -141,8 +145,6 @@ def _load(args: argparse.Namespace) -> "Settings | None":
     # The model and the client take a third of a second to load; `streamer --help` should not wait for them.
     from streamer.settings import load  # noqa: PLC0415
 
-    # The client logs each failed attempt; what matters is said in words, by us.
-    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     settings = load(args.config)
     for name in args.integration:
         if name not in settings.integrations:
