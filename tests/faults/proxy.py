@@ -77,6 +77,8 @@ class Proxy:
         self.port = port
         self.accepted = 0
         """Connections so far."""
+        self.resets = 0
+        """How often `reset_after` came true."""
         self._weather = {way: _Weather() for way in Way}
         self._links: set[_Link] = set()
         self._server: asyncio.Server | None = None
@@ -176,6 +178,7 @@ class Proxy:
                 await writer.drain()
                 if weather.bytes_until_reset == 0:
                     weather.bytes_until_reset = None
+                    self.resets += 1
                     link.reset()
                     return
         await weather.is_passable.wait()  # an end, too, is something that a black hole keeps to itself
