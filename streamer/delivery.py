@@ -173,12 +173,12 @@ class Delivery:
                 self._all_answered.set()
         # No await from here on: a batch is settled as a whole or not at all.
         if verdict is Verdict.DELIVERED:
-            self._delivered(shipment)
+            self._delivered(shipment, began)
         else:
             self._not_delivered(shipment, attempt, verdict, answer, began)
         self._work.set()
 
-    def _delivered(self, shipment: Shipment) -> None:
+    def _delivered(self, shipment: Shipment, began: float) -> None:
         records = shipment.records
         now = time.time()
         self._receipts.add(
@@ -198,6 +198,13 @@ class Delivery:
             ledger.deliver(delivered)
         self._load.remove(ended, held_bytes)
         self._observe_latency(records, now)
+        logger().emit(
+            Event.BATCH_DELIVERED,
+            integration=self._integration,
+            destination=self._destination.name,
+            calls=len(records),
+            duration_seconds=round(now - began, 3),
+        )
         if shipment.bisection is not None:
             shipment.bisection.accepted()
             self._outbox.go_on(shipment.bisection)

@@ -18,6 +18,7 @@ from streamer.core.mapping import Mapper
 from streamer.core.model import DeadLetterReason, Filtered, Record, Stage
 from streamer.dead_letters import Refusal
 from streamer.load import Load
+from streamer.logs import Event, logger
 from streamer.receipts import Place, Receipts
 
 
@@ -93,6 +94,9 @@ class Intake:
             place = places.get(call.message_id)
             if place is None or not _settle_known(call, place):
                 unknown.append(call)
+        ledger, known = calls[0].ledger, len(calls) - len(unknown)
+        if known:
+            logger().emit(Event.EVENT_DUPLICATE, topic=ledger.topic, partition=ledger.partition, records=known)
         return unknown
 
 

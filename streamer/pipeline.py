@@ -39,7 +39,7 @@ from streamer.reader import Reader
 from streamer.receipts import Receipts
 from streamer.segment import ENVELOPE_BYTES
 from streamer.settings import Settings
-from streamer.topics import ensure_topics
+from streamer.topics import TopicsMissingError, ensure_topics
 from streamer.watchdog import Watchdog
 
 CONNECT_RETRY_SECONDS: Final = 3.0
@@ -230,6 +230,7 @@ class Pipeline:
 
     async def _connect(self) -> None:
         """Connect and join the group, however long that takes."""
+        failures = 0
         while True:
             try:
                 await preflight(self._kafka)
@@ -237,16 +238,17 @@ class Pipeline:
                 await self._producer.start()
                 await self.source.join()
             except UnavailableError as error:
+                failures += 1
                 logger().emit(
-                    Event.KAFKA_UNAVAILABLE,
+                    Event.TOPICS_MISSING if isinstance(error, TopicsMissingError) else Event.KAFKA_UNAVAILABLE,
                     integration=self.name,
                     detail=str(error),
-                    next_step="Not ready; trying again. Check kafka.bootstrap_servers, the topics and the "
-                    "user's rights.",
                 )
                 await self._producer.stop()
                 await asyncio.sleep(CONNECT_RETRY_SECONDS)
             else:
+                if failures:
+                    logger().emit(Event.KAFKA_RECOVERED, integration=self.name)
                 return
 
     async def _on_revoked(self, _partitions: frozenset[TopicPartition]) -> None:

@@ -252,6 +252,7 @@ class Service:
             SettingsError: a broker refuses our credentials or protocol.
             UnavailableError: the HTTP port cannot be used.
         """
+        logger().emit(Event.CONFIG_LOADED, config_sha256=self.settings.fingerprint())
         await self._server.start()
         logger().emit(Event.SERVICE_STARTED)
         for integration in self.integrations.values():

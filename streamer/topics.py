@@ -5,11 +5,16 @@ from streamer.kafka import create_topics, missing_topics
 from streamer.settings import IntegrationSettings, KafkaSettings
 
 
+class TopicsMissingError(UnavailableError):
+    """Topics that the configuration names do not exist."""
+
+
 async def ensure_topics(kafka: KafkaSettings, integration: IntegrationSettings) -> None:
     """Make missing dead-letter topics if the configuration says so, each with as many partitions as its topic.
 
     Raises:
-        UnavailableError: a topic does not exist, or the brokers cannot be asked.
+        TopicsMissingError: a topic does not exist.
+        UnavailableError: the brokers cannot be asked.
     """
     topics = integration.topics
     dead_letter_topics = {integration.dead_letter_topic(topic): topic for topic in topics}
@@ -20,4 +25,4 @@ async def ensure_topics(kafka: KafkaSettings, integration: IntegrationSettings) 
         return
     if missing:
         hint = "" if kafka.create_topics else " (kafka.create_topics: true makes dead-letter topics)"
-        raise UnavailableError(f"topics that do not exist: {', '.join(missing)}; create them{hint}")
+        raise TopicsMissingError(f"topics that do not exist: {', '.join(missing)}; create them{hint}")

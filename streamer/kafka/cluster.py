@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, SaslAuthenticationFailed, TopicAlreadyEx
 from aiokafka.protocol.admin import ApiVersionRequest
 
 from streamer.core.errors import SettingsError, UnavailableError
+from streamer.kafka.closing import close
 from streamer.kafka.options import client_options, describe_kafka_error, is_set_up_fault
 from streamer.settings import KafkaSettings
 
@@ -127,4 +128,4 @@ async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     except KafkaError as error:
         raise UnavailableError(describe_kafka_error(error)) from error
     finally:
-        await admin.close()
+        await close(admin.close)

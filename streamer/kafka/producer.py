@@ -1,7 +1,6 @@
 """Dead letters out, each confirmed."""
 
 import asyncio
-import contextlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -10,11 +9,9 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
 from streamer.core.errors import StreamerError, UnavailableError
 from streamer.core.model import Record
+from streamer.kafka.closing import close
 from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.settings import KafkaSettings
-
-STOP_TIMEOUT_SECONDS: Final = 10.0
-"""Longest wait for disconnecting."""
 
 WRITE_REQUEST_TIMEOUT_MS: Final = 7_000
 """The client gives a dead letter up that was not sent in this time, or not confirmed in as much again. Callers wait a
@@ -53,11 +50,8 @@ class DeadLetterProducer:
     async def stop(self) -> None:
         """Disconnect; whatever is unconfirmed by then stays open and is read again."""
         producer, self._producer = self._producer, None
-        if producer is None:
-            return
-        with contextlib.suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
-                await producer.stop()
+        if producer is not None:
+            await close(producer.stop)
 
     async def write(
         self, topic: str, record: Record, headers: Sequence[tuple[str, bytes | None]], *, timeout_seconds: float

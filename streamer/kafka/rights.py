@@ -8,6 +8,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 
 from streamer.core.errors import UnavailableError
+from streamer.kafka.closing import close
 from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.settings import KafkaSettings
 
@@ -31,7 +32,7 @@ async def forbidden_groups(kafka: KafkaSettings, groups: Collection[str]) -> lis
     except KafkaError as error:
         raise UnavailableError(describe_kafka_error(error)) from error
     finally:
-        await admin.close()
+        await close(admin.close)
 
 
 async def _may_ask(admin: AIOKafkaAdminClient, group: str) -> bool:

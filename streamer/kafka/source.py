@@ -22,11 +22,9 @@ from aiokafka.errors import (
 
 from streamer.core.errors import StreamerError, UnavailableError
 from streamer.core.model import Record
+from streamer.kafka.closing import close
 from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.settings import KafkaSettings
-
-STOP_TIMEOUT_SECONDS: Final = 10.0
-"""Longest wait for leaving the group: the client may sit in a join or in a callback."""
 
 COMMIT_TIMEOUT_SECONDS: Final = 5.0
 """Longest wait for one commit; a later one supersedes it."""
@@ -150,11 +148,8 @@ class Source:
     async def leave(self) -> None:
         """Leave the group. The client neither revokes nor commits here: both must have been done."""
         consumer, self._consumer = self._consumer, None
-        if consumer is None:
-            return
-        with contextlib.suppress(TimeoutError, KafkaError):
-            async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
-                await consumer.stop()
+        if consumer is not None:
+            await close(consumer.stop)
 
     @property
     def _joined(self) -> AIOKafkaConsumer:

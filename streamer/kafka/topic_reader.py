@@ -1,7 +1,6 @@
 """Reads topics from one offset to another and leaves no trace: no consumer group, nothing committed."""
 
 import asyncio
-import contextlib
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, cast
@@ -12,6 +11,7 @@ from aiokafka.errors import KafkaError, for_code
 
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
+from streamer.kafka.closing import close
 from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.settings import KafkaSettings
 
@@ -24,8 +24,6 @@ MAX_STALL_SECONDS: Final = 30.0
 """Longest wait for anything to arrive. The client itself would wait for its brokers for ever."""
 
 MAX_POLLED_RECORDS: Final = 500
-
-STOP_TIMEOUT_SECONDS: Final = 10.0
 
 
 class TopicReader:
@@ -67,9 +65,7 @@ class TopicReader:
     async def _stop(self) -> None:
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            with contextlib.suppress(TimeoutError, KafkaError):
-                async with asyncio.timeout(STOP_TIMEOUT_SECONDS):
-                    await consumer.stop()
+            await close(consumer.stop)
 
     async def bounds(self, topics: Collection[str]) -> dict[tuple[str, int], tuple[int, int]]:
         """What there is to read now: the bounds of every partition of the topics that exist.
@@ -138,7 +134,7 @@ class TopicReader:
             # Of all topics: asking for one by name would make it where brokers make topics on demand.
             described = cast("list[dict[str, Any]]", await admin.describe_topics())
         finally:
-            await admin.close()
+            await close(admin.close)
         found = [topic for topic in described if topic["topic"] in topics]
         for topic in found:
             if topic["error_code"]:

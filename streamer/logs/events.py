@@ -53,13 +53,6 @@ class Event(enum.Enum):
     SERVICE_STOPPED = ("service.stopped", INFO, None, "The service has ended.")
     SERVER_LISTENING = ("server.listening", INFO, None, "Health, metrics and status are served at this address.")
     CONFIG_LOADED = ("config.loaded", INFO, None, "The configuration is in force.")
-    CONFIG_REJECTED = (
-        "config.rejected",
-        ERROR,
-        Fault.SET_UP,
-        "The configuration was not taken.",
-        "Correct the faults listed; what ran before goes on.",
-    )
     SUMMARY = ("service.summarised", INFO, None, "What has happened since the last line of this kind.")
 
     KAFKA_UNAVAILABLE = (
@@ -151,7 +144,12 @@ class Event(enum.Enum):
         "Tell its producer, correct it, and send it again.",
         100,
     )
-    EVENT_DUPLICATE = ("event.duplicate", DEBUG, None, "The messageId was delivered before; nothing was sent.")
+    EVENT_DUPLICATE = (
+        "event.duplicate",
+        DEBUG,
+        None,
+        "The messageIds of records were delivered before; nothing is sent.",
+    )
     RECORD_WARNING = (
         "record.warned",
         WARNING,
