@@ -1,4 +1,4 @@
-"""What objects and libraries say of their own accord, to logs and debuggers, holds no secret and nothing of a record."""
+"""What objects and libraries say of their own accord, to logs and debuggers, holds no secret and no record."""
 
 import logging
 from pathlib import Path
