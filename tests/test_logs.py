@@ -146,7 +146,7 @@ def test_auto_means_json_where_no_terminal_is(written: Written) -> None:
 def test_secrets_do_not_come_out(written: Written, form: str) -> None:
     (line,) = written(
         lambda: logger().emit(
-            Event.CONFIG_REJECTED,
+            Event.STATE_UNWRITABLE,
             write_key="hunter1",
             sasl_plain_password="hunter2",
             token="hunter3",
