@@ -196,10 +196,12 @@ class Pipeline:
                 await self._run_connected(stop)
         finally:
             self.is_connected = False
-            await self.source.leave()
-            self.assignment.fence()
-            self._forget_fenced()
-            await self._producer.stop()
+            try:
+                await self.source.leave()
+            finally:
+                self.assignment.fence()
+                self._forget_fenced()
+                await self._producer.stop()
 
     async def _run_connected(self, stop: asyncio.Event) -> None:
         self.is_connected = True
