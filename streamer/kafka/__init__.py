@@ -9,6 +9,8 @@ starts again from its committed position. What we work around here, each measure
 - While the assignment callback runs there are no heartbeats, so it only takes note; state is restored outside of it.
 - A join is judged by the request timeout: it is kept above the rebalance timeout.
 - ``commit`` retries for ever and keeps the caller waiting; every commit has a timeout here, and every outcome a name.
+- Closing a client swallows a cancellation of its caller; `streamer.kafka.closing` raises it after all.
+- An idempotent producer that was refused one batch is refused everything after it; the one for dead letters is not.
 - The bootstrap hides why it failed behind "unable to bootstrap"; `preflight` finds the reason.
 """
 
