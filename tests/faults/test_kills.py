@@ -94,7 +94,7 @@ async def test_kills_at_random_moments_break_no_promise(deployment: Deployment, 
     )
     topic = await recorder.integrate(partitions=2)
     kills: list[float] = []
-    async with flow(deployment, topic, MixedEvents(chance)):
+    async with flow(deployment, topic, MixedEvents(random.Random(SEED))):
         for number in range(KILLS):
             process = await deployment.start_process(state=f"machine-{number // 2}")
             await taken(deployment, deployment.sandbox.record.accepted + chance.randrange(1, 600))

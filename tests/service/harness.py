@@ -83,6 +83,11 @@ class Process:
         self._process = process
         self._out = out
         self._err = err
+        self._port: int | None = None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def is_running(self) -> bool:
@@ -100,9 +105,10 @@ class Process:
 
     async def status(self) -> dict[str, Any]:
         """What it says of itself."""
-        await eventually(lambda: self.log_events("server.listening"))
-        port = self.log_events("server.listening")[0]["port"]
-        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{port}/status") as response:
+        if self._port is None:
+            await eventually(lambda: self.log_events("server.listening"))
+            self._port = self.log_events("server.listening")[0]["port"]
+        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self._port}/status") as response:
             status: dict[str, Any] = await response.json()
             return status
 
