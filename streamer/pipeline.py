@@ -256,6 +256,8 @@ class Pipeline:
     async def _on_revoked(self, _partitions: frozenset[TopicPartition]) -> None:
         """Partitions are about to be taken: drain, commit, and start nothing more until it is known what comes back."""
         try:
+            # Committed after the drain, positions in a deleted topic would count for the next one of that name.
+            self.assignment.fence(self.source.gone(self.assignment.ledgers))
             await self.delivery.quiesce(self._revoke_drain_seconds)
             await self.assignment.commit(self.source)
             self.assignment.suspend()

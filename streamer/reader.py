@@ -125,12 +125,14 @@ class Reader:
     async def _take(self, polled: Mapping[TopicPartition, Sequence[Record]]) -> None:
         epoch = self._assignment.epoch
         for partition, records in polled.items():
-            ledger = self._assignment.ledgers[partition]
+            ledger = self._assignment.ledgers.get(partition)
+            if ledger is None:
+                continue  # its topic was deleted while this was read
             if not ledger.verify(records[0]):
                 await self._begin_anew(partition)
                 continue
             start = 0
-            while start < len(records):
+            while start < len(records) and not ledger.is_fenced:
                 end = _slice_end(records, start)
                 self._intake.take(records[start:end], ledger)
                 start = end

@@ -193,6 +193,10 @@ class Source:
         """The partitions that are ours now."""
         return frozenset(self._joined.assignment())
 
+    def gone(self, partitions: Collection[TopicPartition]) -> list[TopicPartition]:
+        """Those whose topics the brokers no longer have, as far as the client has heard."""
+        return [place for place in partitions if self._joined.partitions_for_topic(place.topic) is None]
+
     async def stored_positions(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, StoredPosition]:
         """What the group has committed, with its metadata.
 

@@ -214,18 +214,26 @@ async def test_a_topic_that_was_made_anew_while_we_were_away_is_read_from_its_st
     assert len([line for line in lines if line["event"] == "offsets.reset"]) == (2 if keeps_positions else 0)
 
 
-async def test_a_topic_that_is_made_anew_under_our_hands_is_read_from_its_start(deployment: Deployment) -> None:
-    """Its first records must not pass for ones that have been read."""
+@pytest.mark.parametrize("count", [50, 200], ids=["shorter", "longer"])
+async def test_a_topic_that_is_made_anew_under_our_hands_is_read_from_its_start(
+    deployment: Deployment, count: int
+) -> None:
+    """A request is out for its last records: the answer must not become a position in the new topic."""
     deployment.document["kafka"]["metadata_max_age_ms"] = 300
     [topic] = await deployment.integrate()
     async with deployment.running() as service:
         for partition in range(2):
-            await deployment.produce(topic, survey_events(100, f"old_{partition}"), partition=partition)
+            await deployment.produce(topic, survey_events(99, f"old_{partition}"), partition=partition)
         await deployment.settled()
-        deployment.sandbox.record.clear()
+        deployment.sandbox.faults.set(Fault(action=Action(latency_seconds=2.0), times=1))
+        await deployment.produce(topic, survey_events(2, "last"))
+        await eventually(lambda: pipeline_of(service).delivery.requests_out)
         await recreate(deployment, topic)
         for partition in range(2):
-            await deployment.produce(topic, survey_events(50, f"new_{partition}"), partition=partition)
+            await deployment.produce(topic, survey_events(count, f"new_{partition}"), partition=partition)
+        await eventually(lambda: deployment.sandbox.record.accepted == 200)
+        deployment.sandbox.record.clear()
+        await eventually(lambda: deployment.sandbox.record.accepted == 2 * count)
         await deployment.settled()
         assert service.integrations["surveys"].restarts == 0
 
