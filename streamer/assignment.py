@@ -23,7 +23,7 @@ COMMIT_EVERY_SECONDS: Final = 1.0
 MAX_CLAIMS: Final = 64
 """Most commits of unknown fate that are remembered for a partition; beyond, a rebalance costs repeats."""
 
-MIN_METADATA_CHARACTERS: Final = 18
+MIN_METADATA_CHARACTERS: Final = 19
 """Where the broker takes less than this, nothing is said beside the position."""
 
 Claim = tuple[int, str]
@@ -129,11 +129,12 @@ class Assignment:
         source.seek(partition, first)
         return True
 
-    def begin_anew(self, source: Source, partition: TopicPartition, first: int) -> None:
+    def begin_anew(self, source: Source, partition: TopicPartition, bounds: tuple[int, int]) -> None:
         """The topic is not the one we were reading: read it from its start. Repeats are cheap, skips are not."""
+        first, end = bounds
         self._tell(Event.OFFSETS_RESET, partition, stored=self.ledgers[partition].position, start=first)
         self.fence([partition])
-        self._add_ledger(source, partition, first, stored=None, stated=None)
+        self._add_ledger(source, partition, first, stored=None, stated=None, replay_until=end)
 
     async def commit(self, source: Source) -> CommitResult:
         """Store what may be stored of every partition where that has changed, as it is at this moment."""
@@ -197,7 +198,15 @@ class Assignment:
             self._tell(Event.OFFSETS_RESET, partition, stored=begins, high_watermark=end, start=first)
             begins = first
         stated = position.decode(stored.metadata, stored.offset) if stored.offset is not None else None
-        self._add_ledger(source, partition, begins, stored=stored, stated=stated)
+        self._add_ledger(
+            source,
+            partition,
+            begins,
+            stored=stored,
+            stated=stated,
+            # A position that is not of our making: somebody wants everything from there to the present end again.
+            replay_until=end if stated is None else stated.replay_until,
+        )
         self._tell(Event.PARTITION_ASSIGNED, partition, position=begins)
 
     def _add_ledger(
@@ -208,13 +217,14 @@ class Assignment:
         *,
         stored: StoredPosition | None,
         stated: position.Statement | None,
+        replay_until: int,
     ) -> None:
         ledger = PartitionLedger(
             partition.topic,
             partition.partition,
             begins,
             self._account_of(partition.topic, partition.partition),
-            trusts_receipts=stated is not None,
+            replay_until=replay_until,
             stated=stated,
         )
         self.ledgers[partition] = ledger

@@ -107,7 +107,7 @@ def _settle_known(call: OpenRecord, place: Place) -> bool:
         return True
     # A receipt of this very record proves that it was delivered, unless the position is not of our making: then
     # somebody has reset it and wants the record again.
-    if ledger.trusts_receipts:
+    if ledger.trusts_receipts(record.offset):
         ledger.deliver([record.offset])
         return True
     return False

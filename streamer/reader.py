@@ -162,7 +162,7 @@ class Reader:
                 return
             first, _ = bounds[partition]
             if not self._assignment.skip_to_log_start(self._source, partition, first):
-                self._assignment.begin_anew(self._source, partition, first)
+                self._assignment.begin_anew(self._source, partition, bounds[partition])
                 self._on_restored()
 
     async def _begin_anew(self, partition: TopicPartition) -> None:
@@ -173,7 +173,7 @@ class Reader:
         except UnavailableError:
             bounds = {partition: (0, 0)}
         if epoch == self._assignment.epoch:
-            self._assignment.begin_anew(self._source, partition, bounds[partition][0])
+            self._assignment.begin_anew(self._source, partition, bounds[partition])
             self._on_restored()
 
     async def _after_failed_poll(self, error: PollError) -> None:

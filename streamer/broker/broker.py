@@ -186,8 +186,9 @@ class Broker:
         self._process = None
 
     def suspend(self) -> None:
-        """Freeze the process: its connections stay open and nothing answers (SIGSTOP)."""
+        """Freeze the process: its connections stay open and nothing answers (SIGSTOP). Returns when it has stopped."""
         self.process.send_signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
         """Let a suspended process go on (SIGCONT)."""

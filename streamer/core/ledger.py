@@ -30,7 +30,7 @@ class PartitionLedger:
         position: int,
         account: Account,
         *,
-        trusts_receipts: bool,
+        replay_until: int = 0,
         stated: Statement | None = None,
     ) -> None:
         """Begin an assignment.
@@ -40,15 +40,15 @@ class PartitionLedger:
             partition: its number.
             position: the offset of the first record that may arrive.
             account: the counters of the partition; they outlive the assignment.
-            trusts_receipts: False when the stored position is not of our making (none, or an operator's): then a
-                receipt of the same record does not prove that nobody wants it again.
+            replay_until: below this offset the records are wanted again, because the stored position was not of our
+                making (none, or an operator's): a receipt of the same record does not stop it.
             stated: what was stored with the position; of use only if that is where this assignment begins.
         """
         self.topic = topic
         self.partition = partition
         self.account = account
-        self.trusts_receipts = trusts_receipts
         self.is_fenced = False
+        self._replay_until = replay_until
         self.committed: int | None = None
         """The position last stored by the broker; None until known."""
         self.charged: dict[int, OpenRecord] = {}
@@ -140,6 +140,10 @@ class PartitionLedger:
         self._next = position
         self._forget_stated_below_next()
 
+    def trusts_receipts(self, offset: int) -> bool:
+        """Whether a receipt of this very record proves that nobody wants it again."""
+        return offset >= self._replay_until
+
     @property
     def knows_attempts(self) -> bool:
         """Whether earlier owners charged attempts to any open record."""
@@ -157,7 +161,9 @@ class PartitionLedger:
             fingerprint, horizon = self._open.get(position), self._next
         else:
             fingerprint, horizon = self._open.get(position, self._last_timestamp), max(self._next, stated.horizon)
-        return position, positions.encode(position, horizon, self._open_runs(), fingerprint, limit)
+        return position, positions.encode(
+            position, horizon, self._open_runs(), fingerprint, limit, replay_until=self._replay_until
+        )
 
     def deliver(self, offsets: Sequence[int]) -> None:
         """Settle as delivered. KeyError when one of them is not open: settled twice, or never opened."""

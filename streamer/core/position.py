@@ -9,7 +9,8 @@ another version is ignored, and one that is too long for the broker is cut by lo
 
 The text is ASCII: ``s1:`` and base64url without padding of
 
-    varint horizon - position | varint fingerprint + 1, 0: none | open offsets, ascending | CRC-32, 4 bytes
+    varint horizon - position | varint fingerprint + 1, 0: none | varint replay_until - position, 0: none
+    | open offsets, ascending | CRC-32, 4 bytes
 
 The open offsets are entries ``varint gap * 4 + kind``: the gap is counted from the end of the entry before (the first
 one's from the position), and the kind says what follows: nothing (0: one offset), or a varint (1: one offset with so
@@ -61,6 +62,8 @@ class Statement:
     """The open ones, ascending: at most a few thousand runs, however many offsets they span."""
     fingerprint: int | None
     """The broker's timestamp of the record at the position, in ms since the epoch; None: that record was not read."""
+    replay_until: int = 0
+    """Below this offset somebody who reset the positions wants the records again: receipts do not stop them."""
 
     def is_settled(self, offset: int) -> bool:
         """Whether the record at ``offset`` had its outcome when this was stated; False when nothing is known."""
@@ -93,6 +96,8 @@ def encode(
     runs: Iterable[Run],
     fingerprint: int | None,
     limit: int = MAX_CHARACTERS,
+    *,
+    replay_until: int = 0,
 ) -> str:
     """The metadata of a commit.
 
@@ -104,18 +109,20 @@ def encode(
             negative when it has none. Without it nothing is stated above the position, because nobody could check
             that the topic is still the same.
         limit: most characters; the horizon is lowered until the rest fits.
+        replay_until: below this offset, records are wanted again.
 
     Returns:
         ASCII text; empty when not even the shortest statement fits.
     """
     if fingerprint is None or fingerprint < 0:
         horizon, runs, fingerprint = position, (), None
-    head_bytes = len(_head(position, horizon, fingerprint))
+    replay = max(replay_until - position, 0)
+    head_bytes = len(_head(position, horizon, fingerprint, replay))
     room = (min(limit, MAX_CHARACTERS) - len(PREFIX)) * 3 // 4 - _CRC_BYTES - head_bytes
     if room < 0:
         return ""
     horizon, entries = _entries(position, horizon, runs, room)
-    payload = _head(position, horizon, fingerprint) + entries
+    payload = _head(position, horizon, fingerprint, replay) + entries
     payload += _checksum(payload, position)
     return PREFIX + binascii.b2a_base64(payload, newline=False).decode().rstrip("=").translate(_TO_URL)
 
@@ -191,13 +198,13 @@ def _entry(run: Run, gap: int) -> bytes:
     return _varint(gap * 4 + _ONE) if length == 1 else _varint(gap * 4 + _SEVERAL) + _varint(length)
 
 
-def _head(position: int, horizon: int, fingerprint: int | None) -> bytes:
-    return _varint(horizon - position) + _varint(0 if fingerprint is None else fingerprint + 1)
+def _head(position: int, horizon: int, fingerprint: int | None, replay: int) -> bytes:
+    return _varint(horizon - position) + _varint(0 if fingerprint is None else fingerprint + 1) + _varint(replay)
 
 
 def _statement(payload: bytes, position: int) -> Statement:
     """Read a payload without its checksum. ValueError: it is malformed."""
-    reach, fingerprint, *entries = _read_varints(payload)
+    reach, fingerprint, replay, *entries = _read_varints(payload)
     if reach and not fingerprint:
         raise ValueError("a statement that nobody can check")
     horizon, end = position + reach, position
@@ -216,7 +223,8 @@ def _statement(payload: bytes, position: int) -> Statement:
         if not is_possible or attempts > MAX_ATTEMPTS or end > horizon:
             raise ValueError("open offsets that cannot be")
         runs.append(run)
-    return Statement(position, horizon, tuple(runs), fingerprint - 1 if fingerprint else None)
+    replay_until = position + replay if replay else 0
+    return Statement(position, horizon, tuple(runs), fingerprint - 1 if fingerprint else None, replay_until)
 
 
 def _payload(metadata: str, position: int) -> bytes | None:

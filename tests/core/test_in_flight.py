@@ -28,7 +28,7 @@ def make() -> MakeRecord:
     ledgers: dict[int, PartitionLedger] = {}
 
     def build(message_id: str, offset: int, partition: int = 0) -> OpenRecord:
-        ledger = ledgers.setdefault(partition, PartitionLedger("t", partition, 0, Account(), trusts_receipts=True))
+        ledger = ledgers.setdefault(partition, PartitionLedger("t", partition, 0, Account(), replay_until=0))
         return OpenRecord(FakeRecord("t", partition, offset), ledger, message_id, b"{}")
 
     return build

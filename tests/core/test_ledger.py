@@ -28,7 +28,7 @@ class FakeRecord:
 
 
 def ledger(position: int = 0, stated: Statement | None = None) -> PartitionLedger:
-    return PartitionLedger("t", 0, position, Account(), trusts_receipts=True, stated=stated)
+    return PartitionLedger("t", 0, position, Account(), replay_until=0, stated=stated)
 
 
 def records(*offsets: int, timestamp: int = 0) -> list[FakeRecord]:

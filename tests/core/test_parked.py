@@ -19,7 +19,7 @@ PARTITIONS = 3
 
 
 def new_ledger(partition: int) -> PartitionLedger:
-    return PartitionLedger(TOPIC, partition, 0, Account(), trusts_receipts=True)
+    return PartitionLedger(TOPIC, partition, 0, Account(), replay_until=0)
 
 
 def new_attempt() -> Attempt:

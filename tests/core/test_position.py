@@ -47,7 +47,7 @@ def test_the_text_is_what_the_format_says() -> None:
     """Spelt out once by hand, because what is stored outlives the code that wrote it."""
     runs = (Run(5, 6, 0), Run(7, 10, 0), Run(10, 11, 9))
     text = encode(5, 15, runs, 99)
-    assert text == sealed(10, 100, 0 * 4, 1 * 4 + 2, 3, 0 * 4 + 1, 9, position=5)
+    assert text == sealed(10, 100, 0, 0 * 4, 1 * 4 + 2, 3, 0 * 4 + 1, 9, position=5)
     assert decode(text, 5) == Statement(5, 15, runs, 99)
 
 
@@ -101,7 +101,7 @@ def test_a_thousand_stragglers_over_a_million_records_fit(stragglers: int, span:
 @pytest.mark.parametrize("open_records", [0, 1, 200_000])
 def test_when_nothing_is_settled_above_the_position_the_text_is_short(open_records: int) -> None:
     text = written(7, 7 + open_records, dict.fromkeys(range(7, 7 + open_records), 0))
-    assert len(text) == 18
+    assert len(text) == 19
     assert decode(text, 7) == Statement(7, 7, (), NOON)
 
 
@@ -124,7 +124,7 @@ def test_charged_records_within_a_row_keep_their_own_attempts() -> None:
 def test_without_a_fingerprint_nothing_is_stated_above_the_position(fingerprint: int | None) -> None:
     """Nobody could check that the topic is still the same, and repeats are cheaper than skips."""
     text = encode(7, 100, [Run(7, 8, 1)], fingerprint)
-    assert len(text) == 11
+    assert len(text) == 13
     assert decode(text, 7) == Statement(7, 7, (), None)
 
 
@@ -145,22 +145,23 @@ STRANGERS = {
     "not ASCII": PREFIX + "öäü",
     "a lone surrogate": PREFIX + "\ud800",
     "plain base64": PREFIX + "+/+/+/+/",
-    "padded": sealed(0, 0) + "=",
+    "padded": sealed(0, 0, 0) + "=",
     "cut off": written(7, 90, {7: 0})[:-1],
     "too long": PREFIX + "A" * MAX_CHARACTERS,
-    "sealed, too long": sealed(0xFF, 0x7F, 1, *bytes(3_100)),
+    "sealed, too long": sealed(0xFF, 0x7F, 1, 0, *bytes(3_100)),
     "sealed, nothing in it": sealed(),
     "sealed, no fingerprint number": sealed(0),
-    "sealed, number cut off": sealed(0, 1, 0x80),
-    "sealed, number too large": sealed(0, *[0xFF] * 9, 1),
-    "sealed, reach without fingerprint": sealed(9, 0),
-    "sealed, unknown kind": sealed(9, 1, 3),
-    "sealed, attempts missing": sealed(9, 1, 1),
-    "sealed, no attempts": sealed(9, 1, 1, 0),
-    "sealed, too many attempts": sealed(9, 1, 1, 0x80, 2),
-    "sealed, empty row": sealed(9, 1, 2, 0),
-    "sealed, open beyond the horizon": sealed(1, 1, 4),
-    "sealed, row beyond the horizon": sealed(9, 1, 2, 10),
+    "sealed, no replay number": sealed(0, 1),
+    "sealed, number cut off": sealed(0, 1, 0, 0x80),
+    "sealed, number too large": sealed(0, *[0xFF] * 9, 1, 0),
+    "sealed, reach without fingerprint": sealed(9, 0, 0),
+    "sealed, unknown kind": sealed(9, 1, 0, 3),
+    "sealed, attempts missing": sealed(9, 1, 0, 1),
+    "sealed, no attempts": sealed(9, 1, 0, 1, 0),
+    "sealed, too many attempts": sealed(9, 1, 0, 1, 0x80, 2),
+    "sealed, empty row": sealed(9, 1, 0, 2, 0),
+    "sealed, open beyond the horizon": sealed(1, 1, 0, 4),
+    "sealed, row beyond the horizon": sealed(9, 1, 0, 2, 10),
 }
 
 
@@ -171,7 +172,7 @@ def test_metadata_of_strangers_states_nothing(metadata: str | None) -> None:
 
 def test_the_seal_of_these_tests_is_the_real_one() -> None:
     """Otherwise every malformed statement above would be refused for its checksum alone."""
-    assert decode(sealed(9, 1, 2, 9), 7) == Statement(7, 16, (Run(7, 16, 0),), 0)
+    assert decode(sealed(9, 1, 0, 2, 9), 7) == Statement(7, 16, (Run(7, 16, 0),), 0)
 
 
 @given(st.text() | st.text().map(PREFIX.__add__), st.integers(0, 2**63))
@@ -198,3 +199,13 @@ def test_a_damaged_text_states_nothing(known: tuple[int, int, dict[int, int]], d
     statement = decode(text[:where] + other + text[where + 1 :], known[0])
     # Unused low bits of the last character are no part of the payload.
     assert statement is None or (where == len(text) - 1 and statement == decode(text, known[0]))
+
+
+def test_what_somebody_wants_again_is_stated_until_the_position_has_passed_it() -> None:
+    """An operator's reset must outlast a restart in the middle of the replay."""
+    stated = decode(encode(7, 7, (), NOON, replay_until=100), 7)
+    assert stated is not None
+    assert stated.replay_until == 100
+    passed = decode(encode(100, 100, (), NOON, replay_until=100), 100)
+    assert passed is not None
+    assert passed.replay_until == 0

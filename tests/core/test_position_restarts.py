@@ -53,9 +53,7 @@ class Restarts(RuleBasedStateMachine):
 
     def _begin(self, commit: Commit) -> None:
         stated = decode(commit.metadata, commit.position)
-        self.ledger = PartitionLedger(
-            "t", 0, commit.position, self.account, trusts_receipts=stated is not None, stated=stated
-        )
+        self.ledger = PartitionLedger("t", 0, commit.position, self.account, replay_until=0, stated=stated)
         self.told = commit if commit.position in self.log else Commit(commit.position, "", frozenset(), {})
         self.known = set(self.told.known)
         self.open: dict[int, OpenRecord] = {}
