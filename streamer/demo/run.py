@@ -25,9 +25,10 @@ from streamer.broker import Broker
 from streamer.core.mapping import Mapper
 from streamer.core.model import Outcome, TrackCall
 from streamer.demo.events import DISABLED_EVENTS, INTEGRATIONS, SampleEvent, sample_events
+from streamer.integration import Integration
 from streamer.kafka import create_topics
 from streamer.sandbox.server import Sandbox
-from streamer.service import Integration, Service
+from streamer.service import Service
 from streamer.settings import Settings, load
 
 PROGRESS_SECONDS: Final = 0.5

@@ -3,16 +3,19 @@
 import os
 import platform
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
 
 from streamer import __version__
 from streamer.core.account import Account
 from streamer.core.destination import State
 from streamer.core.ledger import PartitionLedger
+from streamer.destination import Destination
+from streamer.integration import Integration
 from streamer.kafka import TopicPartition
 from streamer.logs import logger
 from streamer.pipeline import Pipeline
+from streamer.settings import Settings
 from streamer.status import (
     AssignedPartition,
     Check,
@@ -22,18 +25,44 @@ from streamer.status import (
     ReceiptsStatus,
     ServiceStatus,
 )
-
-if TYPE_CHECKING:
-    from streamer.service import Integration, Service  # the service owns its view; the types point back
+from streamer.status.histogram import Histogram
 
 MAX_STALLS: Final = 3
 """Stalls in a row, each cured by a new pipeline only for a while, after which the process asks to be restarted."""
 
 
+class Parts(Protocol):
+    """The service, as far as it is shown."""
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration in force."""
+
+    @property
+    def integrations(self) -> Mapping[str, Integration]:
+        """By name."""
+
+    @property
+    def destinations(self) -> Mapping[str, Destination]:
+        """By name."""
+
+    @property
+    def started_at(self) -> float:
+        """Seconds since the epoch."""
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the service is ending."""
+
+    @property
+    def loop_lag_seconds(self) -> Histogram:
+        """How late the event loop runs what is due."""
+
+
 class ServiceView:
     """Tells the state of the service; a `streamer.status.StatusSource`."""
 
-    def __init__(self, service: "Service") -> None:
+    def __init__(self, service: Parts) -> None:
         self._service = service
 
     def live(self) -> Sequence[Check]:
@@ -86,7 +115,7 @@ class ServiceView:
         detail = "; ".join(f"{d.name} held: {d.status.reason}" for d in held)
         return Check("destinations", ok=len(held) < len(self._service.destinations), detail=detail)
 
-    def _integration(self, integration: "Integration") -> IntegrationStatus:
+    def _integration(self, integration: Integration) -> IntegrationStatus:
         pipeline = integration.pipeline
         return IntegrationStatus(
             name=integration.name,
@@ -116,7 +145,7 @@ class ServiceView:
             ),
         )
 
-    def _state_of(self, integration: "Integration") -> IntegrationState:
+    def _state_of(self, integration: Integration) -> IntegrationState:
         pipeline = integration.pipeline
         if integration.settings.is_held:
             return IntegrationState.PAUSED
@@ -129,7 +158,7 @@ class ServiceView:
         return IntegrationState.RESTARTING if integration.restarts else IntegrationState.STARTING
 
 
-def _is_joined(integration: "Integration") -> Check:
+def _is_joined(integration: Integration) -> Check:
     name = f"integration.{integration.name}"
     pipeline = integration.pipeline
     if integration.settings.is_held:
@@ -141,11 +170,11 @@ def _is_joined(integration: "Integration") -> Check:
     return Check(name, ok=True)
 
 
-def _unless_started(integration: "Integration") -> str:
+def _unless_started(integration: Integration) -> str:
     return "" if integration.has_started else "has not joined its consumer group yet"
 
 
-def _partition(integration: "Integration", place: TopicPartition, account: Account) -> PartitionStatus:
+def _partition(integration: Integration, place: TopicPartition, account: Account) -> PartitionStatus:
     pipeline = integration.pipeline
     ledger = pipeline.assignment.ledgers.get(place) if pipeline is not None else None
     assigned = _assigned(integration, pipeline, place, ledger) if pipeline is not None and ledger is not None else None
@@ -153,7 +182,7 @@ def _partition(integration: "Integration", place: TopicPartition, account: Accou
 
 
 def _assigned(
-    integration: "Integration", pipeline: Pipeline, place: TopicPartition, ledger: PartitionLedger
+    integration: Integration, pipeline: Pipeline, place: TopicPartition, ledger: PartitionLedger
 ) -> AssignedPartition:
     high_watermark = pipeline.source.high_watermark(place)
     oldest = ledger.oldest_waiting_timestamp(high_watermark)

@@ -1,0 +1,176 @@
+"""One integration, over the pipelines that run it one after the other: what outlives them, when the next one starts."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from typing import Final
+
+from streamer import logs
+from streamer.core.account import Account
+from streamer.core.errors import SettingsError
+from streamer.core.ledger import OpenRecord
+from streamer.dead_letters import GuardMemory
+from streamer.destination import Destination
+from streamer.logs import Event, logger
+from streamer.pipeline import Pipeline
+from streamer.receipts import ProblemKind, Receipts
+from streamer.settings import Settings
+from streamer.status.histogram import LATENCY_SECONDS, Histogram
+from streamer.watchdog import StalledError
+
+RESTART_MIN_SECONDS: Final = 1.0
+RESTART_MAX_SECONDS: Final = 60.0
+HEALTHY_AFTER_SECONDS: Final = 600.0
+"""A pipeline that ran so long is started again after the shortest wait; its stall is not counted with earlier ones."""
+
+SUMMARY_SECONDS: Final = 60.0
+"""How often `Integration.summarise` is called."""
+
+
+class Integration:
+    """One integration, over the pipelines that run it one after the other."""
+
+    def __init__(self, name: str, settings: Settings, destination: Destination) -> None:
+        self.name = name
+        self.settings = settings.integrations[name]
+        self.destination = destination
+        self.accounts: defaultdict[tuple[str, int], Account] = defaultdict(Account)
+        self.pipeline: Pipeline | None = None
+        self.has_started = self.settings.is_held
+        """Whether it has joined its consumer group once, or need not."""
+        self.stalls_in_row = 0
+        """How often the watchdog has ended its pipeline lately."""
+        self.restarts = 0
+        self.last_error = ""
+        self.latency_seconds: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(LATENCY_SECONDS))
+        """Broker's time of a record to its 2xx, by topic."""
+        self.drain_eta_seconds: dict[str, float] = {}
+        self._settled_before: Counter[str] = Counter()
+        self._all_settings = settings
+        directory = settings.state_dir / name
+        self._guard_memory = GuardMemory(directory, fingerprint=settings.fingerprint())
+        self.receipts = Receipts.open(
+            directory / "receipts",
+            window_seconds=settings.receipts.window,
+            max_bytes=settings.receipts.max_bytes,
+            now=time.time(),
+        )
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run pipelines until ``stop`` is set.
+
+        Raises:
+            SettingsError: a broker and our set-up refuse each other, and they never worked together before.
+        """
+        wait = RESTART_MIN_SECONDS
+        while not stop.is_set():
+            began = time.monotonic()
+            self.pipeline = self._new_pipeline()
+            try:
+                await self.pipeline.run(stop)
+            except Exception as error:
+                # At the start somebody is watching. Later, a password that was changed on one side only must not end
+                # what still works.
+                if isinstance(error, SettingsError) and not self.has_started:
+                    raise
+                if time.monotonic() - began > HEALTHY_AFTER_SECONDS:
+                    wait, self.stalls_in_row = RESTART_MIN_SECONDS, 0
+                self._tell_failure(error, wait)
+                await _sleep_unless(stop, wait)
+                wait = min(wait * 2, RESTART_MAX_SECONDS)
+
+    def _new_pipeline(self) -> Pipeline:
+        return Pipeline(
+            self.name,
+            self._all_settings,
+            destination=self.destination,
+            receipts=self.receipts,
+            account_of=lambda topic, partition: self.accounts[topic, partition],
+            on_connected=self._on_connected,
+            observe_latency=self._observe_latency,
+            guard_memory=self._guard_memory,
+        )
+
+    def _on_connected(self) -> None:
+        self.has_started = True
+
+    def _observe_latency(self, records: Sequence[OpenRecord], now: float) -> None:
+        for record in records:
+            self.latency_seconds[record.record.topic].observe(now - record.record.timestamp / 1000)
+
+    def summarise(self) -> None:
+        """Log what has happened since the start, once a minute, and note when the lag will be worked off."""
+        self._estimate_drain()
+        self.tell_findings()
+        accounts = self.accounts.values()
+        ledgers = self.pipeline.assignment.ledgers.values() if self.pipeline is not None else ()
+        logger().emit(
+            Event.SUMMARY,
+            integration=self.name,
+            consumed=sum(account.consumed for account in accounts),
+            delivered=sum(account.delivered for account in accounts),
+            duplicate=sum(account.duplicate for account in accounts),
+            filtered=sum(account.filtered.total() for account in accounts),
+            dead_lettered=sum(account.dead_lettered.total() for account in accounts),
+            handed_back=sum(account.handed_back for account in accounts),
+            in_flight=sum(ledger.open_records for ledger in ledgers),
+            destination=self.settings.destination,
+            destination_state=self.destination.state.value,
+        )
+
+    def tell_findings(self) -> None:
+        """Log what befell the receipts, and what was accepted although a platform's documents rule it out."""
+        for problem in self.receipts.take_problems():
+            logger().emit(_RECEIPT_EVENTS[problem.kind], integration=self.name, detail=problem.detail)
+        warnings = self.pipeline.take_warnings() if self.pipeline is not None else {}
+        for warning, records in warnings.items():
+            logger().emit(Event.RECORD_WARNING, integration=self.name, reason=warning, records=records)
+
+    def _estimate_drain(self) -> None:
+        """How long the lag of each topic takes at the rate of the last minute; absent where nothing was settled."""
+        settled: Counter[str] = Counter()
+        for (topic, _), account in self.accounts.items():
+            settled[topic] += account.settled
+        lags = self.pipeline.lags() if self.pipeline is not None else {}
+        rates = {topic: (settled[topic] - self._settled_before[topic]) / SUMMARY_SECONDS for topic in settled}
+        self.drain_eta_seconds = {topic: lag / rates[topic] for topic, lag in lags.items() if rates.get(topic, 0) > 0}
+        self._settled_before = settled
+
+    def _tell_failure(self, error: Exception, wait_seconds: float) -> None:
+        cause = root_of(error)
+        self.restarts += 1
+        self.stalls_in_row = self.stalls_in_row + 1 if isinstance(cause, StalledError) else 0
+        self.last_error = type(cause).__name__
+        if isinstance(cause, SettingsError):  # its text is ours, and says what to correct
+            logger().emit(Event.KAFKA_UNAVAILABLE, integration=self.name, detail=str(cause), wait_seconds=wait_seconds)
+            return
+        logger().emit(
+            Event.PIPELINE_RESTARTED,
+            integration=self.name,
+            error_type=type(cause).__name__,
+            stack=logs.place_of(cause),
+            wait_seconds=wait_seconds,
+        )
+
+
+_RECEIPT_EVENTS: Final = {
+    ProblemKind.POWER_LOST: Event.RECEIPTS_SET_ASIDE,
+    ProblemKind.UNREADABLE: Event.RECEIPTS_SET_ASIDE,
+    ProblemKind.FULL: Event.RECEIPTS_SHRUNK,
+    ProblemKind.UNUSABLE: Event.RECEIPTS_UNUSABLE,
+}
+
+
+def root_of(error: BaseException) -> BaseException:
+    """The first single error in a group of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _sleep_unless(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
