@@ -26,11 +26,11 @@ from streamer.dead_letters import DeadLetters, GuardMemory, Refusal
 from streamer.delivery import Delivery
 from streamer.destination import Destination
 from streamer.intake import Intake
+from streamer.joining import join
 from streamer.kafka import (
     DeadLetterProducer,
     Source,
     TopicPartition,
-    preflight,
     retention_seconds,
 )
 from streamer.load import Load
@@ -39,10 +39,7 @@ from streamer.reader import Reader
 from streamer.receipts import Receipts
 from streamer.segment import ENVELOPE_BYTES
 from streamer.settings import Settings
-from streamer.topics import TopicsMissingError, ensure_topics
 from streamer.watchdog import Watchdog
-
-CONNECT_RETRY_SECONDS: Final = 3.0
 
 RETENTION_EVERY_SECONDS: Final = 600.0
 
@@ -192,7 +189,8 @@ class Pipeline:
             self._hold()
         self._crash = asyncio.get_running_loop().create_future()
         try:
-            if await _unless(stop, self._connect()):
+            joining = join(self.name, self._kafka, self._integration, producer=self._producer, source=self.source)
+            if await _unless(stop, joining):
                 await self._run_connected(stop)
         finally:
             self.is_connected = False
@@ -229,29 +227,6 @@ class Pipeline:
                 task.cancel()
         open_records = sum(ledger.open_records for ledger in self.assignment.ledgers.values())
         logger().emit(Event.DRAIN_FINISHED, integration=self.name, handed_back=open_records)
-
-    async def _connect(self) -> None:
-        """Connect and join the group, however long that takes."""
-        failures = 0
-        while True:
-            try:
-                await preflight(self._kafka)
-                await ensure_topics(self._kafka, self._integration)
-                await self._producer.start()
-                await self.source.join()
-            except UnavailableError as error:
-                failures += 1
-                logger().emit(
-                    Event.TOPICS_MISSING if isinstance(error, TopicsMissingError) else Event.KAFKA_UNAVAILABLE,
-                    integration=self.name,
-                    detail=str(error),
-                )
-                await self._producer.stop()
-                await asyncio.sleep(CONNECT_RETRY_SECONDS)
-            else:
-                if failures:
-                    logger().emit(Event.KAFKA_RECOVERED, integration=self.name)
-                return
 
     async def _on_revoked(self, _partitions: frozenset[TopicPartition]) -> None:
         """Partitions are about to be taken: drain, commit, and start nothing more until it is known what comes back."""

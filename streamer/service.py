@@ -1,10 +1,11 @@
 """The service: who runs, who owns which state, how it starts and stops. It has no rules of its own.
 
-    Service --------- owns: accounts, receipts, destinations (state, permits, connections), the HTTP server
-      `-- Pipeline    one per integration, replaced when it fails: ledgers, calls in flight, parked events, dead letters
+    Service               owns the destinations (state, permits, connections) and the HTTP server
+      `-- Integration     owns accounts and receipts; runs one pipeline after the other
+            `-- Pipeline  owns the ledgers, calls in flight, parked events and dead letters
 
-A pipeline that fails is started again after a wait, and the others do not notice. The first SIGTERM or SIGINT drains,
-the second ends at once. The exit code is 0 after a drained signal, and 78 when a broker refuses our credentials.
+A pipeline that fails is replaced after a wait, and the others do not notice. The first SIGTERM or SIGINT drains, the
+second ends at once. The exit code is 0 after a drained signal, and 78 when our set-up can never join the brokers.
 """
 
 import asyncio

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer import assignment, integration, pipeline
+from streamer import assignment, integration, joining
 from streamer.broker import Broker
 from streamer.sandbox.server import Sandbox
 from tests.conftest import ConsumeAll, ExternalCluster
@@ -44,5 +44,5 @@ async def deployment(
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Timers of seconds that tests would only wait for."""
     monkeypatch.setattr(assignment, "COMMIT_EVERY_SECONDS", 0.1)
-    monkeypatch.setattr(pipeline, "CONNECT_RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(joining, "CONNECT_RETRY_SECONDS", 0.2)
     monkeypatch.setattr(integration, "RESTART_MIN_SECONDS", 0.1)
