@@ -20,6 +20,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from hashlib import blake2b
+from operator import itemgetter
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -127,16 +128,15 @@ class ReceiptStore:
     def find(self, message_ids: Sequence[str], oldest: float) -> dict[str, Place]:
         """The places from which those of ``message_ids`` were delivered that were delivered at ``oldest`` or later."""
         found: dict[str, Place] = {}
-        current, previous = self._generations[self._current], self._generations[1 - self._current]
+        ids = {blake2b(message_id.encode(), digest_size=_KEY_BYTES).digest(): message_id for message_id in message_ids}
+        keys = sorted(ids)
         with self._env.begin() as txn:
-            get = txn.get
-            for message_id in message_ids:
-                key = blake2b(message_id.encode(), digest_size=_KEY_BYTES).digest()
-                value = get(key, None, current) or get(key, None, previous)
-                if value is not None:
-                    source_and_offset, delivered_at = _VALUE.unpack(value)
-                    if delivered_at >= oldest:
-                        found[message_id] = self._place(source_and_offset)
+            for generation in (self._generations[1 - self._current], self._generations[self._current]):
+                with txn.cursor(generation) as cursor:
+                    for key, value in cursor.getmulti(keys):
+                        source_and_offset, delivered_at = _VALUE.unpack(value)
+                        if delivered_at >= oldest:
+                            found[ids[key]] = self._place(source_and_offset)
         return found
 
     def add(self, deliveries: Sequence[tuple[str, str, int, int]], now: float) -> None:
@@ -145,12 +145,16 @@ class ReceiptStore:
         for place in {(topic, partition) for _, topic, partition, _ in deliveries} - sources.keys():
             self._add_source(place)
         delivered_at = _seconds(now)
-        with self._env.begin(self._generations[self._current], write=True) as txn:
-            put = txn.put
-            for message_id, topic, partition, offset in deliveries:
-                source_and_offset = sources[topic, partition] << _OFFSET_BITS | offset
-                key = blake2b(message_id.encode(), digest_size=_KEY_BYTES).digest()
-                put(key, _VALUE.pack(source_and_offset, delivered_at))
+        entries = [
+            (
+                blake2b(message_id.encode(), digest_size=_KEY_BYTES).digest(),
+                _VALUE.pack(sources[topic, partition] << _OFFSET_BITS | offset, delivered_at),
+            )
+            for message_id, topic, partition, offset in deliveries
+        ]
+        entries.sort(key=itemgetter(0))  # neighbours share pages: a third less to look for and to copy
+        with self._env.begin(self._generations[self._current], write=True) as txn, txn.cursor() as cursor:
+            cursor.putmulti(entries)
 
     def rotate(self, now: float) -> int:
         """Empty the previous generation and write to it from now on. Returns how many receipts that dropped."""
