@@ -59,8 +59,7 @@ class TestTwoBrokers:
             "controller.quorum.voters": f"1@{HOST}:{first.controller_port}",
         }
         with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
-            runner.run(first.start())
-            runner.run(second.start())
+            runner.run(start_together(first, second))
             yield first, second
             for broker in (second, first):
                 runner.run(broker.stop())
@@ -89,6 +88,13 @@ class TestTwoBrokers:
             assert service.integrations["surveys"].restarts == 0
 
         await deployment.verify(max_times=2, settled_once=False)
+
+
+async def start_together(*brokers: Broker) -> None:
+    """Start brokers of one cluster."""
+    async with asyncio.TaskGroup() as tasks:
+        for broker in brokers:
+            tasks.create_task(broker.start())
 
 
 async def group_coordinated_by(broker: Broker, hint: str) -> str:

@@ -147,8 +147,11 @@ async def to_brokers(deployment: Deployment, detour: Detour, monkeypatch: pytest
         yield proxy
 
 
-@pytest.mark.parametrize("ways", [BOTH, (Way.TO_SERVER,), (Way.TO_CLIENT,)], ids=["both", "to them", "from them"])
-@pytest.mark.parametrize("session_timeout_ms", [1_000, 6_000], ids=["longer than the session", "shorter"])
+@pytest.mark.parametrize(
+    ("ways", "session_timeout_ms"),
+    [(BOTH, 1_000), ((Way.TO_CLIENT,), 1_000), (BOTH, 6_000)],
+    ids=["longer than the session", "longer, no answers only", "shorter"],
+)
 async def test_brokers_out_of_reach_for_a_while(
     deployment: Deployment, to_brokers: Proxy, ways: tuple[Way, ...], session_timeout_ms: int
 ) -> None:
@@ -162,7 +165,7 @@ async def test_brokers_out_of_reach_for_a_while(
         async with flow(deployment, topic, partitions=PARTITIONS):
             await deployment.commits_beyond(100)
             to_brokers.hold(*ways)
-            await asyncio.sleep(2.5)  # what is tested is the length of the outage
+            await asyncio.sleep(1.5)  # what is tested is the length of the outage
             to_brokers.clear()
             await eventually(lambda: partitions_of(service) == PARTITIONS)
         await every_partition_moves(deployment, topic, partitions=PARTITIONS)
