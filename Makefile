@@ -44,7 +44,7 @@ lock: setup ## compile the lock files anew: Python packages from pyproject.toml,
 	@$(COMPILE) pyproject.toml -o requirements.lock
 	@$(COMPILE) pyproject.toml --extra demo --group dev -o requirements-dev.lock
 	@echo 'setuptools>=80' | $(COMPILE) - -o requirements-build.lock
-	@$(BIN)/python -m streamer.kafka_jars > kafka_jars.toml && mv kafka_jars.toml streamer/
+	@$(BIN)/python -m streamer.broker.jars > jars.toml && mv jars.toml streamer/broker/
 
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info
