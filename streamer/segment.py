@@ -125,7 +125,7 @@ class SegmentClient:
                 answer = answer_of_status(response.status, wait)
                 if answer.kind is AnswerKind.ACCEPTED:
                     # A 2xx that breaks off is an unknown outcome, so the body is read to its end; it is not parsed.
-                    await response.content.read(MAX_ANSWER_BYTES)
+                    await _read_to_end(response.content)
                 return answer
         except aiohttp.ClientPayloadError:
             return answer_of_fault(NetworkFault.CUT_OFF)
@@ -154,6 +154,13 @@ class SegmentClient:
         closing = asyncio.get_running_loop().create_task(session.close(), name="close connections")
         self._closing.add(closing)
         closing.add_done_callback(self._closing.discard)
+
+
+async def _read_to_end(body: aiohttp.StreamReader) -> None:
+    """Read a body to its end or our limit, and forget it; a single ``read`` returns with what has arrived by then."""
+    left = MAX_ANSWER_BYTES
+    while left > 0 and (part := await body.read(left)):
+        left -= len(part)
 
 
 def _now_at(response: aiohttp.ClientResponse) -> float:
