@@ -92,7 +92,10 @@ class KafkaSettings(Section):
     group_instance_id: str | None = None
     """Static membership. Two instances with one id take the membership from each other without end."""
     session_timeout_ms: Milliseconds = 30_000
-    heartbeat_interval_ms: Milliseconds = 3_000
+    heartbeat_interval_ms: Milliseconds = Field(
+        default_factory=lambda section: min(3_000, section["session_timeout_ms"] // 3)
+    )
+    """At most a third of the session timeout."""
     rebalance_timeout_ms: Milliseconds = 30_000
     request_timeout_ms: Milliseconds = Field(
         default_factory=lambda section: max(40_000, section["rebalance_timeout_ms"] + 10_000)
