@@ -25,6 +25,9 @@ SEED = int(os.environ.get("STREAMER_TEST_SEED", "20261122"))
 KILLS = int(os.environ.get("STREAMER_TEST_KILLS", "5"))
 """How often the service is killed in a row."""
 
+ILL_SECONDS = 5.0
+"""How long some events fail; the service is killed at least twice by then."""
+
 MAX_CALLS = 20
 MAX_IN_FLIGHT = 8
 IN_FLIGHT = MAX_CALLS * MAX_IN_FLIGHT
@@ -90,7 +93,7 @@ async def test_kills_at_random_moments_break_no_promise(deployment: Deployment, 
     deployment.sandbox.faults.set(
         Fault(action=Action(latency_seconds=0.05)),
         POISON,
-        Fault(match=marked("ill"), action=Action(status=500), for_seconds=2.0 * KILLS),
+        Fault(match=marked("ill"), action=Action(status=500), for_seconds=ILL_SECONDS),
     )
     topic = await recorder.integrate(partitions=2)
     kills: list[float] = []
