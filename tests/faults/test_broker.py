@@ -124,8 +124,11 @@ class TestLittleMetadata:
 
     async def test_commits_shrink_until_they_are_taken(self, deployment: Deployment) -> None:
         """What does not fit beside the position is sent again by the next owner; positions always get through."""
-        failing = frozenset(f"evt_{number}" for number in range(0, 400, 4))
-        deployment.sandbox.faults.set(Fault(match=Match(message_ids=failing), action=Action(status=500)))
+        failing = frozenset(f"evt_{number}" for number in range(4, 400, 4))
+        deployment.sandbox.faults.set(
+            Fault(match=Match(message_ids=frozenset({"evt_0"})), action=Action(latency_seconds=1.5)),
+            Fault(match=Match(message_ids=failing), action=Action(status=500)),
+        )
         deployment.destination["batch"] = {"max_calls": 1, "linger": 0}
         deployment.destination["retry"] = {"quick": ["1h"], "schedule": ["1h"]}
         [topic] = await deployment.integrate(partitions=1)
@@ -133,12 +136,13 @@ class TestLittleMetadata:
             await deployment.produce(topic, survey_events(10, "first"), partition=0)
             await deployment.settled()
             await deployment.produce(topic, survey_events(400), partition=0)
-            await eventually(lambda: deployment.sandbox.record.accepted == 310)
+            await eventually(lambda: len(pipeline_of(service).parked) == len(failing))
+            await eventually(lambda: deployment.sandbox.record.accepted == 410 - len(failing))
         commits = pipeline_of(service).assignment.commits
         assert commits[CommitResult.METADATA_TOO_LARGE] > 0
         assert commits[CommitResult.FAILED] == commits[CommitResult.TIMED_OUT] == 0
         [position] = (await positions_of(deployment)).values()
-        assert position.offset == 10
+        assert position.offset == 14, "past evt_0, which was the last to end"
         assert 0 < len(position.metadata) <= self.LIMIT
 
         deployment.sandbox.faults.clear()

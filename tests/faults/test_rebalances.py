@@ -1,22 +1,16 @@
 """Rebalances that come at the worst time, and members that are gone without knowing it.
 
-The other members here are plain consumers, because they can do what an instance of ours never would: leave without a
-word, hold what they were given and commit nothing, join a group only to trouble it.
+The other members here are strangers: see `traffic`.
 """
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator
 
 import pytest
-from aiokafka import AIOKafkaConsumer
-from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from streamer.kafka import Source, StoredPosition, TopicPartition
 from streamer.sandbox.faults import Action, Fault
-from streamer.service import Service
-from tests.faults.traffic import every_partition_moves, flow, partitions_of
+from tests.faults.traffic import every_partition_moves, flow, handed_back, partitions_of, stranger
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_events
 
 pytestmark = pytest.mark.kafka
@@ -37,45 +31,6 @@ async def other_topic(deployment: Deployment, topic: str) -> str:
     other = f"{topic}.other"
     await deployment.make_topics([other])
     return other
-
-
-@contextlib.asynccontextmanager
-async def stranger(deployment: Deployment, topic: str, *, bids_farewell: bool = True) -> AsyncIterator[None]:
-    """A member of the group that reads ``topic`` and commits nothing.
-
-    Args:
-        deployment: whose integration has the group.
-        topic: what it subscribes to.
-        bids_farewell: False: at its end the coordinator is not told, as after a crash.
-    """
-    member = AIOKafkaConsumer(
-        bootstrap_servers=deployment.document["kafka"]["bootstrap_servers"],
-        group_id=deployment.integration("surveys")["group_id"],
-        enable_auto_commit=False,
-        session_timeout_ms=1_000,
-        heartbeat_interval_ms=200,
-        rebalance_timeout_ms=3_000,
-        partition_assignment_strategy=(RangePartitionAssignor,),
-    )
-    member.subscribe([topic])
-    joining = asyncio.create_task(member.start())  # ends with the first assignment, which may never come
-    try:
-        yield
-    finally:
-        joining.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await joining
-        if not bids_farewell:
-            member._coordinator._maybe_leave_group = _do_nothing
-        await member.stop()
-
-
-async def _do_nothing() -> None: ...
-
-
-def handed_back(service: Service) -> int:
-    """Records that were open when their assignment ended, and had to be read again."""
-    return sum(account.handed_back for account in service.integrations["surveys"].accounts.values())
 
 
 async def test_a_member_joins_or_leaves_each_second(deployment: Deployment, topic: str) -> None:

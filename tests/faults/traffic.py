@@ -1,9 +1,12 @@
-"""Events that keep coming while something breaks, and the question whether every partition moves afterwards."""
+"""What goes on while something breaks: events that keep coming, and strangers in the consumer group."""
 
 import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 
 from streamer.service import Service
 from tests.service.harness import Deployment, pipeline_of, survey_events
@@ -50,3 +53,48 @@ def partitions_of(service: Service) -> int:
     if integration.pipeline is None or not pipeline_of(service).assignment.is_restored:
         return 0
     return len(pipeline_of(service).assignment.ledgers)
+
+
+def handed_back(service: Service) -> int:
+    """Records that were open when their assignment ended, and had to be read again."""
+    return sum(account.handed_back for account in service.integrations["surveys"].accounts.values())
+
+
+@contextlib.asynccontextmanager
+async def stranger(
+    deployment: Deployment, topic: str, *, bootstrap_servers: str = "", bids_farewell: bool = True
+) -> AsyncIterator[None]:
+    """A member of the group that reads ``topic`` and commits nothing.
+
+    It can do what an instance of ours never would: leave without a word, hold what it was given, read a topic that is
+    not the group's, only to trouble it.
+
+    Args:
+        deployment: whose integration has the group.
+        topic: what it subscribes to.
+        bootstrap_servers: where it goes; empty: where the service goes.
+        bids_farewell: False: at its end the coordinator is not told, as after a crash.
+    """
+    member = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers or deployment.document["kafka"]["bootstrap_servers"],
+        group_id=deployment.integration("surveys")["group_id"],
+        enable_auto_commit=False,
+        session_timeout_ms=1_000,
+        heartbeat_interval_ms=200,
+        rebalance_timeout_ms=3_000,
+        partition_assignment_strategy=(RangePartitionAssignor,),
+    )
+    member.subscribe([topic])
+    joining = asyncio.create_task(member.start())  # ends with the first assignment, which may never come
+    try:
+        yield
+    finally:
+        joining.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await joining
+        if not bids_farewell:
+            member._coordinator._maybe_leave_group = _do_nothing
+        await member.stop()
+
+
+async def _do_nothing() -> None: ...
