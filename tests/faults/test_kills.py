@@ -28,6 +28,9 @@ KILLS = int(os.environ.get("STREAMER_TEST_KILLS", "5"))
 ILL_SECONDS = 5.0
 """How long some events fail; the service is killed at least twice by then."""
 
+CATCH_UP_SECONDS = 60.0 + 10.0 * KILLS
+"""Longest time for what has come in while the service was being killed."""
+
 MAX_CALLS = 20
 MAX_IN_FLIGHT = 8
 IN_FLIGHT = MAX_CALLS * MAX_IN_FLIGHT
@@ -79,13 +82,13 @@ async def kill(process: Process) -> float:
 
 async def finish(deployment: Deployment, process: Process) -> None:
     """Let a process settle everything, and end it by force: it has nothing left to say."""
-    await deployment.settled(60)
+    await deployment.settled(CATCH_UP_SECONDS)
     assert (await process.status())["unaccounted"] == 0
     await process.kill()
     assert process.errors == ""
 
 
-@pytest.mark.timeout(60 + 10 * KILLS)
+@pytest.mark.timeout(90 + 20 * KILLS)
 async def test_kills_at_random_moments_break_no_promise(deployment: Deployment, recorder: Recorder) -> None:
     """Events flow, of all kinds; each second time the service comes back on a machine without its receipts."""
     chance = random.Random(SEED)
