@@ -7,6 +7,7 @@ ends the others. Restoring asks the brokers and therefore happens outside the cl
 """
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
@@ -14,11 +15,15 @@ from typing import Final
 
 from streamer.core import position
 from streamer.core.account import Account
+from streamer.core.errors import UnavailableError
 from streamer.core.ledger import PartitionLedger
 from streamer.kafka import CommitResult, Source, StoredPosition, TopicPartition
 from streamer.logs import Event, logger
 
 COMMIT_EVERY_SECONDS: Final = 1.0
+
+CONFIRM_SECONDS: Final = 10.0
+"""How long a position must lie beyond the end of its partition to be believed."""
 
 MAX_CLAIMS: Final = 64
 """Most commits of unknown fate that are remembered for a partition; beyond, a rebalance costs repeats."""
@@ -61,6 +66,7 @@ class Assignment:
         self._given: frozenset[TopicPartition] | None = None
         self._claims: dict[TopicPartition, deque[Claim]] = {}
         """What the broker may hold from us: the last stored claim, and later ones whose fate is unknown."""
+        self._beyond_since: dict[TopicPartition, float] = {}
         self._max_metadata = position.MAX_CHARACTERS
 
     def give(self, partitions: frozenset[TopicPartition]) -> None:
@@ -105,6 +111,17 @@ class Assignment:
         }
         if epoch != self.epoch:
             return False
+        beyond = {
+            partition
+            for partition in given
+            if (offset := stored[partition].offset) is not None
+            and offset > bounds[partition][1]
+            and not self.is_beyond_for_good(partition, offset, bounds[partition][1])
+        }
+        if beyond:
+            raise UnavailableError(
+                f"{len(beyond)} stored positions lie beyond the end of their partition; asking again"
+            )
         retained = {partition for partition in given if stored[partition] in self._claims.get(partition, ())}
         self.fence(self.ledgers.keys() - retained)
         for partition in given:
@@ -128,6 +145,18 @@ class Assignment:
         ledger.advance(first)
         source.seek(partition, first)
         return True
+
+    def is_beyond_for_good(self, partition: TopicPartition, offset: int, end: int) -> bool:
+        """Whether an offset lies beyond the end of its partition, and has for `CONFIRM_SECONDS`.
+
+        A broker that has just come back may know less than all of its log for a moment; taking that for a new topic
+        would send everything again.
+        """
+        if offset <= end:
+            self._beyond_since.pop(partition, None)
+            return False
+        now = time.monotonic()
+        return now - self._beyond_since.setdefault(partition, now) >= CONFIRM_SECONDS
 
     def begin_anew(self, source: Source, partition: TopicPartition, bounds: tuple[int, int]) -> None:
         """The topic is not the one we were reading: read it from its start. Repeats are cheap, skips are not."""

@@ -101,7 +101,7 @@ class Delivery:
                     if shipment is None:
                         self._destination.decline()
                         continue
-                    attempt = self._destination.start(len(shipment.records))
+                    attempt = self._destination.start(len(shipment.records), is_retry=shipment.is_retry)
                     self.moved_at = time.monotonic()
                     self._sending.add(shipment)
                     self._all_answered.clear()

@@ -86,9 +86,9 @@ class Destination:
                 if turn in self._waiting:
                     self._waiting.remove(turn)
 
-    def start(self, calls: int) -> Attempt:
-        """Take the permit for a request of so many calls."""
-        attempt = self._machine.start(time.monotonic(), calls)
+    def start(self, calls: int, *, is_retry: bool) -> Attempt:
+        """Take the permit for a request of so many calls; ``is_retry``: they were charged before."""
+        attempt = self._machine.start(time.monotonic(), calls, is_retry=is_retry)
         self.status.in_flight = self._machine.in_flight
         self._wake_next()
         return attempt

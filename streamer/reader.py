@@ -30,6 +30,9 @@ IDLE_AFTER_SECONDS: Final = 5.0
 
 RESTORE_RETRY_SECONDS: Final = 1.0
 
+GONE_RETRY_SECONDS: Final = 0.2
+"""Wait after a fetch beyond the end or before the start of a partition."""
+
 
 class Reader:
     """The reader of one integration."""
@@ -160,10 +163,16 @@ class Reader:
         for partition in gone:
             if epoch != self._assignment.epoch:
                 return
-            first, _ = bounds[partition]
-            if not self._assignment.skip_to_log_start(self._source, partition, first):
+            first, end = bounds[partition]
+            if self._assignment.skip_to_log_start(self._source, partition, first):
+                continue
+            expected = self._assignment.ledgers[partition].next_offset
+            if self._assignment.is_beyond_for_good(partition, expected, end):
                 self._assignment.begin_anew(self._source, partition, bounds[partition])
                 self._on_restored()
+            else:
+                self._source.seek(partition, expected)
+        await asyncio.sleep(GONE_RETRY_SECONDS)
 
     async def _begin_anew(self, partition: TopicPartition) -> None:
         """Another record stands where we stopped reading: the topic was recreated."""

@@ -9,9 +9,9 @@ Theory of operation. A destination is in one of three states:
 
 A fault of the destination or of ours is never a verdict on an event, hence the rule of evidence: an unhappy answer is
 charged only if another call was accepted after the attempt began or in the 60 seconds before, and a refusal counts only
-if anything was accepted since the configuration was loaded. The charges of a streak of failures that ends in another
-state than ``ok`` are taken back, unless the first probe is accepted: then the destination worked all along, and the
-streak was one of events that fail.
+if anything was accepted since the configuration was loaded. A call charged before that fails again is no failure in a
+row: it tells of itself. The charges of a streak of failures that ends in another state than ``ok`` are taken back,
+unless the first probe is accepted: then the destination worked all along, and the streak was one of events that fail.
 
 The time between two changes of state is a *term*. An attempt that ends in another term than it began in is late, and
 tells about a time that has passed. All that a late answer can do is: end ``backing_off`` or ``held`` when accepted,
@@ -78,6 +78,8 @@ class Attempt:
     calls: int
     term: int
     """Number of the term in which it began."""
+    is_retry: bool = False
+    """Whether its calls were charged before: then its failure says little about the destination."""
     is_refunded: bool = False
     """Whether its charge was taken back."""
 
@@ -119,7 +121,7 @@ class DestinationMachine:
         self._probe_due = now
         self._failed_probes = 0
         self._asked_to_wait = False
-        self._charged: list[Attempt] = []  # since the last 2xx, hence fewer than MAX_FAILURES_IN_ROW
+        self._charged: list[Attempt] = []  # since the last 2xx
         self._in_doubt: list[Attempt] = []  # charged in the streak that led to backing off; the first probe decides
         self._refunds: list[Attempt] = []
 
@@ -155,11 +157,11 @@ class DestinationMachine:
             return None
         return max(now, self._probe_due)
 
-    def start(self, now: float, calls: int) -> Attempt:
-        """Take a permit for a request with this many calls."""
+    def start(self, now: float, calls: int, *, is_retry: bool = False) -> Attempt:
+        """Take a permit for a request with this many calls; ``is_retry``: all of them were charged before."""
         assert self.can_start(now), f"no permit: {self.state}, {self.in_flight} in flight"
         assert calls == 1 if self.probing else calls >= 1, f"{calls} calls in state {self.state}"
-        attempt = Attempt(now, self.probing, calls, self._term)
+        attempt = Attempt(now, self.probing, calls, self._term, is_retry)
         self._in_flight.add(attempt)
         if attempt.is_probe:
             self._probe = attempt
@@ -243,13 +245,20 @@ class DestinationMachine:
         late = self._is_late(attempt)
         if late and not answer.asks_to_wait:
             return Verdict.RETRY_FREE
-        self.failures_in_row += 1
+        is_charged = (
+            not self.probing
+            and not answer.asks_to_wait
+            and self.last_accepted_at is not None
+            and self.last_accepted_at >= attempt.started_at - EVIDENCE_SECONDS
+        )
+        if not (is_charged and attempt.is_retry):  # an event that fails again tells of itself, not of the destination
+            self.failures_in_row += 1
         if late and self.probing:
             self._asked_to_wait = True
             self._probe_due = max(self._probe_due, now + self._backoff_seconds(answer, jitter))
         elif self.probing or answer.asks_to_wait or self.failures_in_row >= MAX_FAILURES_IN_ROW:
             self._back_off(answer, now, jitter)
-        elif self.last_accepted_at is not None and self.last_accepted_at >= attempt.started_at - EVIDENCE_SECONDS:
+        elif is_charged:
             self._charged.append(attempt)
             return Verdict.RETRY_CHARGED
         return Verdict.RETRY_FREE

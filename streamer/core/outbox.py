@@ -26,6 +26,11 @@ class Shipment:
         self.bisection = bisection
         """Set when it is a step of finding who spoilt a refused batch."""
 
+    @property
+    def is_retry(self) -> bool:
+        """Whether its calls were charged before; they travel among themselves."""
+        return bool(self.records[0].charges)
+
 
 class Outbox:
     """The calls that are ready, and those that wait for their next attempt."""

@@ -179,6 +179,21 @@ class TestCharging:
         assert [attempt.is_refunded for attempt in attempts] == [True] * 4 + [False] * 2
         assert machine.take_refunds() == [], "each charge is taken back once"
 
+    def test_events_that_fail_again_never_look_like_a_destination_that_fails(self) -> None:
+        """Otherwise a few of them would stop the others for a second, again and again."""
+        machine = healthy()
+        for second in range(20):
+            retry = machine.start(1.0 + second, 1, is_retry=True)
+            assert end(machine, retry, UNAVAILABLE, 1.5 + second) is Verdict.RETRY_CHARGED
+        assert machine.state is State.OK
+
+    def test_retries_build_a_streak_when_nothing_else_shows_that_the_destination_works(self) -> None:
+        machine = healthy()
+        for second in range(5):
+            retry = machine.start(100.0 + second, 1, is_retry=True)
+            assert end(machine, retry, UNAVAILABLE, 100.5 + second) is Verdict.RETRY_FREE
+        assert machine.state is State.BACKING_OFF
+
     @pytest.mark.parametrize("answer", [OK, BAD_REQUEST])
     def test_charges_of_a_streak_stand_when_the_first_probe_is_answered_well(self, answer: Answer) -> None:
         """The destination worked all along: it was a streak of events that fail, which must come to their end."""

@@ -44,5 +44,6 @@ async def deployment(
 def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Timers of seconds that tests would only wait for."""
     monkeypatch.setattr(assignment, "COMMIT_EVERY_SECONDS", 0.1)
+    monkeypatch.setattr(assignment, "CONFIRM_SECONDS", 0.3)
     monkeypatch.setattr(joining, "CONNECT_RETRY_SECONDS", 0.2)
     monkeypatch.setattr(integration, "RESTART_MIN_SECONDS", 0.1)
