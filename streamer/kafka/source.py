@@ -15,10 +15,13 @@ from aiokafka.errors import (
     InvalidCommitOffsetSizeError,
     KafkaError,
     NoOffsetForPartitionError,
+    NotCoordinatorForGroupError,
     OffsetMetadataTooLargeError,
     OffsetOutOfRangeError,
     TopicAuthorizationFailedError,
+    for_code,
 )
+from aiokafka.protocol.commit import OffsetFetchRequest
 
 from streamer.core.errors import StreamerError, UnavailableError
 from streamer.core.model import Record
@@ -31,6 +34,9 @@ COMMIT_TIMEOUT_SECONDS: Final = 5.0
 
 MAX_POLL_INTERVAL_MS: Final = 43_200_000
 """The client leaves the group by itself after this idle time. A held destination must not cause that: half a day."""
+
+OFFSETS_TIMEOUT_SECONDS: Final = 10.0
+"""Longest wait for the group's stored positions."""
 
 NO_OFFSET: Final = -1
 
@@ -200,22 +206,37 @@ class Source:
     async def stored_positions(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, StoredPosition]:
         """What the group has committed, with its metadata.
 
-        The public call returns the offset alone; the coordinator's own, which it wraps, has both.
+        Asked by a request of our own: the client's calls drop the metadata or, worse, the error of the whole answer. A
+        coordinator that is still loading its offsets would look as if nothing were stored.
 
         Raises:
-            UnavailableError: the coordinator cannot be asked.
+            UnavailableError: the coordinator cannot be asked, or cannot tell yet.
         """
+        topics: dict[str, list[int]] = {}
+        for partition in partitions:
+            topics.setdefault(partition.topic, []).append(partition.partition)
+        coordinator = self._joined._coordinator  # noqa: SLF001 - knows which broker to ask
         try:
-            coordinator = self._joined._coordinator  # noqa: SLF001 - the public call drops the metadata
-            stored = await coordinator.fetch_committed_offsets(list(partitions))
-        except KafkaError as error:
+            async with asyncio.timeout(OFFSETS_TIMEOUT_SECONDS):
+                await coordinator.ensure_coordinator_known()
+                answer = await coordinator._send_req(  # noqa: SLF001
+                    OffsetFetchRequest(self._group_id, list(topics.items()))
+                )
+        except (KafkaError, TimeoutError) as error:
             raise UnavailableError(describe_kafka_error(error)) from error
-        return {
-            partition: StoredPosition(stored[partition].offset, stored[partition].metadata or "")
-            if partition in stored and stored[partition].offset != NO_OFFSET
-            else StoredPosition(None, "")
-            for partition in partitions
-        }
+        stored: dict[TopicPartition, StoredPosition] = {}
+        codes = {getattr(answer, "error_code", 0)}
+        for topic, entries in answer.topics:
+            for number, offset, metadata, code in entries:
+                codes.add(code)
+                position = StoredPosition(None, "") if offset == NO_OFFSET else StoredPosition(offset, metadata or "")
+                stored[TopicPartition(topic, number)] = position
+        faults = [for_code(code) for code in codes if code]
+        if any(issubclass(fault, NotCoordinatorForGroupError) for fault in faults):
+            coordinator.coordinator_dead()
+        if faults or stored.keys() != set(partitions):
+            raise UnavailableError(", ".join(fault.__name__ for fault in faults) or "the coordinator told too little")
+        return stored
 
     async def log_bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
         """First offset that still exists and the one after the last, for each partition.

@@ -105,7 +105,7 @@ def test_a_truthful_history_is_not_blamed() -> None:
         ({"receptions": receptions_with(evt_1=1.51)}, "1) was declared settled by the metadata when that was stored"),
         ({"receptions": [REFUSED, *receptions_with(evt_0=4.6)]}, "0) was below the position 6 when that was stored"),
         ({"receptions": [UNANSWERED, *receptions_with(evt_0=4.6)]}, "0) was below the position 6 when that was stored"),
-        ({"commits": [commit(1.5, 0, stated(0, 3, 0)[:-1] + "A")]}, "is damaged"),
+        ({"commits": [commit(1.5, 0, stated(0, 3, 0).swapcase().replace("S1:", "s1:"))]}, "is damaged"),
     ],
     ids=[
         "a commit past an open record",

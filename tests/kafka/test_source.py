@@ -147,6 +147,27 @@ async def test_a_partition_that_is_not_ours_does_not_spoil_a_commit(member: Memb
     assert await member.source.commit({foreign: (3, "")}) is CommitResult.STORED
 
 
+async def test_a_coordinator_that_is_loading_is_not_taken_for_one_that_has_nothing_stored(
+    member: Member, topic: str, own_broker: Broker
+) -> None:
+    """Asked too early after a crash, it would send us to the start of the topic, or past all that waits in it."""
+    place = TopicPartition(topic, 0)
+    assert await member.source.commit({place: (7, "s1:known")}) is CommitResult.STORED
+    own_broker.kill()
+    await own_broker.start()
+
+    async with asyncio.timeout(60):
+        while True:
+            try:
+                stored = await member.source.stored_positions([place])
+            except UnavailableError:
+                await asyncio.sleep(0)
+            else:
+                break
+
+    assert stored == {place: StoredPosition(7, "s1:known")}
+
+
 async def test_a_commit_that_gets_no_answer_ends_in_time(
     member: Member, topic: str, own_broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
