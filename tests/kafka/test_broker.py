@@ -144,7 +144,7 @@ async def test_confirmed_records_and_positions_survive_a_crash(
     assert [record.value for record in await consume_all(topic)] == [b"1", b"2"]
     async with asyncio.timeout(30), connected_admin(own_broker) as admin:
         # A coordinator that is still loading answers with an error that aiokafka 0.14 shows as "nothing stored".
-        while not (stored := await admin.list_consumer_group_offsets(topic, partitions=[partition])):
+        while not (stored := await admin.list_consumer_group_offsets(topic, partitions=[partition])):  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         assert stored[partition] == (1, "kept")
 
