@@ -5,10 +5,11 @@ import contextlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Final
 
 from streamer import logs
-from streamer.core.account import Account
+from streamer.core.account import Account, Totals
 from streamer.core.errors import SettingsError
 from streamer.core.ledger import OpenRecord
 from streamer.dead_letters import GuardMemory
@@ -100,22 +101,19 @@ class Integration:
         for record in records:
             self.latency_seconds[record.record.topic].observe(now - record.record.timestamp / 1000)
 
+    def totals(self) -> Totals:
+        """The account of the integration, summed over its partitions."""
+        ledgers = self.pipeline.assignment.ledgers.values() if self.pipeline is not None else ()
+        return Totals.of(self.accounts.values(), in_flight=sum(ledger.open_records for ledger in ledgers))
+
     def summarise(self) -> None:
         """Log what has happened since the start, once a minute, and note when the lag will be worked off."""
         self._estimate_drain()
         self.tell_findings()
-        accounts = self.accounts.values()
-        ledgers = self.pipeline.assignment.ledgers.values() if self.pipeline is not None else ()
         logger().emit(
             Event.SUMMARY,
             integration=self.name,
-            consumed=sum(account.consumed for account in accounts),
-            delivered=sum(account.delivered for account in accounts),
-            duplicate=sum(account.duplicate for account in accounts),
-            filtered=sum(account.filtered.total() for account in accounts),
-            dead_lettered=sum(account.dead_lettered.total() for account in accounts),
-            handed_back=sum(account.handed_back for account in accounts),
-            in_flight=sum(ledger.open_records for ledger in ledgers),
+            **asdict(self.totals()),
             destination=self.settings.destination,
             destination_state=self.destination.state.value,
         )

@@ -6,6 +6,8 @@ An account lives as long as the process: assignments come and go, and what was o
 """
 
 from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
 
 from streamer.core.model import DeadLetterReason, FilterReason
 
@@ -50,3 +52,38 @@ class Account:
     def unaccounted(self, in_flight: int) -> int:
         """What the sum is out by, given the records open now; anything but 0 is a bug of ours."""
         return self.consumed - self.settled - self.handed_back - in_flight
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """The accounts of several partitions in one, with what is open in them."""
+
+    consumed: int
+    delivered: int
+    duplicate: int
+    filtered: int
+    dead_lettered: int
+    handed_back: int
+    in_flight: int
+
+    @classmethod
+    def of(cls, accounts: Collection[Account], in_flight: int) -> "Totals":
+        """Sum the accounts up; ``in_flight`` is how many records are open in their partitions now."""
+        return cls(
+            consumed=sum(account.consumed for account in accounts),
+            delivered=sum(account.delivered for account in accounts),
+            duplicate=sum(account.duplicate for account in accounts),
+            filtered=sum(account.filtered.total() for account in accounts),
+            dead_lettered=sum(account.dead_lettered.total() for account in accounts),
+            handed_back=sum(account.handed_back for account in accounts),
+            in_flight=in_flight,
+        )
+
+    @property
+    def settled(self) -> int:
+        """Records that have their outcome."""
+        return self.delivered + self.duplicate + self.filtered + self.dead_lettered
+
+    def adds_up(self) -> bool:
+        """Whether nothing is unaccounted for."""
+        return self.consumed == self.settled + self.handed_back + self.in_flight

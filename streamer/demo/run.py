@@ -12,7 +12,6 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -22,10 +21,10 @@ from aiokafka import AIOKafkaProducer
 
 from streamer import logs
 from streamer.broker import Broker
+from streamer.core.account import Totals
 from streamer.core.mapping import Mapper
 from streamer.core.model import Outcome, TrackCall
 from streamer.demo.events import DISABLED_EVENTS, INTEGRATIONS, SampleEvent, sample_events
-from streamer.integration import Integration
 from streamer.kafka import create_topics
 from streamer.sandbox.server import Sandbox
 from streamer.service import Service
@@ -152,53 +151,17 @@ async def _until_settled(service: Service, expected: int, stop: asyncio.Event) -
     settled, moved_at = 0, loop.time()
     while settled < expected and not stop.is_set() and loop.time() - moved_at < STALLED_AFTER_SECONDS:
         await asyncio.sleep(PROGRESS_SECONDS)
-        now_settled = sum(_totals(integration).settled for integration in service.integrations.values())
+        now_settled = sum(integration.totals().settled for integration in service.integrations.values())
         if now_settled != settled:
             settled, moved_at = now_settled, loop.time()
         _say(f"demo: {settled:>7,} of {expected:,} records settled")
-
-
-@dataclass(frozen=True, slots=True)
-class Totals:
-    """The account of one integration, summed over its partitions."""
-
-    consumed: int
-    delivered: int
-    duplicate: int
-    filtered: int
-    dead_lettered: int
-    handed_back: int
-    in_flight: int
-
-    @property
-    def settled(self) -> int:
-        """Records that have their outcome."""
-        return self.delivered + self.duplicate + self.filtered + self.dead_lettered
-
-    def adds_up(self) -> bool:
-        """Whether nothing is unaccounted for."""
-        return self.consumed == self.settled + self.handed_back + self.in_flight
-
-
-def _totals(integration: Integration) -> Totals:
-    accounts = integration.accounts.values()
-    ledgers = integration.pipeline.assignment.ledgers.values() if integration.pipeline is not None else ()
-    return Totals(
-        consumed=sum(account.consumed for account in accounts),
-        delivered=sum(account.delivered for account in accounts),
-        duplicate=sum(account.duplicate for account in accounts),
-        filtered=sum(account.filtered.total() for account in accounts),
-        dead_lettered=sum(account.dead_lettered.total() for account in accounts),
-        handed_back=sum(account.handed_back for account in accounts),
-        in_flight=sum(ledger.open_records for ledger in ledgers),
-    )
 
 
 def _show_account(service: Service, sandbox: Sandbox, settings: Settings, events: list[SampleEvent]) -> bool:
     """Print the account and the checks on it; whether all of them hold."""
     columns = ("consumed", "delivered", "duplicate", "filtered", "dead_lettered", "handed_back", "in_flight")
     print(f"{'integration':<16}" + "".join(f"{column:>14}" for column in columns))
-    totals = {name: _totals(integration) for name, integration in service.integrations.items()}
+    totals = {name: integration.totals() for name, integration in service.integrations.items()}
     for name, total in totals.items():
         print(f"{name:<16}" + "".join(f"{getattr(total, column):>14,}" for column in columns))
     passed = True
