@@ -67,7 +67,8 @@ class DeadLetters:
         integration: str,
         destination: str,
         topic_of: Callable[[str], str],
-        guard: MassGuard,
+        mapping_guard: MassGuard,
+        delivery_guard: MassGuard,
         on_written: Callable[[Refusal], None],
         on_held: Callable[[int, int], None],
     ) -> None:
@@ -78,7 +79,8 @@ class DeadLetters:
             integration: named in the headers.
             destination: named in the headers.
             topic_of: the dead-letter topic of a topic.
-            guard: holds the integration when too much is refused.
+            mapping_guard: holds the integration when too many records cannot be mapped.
+            delivery_guard: the same for calls that the destination refuses.
             on_written: told of each confirmed dead letter, to settle its record.
             on_held: told once when the guard trips, with how many of the last records were refused, and of how many.
         """
@@ -86,7 +88,8 @@ class DeadLetters:
         self._integration = integration
         self._destination = destination
         self._topic_of = topic_of
-        self._guard = guard
+        self._mapping_guard = mapping_guard
+        self._delivery_guard = delivery_guard
         self._on_written = on_written
         self._on_held = on_held
         self._waiting: deque[Refusal] = deque()
@@ -106,14 +109,15 @@ class DeadLetters:
         return Size(len(values), sum(map(len, values)))
 
     def refuse(self, refusals: Sequence[Refusal]) -> None:
-        """Set records aside, unless the mass guard says that the fault cannot be theirs."""
-        self._guard.refuse(len(refusals))
+        """Set records of one stage aside, unless its mass guard says that the fault cannot be theirs."""
+        guard = self._mapping_guard if refusals[0].opened is None else self._delivery_guard
+        guard.refuse(len(refusals))
         self._waiting.extend(refusals)
         if self.is_held:
             return
-        if self._guard.is_tripped:
+        if guard.is_tripped:
             self.hold()
-            self._on_held(self._guard.refused, self._guard.seen)
+            self._on_held(guard.refused, guard.seen)
         elif self._waiting:
             self._work.set()
 

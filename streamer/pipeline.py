@@ -82,13 +82,15 @@ class Pipeline:
         self._integration = integration = settings.integrations[name]
         self._guard_memory = guard_memory
         self._on_connected = on_connected
+        self._observe_latency = observe_latency
         self._crash: asyncio.Future[None]
         self.is_connected = False
         self.retention_seconds: dict[str, float] = {}
         """How long a topic keeps its records, where that is known."""
         limits = integration.limits
         batch, retry = destination.settings.batch, destination.settings.retry
-        guard, self._in_flight = MassGuard(integration.dead_letters.max_ratio), InFlight()
+        max_ratio, self._in_flight = integration.dead_letters.max_ratio, InFlight()
+        mapping_guard, self._delivery_guard = MassGuard(max_ratio), MassGuard(max_ratio)
         self.load = Load(max_records=limits.max_open_records, max_bytes=limits.max_open_bytes)
         self.parked = Parked(max_per_partition=limits.max_parked_per_partition, max_bytes=limits.max_open_bytes)
         self.assignment = Assignment(name, start=integration.start, account_of=account_of)
@@ -105,7 +107,8 @@ class Pipeline:
             integration=name,
             destination=integration.destination,
             topic_of=integration.dead_letter_topic,
-            guard=guard,
+            mapping_guard=mapping_guard,
+            delivery_guard=self._delivery_guard,
             on_written=self._on_dead_letter_written,
             on_held=self._on_guard_tripped,
         )
@@ -124,7 +127,7 @@ class Pipeline:
             receipts=receipts,
             load=self.load,
             refuse=self.dead_letters.refuse,
-            observe_latency=observe_latency,
+            observe_latency=self._on_delivered,
         )
         self._mapper = Mapper(settings.mapping(name))
         intake = Intake(
@@ -132,7 +135,7 @@ class Pipeline:
             receipts=receipts,
             in_flight=self._in_flight,
             load=self.load,
-            guard=guard,
+            guard=mapping_guard,
             enqueue=self.delivery.enqueue,
             refuse=self.dead_letters.refuse,
         )
@@ -254,6 +257,10 @@ class Pipeline:
             in_flight.records - len(self.parked) + unmapped.records,
             in_flight.bytes - self.parked.bytes + unmapped.bytes,
         )
+
+    def _on_delivered(self, records: Sequence[OpenRecord], now: float) -> None:
+        self._delivery_guard.passed(len(records))
+        self._observe_latency(records, now)
 
     def _on_dead_letter_written(self, refusal: Refusal) -> None:
         """The broker has confirmed a dead letter: settle its record; what waited for its messageId goes by itself."""

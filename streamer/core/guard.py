@@ -1,4 +1,8 @@
-"""The mass guard: a wrong dialect or a bad deployment must not empty a topic into its dead letters."""
+"""The mass guard: a wrong dialect or a bad deployment must not empty a topic into its dead letters.
+
+One guard watches one stage. Records are mapped as fast as they are read and delivered much later, so in a window for
+both, what the destination refuses of a long backlog would follow each other without anything that passed in between.
+"""
 
 from collections import deque
 from typing import Final
@@ -11,7 +15,7 @@ MIN_REFUSED: Final = 20
 
 
 class MassGuard:
-    """Watches the share of an integration's records that are refused."""
+    """Watches the share of an integration's records that one stage refuses."""
 
     def __init__(self, max_ratio: float) -> None:
         """Begin with an empty window; ``max_ratio`` in (0, 1]: 1 switches the guard off."""
@@ -30,7 +34,7 @@ class MassGuard:
         return len(self._window)
 
     def passed(self, records: int) -> None:
-        """Note records that were mapped."""
+        """Note records that were mapped, or calls that were delivered."""
         for _ in range(min(records, WINDOW)):
             self._note(is_refused=False)
 

@@ -3,6 +3,7 @@
 import pytest
 
 from streamer.core.model import DeadLetterReason
+from streamer.sandbox.faults import Action, Fault, Match
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_events
 
 pytestmark = pytest.mark.kafka
@@ -82,3 +83,38 @@ async def test_a_share_of_bad_records_below_the_limit_is_just_set_aside(deployme
 
     await deployment.verify()
     assert len(await deployment.dead_letters()) == 100
+
+
+async def test_calls_refused_out_of_a_backlog_are_held_against_those_delivered(deployment: Deployment) -> None:
+    """All is read long before it is delivered, so refusals come late: one after the other, and yet no pattern."""
+    [topic] = await deployment.integrate(partitions=1, dead_letters={"max_ratio": 0.2})
+    deployment.destination["batch"] = {"max_calls": 20, "linger": 0.02}
+    refused = frozenset(f"evt_{number}" for number in range(0, 800, 13))
+    deployment.sandbox.faults.set(Fault(match=Match(message_ids=refused), action=Action(status=400)))
+
+    async with deployment.running() as service:
+        await deployment.produce(topic, survey_events(1, "before"), partition=0)
+        await deployment.settled()
+        await deployment.produce(topic, survey_events(800), partition=0)
+        await deployment.settled()
+        assert not pipeline_of(service).is_held
+
+    await deployment.verify()
+    assert len(await deployment.dead_letters()) == len(refused)
+
+
+async def test_a_destination_that_refuses_most_calls_holds_the_integration(deployment: Deployment) -> None:
+    """That it takes some shows that it works; that it refuses most, that what we make of the records is wrong."""
+    [topic] = await deployment.integrate(partitions=1)
+    deployment.destination["batch"] = {"max_calls": 5, "linger": 0.02}
+    refused = frozenset(f"evt_{number}" for number in range(200) if number % 4)
+    deployment.sandbox.faults.set(Fault(match=Match(message_ids=refused), action=Action(status=400)))
+
+    async with deployment.running() as service:
+        await deployment.produce(topic, survey_events(1, "before"), partition=0)
+        await deployment.settled()
+        await deployment.produce(topic, survey_events(200), partition=0)
+        await eventually(lambda: service.integrations["surveys"].pipeline and pipeline_of(service).is_held)
+
+    await deployment.verify(is_over=False)
+    assert len(await deployment.dead_letters()) < len(refused) / 2
