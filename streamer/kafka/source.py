@@ -9,8 +9,8 @@ from typing import Final, NamedTuple, cast
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
-    CommitFailedError,
     GroupAuthorizationFailedError,
+    IllegalGenerationError,
     IllegalStateError,
     InvalidCommitOffsetSizeError,
     KafkaError,
@@ -18,10 +18,13 @@ from aiokafka.errors import (
     NotCoordinatorForGroupError,
     OffsetMetadataTooLargeError,
     OffsetOutOfRangeError,
+    RebalanceInProgressError,
     TopicAuthorizationFailedError,
+    UnknownMemberIdError,
     for_code,
 )
 from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.structs import OffsetAndMetadata
 
 from streamer.core.errors import StreamerError, UnavailableError
 from streamer.core.model import Record
@@ -31,6 +34,9 @@ from streamer.settings import KafkaSettings
 
 COMMIT_TIMEOUT_SECONDS: Final = 5.0
 """Longest wait for one commit; a later one supersedes it."""
+
+COMMIT_RETRY_SECONDS: Final = 0.1
+"""Wait before a commit is sent again to a coordinator that has moved or is still loading."""
 
 MAX_POLL_INTERVAL_MS: Final = 43_200_000
 """The client leaves the group by itself after this idle time. A held destination must not cause that: half a day."""
@@ -302,15 +308,37 @@ class Source:
             return CommitResult.STORED
         try:
             async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
-                await self._joined.commit(ours)
+                await self._store({partition: OffsetAndMetadata(*position) for partition, position in ours.items()})
         except (TimeoutError, KafkaError) as error:
             return next(result for kinds, result in _COMMIT_ENDS if isinstance(error, kinds))
         return CommitResult.STORED
 
+    async def _store(self, positions: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+        """What the client's ``commit`` does, in the task of the caller.
+
+        The client shields the request by a task of its own. Once we have stopped waiting for that, nobody takes its
+        error, which is then reported like that of a task gone astray.
+        """
+        coordinator = self._joined._coordinator  # noqa: SLF001 - see above
+        while True:
+            await coordinator.ensure_coordinator_known()
+            try:
+                async with coordinator._commit_lock:  # noqa: SLF001
+                    await coordinator._do_commit_offsets(None, positions)  # noqa: SLF001
+            except KafkaError as error:
+                if not error.retriable:
+                    raise
+            else:
+                return
+            await asyncio.sleep(COMMIT_RETRY_SECONDS)
+
 
 _COMMIT_ENDS: Final = (
     (TimeoutError, CommitResult.TIMED_OUT),
-    ((CommitFailedError, IllegalStateError), CommitResult.MEMBERSHIP_CHANGED),
+    (
+        (UnknownMemberIdError, IllegalGenerationError, RebalanceInProgressError, IllegalStateError),
+        CommitResult.MEMBERSHIP_CHANGED,
+    ),
     ((OffsetMetadataTooLargeError, InvalidCommitOffsetSizeError), CommitResult.METADATA_TOO_LARGE),
     ((GroupAuthorizationFailedError, TopicAuthorizationFailedError), CommitResult.NOT_AUTHORISED),
     (KafkaError, CommitResult.FAILED),

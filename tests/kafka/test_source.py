@@ -180,6 +180,20 @@ async def test_a_commit_that_gets_no_answer_ends_in_time(
         own_broker.resume()
 
 
+async def test_a_commit_that_nobody_waits_for_any_more_has_ended(
+    member: Member, topic: str, own_broker: Broker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client's own goes on in a task of its own, whose error would be reported as that of a task gone astray."""
+    monkeypatch.setattr(kafka.source, "COMMIT_TIMEOUT_SECONDS", 0.3)
+    own_broker.suspend()
+    before = asyncio.all_tasks()
+    try:
+        assert await member.source.commit({TopicPartition(topic, 0): (1, "")}) is CommitResult.TIMED_OUT
+        assert [task for task in asyncio.all_tasks() - before if "commit" in repr(task)] == []
+    finally:
+        own_broker.resume()
+
+
 async def test_a_member_that_overslept_its_session_learns_it_from_the_commit(
     settings: KafkaSettings, topic: str
 ) -> None:
