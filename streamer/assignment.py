@@ -49,7 +49,8 @@ class Assignment:
 
         Args:
             integration: for the log.
-            start: where a group without stored positions begins: ``earliest``, ``latest`` or a time.
+            start: where a group without stored positions begins: ``earliest``, ``latest`` or a time. What a topic gets
+                later is read from its beginning: new partitions, and all of them when it is made anew.
             account_of: the account of a partition; it outlives assignments.
         """
         self._integration = integration
@@ -61,9 +62,13 @@ class Assignment:
         """Changes whenever partitions are taken or given: what was read before belongs to nobody."""
         self.is_restored = False
         """Whether the ledgers are those of the partitions given to us, so that these may be read."""
+        self.changed = asyncio.Event()
+        """Set whenever partitions are taken or given; cleared by whoever waits for it."""
         self.commits: dict[CommitResult, int] = dict.fromkeys(CommitResult, 0)
         self.rebalances = {"assigned": 0, "revoked": 0, "lost": 0}
         self._given: frozenset[TopicPartition] | None = None
+        self._entered: set[str] = set()
+        """Topics of which partitions were given to us before."""
         self._claims: dict[TopicPartition, deque[Claim]] = {}
         """What the broker may hold from us: the last stored claim, and later ones whose fate is unknown."""
         self._beyond_since: dict[TopicPartition, float] = {}
@@ -75,6 +80,7 @@ class Assignment:
         self.rebalances["assigned"] += 1
         self.is_restored = False
         self._given = partitions
+        self.changed.set()
 
     def suspend(self) -> None:
         """All partitions are taken; which ones come back is not known yet."""
@@ -82,6 +88,7 @@ class Assignment:
         self.rebalances["revoked"] += bool(self.ledgers)
         self.is_restored = False
         self._given = None
+        self.changed.set()
 
     def fence(self, partitions: Collection[TopicPartition] | None = None) -> None:
         """End assignments: hand back what is open in these partitions, or in all."""
@@ -129,6 +136,7 @@ class Assignment:
                 source.seek(partition, self.ledgers[partition].next_offset)
             else:
                 self._open(source, partition, stored[partition], bounds[partition], starts.get(partition))
+        self._entered |= {partition.topic for partition in given}
         self.is_restored = True
         return True
 
@@ -264,7 +272,7 @@ class Assignment:
         source.seek(partition, begins)
 
     async def _start_of(self, source: Source, partition: TopicPartition, first: int, end: int) -> int:
-        if self._start == "earliest":
+        if self._start == "earliest" or partition.topic in self._entered:
             return first
         if self._start == "latest":
             return end

@@ -23,12 +23,11 @@ MAX_SLICE_BYTES: Final = 256_000
 
 POLL_SECONDS: Final = 0.5
 
-IDLE_POLL_SECONDS: Final = 1.0
+IDLE_SECONDS: Final = 1.0
+"""How often, while nothing may be read, the client is asked for errors and the brokers where to begin."""
 
 IDLE_AFTER_SECONDS: Final = 5.0
 """Without room for so long, the client is only asked for errors; before that, what it has fetched stays fetched."""
-
-RESTORE_RETRY_SECONDS: Final = 1.0
 
 GONE_RETRY_SECONDS: Final = 0.2
 """Wait after a fetch beyond the end or before the start of a partition."""
@@ -76,11 +75,15 @@ class Reader:
         """Read for ever."""
         while True:
             self.turned_at = time.monotonic()
+            self._assignment.changed.clear()
             if not self._assignment.is_restored:
                 await self._restore()
             if not self._assignment.is_restored or self.is_stopped or not await self._has_room():
                 self.reads_since = None
-                await self._poll([], seconds=IDLE_POLL_SECONDS)
+                await self._poll([], seconds=0.0)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(IDLE_SECONDS):
+                        await self._assignment.changed.wait()
                 continue
             self.reads_since = self.reads_since or self.turned_at
             polled = await self._poll(self.readable(), seconds=POLL_SECONDS)
@@ -100,13 +103,17 @@ class Reader:
                 self._on_restored()
         except UnavailableError as error:
             logger().emit(Event.KAFKA_UNAVAILABLE, integration=self._integration, detail=str(error))
-            await asyncio.sleep(RESTORE_RETRY_SECONDS)
 
     async def _has_room(self) -> bool:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(IDLE_AFTER_SECONDS):
-                await self._load.room()
-        return not self._load.is_full
+        """Whether there is room; waits for it a while, but not past a rebalance, in which nothing is settled."""
+        if self._load.is_full:
+            waits = [asyncio.ensure_future(self._load.room()), asyncio.ensure_future(self._assignment.changed.wait())]
+            try:
+                await asyncio.wait(waits, timeout=IDLE_AFTER_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+        return not self._load.is_full and self._assignment.is_restored
 
     async def _poll(
         self, partitions: Sequence[TopicPartition] | set[TopicPartition], *, seconds: float
@@ -160,9 +167,9 @@ class Reader:
             bounds = await self._source.log_bounds(gone)
         except UnavailableError:
             return  # the next poll says so again
-        for partition in gone:
-            if epoch != self._assignment.epoch:
-                return
+        if epoch != self._assignment.epoch:
+            return
+        for partition in self._assignment.ledgers.keys() & gone:  # without what was fenced meanwhile
             first, end = bounds[partition]
             if self._assignment.skip_to_log_start(self._source, partition, first):
                 continue
@@ -181,7 +188,7 @@ class Reader:
             bounds = await self._source.log_bounds([partition])
         except UnavailableError:
             bounds = {partition: (0, 0)}
-        if epoch == self._assignment.epoch:
+        if epoch == self._assignment.epoch and partition in self._assignment.ledgers:
             self._assignment.begin_anew(self._source, partition, bounds[partition])
             self._on_restored()
 
