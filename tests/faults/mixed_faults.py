@@ -58,6 +58,7 @@ class Sample(NamedTuple):
     anonymous_bytes: int
     """Memory that is its own, without files that are mapped."""
     descriptors: int
+    threads: int
 
 
 class MixedFaults:
@@ -197,7 +198,7 @@ class MixedFaults:
                 self.violations.append("the steady instance ended by itself")
                 return
             memory = process.memory_info()
-            sample = Sample(memory.rss - getattr(memory, "shared", 0), process.num_fds())
+            sample = Sample(memory.rss - getattr(memory, "shared", 0), process.num_fds(), process.num_threads())
             self.samples.append(sample)
             account = await self._account(self._steady)
             seconds = time.monotonic() - begun_at

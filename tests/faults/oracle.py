@@ -98,6 +98,22 @@ def verify_history(history: History) -> list[str]:
     return found
 
 
+def sent_long_after_commit(history: History, seconds: float) -> list[str]:
+    """Calls that were taken although commits covered all their records so long before.
+
+    An instance that was frozen goes on with what it had, until it hears that others have finished it. That takes
+    seconds; what is sent again later was read again, although it was known to have ended.
+    """
+    covered, _ = _follow(history, _settled_at(history))
+    return _shortened(
+        [
+            f"{reception.message_id} was sent again more than {seconds:g} s after a commit covered it"
+            for reception in history.receptions
+            if reception.is_taken and covered.covers(reception.message_id, reception.at - seconds)
+        ]
+    )
+
+
 def costs_of_kills(history: History) -> list[KillCost]:
     """What each kill cost, in calls."""
     covered, _ = _follow(history, _settled_at(history))

@@ -1,13 +1,15 @@
 """Faults of all kinds for minutes on end, and the verdict of both oracles at the end: ``make soak``.
 
 Two instances of the service deliver mixed events from a real broker to the sandbox (`mixed_faults.py`). Faults are
-drawn with a seed, which is printed: the same seed draws the same faults, though not at the same moments.
+drawn with a seed, which is printed: the same seed draws the same faults, though not at the same moments. The logs of
+the instances are read as well, for what no fault of this kind may bring about.
 """
 # ruff: noqa: T201 - a script that prints
 
 import argparse
 import asyncio
 import functools
+import json
 import logging
 import random
 import secrets
@@ -20,16 +22,40 @@ from pathlib import Path
 from typing import Final
 
 from streamer.broker import Broker
+from streamer.logs import FOLD_SECONDS, Event
 from streamer.sandbox.server import Sandbox
 from tests.conftest import read_topic
 from tests.faults.mixed_faults import PARTITIONS, SESSION_SECONDS, USUAL, MixedFaults
-from tests.faults.oracle import History, verify_history
+from tests.faults.oracle import History, sent_long_after_commit, verify_history
 from tests.faults.recorded import Recorder
 from tests.service import oracle
 from tests.service.harness import Deployment
 
 MAX_TIMES: Final = 1_000
 """How often one call may be sent: faults without end cost repeats without end."""
+
+MAX_HINDSIGHT_SECONDS: Final = 5 * SESSION_SECONDS
+"""How long after its commit a call may be sent again: by an instance that was frozen for two sessions with the call in
+hand, and then for another one did not hear that it was evicted."""
+
+NEVER: Final = {
+    event.event_name
+    for event in (
+        Event.INTEGRATION_HELD,
+        Event.LINES_DROPPED,
+        Event.OFFSETS_RESET,
+        Event.PARTITION_LEFT_OUT,
+        Event.PIPELINE_RESTARTED,
+        Event.RECEIPTS_SET_ASIDE,
+        Event.RECEIPTS_UNUSABLE,
+        Event.RECORDS_LOST,
+        Event.STATE_UNWRITABLE,
+        Event.TASK_FAILED,
+        Event.TASK_STALLED,
+    )
+}
+"""Events that may not be in a log: all goes on whatever happens to instances, broker and destination, in the parts that
+there are and from where they were. Nothing is deleted or made anew here, and no disk is full."""
 
 
 def report(soak: MixedFaults, history: History) -> None:
@@ -42,6 +68,7 @@ def report(soak: MixedFaults, history: History) -> None:
     for what, unit, values in (
         ("own memory", "MB", [sample.anonymous_bytes / 1e6 for sample in settled]),
         ("open files", "", [sample.descriptors for sample in settled]),
+        ("threads", "", [sample.threads for sample in settled]),
     ):
         if values:
             ends = f"{values[0]:.0f} after a quarter of the time, {values[-1]:.0f} at the end"
@@ -53,6 +80,21 @@ def report(soak: MixedFaults, history: History) -> None:
         f"{len(history.evidence.records)} records, {len(history.commits)} commits, {len(taken)} calls taken, of which "
         f"{len(taken) - len(times)} again ({unanswered} had not been answered), one of them {max(times.values())} times"
     )
+
+
+def count_logged(directory: Path) -> Counter[tuple[str, str]]:
+    """How often the instances logged each event, by level and name. A line that a kill cut off is left out."""
+    lines = [line for log in sorted(directory.glob("out-*")) for line in log.read_bytes().split(b"\n")[:-1]]
+    return Counter((line["level"], line["event_name"]) for line in map(json.loads, lines))
+
+
+def told_in_logs(logged: Counter[tuple[str, str]]) -> list[str]:
+    """What the logs give away; prints how often each kind of trouble was told."""
+    print(f"lines of the instances, those of one kind and {FOLD_SECONDS:.0f} seconds being one:")
+    for (level, name), count in sorted(logged.items()):
+        if level in {"warning", "error"}:
+            print(f"  {level:8} {name:24} {count:6} times")
+    return [f"{name} was logged {count} times" for (_, name), count in logged.items() if name in NEVER]
 
 
 async def soak_in(directory: Path, *, seconds: float, seed: int) -> list[str]:
@@ -80,7 +122,13 @@ async def soak_in(directory: Path, *, seconds: float, seed: int) -> list[str]:
             await sandbox.stop()
     report(soak, history)
     ends = oracle.faults(history.evidence, max_times=MAX_TIMES, settled_once=False)
-    return [*dict.fromkeys(soak.violations), *verify_history(history), *ends]
+    return [
+        *dict.fromkeys(soak.violations),
+        *told_in_logs(count_logged(directory)),
+        *verify_history(history),
+        *sent_long_after_commit(history, MAX_HINDSIGHT_SECONDS),
+        *ends,
+    ]
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ from streamer.core import position
 from streamer.core.model import DeadLetterReason, Filtered, FilterReason, Record
 from streamer.core.position import Run
 from tests.faults.history import Commit
-from tests.faults.oracle import History, KillCost, Reception, costs_of_kills, verify_history
+from tests.faults.oracle import History, KillCost, Reception, costs_of_kills, sent_long_after_commit, verify_history
 from tests.service.oracle import Evidence, Fate
 
 TOPIC = "surveys"
@@ -154,3 +154,12 @@ def test_a_repeat_without_a_kill_is_blamed_unless_nobody_could_know() -> None:
 def test_a_call_that_arrives_just_after_the_kill_of_its_sender_may_come_again() -> None:
     """It was in the sandbox's socket when the process died."""
     assert verify_history(history(kills=[4.9], receptions=[*receptions_with(), taken("evt_6", 5.3)])) == []
+
+
+def test_what_a_commit_covered_long_ago_may_not_come_again() -> None:
+    """Soon after the commit it may: from an instance that was frozen with it in hand. Copies have ends of their own."""
+    assert sent_long_after_commit(history(receptions=[*receptions_with(), taken("evt_0", 6.5)]), 3.0) == []
+    late = history(receptions=[*receptions_with(), taken("evt_0", 8.5)])
+    assert sent_long_after_commit(late, 3.0) == ["evt_0 was sent again more than 3 s after a commit covered it"]
+    never_covered = history(commits=COMMITS[:1], receptions=[*receptions_with(), taken("evt_0", 8.5)])
+    assert sent_long_after_commit(never_covered, 3.0) == []
