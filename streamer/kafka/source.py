@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import enum
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final, NamedTuple, cast
 
@@ -45,6 +46,13 @@ OFFSETS_TIMEOUT_SECONDS: Final = 10.0
 """Longest wait for the group's stored positions."""
 
 NO_OFFSET: Final = -1
+
+MAX_POLL_BYTES: Final = 8 << 20
+"""A poll ends once its values have so many bytes. The limits of a fetch do not bound them: what is read out of a
+compressed batch may be a hundred times what was fetched."""
+
+MAX_PORTION_RECORDS: Final = 20
+"""Records taken from the client at once, before a look at how large they are: it counts no bytes."""
 
 
 class PollError(StreamerError):
@@ -177,7 +185,7 @@ class Source:
 
         Args:
             partitions: which; without any, nothing is read, but errors of the group's coordination surface.
-            max_records: most records returned.
+            max_records: most records returned; fewer when these have `MAX_POLL_BYTES`.
             timeout_seconds: how long to wait for the first one.
 
         Raises:
@@ -189,7 +197,7 @@ class Source:
         if not partitions and selected:
             self._joined.pause(*selected)
         try:
-            polled = await self._joined.getmany(*selected, timeout_ms=timeout_ms, max_records=max_records)
+            return await self._take(selected, max_records, timeout_ms)
         except OffsetOutOfRangeError as error:
             raise PositionsGoneError(error.args[0].keys()) from error
         except NoOffsetForPartitionError as error:
@@ -199,7 +207,30 @@ class Source:
         finally:
             if not partitions and selected:
                 self._joined.resume(*(selected & self._joined.assignment()))
-        return cast("Mapping[TopicPartition, Sequence[Record]]", polled)
+
+    async def _take(
+        self, partitions: Collection[TopicPartition], max_records: int, timeout_ms: int
+    ) -> dict[TopicPartition, list[Record]]:
+        taken: defaultdict[TopicPartition, list[Record]] = defaultdict(list)
+        value_bytes = 0
+        while max_records > 0 and value_bytes < MAX_POLL_BYTES:
+            try:
+                portion = await self._joined.getmany(
+                    *partitions,
+                    timeout_ms=0 if taken else timeout_ms,
+                    max_records=min(max_records, MAX_PORTION_RECORDS),
+                )
+            except (OffsetOutOfRangeError, NoOffsetForPartitionError):
+                if not taken:
+                    raise
+                break  # another partition's, and the client drained nothing for it; the next poll says so again
+            if not portion:
+                break
+            for partition, records in portion.items():
+                taken[partition] += records
+                max_records -= len(records)
+                value_bytes += sum(len(record.value) for record in records if record.value is not None)
+        return taken
 
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions that are ours now."""
