@@ -4,11 +4,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint bench soak lock clean
+.PHONY: help setup demo test lint bench bench-full soak lock clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## virtual environment with the locked dependencies and streamer itself
 
@@ -31,8 +31,11 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-bench: setup ## events a second, CPU per event and memory, against a local receiver
-	@$(BIN)/python bench/throughput.py
+bench: setup ## what an event costs and how long it takes, in 3 minutes; options go into ARGS (ARGS=--help)
+	@$(BIN)/python -m bench $(ARGS)
+
+bench-full: setup ## the same for each dialect, backlog, partitions, integrations, receipts, a group, and over time: half an hour
+	@$(BIN)/python -m bench --full $(ARGS)
 
 soak: setup ## faults of all kinds for MINUTES (10), drawn with SEED, and whether every promise was kept
 	@$(BIN)/python -m tests.faults.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))

@@ -55,7 +55,7 @@ class Data:
     def topic_names(self) -> list[str]:
         """Names of its topics, which no other data have."""
         marks = f"{'-copies' if self.has_copies else ''}{'-poison' if self.has_poison else ''}"
-        stem = f"{self.form}-{self.events}-{self.partitions}{marks}"
+        stem = f"{self.form}-{self.events}-{self.topics}x{self.partitions}{marks}"
         return [f"{stem}-{number}" for number in range(self.topics)]
 
     def values(self) -> Iterator[bytes]:
@@ -79,7 +79,7 @@ async def fill(servers: str, data: Data) -> None:
     places = [_Place(topic, number) for number in range(data.partitions) for topic in data.topic_names]
     values = data.values()
     unconfirmed: set[asyncio.Future[object]] = set()
-    async with AIOKafkaProducer(bootstrap_servers=servers, max_batch_size=MAX_BATCH_BYTES) as producer:
+    async with new_producer(servers) as producer:
         for index in range(-(-data.events // BATCH_RECORDS)):
             batch = list(itertools.islice(values, BATCH_RECORDS))
             place = places[index % len(places)]
@@ -89,6 +89,11 @@ async def fill(servers: str, data: Data) -> None:
                 for future in done:
                     future.result()
         await asyncio.gather(*unconfirmed)
+
+
+def new_producer(servers: str) -> AIOKafkaProducer:
+    """A producer of batches, see `send_batch`; not started."""
+    return AIOKafkaProducer(bootstrap_servers=servers, max_batch_size=MAX_BATCH_BYTES)
 
 
 async def send_batch(

@@ -114,7 +114,7 @@ def _growth(results: Results) -> Iterator[Goal]:
         found = _ratio(_median(results, row, "cpu_us_per_event"), usual)
         yield Goal(f"CPU per event with {text}, times the usual", MAX_GROWTH, found, digits=2)
     uptime = results.row("uptime")
-    first, last = (uptime.runs[0], uptime.runs[-1]) if uptime else ({}, {})
+    first, last = (uptime.runs[0], uptime.runs[-1]) if uptime and len(uptime.runs) > 1 else ({}, {})
     found = _ratio(last.get("cpu_us_per_event"), first.get("cpu_us_per_event"))
     yield Goal("CPU per event at the end of four minutes, times that at the beginning", MAX_GROWTH, found, digits=2)
 

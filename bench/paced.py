@@ -5,14 +5,15 @@ timestamp, and the receiver compares it with the moment before its answer; both 
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from aiokafka import AIOKafkaProducer
 
-from bench.data import PARTITIONS, send_batch
+from bench.data import PARTITIONS, new_producer, send_batch
 from bench.events import EventMaker, stamped
 from bench.process import BenchError, Streamer, receiver, running
 from bench.results import Kind, Point, Run, percentile
@@ -54,11 +55,10 @@ class Paced:
         ):
             await streamer.join()
             watch = Watch(stand, taking, [streamer.process])
-            async with AIOKafkaProducer(bootstrap_servers=stand.servers) as producer, asyncio.TaskGroup() as tasks:
+            async with new_producer(stand.servers) as producer:
                 pace = Pace(producer, topic, self.events_per_second)
-                producing = tasks.create_task(pace.run())
-                marks = await self._windows(watch, stand.runs)
-                producing.cancel()
+                async with pace.kept():
+                    marks = await self._windows(watch, stand.runs)
             await self._wait_for_last(watch, pace)
             metrics = await streamer.metrics()
             latencies: list[Latency] = taking.ask("latencies")
@@ -94,7 +94,7 @@ class Paced:
 
 
 class Pace:
-    """Produces at a steady pace until cancelled."""
+    """Produces at a steady pace."""
 
     def __init__(self, producer: AIOKafkaProducer, topic: str, events_per_second: int) -> None:
         self.produced = 0
@@ -103,7 +103,18 @@ class Pace:
         self._events_per_second = events_per_second
         self._make = EventMaker("getuserfeedback")
 
-    async def run(self) -> None:
+    @contextlib.asynccontextmanager
+    async def kept(self) -> AsyncIterator[None]:
+        """Produce while the block lasts."""
+        producing = asyncio.create_task(self._run())
+        try:
+            yield
+        finally:
+            producing.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await producing
+
+    async def _run(self) -> None:
         """Produce for ever; a tick that comes late makes up for what it has missed."""
         began = time.monotonic()
         tick = 0

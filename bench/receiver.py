@@ -17,7 +17,7 @@ import uvloop
 from aiohttp import web
 from isal import isal_zlib
 
-_STAMP: Final = re.compile(rb'"messageId":"evt_(\d{13})_')
+STAMP: Final = re.compile(rb'"messageId":"evt_(\d{13})_')
 _GZIP_WINDOW_BITS: Final = 31
 _MAX_BODY_BYTES: Final = 1 << 24
 
@@ -46,7 +46,7 @@ class Receiver:
         self._last_at = time.time()
         self._calls += body.count(b'"messageId":')
         self._requests += 1
-        stamps = _STAMP.findall(body)[:: self._stamp_every] if self._stamp_every else ()
+        stamps = STAMP.findall(body)[:: self._stamp_every] if self._stamp_every else ()
         if self._latency_seconds:
             await asyncio.sleep(self._latency_seconds)
         answered_at = time.time()

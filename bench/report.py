@@ -65,7 +65,8 @@ def facts_of(results: Results) -> list[tuple[str, str]]:
     return [
         ("date", results.began),
         *results.facts.items(),
-        ("figures", f"medians of {runs} runs (least to largest); the first part of each is a warm-up and not counted"),
+        ("figures", f"medians of {runs} runs (least to largest), each after a warm-up that is not counted"),
+        ("compared", "streamer with a bare loop of the same libraries on the same records, run by run in turn"),
     ]
 
 
@@ -128,10 +129,13 @@ def _rows(kind: Kind, rows: Sequence[Row]) -> Table:
 
 def _cells(row: Row, measures: Iterable[str]) -> Iterator[str]:
     for name in measures:
-        median, spread, digits = row.median(name), row.spread(name), MEASURES[name].digits
+        measure, median, spread = MEASURES[name], row.median(name), row.spread(name)
+        digits = measure.digits
         if median is None or spread is None:
             yield ""
-        elif MEASURES[name].higher_is_better is None or spread[0] == spread[1]:
+        elif measure.is_bound:
+            yield f"{spread[1]:,.{digits}f}"
+        elif measure.higher_is_better is None or spread[0] == spread[1]:
             yield f"{median:,.{digits}f}"
         else:
             yield f"{median:,.{digits}f} ({spread[0]:,.{digits}f}-{spread[1]:,.{digits}f})"
