@@ -37,8 +37,10 @@ bench: setup ## what an event costs and how long it takes, in 3 minutes; options
 bench-full: setup ## the same for each dialect, backlog, partitions, integrations, receipts, a group, and over time: half an hour
 	@$(BIN)/python -m bench --full $(ARGS)
 
-soak: setup ## faults of all kinds for MINUTES (10), drawn with SEED, and whether every promise was kept
+soak: setup ## faults of all kinds for MINUTES (10), drawn with SEED, then KILLS (50): was every promise kept?
 	@$(BIN)/python -m tests.faults.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+	@STREAMER_TEST_KILLS=$(or $(KILLS),50) $(if $(SEED),STREAMER_TEST_SEED=$(SEED)) \
+		$(BIN)/pytest -q -s tests/faults/test_kills.py
 
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q
 
