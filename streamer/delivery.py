@@ -7,6 +7,7 @@ that was not delivered goes back into the outbox, waits for its next attempt, or
 import asyncio
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -22,7 +23,7 @@ from streamer.dead_letters import Refusal
 from streamer.destination import Destination
 from streamer.load import Load
 from streamer.logs import Event, logger
-from streamer.receipts import Receipts
+from streamer.receipts import Deliveries, Receipts
 from streamer.segment import ENVELOPE_BYTES
 
 BAD_REQUEST: Final = 400
@@ -181,22 +182,18 @@ class Delivery:
     def _delivered(self, shipment: Shipment, began: float) -> None:
         records = shipment.records
         now = time.time()
-        self._receipts.add(
-            [(call.message_id, call.record.topic, call.record.partition, call.record.offset) for call in records], now
-        )
-        offsets: dict[PartitionLedger, list[int]] = {}
-        ended = held_bytes = 0
+        by_ledger: defaultdict[PartitionLedger, list[OpenRecord]] = defaultdict(list)
+        for record in records:
+            by_ledger[record.ledger].append(record)
+        self._receipts.add([_deliveries_of(ledger, delivered) for ledger, delivered in by_ledger.items()], now)
         for record in records:
             attached = self._in_flight.delivered(record)
             if attached is not None:
                 self._end_attached(record, attached)
-            if not record.ledger.is_fenced:
-                offsets.setdefault(record.ledger, []).append(record.record.offset)
-                ended += 1
-                held_bytes += record.held_bytes
-        for ledger, delivered in offsets.items():
-            ledger.deliver(delivered)
-        self._load.remove(ended, held_bytes)
+        for ledger, delivered in by_ledger.items():
+            if not ledger.is_fenced:
+                ledger.deliver([record.record.offset for record in delivered])
+                self._load.remove(len(delivered), sum([record.held_bytes for record in delivered]))
         self._observe_latency(records, now)
         logger().emit(
             Event.BATCH_DELIVERED,
@@ -338,3 +335,12 @@ class Delivery:
                 for record in records
             ]
         )
+
+
+def _deliveries_of(ledger: PartitionLedger, records: Sequence[OpenRecord]) -> Deliveries:
+    return Deliveries(
+        ledger.topic,
+        ledger.partition,
+        [record.record.offset for record in records],
+        [record.digest for record in records],
+    )

@@ -19,7 +19,7 @@ from streamer.core.model import DeadLetterReason, Filtered, Record, Stage
 from streamer.dead_letters import Refusal
 from streamer.load import Load
 from streamer.logs import Event, logger
-from streamer.receipts import Place, Receipts
+from streamer.receipts import Place, Receipts, digest_of
 
 
 class Intake:
@@ -70,7 +70,7 @@ class Intake:
             if isinstance(call, Filtered):
                 ledger.filter(record.offset, call.reason)
             else:
-                calls.append(OpenRecord(record, ledger, call.message_id, call.body))
+                calls.append(OpenRecord(record, ledger, call.message_id, call.body, digest_of(call.message_id)))
         unknown = self._without_known(calls) if calls else calls
         self._load.add(
             len(unknown) + len(refusals),
@@ -86,12 +86,12 @@ class Intake:
 
     def _without_known(self, calls: list[OpenRecord]) -> list[OpenRecord]:
         """Settle the calls that have a receipt within the window; return the others."""
-        places = self._receipts.find([call.message_id for call in calls], time.time())
+        places = self._receipts.find([call.digest for call in calls], time.time())
         if not places:
             return calls
         unknown: list[OpenRecord] = []
         for call in calls:
-            place = places.get(call.message_id)
+            place = places.get(call.digest)
             if place is None or not _settle_known(call, place):
                 unknown.append(call)
         ledger, known = calls[0].ledger, len(calls) - len(unknown)

@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 
 import hypothesis.strategies as st
@@ -16,7 +17,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from streamer.core.errors import UnavailableError
-from streamer.receipts import Place, ProblemKind, Receipts
+from streamer.receipts import Deliveries, Place, ProblemKind, Receipts, digest_of
 from streamer.receipts.receipts import MAX_PROBLEMS
 from streamer.receipts.store import is_sound
 
@@ -55,8 +56,24 @@ def kinds(receipts: Receipts) -> list[ProblemKind]:
     return [problem.kind for problem in receipts.problems]
 
 
-def batch(start: int, count: int) -> list[tuple[str, str, int, int]]:
-    return [(f"id-{number}", "surveys", 3, number) for number in range(start, start + count)]
+def batch(start: int, count: int) -> list[Deliveries]:
+    return deliveries((f"id-{number}", "surveys", 3, number) for number in range(start, start + count))
+
+
+def deliveries(places: Iterable[tuple[str, str, int, int]]) -> list[Deliveries]:
+    """What was delivered, from tuples of messageId, topic, partition and offset."""
+    partitions: dict[tuple[str, int], tuple[list[int], list[bytes]]] = {}
+    for message_id, topic, partition, offset in places:
+        offsets, digests = partitions.setdefault((topic, partition), ([], []))
+        offsets.append(offset)
+        digests.append(digest_of(message_id))
+    return [Deliveries(*partition, *columns) for partition, columns in partitions.items()]
+
+
+def find(receipts: Receipts, message_ids: Sequence[str], now: float) -> dict[str, Place]:
+    """What is found, by messageId."""
+    places = receipts.find([digest_of(message_id) for message_id in message_ids], now)
+    return {message_id: places[digest_of(message_id)] for message_id in message_ids if digest_of(message_id) in places}
 
 
 def abandon(receipts: Receipts) -> None:
@@ -69,8 +86,8 @@ def abandon(receipts: Receipts) -> None:
 
 def test_what_was_added_is_found_with_its_place(opened: Open) -> None:
     receipts = opened()
-    receipts.add([("a", "surveys", 0, 7), ("b", "surveys", 11, 2**47), ("ä", "other", 0, 0)], NOW)
-    assert receipts.find(["a", "b", "ä", "unknown"], NOW) == {
+    receipts.add(deliveries([("a", "surveys", 0, 7), ("b", "surveys", 11, 2**47), ("ä", "other", 0, 0)]), NOW)
+    assert find(receipts, ["a", "b", "ä", "unknown"], NOW) == {
         "a": Place("surveys", 0, 7),
         "b": Place("surveys", 11, 2**47),
         "ä": Place("other", 0, 0),
@@ -82,16 +99,16 @@ def test_what_was_added_is_found_with_its_place(opened: Open) -> None:
 
 def test_the_last_delivery_of_an_id_is_the_one_found(opened: Open) -> None:
     receipts = opened()
-    receipts.add([("a", "surveys", 0, 7)], NOW)
-    receipts.add([("a", "surveys", 0, 9)], NOW + WINDOW + 1)
-    assert receipts.find(["a"], NOW + WINDOW + 1) == {"a": Place("surveys", 0, 9)}
+    receipts.add(deliveries([("a", "surveys", 0, 7)]), NOW)
+    receipts.add(deliveries([("a", "surveys", 0, 9)]), NOW + WINDOW + 1)
+    assert find(receipts, ["a"], NOW + WINDOW + 1) == {"a": Place("surveys", 0, 9)}
 
 
 @pytest.mark.parametrize(("age", "is_found"), [(0, True), (WINDOW, True), (WINDOW + 1, False)])
 def test_a_receipt_counts_for_exactly_the_window(opened: Open, age: int, is_found: bool) -> None:
     receipts = opened()
-    receipts.add([("a", "surveys", 0, 7)], NOW)
-    assert bool(receipts.find(["a"], NOW + age)) is is_found
+    receipts.add(deliveries([("a", "surveys", 0, 7)]), NOW)
+    assert bool(find(receipts, ["a"], NOW + age)) is is_found
 
 
 def test_rotation_keeps_what_is_within_the_window_and_forgets_the_rest(opened: Open) -> None:
@@ -99,10 +116,10 @@ def test_rotation_keeps_what_is_within_the_window_and_forgets_the_rest(opened: O
     receipts.add(batch(0, 10), NOW)
     receipts.add(batch(10, 10), NOW + WINDOW)
     receipts.add(batch(20, 10), NOW + WINDOW + 1)
-    assert receipts.find(["id-0", "id-10", "id-20"], NOW + WINDOW + 1).keys() == {"id-10", "id-20"}
+    assert find(receipts, ["id-0", "id-10", "id-20"], NOW + WINDOW + 1).keys() == {"id-10", "id-20"}
     receipts.add(batch(30, 10), NOW + 2 * WINDOW + 2)
     assert receipts.entries() == 20, "the first generation was emptied"
-    assert receipts.find(["id-10", "id-20", "id-30"], NOW + 2 * WINDOW + 1).keys() == {"id-20", "id-30"}
+    assert find(receipts, ["id-10", "id-20", "id-30"], NOW + 2 * WINDOW + 1).keys() == {"id-20", "id-30"}
     assert receipts.shrunk_total == 0
 
 
@@ -112,9 +129,9 @@ def test_receipts_survive_a_restart(opened: Open) -> None:
     first.add(batch(10, 10), NOW + WINDOW + 1)
     first.close()
     again = opened(NOW + WINDOW + 2)
-    assert again.find(["id-10", "id-19"], NOW + WINDOW + 2).keys() == {"id-10", "id-19"}
-    again.add([("new", "surveys", 4, 1)], NOW + WINDOW + 2)
-    assert again.find(["new", "id-11"], NOW + WINDOW + 2) == {
+    assert find(again, ["id-10", "id-19"], NOW + WINDOW + 2).keys() == {"id-10", "id-19"}
+    again.add(deliveries([("new", "surveys", 4, 1)]), NOW + WINDOW + 2)
+    assert find(again, ["new", "id-11"], NOW + WINDOW + 2) == {
         "new": Place("surveys", 4, 1),
         "id-11": Place("surveys", 3, 11),
     }
@@ -135,7 +152,7 @@ def test_a_receipt_from_the_future_counts_as_one_of_now(opened: Open) -> None:
     """A clock that was ahead and is set right must not bring duplicates, nor keep a generation for ever."""
     receipts = opened(NOW + 10_000)
     receipts.add(batch(0, 1), NOW + 10_000)
-    assert receipts.find(["id-0"], NOW).keys() == {"id-0"}
+    assert find(receipts, ["id-0"], NOW).keys() == {"id-0"}
     receipts.add(batch(1, 1), NOW)
     receipts.add(batch(2, 1), NOW + WINDOW + 1)
     receipts.add(batch(3, 1), NOW + 2 * WINDOW + 2)
@@ -148,7 +165,7 @@ def test_a_killed_process_leaves_its_receipts(opened: Open) -> None:
     first.add(batch(0, 1000), NOW)
     abandon(first)
     again = opened()
-    assert len(again.find([f"id-{number}" for number in range(1000)], NOW)) == 1000
+    assert len(find(again, [f"id-{number}" for number in range(1000)], NOW)) == 1000
     assert not again.problems
 
 
@@ -158,7 +175,7 @@ def test_a_store_that_was_open_when_the_machine_went_down_is_set_aside(opened: O
     abandon(first)
     again = opened(boot_id="after")
     assert kinds(again) == [ProblemKind.POWER_LOST]
-    assert not again.find(["id-0"], NOW)
+    assert not find(again, ["id-0"], NOW)
     assert again.available
     assert (directory.with_name(f"receipts.set-aside-{int(NOW)}") / "data.mdb").exists()
 
@@ -168,7 +185,7 @@ def test_a_closed_store_survives_a_reboot(opened: Open) -> None:
     first.add(batch(0, 10), NOW)
     first.close()
     again = opened(boot_id="after")
-    assert again.find(["id-0"], NOW)
+    assert find(again, ["id-0"], NOW)
     assert not again.problems
 
 
@@ -213,9 +230,9 @@ def test_a_damaged_store_is_set_aside(
     data_file.write_bytes(damage(data_file.read_bytes()))
     again = opened()
     assert kinds(again) == [ProblemKind.UNREADABLE]
-    assert not again.find(["id-0"], NOW)
+    assert not find(again, ["id-0"], NOW)
     again.add(batch(0, 10), NOW)
-    assert again.find(["id-0"], NOW)
+    assert find(again, ["id-0"], NOW)
 
 
 def test_an_emptied_file_is_a_new_store(opened: Open, directory: Path) -> None:
@@ -225,7 +242,7 @@ def test_an_emptied_file_is_a_new_store(opened: Open, directory: Path) -> None:
     (directory / "data.mdb").write_bytes(b"")
     again = opened(NOW + 1)
     again.add(batch(0, 10), NOW + 1)
-    assert again.find(["id-0"], NOW + 1)
+    assert find(again, ["id-0"], NOW + 1)
     assert again.window_start(NOW + 1) == NOW + 1
 
 
@@ -235,7 +252,7 @@ def test_a_damaged_lock_file_of_the_database_does_no_harm(opened: Open, director
     abandon(first)
     lock_file = directory / "lock.mdb"
     lock_file.write_bytes(_all_random(lock_file.read_bytes()))
-    assert opened().find(["id-0"], NOW)
+    assert find(opened(), ["id-0"], NOW)
 
 
 @pytest.mark.parametrize("names", [[], [b"meta", b"0", b"1"], [b"other"]])
@@ -249,7 +266,7 @@ def test_a_foreign_database_is_set_aside(opened: Open, directory: Path, names: l
     receipts = opened()
     assert kinds(receipts) == [ProblemKind.UNREADABLE]
     receipts.add(batch(0, 1), NOW)
-    assert receipts.find(["id-0"], NOW)
+    assert find(receipts, ["id-0"], NOW)
 
 
 @pytest.mark.parametrize("obstacle", ["sprig", "sprig/receipts"])
@@ -262,7 +279,7 @@ def test_an_unusable_directory_means_no_receipts_and_no_failure(opened: Open, tm
     assert kinds(receipts) == [ProblemKind.UNUSABLE]
     assert not receipts.available
     receipts.add(batch(0, 10), NOW)
-    assert receipts.find(["id-0"], NOW) == {}
+    assert find(receipts, ["id-0"], NOW) == {}
     assert (receipts.entries(), receipts.bytes(), receipts.window_start(NOW)) == (0, 0, NOW)
 
 
@@ -279,7 +296,7 @@ def test_a_fault_while_running_is_reported_and_the_store_done_without(opened: Op
     receipts.add(batch(0, 10), NOW)
     assert receipts._store is not None
     receipts._store._env.close()
-    assert receipts.find(["id-0"], NOW) == {}
+    assert find(receipts, ["id-0"], NOW) == {}
     receipts.add(batch(10, 10), NOW)
     assert not receipts.available
     assert [problem.kind for problem in receipts.take_problems()] == [ProblemKind.UNUSABLE]
@@ -299,7 +316,7 @@ def test_a_full_store_shortens_the_window_and_goes_on(opened: Open, directory: P
     assert 1 <= receipts.shrunk_total == len(receipts.problems) <= MAX_PROBLEMS
     first = int(receipts.window_start(now) - NOW + 1) * 20 * 20
     wanted = [f"id-{number}" for number in range(first, last * 20)]
-    assert len(receipts.find(wanted, now)) == len(wanted) >= 4 * 20 * 20
+    assert len(find(receipts, wanted, now)) == len(wanted) >= 4 * 20 * 20
     assert (directory / "data.mdb").stat().st_size <= SMALL
 
 
@@ -308,7 +325,7 @@ def test_a_store_without_any_room_is_emptied_and_goes_on(opened: Open) -> None:
     receipts = opened(max_bytes=SMALL)
     for number in range(20):
         receipts.add(batch(number * 4000, 4000), NOW + number)
-        assert len(receipts.find([f"id-{id_}" for id_ in range(number * 4000, number * 4000 + 4000)], NOW)) == 4000
+        assert len(find(receipts, [f"id-{id_}" for id_ in range(number * 4000, number * 4000 + 4000)], NOW)) == 4000
     assert receipts.shrunk_total > 0
     assert NOW < receipts.window_start(NOW + 20) < NOW + 20
 
@@ -326,7 +343,7 @@ def test_a_lowered_limit_empties_a_store_that_is_over_it(opened: Open, directory
     again = opened(max_bytes=SMALL)
     assert kinds(again) == [ProblemKind.FULL]
     again.add(batch(0, 10), NOW)
-    assert again.find(["id-0"], NOW)
+    assert find(again, ["id-0"], NOW)
     assert (directory / "data.mdb").stat().st_size < SMALL
 
 
@@ -335,9 +352,9 @@ def test_a_second_owner_is_refused_and_told_who_the_first_is(opened: Open) -> No
     receipts.add(batch(0, 1), NOW)
     with pytest.raises(UnavailableError, match=rf"in use by another streamer \(process {os.getpid()}\)"):
         opened()
-    assert receipts.find(["id-0"], NOW), "the first one is not disturbed"
+    assert find(receipts, ["id-0"], NOW), "the first one is not disturbed"
     receipts.close()
-    assert opened().find(["id-0"], NOW)
+    assert find(opened(), ["id-0"], NOW)
 
 
 WRITER = """
@@ -345,11 +362,11 @@ import sys
 import tempfile
 from pathlib import Path
 from streamer.receipts.store import is_sound
-from streamer.receipts import Receipts
+from streamer.receipts import Deliveries, Receipts, digest_of
 receipts = Receipts.open(Path(sys.argv[1]), window_seconds=100, max_bytes=64 << 20, now=1_700_000_000)
 number = 0
 while True:
-    receipts.add([(f"id-{i}", "surveys", 3, i) for i in range(number, number + 500)], 1_700_000_000)
+    receipts.add(deliveries([(f"id-{i}", "surveys", 3, i) for i in range(number, number + 500)]), 1_700_000_000)
     number += 500
     print(number, flush=True)
 """
@@ -368,7 +385,7 @@ def test_sigkill_in_the_middle_of_writing_keeps_every_finished_transaction(direc
                     writer.send_signal(signal.SIGKILL)
                     break
     receipts = Receipts.open(directory, window_seconds=WINDOW, max_bytes=64 << 20, now=NOW)
-    assert len(receipts.find([f"id-{number}" for number in range(written)], NOW)) == written
+    assert len(find(receipts, [f"id-{number}" for number in range(written)], NOW)) == written
     assert not receipts.problems
     receipts.close()
 
@@ -395,16 +412,17 @@ class ReceiptsMachine(RuleBasedStateMachine):
         self.receipts = self.open()
 
     @rule(
-        deliveries=st.lists(
+        delivered=st.lists(
             st.tuples(
                 st.sampled_from("abcdefgh"), st.sampled_from(["t", "u"]), st.integers(0, 2), st.integers(0, 2**48 - 1)
             ),
             max_size=4,
+            unique_by=itemgetter(0),
         )
     )
-    def add(self, deliveries: list[tuple[str, str, int, int]]) -> None:
-        self.receipts.add(deliveries, self.now)
-        for message_id, topic, partition, offset in deliveries:
+    def add(self, delivered: list[tuple[str, str, int, int]]) -> None:
+        self.receipts.add(deliveries(delivered), self.now)
+        for message_id, topic, partition, offset in delivered:
             self.model[message_id] = (Place(topic, partition, offset), self.now)
 
     @rule(seconds=st.integers(0, 25))
@@ -414,7 +432,7 @@ class ReceiptsMachine(RuleBasedStateMachine):
     @invariant()
     def exactly_what_is_within_the_window_is_found(self) -> None:
         expected = {key: place for key, (place, at) in self.model.items() if self.now - at <= self.WINDOW}
-        assert self.receipts.find(list("abcdefgh"), self.now) == expected
+        assert find(self.receipts, list("abcdefgh"), self.now) == expected
         assert not self.receipts.problems
 
     def teardown(self) -> None:

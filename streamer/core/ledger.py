@@ -229,13 +229,28 @@ class OpenRecord:
     One object per record on the hot path, therefore slotted, positional and mutable.
     """
 
-    __slots__ = ("attached", "body", "charges", "failures", "first_failed_at", "ledger", "message_id", "record", "size")
+    __slots__ = (
+        "attached",
+        "body",
+        "charges",
+        "digest",
+        "failures",
+        "first_failed_at",
+        "ledger",
+        "message_id",
+        "record",
+        "size",
+    )
 
-    def __init__(self, record: Record, ledger: PartitionLedger, message_id: str, body: bytes) -> None:
+    def __init__(
+        self, record: Record, ledger: PartitionLedger, message_id: str, body: bytes, digest: bytes = b""
+    ) -> None:
         self.record = record
         self.ledger = ledger
         self.message_id = MessageId(message_id)
         self.body = body
+        self.digest = digest
+        """Stands for the messageId among the receipts; made once, because that is a good part of what they cost."""
         self.size = len(body)
         """Bytes of the serialised call."""
         self.failures = 0

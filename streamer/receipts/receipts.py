@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from streamer.receipts.chunks import Deliveries
 from streamer.receipts.state_dir import Left, StateDirectory
 from streamer.receipts.store import (
     DATA_FILE,
@@ -38,11 +39,14 @@ MAX_PROBLEMS: Final = 32
 """Problems kept until somebody takes them; the oldest go first."""
 
 MAX_CHECK_SECONDS: Final = 10.0
-"""Longest check, at start, of a store that was not closed; some 20 million receipts. What is sound by then is used."""
+"""Longest check, at start, of a store that was not closed. What is sound by then is used."""
 
-_GENERATION_SHARE: Final = 1 / 3
-"""Part of ``max_bytes`` for one generation. Two fit, and a third is left for the pages that two transactions replace:
-LMDB never writes to a page in use, and uses it again two transactions later at the earliest."""
+_LOG_SHARE: Final = 1 / 2
+"""Part of ``max_bytes`` for the file of receipts. Their indexes, which take about as much, get the rest."""
+
+_GENERATION_SHARE: Final = 0.4
+"""Part of ``max_bytes`` for one generation with its index. Two fit, and a fifth is left for the pages that two
+transactions replace: LMDB never writes to a page in use, and uses it again two transactions later at the earliest."""
 
 
 class ProblemKind(enum.StrEnum):
@@ -74,7 +78,7 @@ class Receipts:
     Args:
         directory: on a local disk; made if missing.
         window_seconds: how long a receipt counts.
-        max_bytes: most the file may take on disk; sensibly at least `MIN_BYTES`.
+        max_bytes: most the files may take on disk; sensibly at least `MIN_BYTES`.
         boot_id: identifies the boot of this machine; None: ask the kernel.
     """
 
@@ -112,18 +116,18 @@ class Receipts:
         """False: nothing is found or remembered, because the store cannot be used."""
         return self._store is not None
 
-    def find(self, message_ids: Sequence[str], now: float) -> dict[str, Place]:
-        """From where those of ``message_ids`` were delivered that were delivered within the window."""
+    def find(self, digests: Sequence[bytes], now: float) -> dict[bytes, Place]:
+        """From where those messageIds were delivered that were delivered within the window; see `digest_of`."""
         if self._store is None:
             return {}
         try:
-            return self._store.find(message_ids, int(now) - self._window_seconds)
+            return self._store.find(digests, int(now) - self._window_seconds)
         except STORE_ERRORS as error:
             self._give_up(error)
             return {}
 
-    def add(self, deliveries: Sequence[tuple[str, str, int, int]], now: float) -> None:
-        """Note ``(message_id, topic, partition, offset)`` of each delivery. Survives a kill, not a loss of power."""
+    def add(self, deliveries: Sequence[Deliveries], now: float) -> None:
+        """Note what was delivered, of each partition once. Survives a kill, not a loss of power."""
         if self._store is None:
             return
         try:
@@ -140,7 +144,7 @@ class Receipts:
         return self._gauge(ReceiptStore.__len__)
 
     def bytes(self) -> int:
-        """Size of the file on disk."""
+        """Size of the files on disk."""
         return self._gauge(lambda store: store.file_bytes)
 
     def window_start(self, now: float) -> float:
@@ -191,7 +195,7 @@ class Receipts:
 
     def _open_store(self, now: float) -> ReceiptStore:
         self._home.mark_open()
-        return ReceiptStore(self._home.path, max_bytes=self._max_bytes, now=now)
+        return ReceiptStore(self._home.path, max_log_bytes=int(self._max_bytes * _LOG_SHARE), now=now)
 
     def _set_aside(self, problem: Problem, now: float) -> None:
         aside = self._home.set_aside(now)

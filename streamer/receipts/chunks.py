@@ -1,0 +1,122 @@
+"""Receipts as bytes: chunks of up to 84 receipts of one moment, under the number of their first one.
+
+    number of the first (32 bits) -> delivered at (32 bits, seconds), then of each receipt
+                                     digest (16 bytes), source (16 bits) and offset (48 bits), little-endian
+
+So many fill half a page of LMDB, which is the most that it stores without a page of its own: 24.5 bytes a receipt.
+"""
+
+import struct
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from streamer.receipts.index import Fingerprints
+
+Receipts = NDArray[np.void]
+
+_NUMBER: Final = struct.Struct(">I")
+_SECONDS: Final = struct.Struct(">I")
+_DIGEST_BYTES: Final = 16
+_WORDS: Final = _DIGEST_BYTES // 4
+_RECEIPT: Final = np.dtype([("digest", "<u4", _WORDS), ("place", "<u8")])
+_STORED: Final = struct.Struct("<16sQ")
+"""The same for a single one."""
+_RECEIPT_BYTES: Final = _RECEIPT.itemsize
+_CHUNK_RECEIPTS: Final = 84
+_OFFSET_BITS: Final = 48
+_OFFSET_MASK: Final = (1 << _OFFSET_BITS) - 1
+
+
+class Deliveries(NamedTuple):
+    """Records of one partition that were delivered."""
+
+    topic: str
+    partition: int
+    offsets: Sequence[int]
+    digests: Sequence[bytes]
+    """Of their messageIds, see `digest_of`."""
+
+
+class Receipt(NamedTuple):
+    """One receipt as it was stored."""
+
+    digest: bytes
+    source: int
+    offset: int
+    delivered_at: int
+
+
+def digest_of(message_id: str) -> bytes:
+    """What stands for a messageId among receipts."""
+    return blake2b(message_id.encode(), digest_size=_DIGEST_BYTES).digest()
+
+
+def fingerprints_of(digests: Sequence[bytes]) -> Fingerprints:
+    """The first 32 bits of each digest."""
+    return np.frombuffer(b"".join(digests), "<u4")[::_WORDS]
+
+
+def pack(deliveries: Iterable[tuple[int, Deliveries]]) -> Receipts:
+    """The receipts of deliveries; with those of a partition comes the number of their source."""
+    return np.concatenate([_pack_source(source, one) for source, one in deliveries])
+
+
+def to_chunks(receipts: Receipts, first: int, delivered_at: int) -> list[tuple[bytes, bytes]]:
+    """Keys and values to store, for receipts that are numbered from ``first`` on."""
+    stored, head = receipts.tobytes(), _SECONDS.pack(delivered_at)
+    return [
+        (
+            _NUMBER.pack(first + start),
+            head + stored[start * _RECEIPT_BYTES : (start + _CHUNK_RECEIPTS) * _RECEIPT_BYTES],
+        )
+        for start in range(0, len(receipts), _CHUNK_RECEIPTS)
+    ]
+
+
+def in_order(chunks: Iterable[tuple[bytes, bytes]]) -> Iterator[Receipts]:
+    """The receipts of all chunks that are stored, from the first one on.
+
+    Raises:
+        ValueError: one is missing, or is none.
+    """
+    count = 0
+    for key, value in chunks:
+        receipts = np.frombuffer(value, _RECEIPT, offset=_SECONDS.size)
+        if key != _NUMBER.pack(count) or not len(receipts):
+            raise ValueError("a chunk is missing")
+        count += len(receipts)
+        yield receipts
+
+
+def count_to(key: bytes, value: bytes) -> int:
+    """How many receipts there are up to the end of this chunk. struct.error when it is none."""
+    return int(_NUMBER.unpack(key)[0]) + (len(value) - _SECONDS.size) // _RECEIPT_BYTES
+
+
+def key_of(number: int) -> bytes:
+    """What the key of the chunk with a receipt is equal to or less than."""
+    return _NUMBER.pack(number)
+
+
+def receipt_in(key: bytes, value: bytes, number: int) -> Receipt:
+    """One receipt of a chunk. struct.error when it is not there."""
+    (first,), (delivered_at,) = _NUMBER.unpack(key), _SECONDS.unpack_from(value)
+    digest, place = _STORED.unpack_from(value, _SECONDS.size + (number - first) * _RECEIPT_BYTES)
+    return Receipt(digest, place >> _OFFSET_BITS, place & _OFFSET_MASK, delivered_at)
+
+
+def fingerprints_in(receipts: Receipts) -> Fingerprints:
+    """The fingerprints of receipts."""
+    fingerprints: Fingerprints = receipts["digest"][:, 0]
+    return fingerprints
+
+
+def _pack_source(source: int, deliveries: Deliveries) -> Receipts:
+    receipts = np.empty(len(deliveries.offsets), _RECEIPT)
+    receipts["digest"] = np.frombuffer(b"".join(deliveries.digests), "<u4").reshape(-1, _WORDS)
+    receipts["place"] = np.array(deliveries.offsets, np.uint64) | np.uint64(source << _OFFSET_BITS)
+    return receipts
