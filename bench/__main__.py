@@ -40,7 +40,8 @@ async def measure(groups: Sequence[Group], runs: int) -> list[Row]:
     logging.getLogger("aiokafka").setLevel(logging.ERROR)  # a topic that is new has no leader yet, and it says so
     running = asyncio.current_task()
     assert running is not None, "a coroutine runs in a task"
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, running.cancel)  # as Ctrl-C: processes are ended
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)  # as Ctrl-C: processes are ended
     with tempfile.TemporaryDirectory(prefix="streamer-bench-") as name:
         directory = Path(name)
         async with Broker(directory / "kafka", config=BROKER_CONFIG) as broker:
@@ -138,10 +139,11 @@ def main() -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         return EXIT_INTERRUPTED
     text = show(results, arguments.compare)
-    print(text)
-    tell(f"stored in {store(results, text, arguments.out)}")
+    directory = store(results, text, arguments.out)
     if arguments.publish:
         publish(results)
+    print(text)
+    tell(f"stored in {directory}")
     return 0
 
 

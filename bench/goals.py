@@ -22,6 +22,7 @@ MAX_GROWTH: Final = 1.1
 """What counts as no growth: the spread of runs on a shared machine."""
 MAX_LOOP_LAG_MS: Final = 50.0
 MAX_RECEIVER_PERCENT: Final = 50.0
+MIN_RECEIVER_RESERVE: Final = 2.0
 
 
 class Verdict(enum.StrEnum):
@@ -129,8 +130,16 @@ def _whole_process(results: Results) -> Iterator[Goal]:
 
 
 def _bench(results: Results) -> Iterator[Goal]:
-    shares = [
-        spread[1] for row in results.of_kind(Kind.BACKLOG, Kind.CEILING) if (spread := row.spread("receiver_percent"))
-    ]
+    rows = results.of_kind(Kind.BACKLOG, Kind.CEILING)
+    shares = [spread[1] for row in rows if (spread := row.spread("receiver_percent"))]
     text = "the bench's receiver: CPU %, most in any run (no bottleneck)"
     yield Goal(text, MAX_RECEIVER_PERCENT, max(shares, default=None))
+    rates = [spread[1] for row in rows if (spread := row.spread("events_per_second"))]
+    found = _ratio(_median(results, "receiver", "events_per_second"), max(rates, default=None))
+    yield Goal(
+        "the bench's receiver: events/s, times the most in any run",
+        MIN_RECEIVER_RESERVE,
+        found,
+        at_least=True,
+        digits=1,
+    )

@@ -147,6 +147,7 @@ def _by_second(latencies: Sequence[Latency], began: float) -> list[Point]:
     seconds: dict[int, list[float]] = {}
     for answered_at, latency in latencies:
         seconds.setdefault(int(answered_at - began), []).append(latency)
+    seconds.pop(max(seconds), None)  # only begun
     return [
         {"at": second, "p50_ms": percentile(values, 0.5), "p99_ms": percentile(values, 0.99)}
         for second in sorted(seconds)

@@ -53,7 +53,8 @@ def _bars(axes: Axes, rows: list[Row], measure: str, label: str, *, goal: float)
     axes.barh([row.name for row in rows], medians, xerr=reach, color=colours, error_kw={"linewidth": 0.8})
     axes.axvline(goal, color=GOAL, linewidth=0.8, linestyle="--", label=f"goal: {goal:,g}")
     axes.set_xlabel(label)
-    axes.legend(loc="lower right", frameon=False)
+    axes.locator_params(axis="x", nbins=5)
+    axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), frameon=False)
 
 
 def _latency(results: Results) -> Figure | None:

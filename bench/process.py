@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -17,6 +18,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamer.broker import free_port
+from streamer.broker.broker import DIE_WITH_PARENT
 
 HOST: Final = "127.0.0.1"
 END_SECONDS: Final = 30.0
@@ -25,6 +27,12 @@ END_SECONDS: Final = 30.0
 JOIN_SECONDS: Final = 60.0
 POLL_SECONDS: Final = 0.05
 MAX_LOG_CHARACTERS_SHOWN: Final = 3_000
+
+
+_DYING_WITH_US: Final = (
+    [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid())] if sys.platform == "linux" else []
+)
+"""What a command begins with whose process must not outlive this one, however it ends."""
 
 
 class BenchError(Exception):
@@ -39,7 +47,7 @@ class Process:
         self._log = log
         with log.open("ab") as file:
             self._process = subprocess.Popen(
-                [sys.executable, *arguments],
+                [*_DYING_WITH_US, sys.executable, *arguments],
                 stdin=pipe,
                 stdout=pipe if talks else file,
                 stderr=file,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bench.goals import goals_of
+from bench.goals import Verdict, goals_of
 from bench.results import MEASURES, Kind, Results, Row
 
 TITLES: Final = {
@@ -109,15 +109,19 @@ def _is_same(before: Row, row: Row, measure: str, change: float) -> bool:
 
 
 def _goals(results: Results) -> Table:
+    goals = goals_of(results)
     lines = [
         [
             goal.text,
             f"{'>=' if goal.at_least else '<='} {goal.limit:,g}",
-            "" if goal.found is None else f"{goal.found:,.{goal.digits}f}",
+            f"{goal.found:,.{goal.digits}f}",
             goal.verdict,
         ]
-        for goal in goals_of(results)
+        for goal in goals
+        if goal.found is not None
     ]
+    if missing := len(goals) - len(lines):
+        lines.append([f"(for {missing} more: make bench-full)", "", "", Verdict.NOT_MEASURED])
     return Table("Goals", ["goal", "limit", "found", "verdict"], lines)
 
 

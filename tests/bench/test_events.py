@@ -1,10 +1,12 @@
+import contextlib
+
+import orjson
 import pytest
 
 from bench.data import FAR, Data
 from bench.events import EVENT_BYTES, FORMS, EventMaker, stamped
 from bench.receiver import STAMP
 from bench.rows import FULL_EVENTS, QUICK_EVENTS, full_groups, quick_groups
-from streamer.core.errors import DecodeError
 from streamer.core.mapping import Mapper
 from streamer.core.model import Dialect, MappingSettings, TrackCall
 
@@ -44,16 +46,11 @@ def test_an_event_carries_the_time_it_was_stamped_with_to_the_receiver() -> None
 )
 def test_data_say_how_many_calls_their_records_make(data: Data) -> None:
     """A row ends when this many calls have come: one too many, and it would wait in vain."""
-    mapper = Mapper(MappingSettings(dialect=Dialect.GETUSERFEEDBACK))
     ids = set()
     values = list(data.values())
     for value in values:
-        try:
-            call = mapper.map(value, 0)
-        except DecodeError:
-            continue
-        assert isinstance(call, TrackCall)
-        ids.add(call.message_id)
+        with contextlib.suppress(orjson.JSONDecodeError):
+            ids.add(orjson.loads(value)["messageId"])
 
     assert len(values) == data.events
     assert len(ids) == data.calls
