@@ -164,8 +164,8 @@ class Delivery:
             verdict, answer = await self._destination.send(
                 attempt,
                 [record.body for record in records],
-                size=sum(record.size + 1 for record in records) + ENVELOPE_BYTES,
-                resend_count=max(record.failures for record in records),
+                size=sum([record.size for record in records]) + len(records) + ENVELOPE_BYTES,
+                resend_count=max([record.failures for record in records]),
             )
         finally:
             self._sending.discard(shipment)
@@ -186,10 +186,8 @@ class Delivery:
         for record in records:
             by_ledger[record.ledger].append(record)
         self._receipts.add([_deliveries_of(ledger, delivered) for ledger, delivered in by_ledger.items()], now)
-        for record in records:
-            attached = self._in_flight.delivered(record)
-            if attached is not None:
-                self._end_attached(record, attached)
+        for leader in self._in_flight.delivered(records):
+            self._end_attached(leader)
         for ledger, delivered in by_ledger.items():
             if not ledger.is_fenced:
                 ledger.deliver([record.record.offset for record in delivered])
@@ -206,9 +204,9 @@ class Delivery:
             shipment.bisection.accepted()
             self._outbox.go_on(shipment.bisection)
 
-    def _end_attached(self, leader: OpenRecord, attached: Iterable[OpenRecord]) -> None:
+    def _end_attached(self, leader: OpenRecord) -> None:
         """What waited for a delivered call: a duplicate, or the very same record, read again after a rebalance."""
-        for waiting in of_living(attached):
+        for waiting in of_living(leader.attached or ()):
             if waiting.place == leader.place:
                 waiting.ledger.deliver([waiting.record.offset])
             else:

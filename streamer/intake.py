@@ -57,7 +57,7 @@ class Intake:
 
     def take(self, records: Sequence[Record], ledger: PartitionLedger) -> None:
         """Take records of one partition, in the order of their offsets."""
-        value_bytes = sum(len(record.value) for record in records if record.value is not None)
+        value_bytes = sum([len(record.value) for record in records if record.value is not None])
         records = ledger.open(records, value_bytes)
         calls: list[OpenRecord] = []
         refusals: list[Refusal] = []
@@ -74,10 +74,10 @@ class Intake:
         unknown = self._without_known(calls) if calls else calls
         self._load.add(
             len(unknown) + len(refusals),
-            sum(call.held_bytes for call in unknown) + sum(len(refusal.record.value or b"") for refusal in refusals),
+            sum([call.held_bytes for call in unknown])
+            + sum([len(refusal.record.value or b"") for refusal in refusals]),
         )
-        claim = self._in_flight.claim
-        ready = [call for call in unknown if claim(call)]
+        ready = self._in_flight.claim(unknown)
         self._guard.passed(len(records) - len(refusals))
         if ready:
             self._enqueue(ready)

@@ -98,8 +98,11 @@ class Integration:
         self.has_started = True
 
     def _observe_latency(self, records: Sequence[OpenRecord], now: float) -> None:
+        ages: defaultdict[str, list[float]] = defaultdict(list)
         for record in records:
-            self.latency_seconds[record.record.topic].observe(now - record.record.timestamp / 1000)
+            ages[record.ledger.topic].append(now - record.record.timestamp / 1000)
+        for topic, seconds in ages.items():
+            self.latency_seconds[topic].observe_all(seconds)
 
     def totals(self) -> Totals:
         """The account of the integration, summed over its partitions."""

@@ -6,7 +6,7 @@ and goes by itself: a corrected copy must not die with the malformed one, and no
 left.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from streamer.core.ledger import OpenRecord
@@ -38,24 +38,30 @@ class InFlight:
             yield leader
             yield from leader.attached or ()
 
-    def claim(self, candidate: OpenRecord) -> bool:
-        """Whether ``candidate`` goes by itself; if not, it waits for the record with its id that is on its way."""
-        leader = self._leaders.setdefault(candidate.message_id, candidate)
-        if leader is candidate:
-            return True
-        if leader.attached is None:
-            leader.attached = []
-        leader.attached.append(candidate)
-        return False
+    def claim(self, candidates: Iterable[OpenRecord]) -> list[OpenRecord]:
+        """Those of ``candidates`` that go by themselves; each other waits for the record with its id on its way."""
+        leaders = self._leaders
+        going: list[OpenRecord] = []
+        for candidate in candidates:
+            leader = leaders.setdefault(candidate.message_id, candidate)
+            if leader is candidate:
+                going.append(candidate)
+            elif leader.attached is None:
+                leader.attached = [candidate]
+            else:
+                leader.attached.append(candidate)
+        return going
 
-    def delivered(self, leader: OpenRecord) -> list[OpenRecord] | None:
-        """The record was delivered: forget its id.
+    def delivered(self, delivered: Sequence[OpenRecord]) -> list[OpenRecord]:
+        """The records were delivered: forget their ids.
 
         Returns:
-            The attached records, which end with it; None when there are none (the common case).
+            Those of them that others are attached to, which end with them.
         """
-        del self._leaders[leader.message_id]
-        return leader.attached
+        leaders = self._leaders
+        for leader in delivered:
+            del leaders[leader.message_id]
+        return [leader for leader in delivered if leader.attached is not None]
 
     def ended(self, leader: OpenRecord) -> OpenRecord | None:
         """The record ended otherwise than delivered.

@@ -16,7 +16,7 @@ from itertools import chain
 from streamer.core import position as positions
 from streamer.core.account import Account
 from streamer.core.destination import Attempt
-from streamer.core.model import DeadLetterReason, FilterReason, MessageId, Record
+from streamer.core.model import DeadLetterReason, FilterReason, Record
 from streamer.core.position import Run, Statement
 
 
@@ -236,6 +236,7 @@ class OpenRecord:
         "digest",
         "failures",
         "first_failed_at",
+        "held_bytes",
         "ledger",
         "message_id",
         "record",
@@ -247,12 +248,15 @@ class OpenRecord:
     ) -> None:
         self.record = record
         self.ledger = ledger
-        self.message_id = MessageId(message_id)
+        self.message_id = message_id
         self.body = body
         self.digest = digest
         """Stands for the messageId among the receipts; made once, because that is a good part of what they cost."""
         self.size = len(body)
         """Bytes of the serialised call."""
+        value = record.value
+        self.held_bytes = self.size if value is None else self.size + len(value)
+        """Bytes kept in memory for it: the record's value (for a dead letter) and its call."""
         self.failures = 0
         """Requests that carried it and did not end well, charged or not."""
         self.charges: list[Attempt] | None = None
@@ -279,9 +283,3 @@ class OpenRecord:
         self.charges = [*(self.charges or ()), attempt]
         self.first_failed_at = self.first_failed_at or failed_at
         self.ledger.charged[self.record.offset] = self
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes kept in memory for it: the record's value (for a dead letter) and its call."""
-        value = self.record.value
-        return self.size + (len(value) if value is not None else 0)

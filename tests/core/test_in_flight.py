@@ -37,9 +37,10 @@ def make() -> MakeRecord:
 def test_the_second_with_an_id_waits_and_ends_with_the_first_when_it_is_delivered(make: MakeRecord) -> None:
     flying = InFlight()
     first, second = make("a", 0), make("a", 1)
-    assert flying.claim(first)
-    assert not flying.claim(second)
-    assert flying.delivered(first) == [second]
+    assert flying.claim([first]) == [first]
+    assert not flying.claim([second])
+    assert flying.delivered([first]) == [first]
+    assert first.attached == [second]
     assert len(flying) == 0
 
 
@@ -48,38 +49,40 @@ def test_the_lowest_attached_takes_the_place_of_one_that_was_refused(make: MakeR
     flying = InFlight()
     first, later, earlier = make("a", 0), make("a", 9), make("a", 3)
     for record in (first, later, earlier):
-        flying.claim(record)
+        flying.claim([record])
     assert flying.ended(first) is earlier
-    assert flying.delivered(earlier) == [later]
+    assert flying.delivered([earlier]) == [earlier]
+    assert earlier.attached == [later]
 
 
 def test_nobody_waits_for_a_partition_that_has_left(make: MakeRecord) -> None:
     flying = InFlight()
     leaving, ours = make("a", 0, partition=1), make("a", 4, partition=2)
-    flying.claim(leaving)
-    flying.claim(ours)
+    flying.claim([leaving])
+    flying.claim([ours])
     leaving.ledger.fence()
     assert flying.release_fenced(being_sent=[]) == [ours]
-    assert not flying.claim(make("a", 5, partition=3)), "the successor holds the id now"
+    assert not flying.claim([make("a", 5, partition=3)]), "the successor holds the id now"
 
 
 def test_a_request_that_is_still_out_keeps_its_id_over_a_rebalance(make: MakeRecord) -> None:
     """The same record, read again, waits for the answer instead of being sent beside it."""
     flying = InFlight()
     sent = make("a", 0, partition=1)
-    flying.claim(sent)
+    flying.claim([sent])
     sent.ledger.fence()
     assert flying.release_fenced(being_sent=[sent]) == []
     again = make("a", 0, partition=2)
-    assert not flying.claim(again)
-    assert flying.delivered(sent) == [again]
+    assert not flying.claim([again])
+    assert flying.delivered([sent]) == [sent]
+    assert sent.attached == [again]
 
 
 def test_attached_records_of_a_partition_that_left_are_forgotten(make: MakeRecord) -> None:
     flying = InFlight()
     ours, leaving = make("a", 0, partition=1), make("a", 7, partition=2)
-    flying.claim(ours)
-    flying.claim(leaving)
+    flying.claim([ours])
+    flying.claim([leaving])
     leaving.ledger.fence()
     flying.release_fenced(being_sent=[ours])
-    assert flying.delivered(ours) is None
+    assert flying.delivered([ours]) == []
