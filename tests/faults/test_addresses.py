@@ -1,0 +1,90 @@
+"""Brokers that come back at other addresses: the client asks only those it knows, so it takes a new client."""
+
+import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from streamer import watchdog
+from streamer.broker import HOST, Broker
+from tests.conftest import ConsumeAll, read_topic
+from tests.faults.proxy import Proxy
+from tests.faults.traffic import every_partition_moves
+from tests.service.harness import Deployment, survey_events
+
+pytestmark = pytest.mark.kafka
+
+PARTITIONS = 4
+
+MOVE_SECONDS = 30.0
+"""Longest time, once the broker answers at its new address, until everything is committed."""
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    """One that nobody else uses, since it moves."""
+    broker = Broker(tmp_path / "kafka")
+    with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
+        runner.run(broker.start())
+        yield broker
+        runner.run(broker.stop())
+
+
+@pytest.fixture
+async def front(broker: Broker) -> AsyncIterator[Proxy]:
+    """The address that stays."""
+    async with Proxy(broker.bootstrap_servers) as front:
+        yield front
+
+
+@pytest.fixture
+def bootstrap_servers(front: Proxy) -> str:
+    return front.address
+
+
+@pytest.fixture
+def consume_all(bootstrap_servers: str) -> ConsumeAll:
+    return functools.partial(read_topic, bootstrap_servers)
+
+
+@pytest.fixture
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A watchdog that has seen enough after seconds instead of two minutes."""
+    monkeypatch.setattr(watchdog, "STALLED_AFTER_SECONDS", 3.0)
+    monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.5)
+
+
+@pytest.mark.usefixtures("_impatient")
+async def test_a_broker_that_comes_back_elsewhere_is_found(
+    deployment: Deployment, broker: Broker, front: Proxy
+) -> None:
+    """Only the bootstrap address stays. The service goes on by itself, with a new pipeline, and repeats nothing."""
+    [topic] = await deployment.integrate(partitions=PARTITIONS)
+    for partition in range(PARTITIONS):
+        await deployment.produce(topic, survey_events(100, f"before_{partition}"), partition=partition)
+    async with contextlib.AsyncExitStack() as brokers:
+        with capture_logs() as lines:
+            async with deployment.running() as service:
+                await deployment.settled()
+                await disconnect(deployment)
+                await broker.stop()
+                elsewhere = Broker(broker.directory, controller_port=broker.controller_port)
+                await brokers.enter_async_context(elsewhere)
+                front._target = (HOST, elsewhere.port)
+                await every_partition_moves(deployment, topic, partitions=PARTITIONS, seconds=MOVE_SECONDS)
+                assert service.integrations["surveys"].restarts > 0
+        await deployment.verify()
+    stalls = [line["reason"] for line in lines if line["event"] == "task.stalled"]
+    assert stalls
+    assert all(stall.startswith("fetch of ") for stall in stalls)
+
+
+async def disconnect(deployment: Deployment) -> None:
+    """Let the deployment's own producer, whose client is no better, connect anew when it is next used."""
+    assert deployment._producer is not None, "something was produced"
+    await deployment._producer.stop()
+    deployment._producer = None
