@@ -17,10 +17,9 @@ _OPTIONAL: Final = (
     "context",
     "references",
     "properties",
-    "extra",
     "updated_at",
 )
-_KNOWN: Final = frozenset({"schema_version", *_REQUIRED, *_OPTIONAL})
+_KNOWN: Final = frozenset({"schema_version", "extra", *_REQUIRED, *_OPTIONAL})
 
 
 def contract_of(_document: Document, _settings: MappingSettings) -> str:
@@ -33,19 +32,32 @@ def read(document: Document, _contract: str, _record_time_ms: int) -> SurveyEven
     for place, answer in enumerate(document.get("answers", ())):
         if answer["type"] == "rank":
             check_ranks(answer["value"], f"/answers/{place}/value")
-    event = SurveyEvent(*map(document.__getitem__, _REQUIRED), *map(document.get, _OPTIONAL))
-    unknown = {key: value for key, value in document.items() if key not in _KNOWN}
-    if unknown:
-        event.extra = {**unknown, **(event.extra or {})}
-    return event
+    extra: Document = document.get("extra", {})
+    if not _KNOWN.issuperset(document):
+        extra = {**{key: value for key, value in document.items() if key not in _KNOWN}, **extra}
+    return SurveyEvent(
+        document["event_id"],
+        document["kind"],
+        document["source"],
+        document["occurred_at"],
+        document["occurred_at_origin"],
+        document["subject"],
+        extra,
+        _extra_of,
+        *map(document.get, _OPTIONAL),
+    )
 
 
 def to_document(event: SurveyEvent) -> Document:
     """The canonical document of an event; absent parts are absent keys."""
     document: Document = {"schema_version": SCHEMA_VERSION}
     document.update((name, getattr(event, name)) for name in _REQUIRED)
-    for name in _OPTIONAL:
+    for name in (*_OPTIONAL, "extra"):
         part = getattr(event, name)
         if part is not None:
             document[name] = part
     return document
+
+
+def _extra_of(event: SurveyEvent) -> Document:
+    return event.native

@@ -4,7 +4,7 @@ The platform's own de-duplication id is kept. Answers and metadata that a produc
 platform never sends them to Segment. Source of every rule: its page "Segment as a destination".
 """
 
-from typing import Any, Final
+from typing import Final
 
 from streamer.core.mapping.identity import identifier
 from streamer.core.mapping.native import Document, without_home
@@ -51,29 +51,42 @@ def contract_of(_document: Document, _settings: MappingSettings) -> str:
 
 
 def read(document: Document, _contract: str, _record_time_ms: int) -> SurveyEvent:
-    """A record that keeps its contract -> its event."""
+    """A record that keeps its contract -> its event.
+
+    Ids are nearly always strings, which is seen in place: six calls of `identifier` take 0.3 us of 2 us.
+    """
     properties: Document = document["properties"]
-    context, context_extra = _read_context(document["context"]) if "context" in document else (None, None)
-    survey_id = identifier(properties, "survey_id", "/properties")
-    response_id = identifier(properties, "response_id", "/properties")
+    organization_id, app_id = properties["organization_id"], properties["app_id"]
+    survey_id, response_id = properties.get("survey_id"), properties.get("response_id")
+    if type(organization_id) is not str:
+        organization_id = identifier(properties, "organization_id", "/properties")
+    if type(app_id) is not str:
+        app_id = identifier(properties, "app_id", "/properties")
+    if type(survey_id) is not str:
+        survey_id = identifier(properties, "survey_id", "/properties")
+    if type(response_id) is not str:
+        response_id = identifier(properties, "response_id", "/properties")
+    native_event = document["event"]
     return SurveyEvent(
         document["messageId"],
-        _KINDS[document["event"]],
+        _KINDS[native_event],
         {
             "dialect": "getuserfeedback",
-            "native_event": document["event"],
-            "organization_id": identifier(properties, "organization_id", "/properties"),
-            "app_id": identifier(properties, "app_id", "/properties"),
+            "native_event": native_event,
+            "organization_id": organization_id,
+            "app_id": app_id,
         },
         document["timestamp"],
         "native",
         _read_subject(document, properties),
-        survey={"id": survey_id} if survey_id is not None else None,
-        response={"id": response_id} if response_id is not None else None,
-        answers=_read_answers(document["answers"]) if "answers" in document else None,
-        context=context,
-        references=properties.get("references"),
-        extra=_read_extra(document, properties, context_extra),
+        document,
+        _extra_of,
+        {"id": survey_id} if survey_id is not None else None,
+        {"id": response_id} if response_id is not None else None,
+        _read_answers(document["answers"]) if "answers" in document else None,
+        None,  # trigger
+        _known_of_context(document["context"]) if "context" in document else None,
+        properties.get("references"),
     )
 
 
@@ -81,14 +94,17 @@ def write(event: SurveyEvent, _settings: MappingSettings) -> Document | Filtered
     """The call the platform makes of an event, without messageId."""
     if event.kind not in _SENT_KINDS:
         return _NOT_IN_STREAM
-    source, subject = event.source, event.subject
-    call: Document = {"type": "track", "event": source["native_event"]}
+    subject = event.subject
+    call: Document = {"type": "track", "event": event.source["native_event"]}
     if "user_id" in subject:
         call["userId"] = subject["user_id"]
     if "anonymous_id" in subject:
         call["anonymousId"] = subject["anonymous_id"]
     call["timestamp"] = event.occurred_at
-    call["context"] = _write_context(event.context) if event.context else {}
+    context = event.context or {}
+    if context is not event.native.get("context"):  # the record's own was looked at by `read`: again takes 0.3 us
+        context = _known_of_context(context)
+    call["context"] = context
     call["properties"] = _write_properties(event)
     return call
 
@@ -106,11 +122,12 @@ def warnings_of(event: SurveyEvent) -> list[str]:
 
 
 def _read_subject(document: Document, properties: Document) -> Document:
-    subject: Document = {}
-    user_id = identifier(document, "userId")
-    if user_id is not None:
-        subject["user_id"] = user_id
-    subject["anonymous_id"] = identifier(document, "anonymousId")
+    user_id, anonymous_id = document.get("userId"), document["anonymousId"]
+    if type(user_id) is not str:
+        user_id = identifier(document, "userId")
+    if type(anonymous_id) is not str:
+        anonymous_id = identifier(document, "anonymousId")
+    subject = {"anonymous_id": anonymous_id} if user_id is None else {"user_id": user_id, "anonymous_id": anonymous_id}
     traits = properties.get("traits")
     if traits is not None:
         email = traits.get("email")
@@ -126,54 +143,48 @@ def _read_answers(answers: Document) -> list[dict[str, Json]]:
     return [{"question_id": question, "type": "unknown", "value": answer} for question, answer in answers.items()]
 
 
-def _read_context(native: Document) -> tuple[Document, Document]:
-    """The canonical context, which is the native one without what the platform does not document; and the rest."""
-    page: Document = native.get("page", {})
-    extra = without_home(native, _CONTEXT_HOMES)
-    if not extra and _PAGE_KEYS.issuperset(page):
-        return native, extra
-    context = {key: native[key] for key in _CONTEXT_HOMES if key in native}
-    page_extra = without_home(page, _PAGE_HOMES)
-    if page_extra:
-        extra["page"] = page_extra
-        context["page"] = {key: page[key] for key in _PAGE_HOMES if key in page}
-    return context, extra
-
-
-def _read_extra(document: Document, properties: Document, context_extra: Document | None) -> Document | None:
-    extra = without_home(document, _RECORD_HOMES)
-    properties_extra = without_home(properties, _PROPERTY_HOMES)
-    if properties_extra:
-        extra["properties"] = properties_extra
-    if context_extra:
-        extra["context"] = context_extra
-    return extra or None
-
-
-def _write_context(context: Document) -> Document:
-    """The platform's own context: a canonical event may say more of the page than this platform sends."""
+def _known_of_context(context: Document) -> Document:
+    """A context, native or canonical, without what the platform does not document; itself if there is nothing else."""
     page: Document = context.get("page", {})
     if _CONTEXT_KEYS.issuperset(context) and _PAGE_KEYS.issuperset(page):
         return context
-    written = {key: context[key] for key in _CONTEXT_HOMES if key in context}
-    if "page" in written:
-        written["page"] = {key: page[key] for key in _PAGE_HOMES if key in page}
-    return written
+    known = {key: context[key] for key in _CONTEXT_HOMES if key in context}
+    if "page" in known:
+        known["page"] = {key: page[key] for key in _PAGE_HOMES if key in page}
+    return known
 
 
-def _write_properties(event: SurveyEvent) -> dict[str, Any]:
-    source, subject = event.source, event.subject
+def _extra_of(event: SurveyEvent) -> Document:
+    document = event.native
+    extra = without_home(document, _RECORD_HOMES)
+    properties_extra = without_home(document["properties"], _PROPERTY_HOMES)
+    if properties_extra:
+        extra["properties"] = properties_extra
+    context: Document = document.get("context", {})
+    context_extra = without_home(context, _CONTEXT_HOMES)
+    page_extra = without_home(context.get("page", {}), _PAGE_HOMES)
+    if page_extra:
+        context_extra["page"] = page_extra
+    if context_extra:
+        extra["context"] = context_extra
+    return extra
+
+
+def _write_properties(event: SurveyEvent) -> Document:
+    source, subject, survey, response = event.source, event.subject, event.survey, event.response
     properties: Document = {}
-    if event.response is not None and "id" in event.response:
-        properties["response_id"] = event.response["id"]
-    if event.survey is not None and "id" in event.survey:
-        properties["survey_id"] = event.survey["id"]
-    for key in ("app_id", "organization_id"):
-        if key in source:
-            properties[key] = source[key]
-    for key in ("traits", "identities"):
-        if key in subject:
-            properties[key] = subject[key]
+    if response is not None and "id" in response:
+        properties["response_id"] = response["id"]
+    if survey is not None and "id" in survey:
+        properties["survey_id"] = survey["id"]
+    if "app_id" in source:
+        properties["app_id"] = source["app_id"]
+    if "organization_id" in source:
+        properties["organization_id"] = source["organization_id"]
+    if "traits" in subject:
+        properties["traits"] = subject["traits"]
+    if "identities" in subject:
+        properties["identities"] = subject["identities"]
     if event.references is not None:
         properties["references"] = event.references
     return properties

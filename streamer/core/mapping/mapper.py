@@ -66,6 +66,7 @@ class Mapper:
     def __init__(self, settings: MappingSettings) -> None:
         self._settings = settings
         self._reader = _READERS[settings.dialect]
+        self._writer = _WRITERS.get(settings.dialect)
         self._contracts = {name: Contract(name) for name in self._reader.CONTRACTS}
         self.warnings: Counter[str] = Counter()
 
@@ -101,8 +102,8 @@ class Mapper:
 
     def _write(self, event: SurveyEvent) -> TrackCall | Filtered:
         settings = self._settings
-        dialect = event.source["dialect"]
-        call = _WRITERS[dialect].write(event, settings)
+        writer = self._writer or _WRITERS[event.source["dialect"]]
+        call = writer.write(event, settings)
         if isinstance(call, Filtered):
             return call
         name = call["event"]
@@ -110,7 +111,7 @@ class Mapper:
             return _EVENT_DISABLED
         if "userId" not in call and "anonymousId" not in call:
             return _NO_IDENTITY
-        if dialect == "getuserfeedback":
+        if writer is getuserfeedback:
             for warning in getuserfeedback.warnings_of(event):
                 self.warnings[warning] += 1
         call["event"] = settings.rename.get(name, name)

@@ -10,7 +10,7 @@ Document = dict[str, Any]
 """A decoded JSON object."""
 
 Homes = Mapping[str, type]
-"""Native key -> the Python type in which its value goes to the canonical form unchanged."""
+"""Native key -> the Python type in which its value goes to the canonical form unchanged; `object`: in any."""
 
 _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
@@ -19,8 +19,9 @@ def without_home(native: Document, homes: Homes) -> Document:
     """What the canonical form has no place for and ``extra`` keeps: unknown keys, nulls, and ids that were numbers."""
     home_of = homes.get
     for key, value in native.items():  # nearly always everything has one: a loop without a dict is half the cost
-        if home_of(key) is not type(value):
-            return {key: value for key, value in native.items() if home_of(key) is not type(value)}
+        home = home_of(key)
+        if home is not type(value) and home is not object:
+            return {key: value for key, value in native.items() if home_of(key) not in {type(value), object}}
     return {}
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from streamer.core.errors import SchemaError
 from streamer.core.mapping.contract import expectation, json_type
 from streamer.core.mapping.identity import derived_id, identifier
-from streamer.core.mapping.native import Document, broker_time, without_home
+from streamer.core.mapping.native import Document, Homes, broker_time, without_home
 from streamer.core.mapping.product_fruits_answers import read_answer, write_answer
 from streamer.core.mapping.product_fruits_names import display_name
 from streamer.core.model import Filtered, FilterReason, MappingSettings, SurveyEvent
@@ -69,14 +69,14 @@ def write(event: SurveyEvent, settings: MappingSettings) -> Document | Filtered:
     """The call that the platform's browser integration would make of an event, without messageId."""
     names = settings.product_fruits
     if event.kind == "product.event":
-        if _is_kept_from_integrations(event.extra or {}):
+        if _is_kept_from_integrations(event.native):
             return _NOT_IN_STREAM
         name = names.event_names.get(event.source.get("raw_name", ""), event.source["native_event"])
         properties = event.properties or {}
     elif event.kind == "response.submitted":
         name, properties = names.survey_event_name, _survey_properties(event.survey or {}, event.answers or [])
     elif event.kind == "feedback.submitted":
-        name, properties = names.feedback_event_name, _feedback_properties(event.answers or [], event.extra or {})
+        name, properties = names.feedback_event_name, _feedback_properties(event.answers or [], event.native)
     else:
         return _NOT_IN_STREAM
     return _write_call(event, name, properties, traits=names.traits)
@@ -101,10 +101,10 @@ def _write_call(event: SurveyEvent, name: str, properties: Document, *, traits: 
     return call
 
 
-def _is_kept_from_integrations(extra: Document) -> bool:
+def _is_kept_from_integrations(native: Document) -> bool:
     """A customer's own event reaches integrations only where the customer says so."""
-    forwarded = extra.get("forwardToIntegrations")
-    return forwarded is False or (extra.get("custom") is True and forwarded is not True)
+    forwarded = native.get("forwardToIntegrations")
+    return forwarded is False or (native.get("custom") is True and forwarded is not True)
 
 
 def _survey_properties(survey: Document, answers: list[Document]) -> Document:
@@ -113,10 +113,11 @@ def _survey_properties(survey: Document, answers: list[Document]) -> Document:
     return properties
 
 
-def _feedback_properties(answers: list[Document], extra: Document) -> Document:
+def _feedback_properties(answers: list[Document], native: Document) -> Document:
     properties: Document = {"text": answers[0]["value"]} if answers else {}
-    data = extra.get("data", {})
-    properties.update((key, data[key]) for key in _FEEDBACK_PROPERTIES if key in data)
+    data = native.get("data")
+    if type(data) is dict:  # what a canonical event has there may be anything
+        properties.update((key, data[key]) for key in _FEEDBACK_PROPERTIES if key in data)
     return properties
 
 
@@ -125,29 +126,28 @@ def _read_analytics(document: Document, record_time_ms: int) -> SurveyEvent:
     source: Document = {"dialect": "product_fruits", "form": "analytics", **_read_names(document)}
     source["app_id"] = identifier(document, "projectCode")
     subject = _read_subject(document, user, "username", "email", "/user")
-    traits = {key: value for key, value in user.items() if key not in _USER_KEYS}
+    traits = user.copy()
+    for key in _USER_KEYS:
+        traits.pop(key, None)
     if traits:
         subject["traits"] = traits
-    page, page_extra = _read_page(document)
-    extra = without_home(document, _ANALYTICS_HOMES)
-    if page_extra:
-        extra["page"] = page_extra
-    user_extra = {key: user[key] for key in _USER_KEYS if key in user and type(user[key]) is not str}
-    if user_extra:
-        extra["user"] = user_extra
-    if document.get("eventName") not in {None, source["native_event"]}:
-        extra["eventName"] = document["eventName"]
-    native_time = document.get("timestamp")
+    page, data, native_time = _read_page(document), document.get("data"), document.get("timestamp")
     return SurveyEvent(
-        _derive_id(source, source["native_event"], subject, document.get("data", {}), native_time),
+        _derive_id(source, source["native_event"], subject, data or {}, native_time),
         "product.event",
         source,
         native_time or broker_time(record_time_ms),
         "native" if native_time else "broker",
         subject,
-        context={"page": page} if page is not None else None,
-        properties=document.get("data"),
-        extra=extra or None,
+        document,
+        _extra_of_analytics,
+        None,  # survey
+        None,  # response
+        None,  # answers
+        None,  # trigger
+        {"page": page} if page is not None else None,
+        None,  # references
+        data,
     )
 
 
@@ -165,9 +165,11 @@ def _read_survey(document: Document, record_time_ms: int) -> SurveyEvent:
         occurred_at,
         origin,
         subject,
-        survey=survey,
-        answers=answers,
-        extra=_read_webhook_extra(document, without_home(data, _SURVEY_HOMES), origin),
+        document,
+        _extra_of_survey,
+        survey,
+        None,  # response
+        answers,
     )
 
 
@@ -178,19 +180,23 @@ def _read_feedback(document: Document, record_time_ms: int) -> SurveyEvent:
     if data.get("authorProps") is not None:
         subject["traits"] = data["authorProps"]
     answers: list[Document] = [{"type": "text", "value": data["text"]}]
-    occurred_at, origin = _read_webhook_time(document, data.get("createdAt"), record_time_ms)
-    extra = _read_webhook_extra(document, without_home(data, _FEEDBACK_HOMES), origin)
+    native_time = data.get("createdAt")
+    occurred_at, origin = _read_webhook_time(document, native_time, record_time_ms)
     url = (data.get("environmentInfo") or {}).get("currentUrl")
     return SurveyEvent(
-        _derive_id(source, _FEEDBACK_NAME, subject, _feedback_properties(answers, extra or {}), data.get("createdAt")),
+        _derive_id(source, _FEEDBACK_NAME, subject, _feedback_properties(answers, document), native_time),
         "feedback.submitted",
         source,
         occurred_at,
         origin,
         subject,
-        answers=answers,
-        context={"page": {"url": url}} if url is not None else None,
-        extra=extra,
+        document,
+        _extra_of_feedback,
+        None,  # survey
+        None,  # response
+        answers,
+        None,  # trigger
+        {"page": {"url": url}} if url is not None else None,
     )
 
 
@@ -230,13 +236,11 @@ def _read_author(document: Document, data: Document) -> Document:
     return subject
 
 
-def _read_page(document: Document) -> tuple[Document | None, Document]:
-    """The canonical page, and what the record says of it beside that."""
+def _read_page(document: Document) -> Document | None:
+    """The canonical page: the native one without what has no place there; itself if that is nothing."""
     page: Document | None = document.get("page")
-    extra = without_home(page, _PAGE_HOMES) if page else {}
-    if page and extra:
-        page = {key: value for key, value in page.items() if key not in extra}
-    return page, extra
+    extra = without_home(page, _PAGE_HOMES) if page else None
+    return {key: value for key, value in page.items() if key not in extra} if page and extra else page
 
 
 def _read_webhook_source(document: Document, data: Document) -> Document:
@@ -256,10 +260,35 @@ def _read_webhook_time(document: Document, native_time: str | None, record_time_
     return (received_at, "receipt") if received_at is not None else (broker_time(record_time_ms), "broker")
 
 
-def _read_webhook_extra(document: Document, data_extra: Document, origin: str) -> Document | None:
+def _extra_of_analytics(event: SurveyEvent) -> Document:
+    document = event.native
+    extra = without_home(document, _ANALYTICS_HOMES)
+    page_extra = without_home(document.get("page") or {}, _PAGE_HOMES)
+    if page_extra:
+        extra["page"] = page_extra
+    user: Document = document.get("user") or {}
+    user_extra = {key: user[key] for key in _USER_KEYS if key in user and type(user[key]) is not str}
+    if user_extra:
+        extra["user"] = user_extra
+    if document.get("eventName") not in {None, event.source["native_event"]}:
+        extra["eventName"] = document["eventName"]
+    return extra
+
+
+def _extra_of_survey(event: SurveyEvent) -> Document:
+    return _extra_of_webhook(event, _SURVEY_HOMES)
+
+
+def _extra_of_feedback(event: SurveyEvent) -> Document:
+    return _extra_of_webhook(event, _FEEDBACK_HOMES)
+
+
+def _extra_of_webhook(event: SurveyEvent, homes: Homes) -> Document:
+    document = event.native
     extra = without_home(document, _WEBHOOK_HOMES)
-    if origin == "receipt":
+    if event.occurred_at_origin == "receipt":
         del extra["receivedAt"]
+    data_extra = without_home(document["data"], homes)
     if data_extra:
         extra["data"] = data_extra
-    return extra or None
+    return extra

@@ -3,7 +3,7 @@
 from typing import Final
 
 from streamer.core.mapping.identity import identifier
-from streamer.core.mapping.native import Document
+from streamer.core.mapping.native import Document, without_home
 
 _TYPES: Final = {
     "nps": "nps",
@@ -15,7 +15,7 @@ _TYPES: Final = {
     "ltxt": "text",
     "stat": "prompt",
 }
-_HOMES: Final = {"questionId": str, "questionType": str, "other": str}
+_HOMES: Final = {"questionId": str, "questionType": str, "other": str, "answer": object}
 
 
 def read_answer(native: Document) -> Document:
@@ -30,7 +30,7 @@ def read_answer(native: Document) -> Document:
         answer["native_type"] = native_type
     if native.get("other") is not None:
         answer["other_text"] = native["other"]
-    extra = {key: value for key, value in native.items() if key != "answer" and _HOMES.get(key) is not type(value)}
+    extra = without_home(native, _HOMES)
     if answer["type"] == "prompt" and "answer" in native:
         extra["answer"] = None  # a message takes no answer; null and none at all are told apart by this
     if extra:

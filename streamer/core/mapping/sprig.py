@@ -73,13 +73,16 @@ def read(document: Document, contract: str, record_time_ms: int) -> SurveyEvent 
         occurred_at,
         origin,
         _read_subject(document, snapshot, form),
-        survey=_read_survey(document, form),
-        response={"id": group},
-        answers=[answer],
-        trigger={"event": snapshot["triggeringEvent"]} if "triggeringEvent" in snapshot else None,
-        context=_read_context(document) if form is EXPORT else None,
-        extra=_read_extra(document, form),
-        updated_at=document.get("updatedAt") if form is EXPORT else None,
+        document,
+        _extra_of,
+        _read_survey(document, form),
+        {"id": group},
+        [answer],
+        {"event": snapshot["triggeringEvent"]} if "triggeringEvent" in snapshot else None,
+        _read_context(document) if form is EXPORT else None,
+        None,  # references
+        None,  # properties
+        document.get("updatedAt") if form is EXPORT else None,
     )
 
 
@@ -111,7 +114,7 @@ def _why_not_sent(event: SurveyEvent, settings: MappingSettings) -> Filtered | N
         raise MappingError(f"/answers: expected exactly one answer of Sprig's, found {len(event.answers or ())}")
     if event.answers[0].get("native_type", "").upper() in _END_CARDS:
         return _NOT_IN_STREAM
-    if event.extra is not None and event.extra.get("deletedAt") is not None:
+    if event.native.get("deletedAt") is not None:
         return _DELETED
     wanted = settings.sprig.environment
     if wanted is not None and event.source.get("environment", wanted) != wanted:
@@ -217,17 +220,15 @@ def _read_context(document: Document) -> Document | None:
     return context or None
 
 
-def _read_extra(document: Document, form: Form) -> Document | None:
+def _extra_of(event: SurveyEvent) -> Document:
+    document, form = event.native, FORMS[f"sprig_{event.source['form']}"]
     extra = without_home(document, form.homes)
-    del extra["response"]  # any type of it has its home, null too
-    if form is not EXPORT:
-        extra.pop("triggeringEvent", None)
     if extra.get("selectedIndexes") is not None:
         del extra["selectedIndexes"]
     for key in (form.user_id, "partnerAnonymousId", form.visitor_id, "environmentId", "questionId"):
         if document.get(key) == "":
             extra[key] = ""
-    return extra or None
+    return extra
 
 
 def _write_context(context: Document) -> Document:
@@ -242,21 +243,20 @@ def _write_context(context: Document) -> Document:
 
 def _write_properties(event: SurveyEvent, *, extended: bool) -> Document:
     assert event.answers is not None
-    answer, subject, survey = event.answers[0], event.subject, event.survey or {}
+    answer, survey = event.answers[0], event.survey or {}
+    properties: Document = {}
+    if "name" in survey:
+        properties["surveyName"] = survey["name"]
+    if "id" in survey:
+        properties["surveyId"] = survey["id"]
     created_at = survey.get("created_at") or answer.get("answered_at")
-    named = (
-        ("surveyName", survey.get("name")),
-        ("surveyId", survey.get("id")),
-        ("createdAt", created_at),
-        ("question", answer.get("question")),
-        ("questionType", answer.get("native_type")),
-        ("visitorId", subject.get("visitor_id")),
-        ("oldVisitorId", subject.get("legacy_visitor_id")),
-        ("responseGroupId", (event.response or {}).get("id")),
-        ("email", subject.get("email")),
-        ("attributes", subject.get("traits")),
-    )
-    properties = {name: value for name, value in named if value is not None}
+    if created_at is not None:
+        properties["createdAt"] = created_at
+    if "question" in answer:
+        properties["question"] = answer["question"]
+    if "native_type" in answer:
+        properties["questionType"] = answer["native_type"]
+    _write_respondent(event, properties)
     properties["response"] = answer["value"]
     if event.trigger is not None:
         properties["triggeringEvent"] = event.trigger["event"]
@@ -265,3 +265,17 @@ def _write_properties(event: SurveyEvent, *, extended: bool) -> Document:
             if key in answer:
                 properties[native_key] = answer[key]
     return properties
+
+
+def _write_respondent(event: SurveyEvent, properties: Document) -> None:
+    subject = event.subject
+    if "visitor_id" in subject:
+        properties["visitorId"] = subject["visitor_id"]
+    if "legacy_visitor_id" in subject:
+        properties["oldVisitorId"] = subject["legacy_visitor_id"]
+    if event.response is not None and "id" in event.response:
+        properties["responseGroupId"] = event.response["id"]
+    if "email" in subject:
+        properties["email"] = subject["email"]
+    if "traits" in subject:
+        properties["attributes"] = subject["traits"]

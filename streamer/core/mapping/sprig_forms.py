@@ -26,13 +26,24 @@ def _text(*keys: str) -> dict[str, type]:
     return dict.fromkeys(keys, str)
 
 
-_SHARED: Final = _text(
-    "environmentId", "surveyId", "surveyName", "questionId", "questionType", "partnerAnonymousId", "email", "createdAt"
-)
+_SHARED: Final = {
+    **_text(
+        "environmentId",
+        "surveyId",
+        "surveyName",
+        "questionId",
+        "questionType",
+        "partnerAnonymousId",
+        "email",
+        "createdAt",
+    ),
+    "response": object,
+}
 _PUSHED: Final = {
     **_SHARED,
-    **_text("userId", "visitorId", "question", "triggeringEvent", "timestamp"),
+    **_text("userId", "visitorId", "question", "timestamp"),
     "attributes": dict,
+    "triggeringEvent": object,
 }
 
 WEBHOOK: Final = Form(

@@ -119,3 +119,12 @@ def test_a_getuserfeedback_call_has_only_what_that_platform_sends_of_a_context()
     call = map_with(Dialect.CANONICAL, orjson.dumps(document))
     assert isinstance(call, TrackCall)
     assert json.loads(call.body)["context"] == {"page": {"path": "/a"}, "locale": "de-DE"}
+
+
+def test_whatever_extra_holds_in_the_place_of_native_data_a_feedback_makes_its_call() -> None:
+    """The contract leaves ``extra`` free; only what Product Fruits' own record has there is looked at."""
+    source = {"dialect": "product_fruits", "native_event": "webhook:newfeedback", "app_id": "a"}
+    feedback = {"kind": "feedback.submitted", "source": source, "answers": [{"type": "text", "value": "Nice"}]}
+    call = map_with(Dialect.CANONICAL, canonical_event(**feedback, extra={"data": 5}))
+    assert isinstance(call, TrackCall)
+    assert json.loads(call.body)["properties"] == {"text": "Nice"}
