@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from streamer import __version__
+from streamer.core.dead_letter import OUR_HEADERS
 from streamer.core.errors import UnavailableError
 from streamer.core.guard import MassGuard
 from streamer.core.in_flight import Size
@@ -246,8 +247,6 @@ class DeadLetters:
             detail=detail,
         )
 
-
-OUR_HEADERS: Final = ("streamer.", "__connect.errors.")
 
 REQUIRED_HEADERS: Final = 6
 """Of the headers added, those that a redrive needs: reason, integration, redrives and the place in the source topic."""

@@ -209,8 +209,8 @@ class Event(enum.Enum):
         "receipts.shrunk",
         WARNING,
         Fault.SET_UP,
-        "The store of delivered messageIds was full; its older half was dropped.",
-        "Raise receipts.max_bytes, or lower receipts.window.",
+        "The store of delivered messageIds was full; older ones were forgotten before their time.",
+        "Make room on the disk of state_dir if that is full; else raise receipts.max_bytes, or lower receipts.window.",
         1,
     )
     RECEIPTS_UNUSABLE = (

@@ -134,8 +134,8 @@ class Receipts:
             self._rotate_if_due(self._store, now)
             try:
                 self._store.add(deliveries, now)
-            except FULL_ERRORS:
-                self._begin_anew(now).add(deliveries, now)
+            except FULL_ERRORS as error:
+                self._begin_anew(now, str(error)).add(deliveries, now)
         except STORE_ERRORS as error:
             self._give_up(error)
 
@@ -191,7 +191,7 @@ class Receipts:
             self._set_aside(Problem(ProblemKind.UNREADABLE, str(error)), now)
             self._store = self._open_store(now)
         if self._store.file_bytes > self._max_bytes:
-            self._begin_anew(now)
+            self._begin_anew(now, "it is over the limit")
 
     def _open_store(self, now: float) -> ReceiptStore:
         self._home.mark_open()
@@ -212,11 +212,11 @@ class Receipts:
         if dropped and not is_old:
             self._count_shrunk(f"{dropped} receipts dropped early, limit {self._max_bytes} bytes")
 
-    def _begin_anew(self, now: float) -> ReceiptStore:
+    def _begin_anew(self, now: float, cause: str) -> ReceiptStore:
         """Empty the store altogether: the only way to give room back to the disk."""
         if self._store is not None:
             store, self._store = self._store, None
-            self._count_shrunk(f"all {len(store)} receipts dropped, limit {self._max_bytes} bytes")
+            self._count_shrunk(f"all {len(store)} receipts dropped, limit {self._max_bytes} bytes: {cause}")
             store.close(sync=False)
         self._home.delete()
         self._store = self._open_store(now)

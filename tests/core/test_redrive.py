@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer import dead_letters
-from streamer.core.dead_letter import OUR_HEADERS, Count, DeadLetter, Selection, Stock, count, read_dead_letter
+from streamer.core.dead_letter import Count, DeadLetter, Selection, Stock, count, read_dead_letter
 from streamer.core.redrive import Plan, Refusal, redriven_record
 from streamer.core.redrive_note import note_header, read_note
 
@@ -139,10 +138,6 @@ def test_a_record_goes_back_as_it_was_and_for_its_own_integration() -> None:
         ("streamer.integration", b"surveys"),
         ("streamer.redriven.from", b"surveys.dlq-0-12"),
     ]
-
-
-def test_what_is_added_to_a_dead_letter_is_what_is_taken_off() -> None:
-    assert OUR_HEADERS == dead_letters.OUR_HEADERS
 
 
 @given(st.sets(st.integers(0, 200), min_size=1))
