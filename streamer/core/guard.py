@@ -4,6 +4,7 @@ One guard watches one stage. Records are mapped as fast as they are read and del
 both, what the destination refuses of a long backlog would follow each other without anything that passed in between.
 """
 
+import itertools
 from collections import deque
 from typing import Final
 
@@ -35,7 +36,11 @@ class MassGuard:
 
     def passed(self, records: int) -> None:
         """Note records that were mapped, or calls that were delivered."""
-        for _ in range(min(records, WINDOW)):
+        if records >= WINDOW:
+            self._window.extend(itertools.repeat(False, WINDOW))
+            self._refused = 0
+            return
+        for _ in range(records):
             self._note(is_refused=False)
 
     def refuse(self, records: int = 1) -> None:
