@@ -3,10 +3,7 @@
 import argparse
 import asyncio
 import fnmatch
-import logging
-import signal
 import sys
-import tempfile
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,13 +12,12 @@ from typing import Final
 import uvloop
 
 from bench import machine
+from bench.measuring import measure
 from bench.process import BenchError
 from bench.publish import BASELINE, ROOT, publish
 from bench.report import comparison, differing_facts, facts_of, tables_of
-from bench.results import Results, Row, Run, load_results
+from bench.results import Results, load_results
 from bench.rows import FULL_EVENTS, QUICK_EVENTS, Group, full_groups, quick_groups
-from bench.stand import BROKER_CONFIG, Outcome, Stand
-from streamer.broker import Broker
 from streamer.core.errors import UnavailableError
 
 RUNS: Final = 3
@@ -33,35 +29,6 @@ DEFAULT_OUT: Final = ROOT / "bench" / "results"
 def tell(text: str) -> None:
     """Say what goes on, to whoever watches."""
     print(f"bench: {text}", file=sys.stderr, flush=True)
-
-
-async def measure(groups: Sequence[Group], runs: int) -> list[Row]:
-    """Measure all rows on one broker."""
-    logging.getLogger("aiokafka").setLevel(logging.ERROR)  # a topic that is new has no leader yet, and it says so
-    running = asyncio.current_task()
-    assert running is not None, "a coroutine runs in a task"
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        asyncio.get_running_loop().add_signal_handler(number, running.cancel)  # as Ctrl-C: processes are ended
-    with tempfile.TemporaryDirectory(prefix="streamer-bench-") as name:
-        directory = Path(name)
-        async with Broker(directory / "kafka", config=BROKER_CONFIG) as broker:
-            stand = Stand(broker, directory, runs, tell)
-            return [row for group in groups for row in await measure_group(stand, group)]
-
-
-async def measure_group(stand: Stand, group: Group) -> list[Row]:
-    """Measure rows in turn, until each has its runs."""
-    runs: dict[str, list[Run]] = {task.name: [] for task in group}
-    last: dict[str, Outcome] = {}
-    while any(len(done) < stand.runs for done in runs.values()):
-        for task in group:
-            tell(f"{task.name}: {task.title}")
-            last[task.name] = await task.measure(stand)
-            runs[task.name].extend(last[task.name].runs)
-    return [
-        Row(name=task.name, kind=task.kind, title=task.title, runs=runs[task.name], course=last[task.name].course)
-        for task in group
-    ]
 
 
 def choose(groups: Sequence[Group], patterns: Sequence[str]) -> list[Group]:
@@ -79,7 +46,7 @@ def show(results: Results, compared: Path | None) -> str:
     if compared is not None and compared.exists():
         then = load_results(compared)
         parts += [comparison(then, results).text(), *differing_facts(then, results)]
-    parts += [f"WARNING: {warning}" for warning in results.warnings]
+    parts += [f"WARNING: {warning}" for warning in [*results.warnings, *results.faults]]
     return "\n\n".join(parts)
 
 
@@ -115,12 +82,14 @@ def run(arguments: argparse.Namespace) -> Results:
     events = arguments.events or (FULL_EVENTS if arguments.full else QUICK_EVENTS)
     groups = quick_groups(events) + (full_groups(events) if arguments.full or arguments.only else [])
     chosen = choose(groups, arguments.only)
+    if not chosen:
+        raise BenchError(f"there is no row {' or '.join(arguments.only)}; --list says which there are")
     facts, warnings = machine.facts(), machine.warnings()
     for warning in warnings:
         tell(f"WARNING: {warning}")
     began = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
-    rows = uvloop.run(measure(chosen, arguments.runs))
-    return Results(began=began, facts=facts, rows=rows, warnings=warnings)
+    rows, faults = uvloop.run(measure(chosen, max(arguments.runs, 1), tell))
+    return Results(began=began, facts=facts, rows=rows, warnings=warnings, faults=faults)
 
 
 def main() -> int:
@@ -144,7 +113,7 @@ def main() -> int:
         publish(results)
     print(text)
     tell(f"stored in {directory}")
-    return 0
+    return EXIT_FAILED if results.faults else 0
 
 
 if __name__ == "__main__":

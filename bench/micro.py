@@ -202,10 +202,9 @@ def _bookkeeping() -> Iterator[Pass]:
                 OpenRecord(record, ledger, call.message_id, call.body)
                 for record, call in zip(opened, calls[start : start + BATCH_RECORDS], strict=True)
             ]
-            batcher.extend([call for call in ready if in_flight.claim(call)], 0.0)
+            batcher.extend(in_flight.claim(ready), 0.0)
             while (batch := batcher.take(0.0, max_bytes=limits.max_bytes, force=True)) is not None:
-                for call in batch.items:
-                    in_flight.delivered(call)
+                in_flight.delivered(batch.items)
                 ledger.deliver([call.record.offset for call in batch.items])
 
     yield handle

@@ -44,4 +44,4 @@ def _section(results: Results, plots: list[Path]) -> str:
 
 
 def _warned(results: Results) -> list[tuple[str, str]]:
-    return [("note", warning) for warning in results.warnings]
+    return [("note", warning) for warning in [*results.warnings, *results.faults]]

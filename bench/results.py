@@ -103,6 +103,8 @@ class Results:
     rows: Sequence[Row]
     warnings: Sequence[str] = field(default_factory=list)
     """What may have spoilt the figures."""
+    faults: Sequence[str] = field(default_factory=list)
+    """Which rows could not be measured, and why."""
 
     def row(self, name: str) -> Row | None:
         """The row of this name, if it was measured."""
