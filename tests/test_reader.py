@@ -21,7 +21,7 @@ from tests.service.harness import eventually
 
 ONE, TWO, THREE = (TopicPartition("surveys", number) for number in range(3))
 FIRST, END = 5, 100
-PROMPT_SECONDS = 0.2
+PROMPT_SECONDS = 0.5
 
 
 class Topics:
