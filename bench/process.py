@@ -40,7 +40,10 @@ class BenchError(Exception):
 
 
 class Process:
-    """A child process of Python; what it says goes to a log file, unless it is asked."""
+    """A child process of Python; what it says goes to a log file, unless it is asked.
+
+    Settings in our environment are kept from it: a run is configured by its file alone.
+    """
 
     def __init__(self, *arguments: str, log: Path, talks: bool = False) -> None:
         pipe = subprocess.PIPE if talks else subprocess.DEVNULL
@@ -52,6 +55,7 @@ class Process:
                 stdout=pipe if talks else file,
                 stderr=file,
                 text=True,
+                env={name: value for name, value in os.environ.items() if not name.startswith("STREAMER_")},
                 start_new_session=True,  # Ctrl-C is for us, who end it in good order
             )
         self.usage = psutil.Process(self._process.pid)
@@ -66,8 +70,9 @@ class Process:
     def ask(self, question: str) -> Any:
         """Send it a line and decode its answer, a line of JSON."""
         stdin = _stream(self._process.stdin)
-        stdin.write(f"{question}\n")
-        stdin.flush()
+        with contextlib.suppress(BrokenPipeError):  # it has ended, which the line that is missing tells
+            stdin.write(f"{question}\n")
+            stdin.flush()
         return json.loads(self.read_line())
 
     def check_runs(self) -> None:

@@ -62,12 +62,14 @@ def tables_of(results: Results) -> Iterator[Table]:
 def facts_of(results: Results) -> list[tuple[str, str]]:
     """What it ran on and what was measured, name by name."""
     runs = max((len(row.runs) for row in results.rows), default=0)
-    return [
+    facts = [
         ("date", results.began),
         *results.facts.items(),
         ("figures", f"medians of {runs} runs (least to largest), each after a warm-up that is not counted"),
-        ("compared", "streamer with a bare loop of the same libraries on the same records, run by run in turn"),
     ]
+    if results.of_kind(Kind.CEILING):
+        facts.append(("compared", "streamer with a bare loop of the same libraries on the same records, in turn"))
+    return facts
 
 
 def comparison(then: Results, now: Results) -> Table:
