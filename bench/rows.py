@@ -13,7 +13,7 @@ from bench.reception import Reception
 from bench.results import Kind
 from bench.stand import Outcome, Stand
 
-QUICK_EVENTS: Final = 150_000
+QUICK_EVENTS: Final = 120_000
 FULL_EVENTS: Final = 300_000
 """Records of a row that does not say how many."""
 
