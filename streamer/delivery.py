@@ -110,10 +110,14 @@ class Delivery:
         finally:
             end_refunds()
 
+    def is_due(self, now: float) -> bool:
+        """Whether something waits for a request."""
+        due = None if self._is_quiet else self._outbox.due_at()
+        return due is not None and due <= now
+
     def is_overdue(self, now: float) -> bool:
         """Whether something is due and could be sent, but is not."""
-        due = None if self._is_quiet else self._outbox.due_at()
-        return due is not None and due <= now and not self._sending and self._destination.can_send(now)
+        return self.is_due(now) and not self._sending and self._destination.can_send(now)
 
     async def quiesce(self, timeout_seconds: float) -> None:
         """Start nothing more, and wait for the requests that are out, at most so long."""
@@ -265,7 +269,8 @@ class Delivery:
         due = time.monotonic() + plan.wait_seconds
         for start in range(0, len(records), plan.group_size):
             group = records[start : start + plan.group_size]
-            self._load.remove(len(group), sum(record.held_bytes for record in group))
+            if attempt.calls == 1:
+                self._load.remove(1, group[0].held_bytes)
             overflow = self._outbox.park(group, due, attempt)
             self._count_released(overflow)
             self._dead_letter(overflow, DeadLetterReason.RETRIES_EXHAUSTED, answer)
@@ -276,7 +281,7 @@ class Delivery:
         self._work.set()
 
     def _count_released(self, records: Sequence[OpenRecord]) -> None:
-        """Events that were parked are load again."""
+        """Events that failed alone, and were parked, are load again."""
         if records:
             self._load.add(len(records), sum(record.held_bytes for record in records))
 

@@ -13,7 +13,7 @@ from streamer.core.batching import Batcher
 from streamer.core.bisection import Bisection
 from streamer.core.destination import Attempt
 from streamer.core.ledger import OpenRecord
-from streamer.core.parked import Parked
+from streamer.core.parked import Parked, Released
 
 
 class Shipment:
@@ -102,11 +102,11 @@ class Outbox:
         return self._parked.take_overflow()
 
     def release_due(self, now: float) -> list[OpenRecord]:
-        """Make the parked events ready whose time has come, and return them."""
+        """Make the parked events ready whose time has come; returns those of them that were no load meanwhile."""
         return self._release(self._parked.take_due(now))
 
     def release_refunded(self, attempts: Collection[Attempt]) -> list[OpenRecord]:
-        """Make the parked events ready that these attempts had charged, and return them."""
+        """Make the parked events ready that these attempts had charged; returns those that were no load meanwhile."""
         return self._release(self._parked.take_refunded(attempts))
 
     def go_on(self, bisection: Bisection[OpenRecord]) -> None:
@@ -143,12 +143,13 @@ class Outbox:
             elif living:
                 self._urgent.append(Shipment(living))
 
-    def _release(self, groups: Iterable[list[OpenRecord]]) -> list[OpenRecord]:
-        released: list[OpenRecord] = []
+    def _release(self, groups: Iterable[Released]) -> list[OpenRecord]:
+        were_no_load: list[OpenRecord] = []
         for group in groups:
-            self._urgent.append(Shipment(group))
-            released += group
-        return released
+            self._urgent.append(Shipment(group.records))
+            if group.were_alone:
+                were_no_load += group.records
+        return were_no_load
 
 
 def of_living(records: Iterable[OpenRecord]) -> list[OpenRecord]:

@@ -1,17 +1,29 @@
 """Events that wait for their next attempt.
 
 One heap for all of them: no task and no permit each. Events that failed together wait together, in groups small enough
-to travel as one request. Parked events do not count as load, so that failing events never stop good ones; caps of their
-own bound them, and what is over a cap is given up early, the event with the most attempts first.
+to travel as one request.
+
+An event that failed alone does not count as load, so that failing events never stop good ones; caps bound such events,
+and what is over a cap is given up early, the event with the most attempts first. An event that failed in company may
+be innocent: it stays load, is never given up for want of room, and after the quick attempts it has been alone.
 """
 
 import heapq
 from collections import Counter
 from collections.abc import Collection, Sequence
 from itertools import count
+from typing import NamedTuple
 
 from streamer.core.destination import Attempt
 from streamer.core.ledger import OpenRecord
+
+
+class Released(NamedTuple):
+    """Events that go again now, in one request."""
+
+    records: list[OpenRecord]
+    were_alone: bool
+    """Whether they failed alone, and were no load while they waited."""
 
 
 class ParkedGroup:
@@ -24,6 +36,11 @@ class ParkedGroup:
         self.due = due
         self.charged_by = charged_by
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether the attempt that failed carried one event."""
+        return self.charged_by.calls == 1
+
 
 class Parked:
     """The parked events of one integration."""
@@ -32,22 +49,24 @@ class Parked:
         """Begin empty.
 
         Args:
-            max_per_partition: most events parked for one partition.
-            max_bytes: most bytes held for all of them together.
+            max_per_partition: most events of one partition that failed alone.
+            max_bytes: most bytes held for all events that failed alone.
         """
         self._max_per_partition = max_per_partition
         self._max_bytes = max_bytes
         self._heap: list[tuple[float, int, ParkedGroup]] = []
         self._sequence = count()
         self._by_partition: Counter[tuple[str, int]] = Counter()
+        self._alone: Counter[tuple[str, int]] = Counter()
         self.bytes = 0
-        """Bytes held for parked events."""
+        """Bytes held for events that failed alone."""
 
     def __len__(self) -> int:
-        return self._by_partition.total()
+        """How many of the parked events are no load: those that failed alone."""
+        return self._alone.total()
 
     def in_partition(self, topic: str, partition: int) -> int:
-        """How many events of a partition are parked."""
+        """How many events of a partition are parked, alone or in company."""
         return self._by_partition[topic, partition]
 
     @property
@@ -62,16 +81,16 @@ class Parked:
         group = ParkedGroup(list(records), due, charged_by)
         heapq.heappush(self._heap, (due, next(self._sequence), group))
         for record in records:
-            self._count(record, 1)
+            self._count(group, record, 1)
 
-    def take_due(self, now: float) -> list[list[OpenRecord]]:
+    def take_due(self, now: float) -> list[Released]:
         """Remove and return the groups whose time has come."""
-        groups: list[list[OpenRecord]] = []
+        groups: list[Released] = []
         while (due := self.due_at) is not None and due <= now:
             groups.append(self._empty(heapq.heappop(self._heap)[2]))
         return groups
 
-    def take_refunded(self, attempts: Collection[Attempt]) -> list[list[OpenRecord]]:
+    def take_refunded(self, attempts: Collection[Attempt]) -> list[Released]:
         """Remove and return the groups charged by one of these attempts."""
         refunded = {id(attempt) for attempt in attempts}
         return [self._empty(group) for _, _, group in self._heap if id(group.charged_by) in refunded and group.records]
@@ -79,7 +98,7 @@ class Parked:
     def take_overflow(self) -> list[OpenRecord]:
         """Remove and return the events over a cap, those with the most attempts first."""
         given_up: list[OpenRecord] = []
-        for partition, parked in list(self._by_partition.items()):
+        for partition, parked in list(self._alone.items()):
             if parked > self._max_per_partition:
                 given_up += self._take_most_tried(parked - self._max_per_partition, partition)
         if self.bytes > self._max_bytes:
@@ -96,6 +115,7 @@ class Parked:
         candidates = [
             (record.attempts, -index, group, record)
             for index, (_, _, group) in enumerate(self._heap)
+            if group.is_alone
             for record in group.records
             if partition is None or (record.ledger.topic, record.ledger.partition) == partition
         ]
@@ -107,16 +127,19 @@ class Parked:
             given_up.append(record)
         return given_up
 
-    def _empty(self, group: ParkedGroup) -> list[OpenRecord]:
+    def _empty(self, group: ParkedGroup) -> Released:
         records, group.records = group.records, []
         for record in records:
-            self._count(record, -1)
-        return records
+            self._count(group, record, -1)
+        return Released(records, group.is_alone)
 
     def _remove(self, group: ParkedGroup, record: OpenRecord) -> None:
         group.records.remove(record)
-        self._count(record, -1)
+        self._count(group, record, -1)
 
-    def _count(self, record: OpenRecord, sign: int) -> None:
-        self._by_partition[record.ledger.topic, record.ledger.partition] += sign
-        self.bytes += sign * record.held_bytes
+    def _count(self, group: ParkedGroup, record: OpenRecord, sign: int) -> None:
+        partition = record.ledger.topic, record.ledger.partition
+        self._by_partition[partition] += sign
+        if group.is_alone:
+            self._alone[partition] += sign
+            self.bytes += sign * record.held_bytes

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from streamer.core.account import Account
 from streamer.core.destination import Attempt
 from streamer.core.ledger import OpenRecord, PartitionLedger
-from streamer.core.parked import Parked
+from streamer.core.parked import Parked, Released
 
 TOPIC = "surveys"
 MAX_PER_PARTITION = 3
@@ -22,8 +22,8 @@ def new_ledger(partition: int) -> PartitionLedger:
     return PartitionLedger(TOPIC, partition, 0, Account(), replay_until=0)
 
 
-def new_attempt() -> Attempt:
-    return Attempt(started_at=0.0, is_probe=False, calls=1, term=0)
+def new_attempt(calls: int = 1) -> Attempt:
+    return Attempt(started_at=0.0, is_probe=False, calls=calls, term=0)
 
 
 def new_event(ledger: PartitionLedger, offset: int = 0, *, size: int = 10, attempts: int = 1) -> OpenRecord:
@@ -51,8 +51,8 @@ def test_a_group_comes_back_together_when_it_is_due() -> None:
 
     assert parked.due_at == 1.0
     assert parked.take_due(0.9) == []
-    assert parked.take_due(1.0) == [soon]
-    assert parked.take_due(9.0) == [late]
+    assert [group.records for group in parked.take_due(1.0)] == [soon]
+    assert [group.records for group in parked.take_due(9.0)] == [late]
     assert parked.due_at is None
 
 
@@ -60,7 +60,7 @@ def test_groups_that_were_due_at_the_same_time_come_in_the_order_of_parking() ->
     ledger = new_ledger(0)
     events = [new_event(ledger, offset) for offset in range(3)]
 
-    assert parked_events(*events).take_due(1.0) == [[event] for event in events]
+    assert parked_events(*events).take_due(1.0) == [Released([event], were_alone=True) for event in events]
 
 
 def test_a_refund_brings_back_what_its_attempt_has_charged() -> None:
@@ -71,7 +71,7 @@ def test_a_refund_brings_back_what_its_attempt_has_charged() -> None:
     parked.park(wronged, 5.0, refunded)
     parked.park(guilty, 6.0, other)
 
-    assert parked.take_refunded([refunded]) == [wronged]
+    assert [group.records for group in parked.take_refunded([refunded])] == [wronged]
     assert parked.take_refunded([refunded]) == [], "only once"
     assert parked.due_at == 6.0
 
@@ -85,6 +85,18 @@ def test_over_the_cap_of_a_partition_the_most_tried_are_given_up() -> None:
     assert parked.take_overflow() == [tried[1], tried[3]]
     assert parked.take_overflow() == []
     assert len(parked) == MAX_PER_PARTITION
+
+
+def test_an_event_that_failed_in_company_is_not_given_up_for_want_of_room() -> None:
+    """It may be innocent. It stays load, so that no more of its kind are read than there is room for."""
+    ledger = new_ledger(0)
+    company = [new_event(ledger, offset, size=60, attempts=3) for offset in range(9)]
+    parked = Parked(max_per_partition=MAX_PER_PARTITION, max_bytes=MAX_BYTES)
+    parked.park(company, 1.0, new_attempt(calls=9))
+
+    assert parked.take_overflow() == []
+    assert (len(parked), parked.bytes, parked.in_partition(TOPIC, 0)) == (0, 0, 9)
+    assert parked.take_due(1.0) == [Released(company, were_alone=False)]
 
 
 def test_a_full_partition_costs_another_one_nothing() -> None:
@@ -129,7 +141,7 @@ def test_events_of_an_ended_assignment_are_forgotten() -> None:
 
     assert (len(parked), parked.bytes, parked.in_partition(TOPIC, 0)) == (1, ours.held_bytes, 0)
     assert parked.due_at == 1.0, "nobody is woken for a group that is empty"
-    assert parked.take_due(1.0) == [[ours]]
+    assert [group.records for group in parked.take_due(1.0)] == [[ours]]
 
 
 @dataclass(slots=True, eq=False)
@@ -147,13 +159,14 @@ class ParkedMachine(RuleBasedStateMachine):
         self.parked = Parked(max_per_partition=MAX_PER_PARTITION, max_bytes=MAX_BYTES)
         self.groups: list[ModelGroup] = []
         self.ledgers = [new_ledger(partition) for partition in range(PARTITIONS)]
-        self.attempts = [new_attempt() for _ in range(3)]
+        self.attempts = [new_attempt(), new_attempt(), new_attempt(calls=4)]
         self.now = 0.0
         self.offset = 0
 
     @property
-    def events(self) -> list[OpenRecord]:
-        return [event for group in self.groups for event in group.events]
+    def alone(self) -> list[OpenRecord]:
+        """The events that failed alone."""
+        return [event for group in self.groups if group.charged_by.calls == 1 for event in group.events]
 
     @rule(
         kinds=st.lists(
@@ -177,7 +190,7 @@ class ParkedMachine(RuleBasedStateMachine):
         due = sorted(
             (group for group in self.groups if group.events and group.due <= self.now), key=lambda one: one.due
         )
-        assert self.parked.take_due(self.now) == [group.events for group in due]
+        assert [group.records for group in self.parked.take_due(self.now)] == [group.events for group in due]
         self.groups = [group for group in self.groups if group not in due]
 
     @rule(index=st.integers(0, 2))
@@ -185,18 +198,20 @@ class ParkedMachine(RuleBasedStateMachine):
         attempt = self.attempts[index]
         refunded = [group for group in self.groups if group.charged_by is attempt]
         taken = self.parked.take_refunded([attempt])
-        assert {id(event) for group in taken for event in group} == {id(e) for group in refunded for e in group.events}
+        assert {id(event) for group in taken for event in group.records} == {
+            id(e) for group in refunded for e in group.events
+        }
         self.groups = [group for group in self.groups if group not in refunded]
 
     @rule()
     def give_up_overflow(self) -> None:
-        before = self.events
+        before = self.alone
         given_up = self.parked.take_overflow()
         for group in self.groups:
             group.events = [event for event in group.events if event not in given_up]
         for partition in range(PARTITIONS):
             held = [event for event in before if event.record.partition == partition]
-            assert self.parked.in_partition(TOPIC, partition) <= MAX_PER_PARTITION
+            assert sum(event.record.partition == partition for event in self.alone) <= MAX_PER_PARTITION
             if len(held) <= MAX_PER_PARTITION and sum(event.held_bytes for event in before) <= MAX_BYTES:
                 assert not set(given_up).intersection(held), "given up without need"
         assert self.parked.bytes <= MAX_BYTES
@@ -211,9 +226,9 @@ class ParkedMachine(RuleBasedStateMachine):
 
     @invariant()
     def its_counts_are_those_of_the_list(self) -> None:
-        events = self.events
-        assert len(self.parked) == len(events)
-        assert self.parked.bytes == sum(event.held_bytes for event in events)
+        events = [event for group in self.groups for event in group.events]
+        assert len(self.parked) == len(self.alone)
+        assert self.parked.bytes == sum(event.held_bytes for event in self.alone)
         for partition in range(PARTITIONS):
             there = [event for event in events if event.record.partition == partition]
             assert self.parked.in_partition(TOPIC, partition) == len(there)
