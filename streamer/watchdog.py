@@ -49,10 +49,12 @@ class Watchdog:
         Raises:
             StalledError: something has stopped moving.
         """
+        cause: str | None = None
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            cause = self.stall(time.monotonic(), time.time())
-            if cause is not None:
+            before, cause = cause, self.stall(time.monotonic(), time.time())
+            # Twice: the client dates its fetches by the wall clock, which may have jumped since the last one.
+            if cause is not None and cause == before:
                 logger().emit(Event.TASK_STALLED, integration=self._integration, reason=cause)
                 raise StalledError(cause)
 
@@ -70,7 +72,7 @@ class Watchdog:
             return "delivery"
         if self._reader.reads_since is None or now - self._reader.reads_since < STALLED_AFTER_SECONDS:
             return None
-        for partition in self._reader.readable():
+        for partition in sorted(self._reader.readable()):
             fetched_at = self._source.fetched_at(partition)
             if fetched_at is not None and epoch_seconds - fetched_at > STALLED_AFTER_SECONDS:
                 return f"fetch of {partition.topic}-{partition.partition}"

@@ -9,7 +9,7 @@ from streamer.assignment import Assignment
 from streamer.delivery import Delivery
 from streamer.kafka import Source, TopicPartition
 from streamer.reader import Reader
-from streamer.watchdog import REBALANCE_SECONDS, STALLED_AFTER_SECONDS, Watchdog
+from streamer.watchdog import REBALANCE_SECONDS, STALLED_AFTER_SECONDS, StalledError, Watchdog
 
 NOW = 10_000.0
 EPOCH = 1_790_000_000.0
@@ -37,15 +37,17 @@ class Parts:
     def is_overdue(self, _now: float) -> bool:
         return self.overdue
 
-    def stall(self) -> str | None:
-        watchdog = Watchdog(
+    def watchdog(self) -> Watchdog:
+        return Watchdog(
             "surveys",
             source=cast("Source", self),
             assignment=cast("Assignment", self),
             reader=cast("Reader", self),
             delivery=cast("Delivery", self),
         )
-        return watchdog.stall(NOW, EPOCH)
+
+    def stall(self) -> str | None:
+        return self.watchdog().stall(NOW, EPOCH)
 
 
 @pytest.mark.parametrize(
@@ -85,3 +87,23 @@ def test_what_stands_still_for_too_long_is_named(parts: Parts, cause: str) -> No
 def test_what_has_a_reason_to_stand_still_is_left_alone(parts: Parts) -> None:
     """A restart costs repeats: it must not be the answer to a long outage or an idle topic."""
     assert parts.stall() is None
+
+
+@pytest.mark.parametrize(
+    ("causes", "checks"), [(["fetch", None, "fetch", "fetch"], 4), (["reader", "fetch", "fetch"], 3)]
+)
+async def test_a_stall_ends_the_pipeline_when_it_is_seen_twice_in_a_row(
+    monkeypatch: pytest.MonkeyPatch, causes: list[str | None], checks: int
+) -> None:
+    """Seen once, it may be a wall clock that has jumped, and with it the age of every fetch."""
+    seen: list[str | None] = []
+
+    def stall(*_: object) -> str | None:
+        seen.append(causes[len(seen)])
+        return seen[-1]
+
+    monkeypatch.setattr("streamer.watchdog.CHECK_SECONDS", 0)
+    monkeypatch.setattr(Watchdog, "stall", stall)
+    with pytest.raises(StalledError, match="fetch"):
+        await Parts().watchdog().run()
+    assert len(seen) == checks
