@@ -14,6 +14,7 @@ from typing import Final
 from streamer.core.answers import Answer
 from streamer.core.destination import Attempt, DestinationMachine, State, Verdict
 from streamer.core.errors import UnavailableError
+from streamer.core.limiting import Limit
 from streamer.logs import Event, logger
 from streamer.segment import SegmentClient
 from streamer.settings import DestinationSettings
@@ -37,12 +38,15 @@ class Destination:
         """
         self.name = name
         self.settings = settings
-        self.status = DestinationStatus(name=name, limit=settings.max_in_flight)
-        """Kept up to date for whoever asks."""
         self._client = SegmentClient(settings)
         self._machine = DestinationMachine(
-            max_in_flight=settings.max_in_flight, max_batch_bytes=settings.batch.max_bytes, now=time.monotonic()
+            max_in_flight=settings.max_in_flight,
+            max_batch_bytes=settings.batch.max_bytes,
+            max_calls_per_second=settings.rate_limit,
+            now=time.monotonic(),
         )
+        self.status = DestinationStatus(name=name, limit=self._machine.limit)
+        """Kept up to date for whoever asks."""
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._alarm: asyncio.TimerHandle | None = None
         self._refund_listeners: list[Callable[[Sequence[Attempt]], None]] = []
@@ -65,6 +69,10 @@ class Destination:
     def can_send(self, now: float) -> bool:
         """Whether a request could start; ``now`` in monotonic seconds."""
         return self._machine.can_start(now)
+
+    def limited_by(self, now: float) -> Limit | None:
+        """Why no request could start; None: one could. ``now`` in monotonic seconds."""
+        return self._machine.limited_by(now)
 
     def on_refund(self, listener: Callable[[Sequence[Attempt]], None]) -> Callable[[], None]:
         """Have ``listener`` told of attempts whose charge is taken back; call what is returned to end that."""

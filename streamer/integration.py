@@ -12,6 +12,7 @@ from streamer import logs
 from streamer.core.account import Account, Totals
 from streamer.core.errors import SettingsError
 from streamer.core.ledger import OpenRecord
+from streamer.core.limiting import Limit, LimitedTime
 from streamer.dead_letters import GuardMemory
 from streamer.destination import Destination
 from streamer.logs import Event, logger
@@ -48,6 +49,8 @@ class Integration:
         self.latency_seconds: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(LATENCY_SECONDS))
         """Broker's time of a record to its 2xx, by topic."""
         self.drain_eta_seconds: dict[str, float] = {}
+        self.limited = LimitedTime()
+        """What has kept it from being faster."""
         self._settled_before: Counter[str] = Counter()
         self._all_settings = settings
         directory = settings.state_dir / name
@@ -108,6 +111,14 @@ class Integration:
         """The account of the integration, summed over its partitions."""
         ledgers = self.pipeline.assignment.ledgers.values() if self.pipeline is not None else ()
         return Totals.of(self.accounts.values(), in_flight=sum(ledger.open_records for ledger in ledgers))
+
+    def note_limit(self, seconds: float) -> None:
+        """Note what keeps it from being faster now; the last time was ``seconds`` ago."""
+        if self.settings.is_held:
+            limit = Limit.HELD
+        else:
+            limit = Limit.FETCH if self.pipeline is None else self.pipeline.limited_by(time.monotonic())
+        self.limited.add(limit, seconds)
 
     def summarise(self) -> None:
         """Log what has happened since the start, once a minute, and note when the lag will be worked off."""

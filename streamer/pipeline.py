@@ -18,6 +18,7 @@ from streamer.core.errors import UnavailableError
 from streamer.core.guard import MassGuard
 from streamer.core.in_flight import InFlight
 from streamer.core.ledger import OpenRecord
+from streamer.core.limiting import Limit, limited_by
 from streamer.core.mapping import Mapper
 from streamer.core.outbox import Outbox
 from streamer.core.parked import Parked
@@ -80,6 +81,7 @@ class Pipeline:
         self.name = name
         self._kafka = settings.kafka
         self._integration = integration = settings.integrations[name]
+        self._destination = destination
         self._guard_memory = guard_memory
         self._on_connected = on_connected
         self._observe_latency = observe_latency
@@ -158,6 +160,16 @@ class Pipeline:
     def is_held(self) -> bool:
         """Whether the mass guard holds the integration."""
         return self.dead_letters.is_held
+
+    def limited_by(self, now: float) -> Limit:
+        """What keeps it from being faster; ``now`` in monotonic seconds."""
+        return limited_by(
+            self._destination.limited_by(now),
+            is_held=self.is_held,
+            is_due=self.delivery.is_due(now),
+            is_full=self.load.is_full,
+            is_mapping=self._reader.is_taking,
+        )
 
     async def _learn_retention(self) -> None:
         """Ask now and then how long the topics keep records; without an answer the headroom is not shown."""

@@ -68,6 +68,8 @@ class Reader:
         """When it last came round."""
         self.reads_since: float | None = None
         """Since when it reads without a pause; None: it does not, for want of room or of an assignment."""
+        self.is_taking = False
+        """Whether records that have come are being mapped, rather than waited for."""
         self.is_stopped = False
         """Whether nothing more is taken: the mass guard holds the integration, or it is draining."""
 
@@ -88,7 +90,9 @@ class Reader:
             self.reads_since = self.reads_since or self.turned_at
             polled = await self._poll(self.readable(), seconds=POLL_SECONDS)
             if polled:
+                self.is_taking = True
                 await self._take(polled)
+                self.is_taking = False
             elif polled is not None:
                 await self._skip_markers()
 

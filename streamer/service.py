@@ -26,7 +26,8 @@ from streamer.settings import Settings
 from streamer.status.histogram import DURATION_SECONDS, Histogram
 from streamer.status.view import ServiceView
 
-LOOP_LAG_EVERY_SECONDS: Final = 0.25
+SAMPLE_SECONDS: Final = 0.25
+"""How often it is looked how late the event loop is, and what limits each integration."""
 
 GC_THRESHOLD: Final = 50_000
 """Objects made and not freed before the collector looks for cycles; Python's own default is 700."""
@@ -113,7 +114,7 @@ class Service:
             async with asyncio.TaskGroup() as tasks:
                 side_tasks = [
                     tasks.create_task(self._summarise(), name="summary"),
-                    tasks.create_task(self._measure_loop_lag(), name="loop lag"),
+                    tasks.create_task(self._sample(), name="sample"),
                 ]
                 pipelines = [
                     tasks.create_task(integration.run(stop), name=f"integration {name}")
@@ -142,9 +143,12 @@ class Service:
             for integration in self.integrations.values():
                 integration.summarise()
 
-    async def _measure_loop_lag(self) -> None:
+    async def _sample(self) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            due = loop.time() + LOOP_LAG_EVERY_SECONDS
-            await asyncio.sleep(LOOP_LAG_EVERY_SECONDS)
-            self.loop_lag_seconds.observe(max(loop.time() - due, 0.0))
+            began = loop.time()
+            await asyncio.sleep(SAMPLE_SECONDS)
+            passed = loop.time() - began
+            self.loop_lag_seconds.observe(max(passed - SAMPLE_SECONDS, 0.0))
+            for integration in self.integrations.values():
+                integration.note_limit(passed)

@@ -17,6 +17,8 @@ MAX_RETRY_AFTER_SECONDS: Final = 300.0
 _TOO_MANY_REQUESTS: Final = 429
 _UNHAPPY_4XX: Final = frozenset({408, 410, _TOO_MANY_REQUESTS, 460})
 """Client-error statuses that pass by themselves; 460 is Segment's own."""
+_OVERLOAD: Final = frozenset({408, _TOO_MANY_REQUESTS, 503, 504})
+"""Statuses of a destination that has more to do than it can: each of them may also be a passing fault."""
 _SET_UP: Final = frozenset({401, 403, 404, 405, 407, 411, 415, 501, 505, 511})
 _TOO_LARGE: Final = 413
 
@@ -75,6 +77,11 @@ class Answer:
         return self.kind is AnswerKind.UNHAPPY and (
             self.status == _TOO_MANY_REQUESTS or self.retry_after_seconds is not None
         )
+
+    @property
+    def tells_overload(self) -> bool:
+        """Whether fewer requests at a time might have been answered: a wait asked for, 408, 503, 504 or a timeout."""
+        return self.asks_to_wait or self.status in _OVERLOAD or self.error == NetworkFault.TIMEOUT
 
 
 def classify(status: int) -> AnswerKind:

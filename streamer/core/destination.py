@@ -2,7 +2,8 @@
 
 Theory of operation. A destination is in one of three states:
 
-- ``ok``: up to ``limit`` requests are in flight; after a recovery 1, then one more each round trip (slow start).
+- ``ok``: up to ``limit`` requests are in flight, as many as `streamer.core.concurrency` finds that it holds; after a
+  recovery 1, then one more each round trip (slow start). With a rate limit, a request may have to wait for that too.
 - ``backing_off``: it is unhappy: it asked us to wait, or failed 5 times in a row. Nothing is sent but one probe, after
   1, 2, 4 .. 60 seconds or the wait that was asked for.
 - ``held``: our set-up is wrong, or it refuses whatever it is sent. Nothing is sent but one probe every 30 seconds.
@@ -24,6 +25,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamer.core.answers import MAX_RETRY_AFTER_SECONDS, Answer, AnswerKind
+from streamer.core.concurrency import ConcurrencyLimit
+from streamer.core.limiting import Limit
+from streamer.core.rate import CallRate
 
 EVIDENCE_SECONDS: Final = 60.0
 """How long before an attempt a 2xx still shows that the destination worked."""
@@ -80,6 +84,8 @@ class Attempt:
     """Number of the term in which it began."""
     is_retry: bool = False
     """Whether its calls were charged before: then its failure says little about the destination."""
+    took_last_permit: bool = False
+    """Whether the limit was reached with it."""
     is_refunded: bool = False
     """Whether its charge was taken back."""
 
@@ -99,8 +105,17 @@ class DestinationMachine:
         max_batch_bytes: largest batch to send; lowered when the destination says 413.
     """
 
-    def __init__(self, *, max_in_flight: int, max_batch_bytes: int, now: float) -> None:
-        """Begin in ``ok`` with all ``max_in_flight`` permits and batches of up to ``max_batch_bytes``."""
+    def __init__(
+        self, *, max_in_flight: int, max_batch_bytes: int, now: float, max_calls_per_second: float | None = None
+    ) -> None:
+        """Begin in ``ok``.
+
+        Args:
+            max_in_flight: most requests in flight, whatever the destination could hold.
+            max_batch_bytes: largest batch.
+            now: monotonic time.
+            max_calls_per_second: see `CallRate`; None: any rate.
+        """
         assert max_in_flight >= 1, "a destination without permits is never sent to"
         self.state = State.OK
         self.since = now
@@ -111,8 +126,8 @@ class DestinationMachine:
         self._max_in_flight = max_in_flight
         self._configured_batch_bytes = max_batch_bytes
         self._in_flight: set[Attempt] = set()
-        self._limit = max_in_flight
-        self._limit_raised_at = now
+        self._concurrency = ConcurrencyLimit(max_in_flight, now)
+        self._rate = None if max_calls_per_second is None else CallRate(max_calls_per_second, now)
         self._term = 0
         self._loaded_in_term = 0
         self._accepts = False  # anything accepted since the configuration was loaded
@@ -132,8 +147,8 @@ class DestinationMachine:
 
     @property
     def limit(self) -> int:
-        """Permits in force: the limit of slow start when ok; otherwise 1 while a probe is in flight, and 0."""
-        return self._limit if self.state is State.OK else int(self._probe is not None)
+        """Permits in force: what it holds, or slow start allows, when ok; else 1 while a probe is in flight, and 0."""
+        return self._concurrency.permits if self.state is State.OK else int(self._probe is not None)
 
     @property
     def probing(self) -> bool:
@@ -147,15 +162,26 @@ class DestinationMachine:
 
     def can_start(self, now: float) -> bool:
         """Whether a request may begin. Requests that are late hold their permits, so they can delay even a probe."""
-        if self.state is State.OK:
-            return self.in_flight < self._limit
-        return self._probe is None and now >= self._probe_due and self.in_flight < self._max_in_flight
+        wake_at = self.wake_at(now)
+        return wake_at is not None and wake_at <= now
 
     def wake_at(self, now: float) -> float | None:
         """The time, ``now`` or later, from which `can_start` is true; None if time alone will not make it so."""
-        if self.state is State.OK or self._probe is not None or self.in_flight >= self._max_in_flight:
+        if self.state is State.OK:
+            has_permit, due = self.in_flight < self.limit, now
+        else:
+            has_permit, due = self._probe is None and self.in_flight < self._max_in_flight, self._probe_due
+        if not has_permit:
             return None
-        return max(now, self._probe_due)
+        return max(now, due if self._rate is None else max(due, self._rate.opens_at))
+
+    def limited_by(self, now: float) -> Limit | None:
+        """Why no request may begin now; None: one may."""
+        if self.state is not State.OK:
+            return Limit.HELD if self.state is State.HELD else Limit.BACKING_OFF
+        if self.in_flight >= self.limit:
+            return Limit.DESTINATION if self.limit < self._max_in_flight else Limit.CONCURRENCY
+        return None if self.can_start(now) else Limit.RATE
 
     def start(self, now: float, calls: int, *, is_retry: bool = False) -> Attempt:
         """Take a permit for a request with this many calls; ``is_retry``: all of them were charged before."""
@@ -163,8 +189,11 @@ class DestinationMachine:
         assert calls == 1 if self.probing else calls >= 1, f"{calls} calls in state {self.state}"
         attempt = Attempt(now, self.probing, calls, self._term, is_retry)
         self._in_flight.add(attempt)
+        attempt.took_last_permit = self.in_flight >= self.limit
         if attempt.is_probe:
             self._probe = attempt
+        if self._rate is not None:
+            self._rate.spend(calls, now)
         return attempt
 
     def finish(self, attempt: Attempt, answer: Answer, now: float, jitter: float, batch_bytes: int) -> Verdict:
@@ -232,10 +261,8 @@ class DestinationMachine:
             self._accepts = True
             self._refusals_without_evidence = 0
         if self.state is State.OK:
-            # Once a round trip: the first 2xx of a request that began under the present limit.
-            if attempt.started_at >= self._limit_raised_at and self._limit < self._max_in_flight:
-                self._limit += 1
-                self._limit_raised_at = now
+            if not self._is_late(attempt):
+                self._concurrency.answered(attempt.started_at, now, was_last=attempt.took_last_permit)
         elif not (self._is_late(attempt) and self._asked_to_wait):
             self._failed_probes = 0
             self._open(now)
@@ -253,6 +280,10 @@ class DestinationMachine:
         )
         if not (is_charged and attempt.is_retry):  # an event that fails again tells of itself, not of the destination
             self.failures_in_row += 1
+            if answer.tells_overload and not (late or self.probing):
+                self._concurrency.overloaded(
+                    attempt.started_at, now, was_last=attempt.took_last_permit, asks_to_wait=answer.asks_to_wait
+                )
         if late and self.probing:
             self._asked_to_wait = True
             self._probe_due = max(self._probe_due, now + self._backoff_seconds(answer, jitter))
@@ -296,8 +327,7 @@ class DestinationMachine:
     def _open(self, now: float) -> None:
         self._begin_term(State.OK, "", now)
         self._in_doubt = []
-        self._limit = 1
-        self._limit_raised_at = now
+        self._concurrency.begin_slowly(now)
         self._probe_due = now
         self._asked_to_wait = False
 
@@ -310,6 +340,7 @@ class DestinationMachine:
     def _begin_term(self, state: State, reason: str, now: float) -> None:
         self._term += 1
         self._probe = None
+        self._concurrency.interrupt()
         if state is not self.state:
             self.since = now
         self.state = state

@@ -163,6 +163,9 @@ class DestinationSettings(Section):
     message_id_suffix: Annotated[str, Field(max_length=MAX_SUFFIX_CHARACTERS)] = ""
     timeout: PositiveDuration = 15.0
     max_in_flight: Annotated[int, Field(ge=1, le=1_000)] = 16
+    """Most requests at a time; how many the destination is really given is found out while it serves."""
+    rate_limit: Annotated[int, Field(ge=1)] | None = None
+    """Most calls a second, on the average; None: as fast as it goes."""
     batch: BatchSettings = BatchSettings()
     gzip: bool = True
     retry: RetrySettings = RetrySettings()

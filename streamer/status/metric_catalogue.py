@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from streamer.core.destination import State
+from streamer.core.limiting import Limit
 from streamer.core.model import DeadLetterReason, FilterReason
 from streamer.status import (
     AssignedPartition,
@@ -234,6 +235,12 @@ OF_INTEGRATION: Final[tuple[Series[IntegrationStatus], ...]] = (
         "When the lag is worked off at the present rate.",
         lambda integration: integration.drain_eta_seconds,
         "topic",
+    ),
+    _counter(
+        "streamer_limited_seconds_total",
+        "How long something has kept the integration from being faster, by what it was.",
+        lambda integration: {limit.value: integration.limited_seconds.get(limit, 0.0) for limit in Limit},
+        "by",
     ),
     _counter("streamer_commits_total", "Commits.", lambda integration: integration.commits, "result"),
     _counter(

@@ -14,6 +14,7 @@ from typing import Protocol
 from streamer.core.account import Account
 from streamer.core.answers import Answer
 from streamer.core.destination import State, Verdict
+from streamer.core.limiting import Limit
 from streamer.logs.events import FaultLine
 from streamer.status.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram
 
@@ -185,6 +186,9 @@ class IntegrationStatus:
     """Broker's time of the record to its 2xx, by topic."""
     drain_eta_seconds: Mapping[str, float] = field(default_factory=dict)
     """When the lag will be worked off at the present rate, by topic; absent where that cannot be said."""
+    limited_by: Limit | None = None
+    """What has kept it from being faster in most of the last ten seconds; None: not known yet."""
+    limited_seconds: Mapping[Limit, float] = field(default_factory=dict)
     commits: Mapping[str, int] = field(default_factory=dict)
     """By result."""
     rebalances: Mapping[str, int] = field(default_factory=dict)

@@ -131,6 +131,8 @@ class ServiceView:
             ],
             latency_seconds=integration.latency_seconds,
             drain_eta_seconds=integration.drain_eta_seconds,
+            limited_by=integration.limited.lately,
+            limited_seconds=integration.limited.seconds,
             commits={result.value: number for result, number in pipeline.assignment.commits.items()}
             if pipeline
             else {},

@@ -1,13 +1,16 @@
 """The rules of the destination one by one. Scenarios over hours are in ``test_destination_scenarios.py``."""
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Sequence
 
 import pytest
 
 from streamer.core.answers import Answer, AnswerKind, NetworkFault, answer_of_fault, answer_of_status
 from streamer.core.destination import Attempt, DestinationMachine, State, Verdict
+from streamer.core.limiting import Limit
 
-MAX_IN_FLIGHT = 8
+MAX_IN_FLIGHT = 16
+INITIAL_LIMIT = 8
 MAX_BATCH_BYTES = 480_000
 EVERY_ANSWER = [answer_of_status(status, None) for status in range(100, 600)] + [
     answer_of_fault(fault) for fault in NetworkFault
@@ -65,6 +68,22 @@ def refusing_everything(now: float = 0.0) -> DestinationMachine:
         send(machine, BAD_REQUEST, now)
     assert machine.state is State.HELD
     return machine
+
+
+def stay_full(machine: DestinationMachine, answers: Sequence[Answer]) -> None:
+    """Requests that take every permit, answered in the order in which they began, too fast for latency to count."""
+    in_flight: deque[Attempt] = deque()
+    for number, answer in enumerate(answers):
+        now = 1.0 + number * 0.0001
+        while machine.can_start(now):
+            in_flight.append(machine.start(now, 1))
+        end(machine, in_flight.popleft(), answer, now)
+
+
+def recover(machine: DestinationMachine, now: float) -> None:
+    """Accept what is sent, one request a second, until slow start is over."""
+    for second in range(MAX_IN_FLIGHT):
+        send(machine, OK, now + second)
 
 
 class TestEveryAnswer:
@@ -395,7 +414,7 @@ class TestBackingOff:
 
     def test_hung_requests_hold_their_permits(self) -> None:
         machine = healthy()
-        attempts = [machine.start(0.0, 1) for _ in range(MAX_IN_FLIGHT)]
+        attempts = [machine.start(0.0, 1) for _ in range(INITIAL_LIMIT)]
         for attempt in attempts[:5]:
             end(machine, attempt, UNAVAILABLE, 1.0)
         probe = machine.start(2.0, 1)
@@ -405,6 +424,91 @@ class TestBackingOff:
         for attempt in attempts[5:]:
             machine.abandon(attempt)
         assert machine.can_start(2.1)
+
+
+class TestConcurrency:
+    """The limit itself is tried against a model receiver in ``test_concurrency_simulation.py``."""
+
+    def test_a_429_takes_three_tenths_of_the_permits_once_for_all_that_was_under_way(self) -> None:
+        machine = healthy()
+        full = [machine.start(1.0, 1) for _ in range(INITIAL_LIMIT)]
+        for attempt in reversed(full):
+            end(machine, attempt, TOO_MANY, 2.0)
+        recover(machine, 10.0)
+        assert machine.limit == 5
+
+    @pytest.mark.parametrize("answer", [UNAVAILABLE, answer_of_fault(NetworkFault.TIMEOUT)])
+    def test_so_does_a_share_of_overload_without_a_wait(self, answer: Answer) -> None:
+        machine = healthy()
+        stay_full(machine, [OK, answer] * (INITIAL_LIMIT + 1))
+        assert machine.limit == 5
+
+    def test_a_failure_now_and_then_takes_none(self) -> None:
+        machine = healthy()
+        stay_full(machine, [OK, *[UNAVAILABLE, *[OK] * 24] * 20])
+        assert machine.limit >= INITIAL_LIMIT
+
+    @pytest.mark.parametrize("answer", [answer_of_status(500, None), answer_of_fault(NetworkFault.RESET)])
+    def test_what_fewer_requests_would_not_have_cured_takes_none(self, answer: Answer) -> None:
+        machine = healthy()
+        full = [machine.start(1.0, 1) for _ in range(INITIAL_LIMIT)]
+        end(machine, full.pop(), answer, 2.0)
+        assert machine.limit == INITIAL_LIMIT
+
+    def test_an_overload_of_a_destination_that_has_few_requests_takes_none(self) -> None:
+        """Otherwise an outage in a quiet hour would leave one permit, for nothing that permits could cure."""
+        machine = healthy()
+        for _ in range(4):
+            send(machine, UNAVAILABLE, 1.0)
+        assert machine.limit == INITIAL_LIMIT
+
+    def test_retries_of_events_that_fail_take_none(self) -> None:
+        machine = healthy()
+        full = [machine.start(1.0, 1, is_retry=True) for _ in range(INITIAL_LIMIT)]
+        end(machine, full.pop(), UNAVAILABLE, 2.0)
+        assert machine.limit == INITIAL_LIMIT
+
+    def test_slow_start_ends_at_what_is_left_after_the_fault(self) -> None:
+        machine = healthy()
+        full = [machine.start(1.0, 1) for _ in range(INITIAL_LIMIT)]
+        end(machine, full.pop(), TOO_MANY, 2.0)
+        for attempt in full:
+            machine.abandon(attempt)
+        send(machine, OK, 3.0)
+        limits = [machine.limit]
+        for second in range(4, 12):
+            send(machine, OK, float(second))
+            limits.append(machine.limit)
+        assert limits == [1, 2, 3, 4, 5, 5, 5, 5, 5]
+
+
+class TestRate:
+    def test_a_batch_waits_until_what_was_sent_is_paid_for(self) -> None:
+        machine = DestinationMachine(max_in_flight=4, max_batch_bytes=1_000, now=0.0, max_calls_per_second=100)
+        machine.start(0.0, 300)
+        assert (machine.can_start(2.9), machine.wake_at(0.0), machine.limited_by(0.0)) == (False, 3.0, Limit.RATE)
+        assert (machine.can_start(3.0), machine.limited_by(3.0)) == (True, None)
+
+    def test_a_probe_waits_for_both_its_time_and_the_rate(self) -> None:
+        machine = DestinationMachine(max_in_flight=4, max_batch_bytes=1_000, now=0.0, max_calls_per_second=100)
+        send(machine, TOO_MANY, 0.0, calls=300)
+        assert (machine.next_probe_at, machine.wake_at(0.0)) == (1.0, 3.0)
+
+
+class TestWhatLimits:
+    def test_permits_that_are_all_taken(self) -> None:
+        machine = new_machine()
+        for _ in range(INITIAL_LIMIT):
+            machine.start(0.0, 1)
+        assert machine.limited_by(0.0) is Limit.DESTINATION, "the limit is still below the most"
+        single = DestinationMachine(max_in_flight=1, max_batch_bytes=1_000, now=0.0)
+        single.start(0.0, 1)
+        assert single.limited_by(0.0) is Limit.CONCURRENCY
+
+    def test_the_state(self) -> None:
+        assert new_machine().limited_by(0.0) is None
+        assert backing_off().limited_by(100.0) is Limit.BACKING_OFF, "also when a probe may go"
+        assert held().limited_by(100.0) is Limit.HELD
 
 
 class TestHeld:
@@ -448,14 +552,13 @@ class TestHeld:
         assert machine.state is State.OK
 
     def test_a_probe_with_the_old_key_still_holds_its_permit(self) -> None:
-        machine = healthy()
-        attempts = [machine.start(0.0, 1) for _ in range(MAX_IN_FLIGHT)]
-        end(machine, attempts[0], UNAUTHORIZED, 1.0)
-        machine.start(31.0, 1)
+        machine = DestinationMachine(max_in_flight=1, max_batch_bytes=MAX_BATCH_BYTES, now=0.0)
+        send(machine, UNAUTHORIZED, 1.0)
+        probe = machine.start(31.0, 1)
         machine.reload(32.0)
         assert not machine.can_start(32.0)
         assert machine.wake_at(32.0) is None
-        machine.abandon(attempts[1])
+        machine.abandon(probe)
         assert machine.can_start(32.0)
 
     def test_a_changed_configuration_has_to_show_anew_that_it_is_accepted(self) -> None:
@@ -540,7 +643,7 @@ class TestTooLarge:
 class TestPermits:
     def test_no_more_than_the_limit_are_in_flight(self) -> None:
         machine = new_machine()
-        attempts = [machine.start(0.0, 1) for _ in range(MAX_IN_FLIGHT)]
+        attempts = [machine.start(0.0, 1) for _ in range(INITIAL_LIMIT)]
         assert not machine.can_start(0.0)
         assert machine.wake_at(0.0) is None, "time alone frees no permit"
         machine.abandon(attempts[0])

@@ -7,8 +7,11 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from streamer.core.answers import Answer, AnswerKind, NetworkFault, answer_of_fault, answer_of_status
 from streamer.core.destination import Attempt, DestinationMachine, State, Verdict
+from streamer.core.rate import BURST_SECONDS
 
 MAX_IN_FLIGHT: Final = 4
+MAX_RATE: Final = 5.0
+MAX_CALLS: Final = 3
 
 common_statuses = st.sampled_from([200, 200, 200, 503, 503, 500, 429, 401, 400, 413])
 waits = st.none() | st.floats(0, 1_000)
@@ -27,7 +30,10 @@ class MachineMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = 1_000.0
         self.stepped_back = 0.0
-        self.machine = DestinationMachine(max_in_flight=MAX_IN_FLIGHT, max_batch_bytes=480_000, now=self.now)
+        self.machine = DestinationMachine(
+            max_in_flight=MAX_IN_FLIGHT, max_batch_bytes=480_000, max_calls_per_second=MAX_RATE, now=self.now
+        )
+        self.sent: list[tuple[float, int]] = []
         self.in_flight: list[Attempt] = []
         self.probe: Attempt | None = None
         self.charged: set[Attempt] = set()  # since the last 2xx
@@ -44,7 +50,7 @@ class MachineMachine(RuleBasedStateMachine):
         self.stepped_back += 0.01
 
     @precondition(lambda self: self.machine.can_start(self.now))
-    @rule(calls=st.integers(1, 3))
+    @rule(calls=st.integers(1, MAX_CALLS))
     def request_begins(self, calls: int) -> None:
         closed = self.machine.state is not State.OK
         attempt = self.machine.start(self.now, 1 if closed else calls)
@@ -54,6 +60,7 @@ class MachineMachine(RuleBasedStateMachine):
             assert self.probe is None, "a second probe in flight"
             self.probe = attempt
         self.in_flight.append(attempt)
+        self.sent.append((self.now, attempt.calls))
         assert len(self.in_flight) <= self.machine.limit or closed
 
     @precondition(lambda self: self.in_flight)
@@ -114,6 +121,27 @@ class MachineMachine(RuleBasedStateMachine):
     @invariant()
     def permits_do_not_leak(self) -> None:
         assert self.machine.in_flight == len(self.in_flight)
+
+    @invariant()
+    def the_limit_stays_between_one_and_the_most(self) -> None:
+        if self.machine.state is State.OK:
+            assert 1 <= self.machine.limit <= MAX_IN_FLIGHT
+
+    @invariant()
+    def no_stretch_of_time_has_more_calls_than_the_rate(self) -> None:
+        calls = 0
+        for at, count in reversed(self.sent):
+            calls += count
+            assert calls <= MAX_RATE * (self.now - at + self.stepped_back + BURST_SECONDS) + MAX_CALLS
+
+    @invariant()
+    def something_limits_exactly_when_no_request_may_begin(self) -> None:
+        limit = self.machine.limited_by(self.now)
+        if self.machine.state is State.OK:
+            assert (limit is None) == self.machine.can_start(self.now)
+        else:
+            assert limit is not None
+            assert limit.value == self.machine.state.value
 
     @invariant()
     def a_request_can_begin_sooner_or_later(self) -> None:

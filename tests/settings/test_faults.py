@@ -86,6 +86,11 @@ SASL = "broker:9092\n  security_protocol: SASL_SSL\n  sasl_mechanism: "
         ),
         (
             "${KEY}",
+            "${KEY}\n    rate_limit: 0",
+            "destinations.production.rate_limit (line 6): '0' should be greater",
+        ),
+        (
+            "${KEY}",
             "${KEY}\n    timeout: 0s",
             "destinations.production.timeout (line 6): '0s' should be greater than 0",
         ),

@@ -31,6 +31,7 @@ def test_defaults_are_the_documented_ones(load_text: LoadText, good: str) -> Non
         "message_id_suffix": "",
         "timeout": 15.0,
         "max_in_flight": 16,
+        "rate_limit": None,
         "batch": {"max_bytes": 480_000, "max_calls": 1_000, "linger": 0.1},
         "gzip": True,
         "retry": {"quick": (1, 4, 15), "schedule": (60, 120, 240, 480, 960, 1_920, 3_840, 21_600)},

@@ -8,6 +8,7 @@ import pytest
 from streamer.core.account import Account
 from streamer.core.answers import answer_of_status
 from streamer.core.destination import State, Verdict
+from streamer.core.limiting import Limit
 from streamer.core.model import DeadLetterReason, FilterReason
 from streamer.logs.events import FaultLine
 from streamer.status import (
@@ -70,6 +71,8 @@ def _integration() -> IntegrationStatus:
         ],
         latency_seconds={"surveys": latency},
         drain_eta_seconds={"surveys": 30.0},
+        limited_by=Limit.DESTINATION,
+        limited_seconds={Limit.DESTINATION: 12.5},
         commits={"stored": 9, "failed": 0},
         rebalances={"assigned": 1, "revoked": 0},
         buffered_events=10,

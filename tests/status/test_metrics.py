@@ -71,6 +71,8 @@ DESTINATION = {"destination": "production"}
             0,
         ),
         ("streamer_drain_eta_seconds", {"integration": "sprig", "topic": "surveys"}, 30),
+        ("streamer_limited_seconds_total", {"integration": "sprig", "by": "destination"}, 12.5),
+        ("streamer_limited_seconds_total", {"integration": "sprig", "by": "fetch"}, 0),
         ("streamer_commits_total", {"integration": "sprig", "result": "stored"}, 9),
         ("streamer_rebalances_total", {"integration": "sprig", "kind": "revoked"}, 0),
         ("streamer_assigned_partitions", {"integration": "sprig", "topic": "surveys"}, 1),

@@ -117,6 +117,7 @@ async def test_the_status_has_the_account_and_why_a_destination_is_held(client: 
     assert status["unaccounted"] == 0
     integration = status["integrations"]["sprig"]
     assert (integration["state"], integration["lag"]) == ("running", 120)
+    assert integration["limited_by"] == "destination"
     assert integration["account"] == {
         "consumed": 100,
         "delivered": 80,
