@@ -4,7 +4,6 @@ Only string values inside ``properties`` are cut, the longest first: all texts o
 that a short answer beside a long one stays whole. Ids, times and names are below `MIN_CUT_BYTES` and never touched.
 """
 
-from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
@@ -14,6 +13,10 @@ from streamer.core.model import MAX_CALL_BYTES, Json
 
 MIN_CUT_BYTES: Final = 64
 """No text is cut to less than this many bytes of JSON; a call that would need it is too large."""
+
+MAX_CUT_VALUES: Final = MAX_CALL_BYTES // 2
+"""More values than these in its properties, and a call is too large however short its texts: each takes a byte at least
+and one between it and the next. It also bounds what a cut costs, to 15 ms."""
 
 
 def canonical_json(value: Json) -> bytes:
@@ -34,16 +37,18 @@ def encode_call(call: dict[str, Any]) -> bytes:
 
 def _encode_cut(call: dict[str, Any], size: int) -> bytes:
     properties = call["properties"]
-    sizes = {text: _json_bytes(text) for text in _texts(properties)}
-    texts = sorted((sizes[text] for text in _texts(properties)), reverse=True)
-    marked = _with_marks(call, properties, original_bytes=size)
-    limit = _common_limit(texts, len(_dumps(marked)) - MAX_CALL_BYTES)
+    texts = _texts(properties)
+    sizes = {text: _json_bytes(text) for text in texts}
+    limit = -1
+    if texts:
+        excess = len(_dumps(_with_marks(call, properties, original_bytes=size))) - MAX_CALL_BYTES
+        limit = _common_limit(sorted(map(sizes.__getitem__, texts), reverse=True), excess)
     if limit < MIN_CUT_BYTES:
         raise TooLargeError(
             f"the call is {size} bytes long, over Segment's limit of {MAX_CALL_BYTES}, and too little is text to cut"
         )
     long_texts = {text for text in sizes if sizes[text] > limit}
-    original_bytes = sum(len(text.encode()) for text in _texts(properties) if text in long_texts)
+    original_bytes = sum(len(text.encode()) for text in texts if text in long_texts)
     cut = _replace(properties, {text: _prefix(text, limit) for text in long_texts})
     return _dumps(_with_marks(call, cut, original_bytes))
 
@@ -80,13 +85,21 @@ def _prefix(text: str, limit: int) -> str:
     return text[:low]
 
 
-def _texts(value: Json) -> Iterator[str]:
-    """Every string value inside ``value``; keys are not values."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, list | dict):
-        for part in value if isinstance(value, list) else value.values():
-            yield from _texts(part)
+def _texts(value: Json) -> list[str]:
+    """Every string value inside ``value``; keys are not values. None of them when there are over `MAX_CUT_VALUES`."""
+    texts: list[str] = []
+    open_parts = [value]
+    values = 0
+    while open_parts:
+        part = open_parts.pop()
+        if isinstance(part, str):
+            texts.append(part)
+        elif isinstance(part, list | dict):
+            values += len(part)
+            if values > MAX_CUT_VALUES:
+                return []
+            open_parts.extend(part if isinstance(part, list) else part.values())
+    return texts
 
 
 def _replace(value: Json, texts: dict[str, str]) -> Json:
