@@ -7,7 +7,7 @@ StreamerError
     |-- DecodeError             its bytes are not one JSON document
     |-- SchemaError             a field is missing or has the wrong shape
     |-- MappingError            well shaped, but no reading of it is right
-    `-- TooLargeError           its call cannot be cut down to Segment's limit
+    `-- TooLargeError           its call cannot be cut down to Segment's limit, or it has too many values
 
 The caller chooses by type, never by text. Texts never quote a value of a record, an answer or a secret: they name a
 place (a JSON Pointer), what was expected there, and the *type* that was found.
@@ -65,7 +65,7 @@ class MappingError(RecordError):
 
 
 class TooLargeError(RecordError):
-    """The call is over Segment's limit for one event, and cutting its texts does not bring it under."""
+    """The call is over Segment's limit for one event however its texts are cut, or the record has too many values."""
 
     reason = DeadLetterReason.TOO_LARGE
     stage = Stage.MAP

@@ -4,8 +4,16 @@ from typing import Final
 
 import orjson
 
-from streamer.core.errors import DecodeError
+from streamer.core.errors import DecodeError, MappingError, TooLargeError
 from streamer.core.model import Json
+
+MAX_NESTED_LISTS: Final = 64
+"""Most lists inside one another. With 210 of them orjson (3.12 and 3.13) was seen to write past the end of its buffer:
+it closes them without asking for room, so that a record of 4 KB could end the process."""
+
+MAX_VALUES: Final = 50_000
+"""Most values of a record; a call of Segment's size has room for 16,000. It bounds how long one record can keep the
+event loop: 2 MB may be a million lists, which took half a second."""
 
 _BOM: Final = b"\xef\xbb\xbf"
 _REGISTRY_PREFIX_BYTES: Final = 5
@@ -37,12 +45,40 @@ def decode(value: bytes, *, strip_registry_prefix: bool = False) -> Json:
 
     Raises:
         DecodeError: it is not exactly one document. The text never quotes it.
+        TooLargeError: it holds more than `MAX_VALUES` values.
+        MappingError: more than `MAX_NESTED_LISTS` lists are inside one another.
     """
     document = value if value[:1] == b"{" else _unwrap(value, strip_registry_prefix=strip_registry_prefix)
+    if len(document) > MAX_VALUES:
+        _check_values(document)
     try:
-        return orjson.loads(document)
+        decoded = orjson.loads(document)
     except orjson.JSONDecodeError as error:
         raise DecodeError(_cause(document, error)) from None  # orjson's error carries the document
+    # Counting from the first of them on takes 0.2 us, and 0.5 us from the beginning.
+    if document.count(b"]", document.find(b"]")) > MAX_NESTED_LISTS:
+        _check_lists(decoded)
+    return decoded
+
+
+def _check_values(document: bytes) -> None:
+    """Raise `TooLargeError` if there may be more than `MAX_VALUES` values: a comma or a closing bracket for each."""
+    if document.count(b",") + document.count(b"]") + document.count(b"}") > MAX_VALUES:
+        raise TooLargeError(f"the record has more than {MAX_VALUES} commas and closing brackets: too many values")
+
+
+def _check_lists(document: Json) -> None:
+    """Raise `MappingError` if there are more than `MAX_NESTED_LISTS` lists inside one another."""
+    open_parts = [(document, 0)]
+    while open_parts:
+        part, lists = open_parts.pop()
+        if type(part) is list:
+            lists += 1
+            if lists > MAX_NESTED_LISTS:
+                raise MappingError(f"nested too deeply: expected at most {MAX_NESTED_LISTS} lists inside one another")
+            open_parts.extend([(child, lists) for child in part])
+        elif type(part) is dict:
+            open_parts.extend([(child, lists) for child in part.values()])
 
 
 def _unwrap(value: bytes, *, strip_registry_prefix: bool) -> bytes:

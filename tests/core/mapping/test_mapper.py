@@ -194,7 +194,7 @@ def test_what_is_nested_too_deeply_to_be_sent_is_a_mapping_error(dialect: Dialec
 
 
 def test_what_is_nested_deeply_but_not_sent_does_no_harm() -> None:
-    unknown = b',"unknown":' + b"[" * 1_000 + b"]" * 1_000 + b"}"
+    unknown = b',"unknown":' + b'{"a":' * 1_000 + b"[]" + b"}" * 1_001
     assert sent(VIEWED.rstrip()[:-1] + unknown) == sent(VIEWED)
 
 
