@@ -2,17 +2,20 @@
 
 Theory of operation. A destination is in one of three states:
 
-- ``ok``: up to ``limit`` requests are in flight, as many as `streamer.core.concurrency` finds that it holds; after a
-  recovery 1, then one more each round trip (slow start). With a rate limit, a request may have to wait for that too.
-- ``backing_off``: it is unhappy: it asked us to wait, or failed 5 times in a row. Nothing is sent but one probe, after
-  1, 2, 4 .. 60 seconds or the wait that was asked for.
+- ``ok``: up to ``limit`` requests are in flight, as many as `streamer.core.concurrency` finds that it holds; 1 until
+  anything was accepted; after a recovery 1, then one more each round trip (slow start). With a rate limit, a request
+  may have to wait for that too.
+- ``backing_off``: it is unhappy: it asked us to wait, or failed 5 times in a row and has accepted nothing for a second.
+  Nothing is sent but one probe, after 1, 2, 4 .. 60 seconds or the wait that was asked for.
 - ``held``: our set-up is wrong, or it refuses whatever it is sent. Nothing is sent but one probe every 30 seconds.
 
 A fault of the destination or of ours is never a verdict on an event, hence the rule of evidence: an unhappy answer is
 charged only if another call was accepted after the attempt began or in the 60 seconds before, and a refusal counts only
 if anything was accepted since the configuration was loaded. A call charged before that fails again is no failure in a
-row: it tells of itself. The charges of a streak of failures that ends in another state than ``ok`` are taken back,
-unless the first probe is accepted: then the destination worked all along, and the streak was one of events that fail.
+row: it tells of itself; and after five failures in a row it is not charged again before the next 2xx, so that a short
+schedule cannot be used up before it is clear whose fault it is. The charges of a streak of failures that ends in
+another state than ``ok`` are taken back, unless the first probe is accepted: then the destination worked all along, and
+the streak was one of events that fail.
 
 The time between two changes of state is a *term*. An attempt that ends in another term than it began in is late, and
 tells about a time that has passed. All that a late answer can do is: end ``backing_off`` or ``held`` when accepted,
@@ -33,6 +36,9 @@ EVIDENCE_SECONDS: Final = 60.0
 """How long before an attempt a 2xx still shows that the destination worked."""
 MAX_FAILURES_IN_ROW: Final = 5
 """Unhappy answers without a 2xx between them, at which the destination is no longer taken for healthy."""
+SILENCE_SECONDS: Final = 1.0
+"""How long it must have accepted nothing as well: of many small batches a second, each with one event that fails, five
+in a row say nothing."""
 MAX_REFUSALS_WITHOUT_EVIDENCE: Final = 5
 """Refused batches, nothing ever accepted, at which the fault is taken to be in our set-up."""
 HELD_PROBE_SECONDS: Final = 30.0
@@ -148,7 +154,10 @@ class DestinationMachine:
     @property
     def limit(self) -> int:
         """Permits in force: what it holds, or slow start allows, when ok; else 1 while a probe is in flight, and 0."""
-        return self._concurrency.permits if self.state is State.OK else int(self._probe is not None)
+        if self.state is not State.OK:
+            return int(self._probe is not None)
+        # Many at once, each refused because of one event, would look as if it accepted nothing.
+        return self._concurrency.permits if self._accepts else 1
 
     @property
     def probing(self) -> bool:
@@ -284,15 +293,19 @@ class DestinationMachine:
                 self._concurrency.overloaded(
                     attempt.started_at, now, was_last=attempt.took_last_permit, asks_to_wait=answer.asks_to_wait
                 )
+        is_in_doubt = self.failures_in_row >= MAX_FAILURES_IN_ROW
         if late and self.probing:
             self._asked_to_wait = True
             self._probe_due = max(self._probe_due, now + self._backoff_seconds(answer, jitter))
-        elif self.probing or answer.asks_to_wait or self.failures_in_row >= MAX_FAILURES_IN_ROW:
+        elif self.probing or answer.asks_to_wait or (is_in_doubt and self._is_silent(now)):
             self._back_off(answer, now, jitter)
-        elif is_charged:
+        elif is_charged and not (is_in_doubt and attempt.is_retry):
             self._charged.append(attempt)
             return Verdict.RETRY_CHARGED
         return Verdict.RETRY_FREE
+
+    def _is_silent(self, now: float) -> bool:
+        return self.last_accepted_at is None or now - self.last_accepted_at >= SILENCE_SECONDS
 
     def _on_set_up(self, attempt: Attempt, answer: Answer, now: float) -> Verdict:
         if self.state is State.BACKING_OFF or not self._is_late(attempt):

@@ -6,7 +6,14 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from streamer.core.answers import Answer, AnswerKind, NetworkFault, answer_of_fault, answer_of_status
-from streamer.core.destination import Attempt, DestinationMachine, State, Verdict
+from streamer.core.destination import (
+    EVIDENCE_SECONDS,
+    SILENCE_SECONDS,
+    Attempt,
+    DestinationMachine,
+    State,
+    Verdict,
+)
 from streamer.core.limiting import Limit
 
 MAX_IN_FLIGHT = 16
@@ -46,7 +53,7 @@ def healthy(now: float = 0.0) -> DestinationMachine:
 
 def backing_off(now: float = 0.0) -> DestinationMachine:
     """Backing off since ``now``, although it accepted something before; the first probe is due a second later."""
-    machine = healthy(now)
+    machine = healthy(now - SILENCE_SECONDS)
     for _ in range(5):
         send(machine, UNAVAILABLE, now)
     assert machine.state is State.BACKING_OFF
@@ -176,7 +183,7 @@ class TestCharging:
         assert end(machine, attempt, answer_of_fault(NetworkFault.TIMEOUT), 74.0) is Verdict.RETRY_CHARGED
 
     def test_an_attempt_is_charged_when_another_was_accepted_while_it_ran(self) -> None:
-        machine = new_machine()
+        machine = healthy(-EVIDENCE_SECONDS - 1)
         failing, passing = machine.start(0.0, 1), machine.start(0.0, 1)
         assert end(machine, passing, OK, 1.0) is Verdict.DELIVERED
         assert end(machine, failing, UNAVAILABLE, 2.0) is Verdict.RETRY_CHARGED
@@ -240,6 +247,26 @@ class TestCharging:
             assert send(machine, OK, second) is Verdict.DELIVERED
         assert machine.state is State.OK
         assert machine.take_refunds() == []
+
+    def test_failures_in_a_row_are_no_streak_while_others_are_accepted(self) -> None:
+        """One event in twenty fails, and a batch of fifty has mostly one of them: five in a row are common."""
+        machine = healthy(0.0)
+        for _ in range(10):
+            assert send(machine, UNAVAILABLE, SILENCE_SECONDS - 0.1) is Verdict.RETRY_CHARGED
+        assert machine.state is State.OK
+        assert send(machine, UNAVAILABLE, SILENCE_SECONDS) is Verdict.RETRY_FREE
+        assert machine.state is State.BACKING_OFF
+
+    def test_in_doubt_an_event_that_was_charged_is_not_charged_again(self) -> None:
+        """Or a short schedule would be used up before it is clear that the destination is at fault."""
+        machine = healthy(0.0)
+        for _ in range(5):
+            assert send(machine, UNAVAILABLE, 0.1) is Verdict.RETRY_CHARGED
+        retry = machine.start(0.2, 1, is_retry=True)
+        assert end(machine, retry, UNAVAILABLE, 0.3) is Verdict.RETRY_FREE
+        send(machine, OK, 0.4)
+        retry = machine.start(0.5, 1, is_retry=True)
+        assert end(machine, retry, UNAVAILABLE, 0.6) is Verdict.RETRY_CHARGED
 
     def test_refusals_neither_count_as_failures_nor_end_a_streak(self) -> None:
         machine = healthy()
@@ -485,7 +512,7 @@ class TestConcurrency:
 class TestRate:
     def test_a_batch_waits_until_what_was_sent_is_paid_for(self) -> None:
         machine = DestinationMachine(max_in_flight=4, max_batch_bytes=1_000, now=0.0, max_calls_per_second=100)
-        machine.start(0.0, 300)
+        send(machine, OK, 0.0, calls=300)
         assert (machine.can_start(2.9), machine.wake_at(0.0), machine.limited_by(0.0)) == (False, 3.0, Limit.RATE)
         assert (machine.can_start(3.0), machine.limited_by(3.0)) == (True, None)
 
@@ -497,7 +524,7 @@ class TestRate:
 
 class TestWhatLimits:
     def test_permits_that_are_all_taken(self) -> None:
-        machine = new_machine()
+        machine = healthy()
         for _ in range(INITIAL_LIMIT):
             machine.start(0.0, 1)
         assert machine.limited_by(0.0) is Limit.DESTINATION, "the limit is still below the most"
@@ -641,8 +668,18 @@ class TestTooLarge:
 
 
 class TestPermits:
-    def test_no_more_than_the_limit_are_in_flight(self) -> None:
+    def test_one_at_a_time_until_anything_was_accepted(self) -> None:
+        """Many at once, each refused because of one event, would look as if it accepted nothing."""
         machine = new_machine()
+        first = machine.start(0.0, 100)
+        assert (machine.limit, machine.can_start(0.0)) == (1, False)
+        assert end(machine, first, BAD_REQUEST, 1.0) is Verdict.REFUSED_FREE
+        assert (machine.limit, machine.can_start(1.0)) == (1, True)
+        send(machine, OK, 2.0)
+        assert machine.limit == INITIAL_LIMIT
+
+    def test_no_more_than_the_limit_are_in_flight(self) -> None:
+        machine = healthy()
         attempts = [machine.start(0.0, 1) for _ in range(INITIAL_LIMIT)]
         assert not machine.can_start(0.0)
         assert machine.wake_at(0.0) is None, "time alone frees no permit"
