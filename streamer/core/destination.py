@@ -5,17 +5,17 @@ Theory of operation. A destination is in one of three states:
 - ``ok``: up to ``limit`` requests are in flight, as many as `streamer.core.concurrency` finds that it holds; 1 until
   anything was accepted; after a recovery 1, then one more each round trip (slow start). With a rate limit, a request
   may have to wait for that too.
-- ``backing_off``: it is unhappy: it asked us to wait, or failed 5 times in a row and has accepted nothing for a second.
+- ``backing_off``: it is unhappy: it asked us to wait, or failed 5 times in a row and then to single events, too.
   Nothing is sent but one probe, after 1, 2, 4 .. 60 seconds or the wait that was asked for.
 - ``held``: our set-up is wrong, or it refuses whatever it is sent. Nothing is sent but one probe every 30 seconds.
 
 A fault of the destination or of ours is never a verdict on an event, hence the rule of evidence: an unhappy answer is
 charged only if another call was accepted after the attempt began or in the 60 seconds before, and a refusal counts only
 if anything was accepted since the configuration was loaded. A call charged before that fails again is no failure in a
-row: it tells of itself; and after five failures in a row it is not charged again before the next 2xx, so that a short
-schedule cannot be used up before it is clear whose fault it is. The charges of a streak of failures that ends in
-another state than ``ok`` are taken back, unless the first probe is accepted: then the destination worked all along, and
-the streak was one of events that fail.
+row: it tells of itself. After five failures in a row the destination is in doubt: where one event in twenty fails,
+so does nearly every batch of fifty. Then the next request carries a single event, and another one if that fails; only
+after both is it unhappy. The charges of a streak of failures that ends in another state than ``ok`` are taken back,
+unless the first probe is accepted: then the destination worked all along, and the streak was one of events that fail.
 
 The time between two changes of state is a *term*. An attempt that ends in another term than it began in is late, and
 tells about a time that has passed. All that a late answer can do is: end ``backing_off`` or ``held`` when accepted,
@@ -35,10 +35,9 @@ from streamer.core.rate import CallRate
 EVIDENCE_SECONDS: Final = 60.0
 """How long before an attempt a 2xx still shows that the destination worked."""
 MAX_FAILURES_IN_ROW: Final = 5
-"""Unhappy answers without a 2xx between them, at which the destination is no longer taken for healthy."""
-SILENCE_SECONDS: Final = 1.0
-"""How long it must have accepted nothing as well: of many small batches a second, each with one event that fails, five
-in a row say nothing."""
+"""Unhappy answers without a 2xx between them, at which the destination is in doubt."""
+MAX_FAILURES_IN_DOUBT: Final = 2
+"""Single events that may fail then, before it is taken for unhappy."""
 MAX_REFUSALS_WITHOUT_EVIDENCE: Final = 5
 """Refused batches, nothing ever accepted, at which the fault is taken to be in our set-up."""
 HELD_PROBE_SECONDS: Final = 30.0
@@ -142,6 +141,7 @@ class DestinationMachine:
         self._probe_due = now
         self._failed_probes = 0
         self._asked_to_wait = False
+        self._failures_in_doubt = 0
         self._charged: list[Attempt] = []  # since the last 2xx
         self._in_doubt: list[Attempt] = []  # charged in the streak that led to backing off; the first probe decides
         self._refunds: list[Attempt] = []
@@ -162,12 +162,12 @@ class DestinationMachine:
     @property
     def probing(self) -> bool:
         """Whether the next attempt would be a probe, which carries exactly one call."""
-        return self.state is not State.OK
+        return self.state is not State.OK or self.failures_in_row >= MAX_FAILURES_IN_ROW
 
     @property
     def next_probe_at(self) -> float | None:
         """Monotonic time at which a probe is due; None when ok, and while one is in flight."""
-        return self._probe_due if self.probing and self._probe is None else None
+        return self._probe_due if self.state is not State.OK and self._probe is None else None
 
     def can_start(self, now: float) -> bool:
         """Whether a request may begin. Requests that are late hold their permits, so they can delay even a probe."""
@@ -176,10 +176,10 @@ class DestinationMachine:
 
     def wake_at(self, now: float) -> float | None:
         """The time, ``now`` or later, from which `can_start` is true; None if time alone will not make it so."""
-        if self.state is State.OK:
-            has_permit, due = self.in_flight < self.limit, now
-        else:
+        if self.probing:
             has_permit, due = self._probe is None and self.in_flight < self._max_in_flight, self._probe_due
+        else:
+            has_permit, due = self.in_flight < self.limit, now
         if not has_permit:
             return None
         return max(now, due if self._rate is None else max(due, self._rate.opens_at))
@@ -188,6 +188,8 @@ class DestinationMachine:
         """Why no request may begin now; None: one may."""
         if self.state is not State.OK:
             return Limit.HELD if self.state is State.HELD else Limit.BACKING_OFF
+        if self.probing:
+            return Limit.DESTINATION
         if self.in_flight >= self.limit:
             return Limit.DESTINATION if self.limit < self._max_in_flight else Limit.CONCURRENCY
         return None if self.can_start(now) else Limit.RATE
@@ -264,8 +266,7 @@ class DestinationMachine:
 
     def _on_accepted(self, attempt: Attempt, now: float) -> Verdict:
         self.last_accepted_at = now
-        self.failures_in_row = 0
-        self._charged.clear()
+        self._end_doubt()
         if attempt.term >= self._loaded_in_term:
             self._accepts = True
             self._refusals_without_evidence = 0
@@ -277,35 +278,37 @@ class DestinationMachine:
             self._open(now)
         return Verdict.DELIVERED
 
+    def _end_doubt(self) -> None:
+        """It worked all along: what was charged stays charged."""
+        self.failures_in_row = self._failures_in_doubt = 0
+        self._charged.clear()
+
     def _on_unhappy(self, attempt: Attempt, answer: Answer, now: float, jitter: float) -> Verdict:
         late = self._is_late(attempt)
         if late and not answer.asks_to_wait:
             return Verdict.RETRY_FREE
-        is_charged = (
-            not self.probing
-            and not answer.asks_to_wait
-            and self.last_accepted_at is not None
-            and self.last_accepted_at >= attempt.started_at - EVIDENCE_SECONDS
+        is_ok = self.state is State.OK
+        has_evidence = (
+            self.last_accepted_at is not None and self.last_accepted_at >= attempt.started_at - EVIDENCE_SECONDS
         )
+        is_charged = is_ok and not attempt.is_probe and not answer.asks_to_wait and has_evidence
         if not (is_charged and attempt.is_retry):  # an event that fails again tells of itself, not of the destination
             self.failures_in_row += 1
-            if answer.tells_overload and not (late or self.probing):
+            if answer.tells_overload and is_ok and not late:
                 self._concurrency.overloaded(
                     attempt.started_at, now, was_last=attempt.took_last_permit, asks_to_wait=answer.asks_to_wait
                 )
-        is_in_doubt = self.failures_in_row >= MAX_FAILURES_IN_ROW
-        if late and self.probing:
+        self._failures_in_doubt += attempt.is_probe
+        is_given_up = self.failures_in_row >= MAX_FAILURES_IN_ROW and not has_evidence
+        if late and not is_ok:
             self._asked_to_wait = True
             self._probe_due = max(self._probe_due, now + self._backoff_seconds(answer, jitter))
-        elif self.probing or answer.asks_to_wait or (is_in_doubt and self._is_silent(now)):
+        elif not is_ok or answer.asks_to_wait or is_given_up or self._failures_in_doubt >= MAX_FAILURES_IN_DOUBT:
             self._back_off(answer, now, jitter)
-        elif is_charged and not (is_in_doubt and attempt.is_retry):
+        elif is_charged:
             self._charged.append(attempt)
             return Verdict.RETRY_CHARGED
         return Verdict.RETRY_FREE
-
-    def _is_silent(self, now: float) -> bool:
-        return self.last_accepted_at is None or now - self.last_accepted_at >= SILENCE_SECONDS
 
     def _on_set_up(self, attempt: Attempt, answer: Answer, now: float) -> Verdict:
         if self.state is State.BACKING_OFF or not self._is_late(attempt):
@@ -318,8 +321,10 @@ class DestinationMachine:
         if not self._is_late(attempt):
             if self._refusals_without_evidence >= MAX_REFUSALS_WITHOUT_EVIDENCE:
                 self._close(State.HELD, REFUSES_EVERYTHING, now, HELD_PROBE_SECONDS)
-            elif self.probing:
+            elif self.state is not State.OK:
                 self._open(now)  # it is well enough to judge a call
+            elif attempt.is_probe:
+                self._end_doubt()
         return Verdict.REFUSED if self._accepts else Verdict.REFUSED_FREE
 
     def _back_off(self, answer: Answer, now: float, jitter: float) -> None:
@@ -353,6 +358,7 @@ class DestinationMachine:
     def _begin_term(self, state: State, reason: str, now: float) -> None:
         self._term += 1
         self._probe = None
+        self._failures_in_doubt = 0
         self._concurrency.interrupt()
         if state is not self.state:
             self.since = now

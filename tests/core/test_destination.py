@@ -8,7 +8,8 @@ import pytest
 from streamer.core.answers import Answer, AnswerKind, NetworkFault, answer_of_fault, answer_of_status
 from streamer.core.destination import (
     EVIDENCE_SECONDS,
-    SILENCE_SECONDS,
+    MAX_FAILURES_IN_DOUBT,
+    MAX_FAILURES_IN_ROW,
     Attempt,
     DestinationMachine,
     State,
@@ -22,6 +23,8 @@ MAX_BATCH_BYTES = 480_000
 EVERY_ANSWER = [answer_of_status(status, None) for status in range(100, 600)] + [
     answer_of_fault(fault) for fault in NetworkFault
 ]
+STREAK = MAX_FAILURES_IN_ROW + MAX_FAILURES_IN_DOUBT
+"""Failures after which a destination that worked a moment ago is backing off."""
 OK = answer_of_status(200, None)
 UNAVAILABLE = answer_of_status(503, None)
 TOO_MANY = answer_of_status(429, None)
@@ -53,8 +56,8 @@ def healthy(now: float = 0.0) -> DestinationMachine:
 
 def backing_off(now: float = 0.0) -> DestinationMachine:
     """Backing off since ``now``, although it accepted something before; the first probe is due a second later."""
-    machine = healthy(now - SILENCE_SECONDS)
-    for _ in range(5):
+    machine = healthy(now)
+    for _ in range(STREAK):
         send(machine, UNAVAILABLE, now)
     assert machine.state is State.BACKING_OFF
     return machine
@@ -194,15 +197,15 @@ class TestCharging:
         assert machine.take_refunds() == []
 
     def test_a_streak_of_five_failures_and_a_failed_probe_take_its_charges_back(self) -> None:
-        """They show that the destination was at fault when the first four were charged."""
+        """They show that the destination was at fault when the events were charged."""
         machine = healthy()
         attempts = [machine.start(1.0, 1) for _ in range(6)]
-        verdicts = [end(machine, attempt, UNAVAILABLE, 2.0) for attempt in attempts]
-        assert verdicts == [Verdict.RETRY_CHARGED] * 4 + [Verdict.RETRY_FREE] * 2
+        assert {end(machine, attempt, UNAVAILABLE, 2.0) for attempt in attempts} == {Verdict.RETRY_CHARGED}
+        assert {send(machine, UNAVAILABLE, 2.0) for _ in range(2)} == {Verdict.RETRY_FREE}
         assert machine.take_refunds() == [], "the first probe decides"
         send(machine, UNAVAILABLE, 3.0)
-        assert machine.take_refunds() == attempts[:4]
-        assert [attempt.is_refunded for attempt in attempts] == [True] * 4 + [False] * 2
+        assert machine.take_refunds() == attempts
+        assert {attempt.is_refunded for attempt in attempts} == {True}
         assert machine.take_refunds() == [], "each charge is taken back once"
 
     def test_events_that_fail_again_never_look_like_a_destination_that_fails(self) -> None:
@@ -248,25 +251,33 @@ class TestCharging:
         assert machine.state is State.OK
         assert machine.take_refunds() == []
 
-    def test_failures_in_a_row_are_no_streak_while_others_are_accepted(self) -> None:
+    def test_in_doubt_single_events_decide(self) -> None:
         """One event in twenty fails, and a batch of fifty has mostly one of them: five in a row are common."""
-        machine = healthy(0.0)
-        for _ in range(10):
-            assert send(machine, UNAVAILABLE, SILENCE_SECONDS - 0.1) is Verdict.RETRY_CHARGED
+        machine = healthy()
+        for _ in range(5):
+            assert send(machine, UNAVAILABLE, 1.0, calls=50) is Verdict.RETRY_CHARGED
+        first = machine.start(1.0, 1)
+        assert (first.is_probe, machine.state, machine.can_start(1.0)) == (True, State.OK, False)
+        assert end(machine, first, UNAVAILABLE, 1.1) is Verdict.RETRY_FREE
+        assert machine.limited_by(1.1) is Limit.DESTINATION
+        assert send(machine, OK, 1.2) is Verdict.DELIVERED
+        assert (machine.probing, machine.limit, machine.take_refunds()) == (False, INITIAL_LIMIT, [])
+
+    def test_two_single_events_that_fail_as_well_end_the_doubt(self) -> None:
+        machine = healthy()
+        for _ in range(5):
+            send(machine, UNAVAILABLE, 1.0, calls=50)
+        assert send(machine, UNAVAILABLE, 1.1) is Verdict.RETRY_FREE
         assert machine.state is State.OK
-        assert send(machine, UNAVAILABLE, SILENCE_SECONDS) is Verdict.RETRY_FREE
+        assert send(machine, UNAVAILABLE, 1.2) is Verdict.RETRY_FREE
         assert machine.state is State.BACKING_OFF
 
-    def test_in_doubt_an_event_that_was_charged_is_not_charged_again(self) -> None:
-        """Or a short schedule would be used up before it is clear that the destination is at fault."""
-        machine = healthy(0.0)
+    def test_without_evidence_there_is_no_doubt(self) -> None:
+        """It has accepted nothing for longer than a minute, or ever: nobody was charged, and five failures will do."""
+        machine = healthy(-EVIDENCE_SECONDS - 1)
         for _ in range(5):
-            assert send(machine, UNAVAILABLE, 0.1) is Verdict.RETRY_CHARGED
-        retry = machine.start(0.2, 1, is_retry=True)
-        assert end(machine, retry, UNAVAILABLE, 0.3) is Verdict.RETRY_FREE
-        send(machine, OK, 0.4)
-        retry = machine.start(0.5, 1, is_retry=True)
-        assert end(machine, retry, UNAVAILABLE, 0.6) is Verdict.RETRY_CHARGED
+            send(machine, UNAVAILABLE, 1.0)
+        assert machine.state is State.BACKING_OFF
 
     def test_refusals_neither_count_as_failures_nor_end_a_streak(self) -> None:
         machine = healthy()
@@ -275,7 +286,7 @@ class TestCharging:
             assert send(machine, BAD_REQUEST, 1.0) is Verdict.REFUSED
         assert (machine.state, machine.failures_in_row) == (State.OK, 4)
         send(machine, UNAVAILABLE, 1.0)
-        assert machine.state is State.BACKING_OFF
+        assert machine.probing
 
 
 class TestBackingOff:
@@ -352,7 +363,7 @@ class TestBackingOff:
     def test_a_late_success_opens_what_the_breaker_closed(self) -> None:
         machine = healthy()
         slow = machine.start(0.0, 1)
-        for _ in range(5):
+        for _ in range(STREAK):
             send(machine, UNAVAILABLE, 1.0)
         assert end(machine, slow, OK, 1.5) is Verdict.DELIVERED
         assert (machine.state, machine.limit) == (State.OK, 1)
@@ -414,7 +425,7 @@ class TestBackingOff:
     def test_late_failures_do_not_put_off_the_probe(self) -> None:
         machine = healthy()
         slow = [machine.start(0.0, 1) for _ in range(3)]
-        for _ in range(5):
+        for _ in range(STREAK):
             send(machine, UNAVAILABLE, 1.0)
         for attempt in slow:
             assert end(machine, attempt, UNAVAILABLE, 1.9) is Verdict.RETRY_FREE
@@ -424,7 +435,7 @@ class TestBackingOff:
         """They tell about the time of the outage, and time out only now."""
         machine = healthy()
         hung = [machine.start(0.0, 1) for _ in range(6)]
-        for _ in range(5):
+        for _ in range(STREAK):
             send(machine, UNAVAILABLE, 1.0)
         send(machine, OK, 2.0)
         timeout = answer_of_fault(NetworkFault.TIMEOUT)
@@ -434,7 +445,7 @@ class TestBackingOff:
     def test_a_late_set_up_answer_says_what_is_wrong(self) -> None:
         machine = healthy()
         slow = machine.start(0.0, 1)
-        for _ in range(5):
+        for _ in range(STREAK):
             send(machine, UNAVAILABLE, 1.0)
         end(machine, slow, UNAUTHORIZED, 1.5)
         assert (machine.state, machine.reason) == (State.HELD, "401")
@@ -444,6 +455,8 @@ class TestBackingOff:
         attempts = [machine.start(0.0, 1) for _ in range(INITIAL_LIMIT)]
         for attempt in attempts[:5]:
             end(machine, attempt, UNAVAILABLE, 1.0)
+        for _ in range(MAX_FAILURES_IN_DOUBT):
+            send(machine, UNAVAILABLE, 1.0)
         probe = machine.start(2.0, 1)
         assert machine.in_flight == 4
         end(machine, probe, OK, 2.1)
@@ -632,7 +645,7 @@ class TestRefused:
         machine = backing_off()
         assert send(machine, BAD_REQUEST, 1.0) is Verdict.REFUSED
         assert (machine.state, machine.limit) == (State.OK, 1)
-        assert send(machine, UNAVAILABLE, 1.0) is Verdict.RETRY_FREE
+        assert {send(machine, UNAVAILABLE, 1.0) for _ in range(MAX_FAILURES_IN_DOUBT)} == {Verdict.RETRY_FREE}
         assert machine.state is State.BACKING_OFF
 
 
