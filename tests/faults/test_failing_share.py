@@ -196,3 +196,25 @@ def delays_of_good_events(history: History) -> list[float]:
     taken = {one.message_id: one.at for one in reversed(history.receptions) if one.is_taken}
     fates = ((history.evidence.fate_of(record), record.timestamp / 1000) for record in history.evidence.records)
     return sorted(taken[fate] - created for fate, created in fates if isinstance(fate, str) and fate.startswith("good"))
+
+
+@pytest.mark.kafka
+async def test_a_backlog_of_which_a_twentieth_fails_is_delivered_but_for_that(deployment: Deployment) -> None:
+    """Every first batch of it fails. Nobody is given up for want of room before it has failed alone."""
+    events, partitions = 6_000, 2
+    ill = events // 20
+    deployment.destination["retry"] = {"quick": [0.1, 0.3, 1], "schedule": [600] * 10}
+    deployment.destination["batch"] = {"max_calls": 500, "linger": 0.01}
+    [topic] = await deployment.integrate(partitions=partitions)
+    deployment.document["integrations"]["surveys"]["limits"] = {"max_parked_per_partition": ill}
+    for partition in range(partitions):
+        here = range(partition, events, partitions)
+        kinds = ("ill" if index % 20 == 0 else "good" for index in range(len(here)))
+        values = [survey_event(f"{kind}_{number}") for kind, number in zip(kinds, here, strict=True)]
+        await deployment.produce(topic, values, partition=partition)
+    deployment.sandbox.faults.set(Fault(match=marked("ill"), action=Action(status=500)))
+    async with deployment.running():
+        async with asyncio.timeout(60):
+            await deployment.sandbox.until(lambda record: record.accepted >= events - ill)
+        assert await deployment.dead_letters() == []
+        deployment.sandbox.faults.clear()
