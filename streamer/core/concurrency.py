@@ -13,8 +13,8 @@ than the base, and it falls for two reasons only:
   that they queue in the trial as well, the next one follows. If they do not become faster, it was not us: all permits
   come back, and the new round trip is the base from now on.
 
-A trial thus measures the base, so there is one every 30 seconds even without suspicion: a base that was learnt in a
-queue cannot last. Between trials the base only falls, when round trips are clearly shorter than it.
+A trial thus measures the base, so there is one after 5 seconds and then every 30, even without suspicion: a base that
+was learnt in a queue cannot last. Between trials the base only falls, when round trips are clearly shorter than it.
 
 Round trips are noisy, ours too: one process on a busy machine sees 2 ms and 20 ms in turn. So nothing is concluded from
 single ones, but from the mean of a *round* and its standard error. A round counts accepted requests that took the last
@@ -32,6 +32,8 @@ DECREASE: Final = 0.7
 """What is left of the limit in a trial, and after the destination has said that it is overloaded."""
 MIN_LIMIT_BY_LATENCY: Final = 2
 """Trials go no lower: with one request at a time, our own pauses between two would be the destination's."""
+FIRST_TRIAL_SECONDS: Final = 5.0
+"""When the first base, a guess, is measured: the backlog that a start meets wants permits first."""
 REMEASURE_SECONDS: Final = 30.0
 OVERLOAD_SECONDS: Final = 30.0
 """How long the limit stays below one that the destination has called too much."""
@@ -105,7 +107,7 @@ class ConcurrencyLimit:
         self._slow_start = most
         self._slow_start_raised_at = now
         self._base: float | None = None
-        self._measured_at = -math.inf
+        self._measured_at = now - REMEASURE_SECONDS + FIRST_TRIAL_SECONDS
         self._trial: _Trial | None = None
         self._failing_share = 0.0
         self._round = _Round(0)
