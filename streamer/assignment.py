@@ -66,6 +66,8 @@ class Assignment:
         """Set whenever partitions are taken or given; cleared by whoever waits for it."""
         self.commits: dict[CommitResult, int] = dict.fromkeys(CommitResult, 0)
         self.rebalances = {"assigned": 0, "revoked": 0, "lost": 0}
+        self.held_since: dict[TopicPartition, float] = {}
+        """Since when, in seconds since the epoch, each partition has been ours without a break."""
         self._given: frozenset[TopicPartition] | None = None
         self._entered: set[str] = set()
         """Topics of which partitions were given to us before."""
@@ -94,6 +96,7 @@ class Assignment:
         """End assignments: hand back what is open in these partitions, or in all."""
         for partition in list(self.ledgers if partitions is None else partitions):
             ledger = self.ledgers.pop(partition)
+            del self.held_since[partition]
             self._claims.pop(partition, None)
             self._tell(Event.PARTITION_REVOKED, partition, handed_back=ledger.fence())
 
@@ -265,6 +268,7 @@ class Assignment:
             stated=stated,
         )
         self.ledgers[partition] = ledger
+        self.held_since[partition] = time.time()
         self._claims[partition] = deque(maxlen=MAX_CLAIMS)
         if stored is not None and stored.offset is not None:
             ledger.committed = stored.offset

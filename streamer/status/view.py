@@ -200,5 +200,8 @@ def _assigned(
         retention_headroom_seconds=None
         if retention is None
         else retention - (0.0 if oldest is None else max(time.time() - oldest / 1000, 0.0)),
-        receipts_since=receipts.window_start(time.time()) if receipts.available else None,
+        # What another instance delivered before has its receipt there.
+        receipts_since=max(receipts.window_start(time.time()), pipeline.assignment.held_since[place])
+        if receipts.available
+        else None,
     )

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+from datetime import UTC, datetime
 
 import pytest
 
@@ -168,3 +169,16 @@ async def test_a_frozen_instance_that_comes_back_loses_nothing(deployment: Deplo
     await deployment.produce(topic, survey_events(100, "alone"))
     await finish(deployment, frozen)
     await deployment.verify(max_times=2, settled_once=False)
+
+
+@pytest.mark.usefixtures("topic")
+async def test_receipts_are_complete_only_since_the_partition_is_ours(deployment: Deployment) -> None:
+    """What another instance delivered in between has its receipt there, however old the receipts here are."""
+    for _ in range(2):
+        began_at = datetime.now(UTC)
+        process = await deployment.start_process()
+        await deployment.settled()
+        partitions = (await process.status())["integrations"]["surveys"]["partitions"]
+        assert all(datetime.fromisoformat(one["receipts_since"]) >= began_at for one in partitions)
+        process.send(signal.SIGTERM)
+        assert await process.wait() == 0
