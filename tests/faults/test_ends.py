@@ -78,7 +78,7 @@ async def test_while_events_wait_for_their_next_attempt(deployment: Deployment, 
         await deployment.produce(topic, survey_events(1, "before"), partition=0)
         await deployment.settled()
         await deployment.produce(topic, survey_events(10), partition=0)
-        await eventually(lambda: len(pipeline_of(service).parked) > 0)
+        await eventually(lambda: pipeline_of(service).parked.due_at is not None)
         began = time.monotonic()
     assert time.monotonic() - began < PROMPT_SECONDS
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from streamer.core.destination import MAX_FAILURES_IN_ROW
 from streamer.kafka import CommitResult, Source, TopicPartition
 from streamer.sandbox.faults import Action, Fault, Match
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_events
@@ -67,7 +68,8 @@ async def test_restarts_in_the_middle_of_all_attempts_are_no_fresh_start(deploym
     await deployment.verify(max_times=2, settled_once=False)
     [letter] = await deployment.dead_letters()
     assert dict(letter.headers)["streamer.attempts"] == b"6"
-    assert record.requests_by_answer["500"] - failures < 6, "some of them were made before"
+    # Nobody is charged before the destination has accepted anything; then four are left of six.
+    assert record.requests_by_answer["500"] - failures < MAX_FAILURES_IN_ROW + 6, "some of them were made before"
 
 
 async def test_a_clock_that_jumps_changes_no_outcome(

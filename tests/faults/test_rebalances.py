@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from streamer.core.concurrency import INITIAL_LIMIT
 from streamer.kafka import Source, StoredPosition, TopicPartition
 from streamer.sandbox.faults import Action, Fault
 from tests.faults.traffic import every_partition_moves, flow, handed_back, partitions_of, stranger
@@ -77,18 +78,19 @@ async def test_a_rebalance_while_all_requests_hang(deployment: Deployment, topic
     """The drain is bounded, the group is stable again soon, and the answers that come after it are not lost on us."""
     deployment.document["kafka"]["rebalance_timeout_ms"] = 3_000
     deployment.destination["timeout"] = "20s"
-    deployment.destination["max_in_flight"] = 10
-    deployment.sandbox.faults.set(Fault(action=Action(latency_seconds=5.0), times=10))
     async with deployment.running() as service:
+        await deployment.produce(topic, survey_events(1, "before"), partition=0)
+        await deployment.settled()
+        deployment.sandbox.faults.set(Fault(action=Action(latency_seconds=5.0), times=INITIAL_LIMIT))
         for partition in range(PARTITIONS):
             await deployment.produce(topic, survey_events(100, f"evt_{partition}"), partition=partition)
-        await eventually(lambda: pipeline_of(service).delivery.requests_out == 10)
+        await eventually(lambda: pipeline_of(service).delivery.requests_out == INITIAL_LIMIT)
         began = time.monotonic()
         async with stranger(deployment, other_topic):
             await eventually(lambda: pipeline_of(service).assignment.rebalances["assigned"] == 2)
             assert time.monotonic() - began < 3.0, "within the rebalance timeout"
             await eventually(lambda: partitions_of(service) == PARTITIONS)
-            assert pipeline_of(service).delivery.requests_out == 10, "the requests are still out"
+            assert pipeline_of(service).delivery.requests_out == INITIAL_LIMIT, "the requests are still out"
             await every_partition_moves(deployment, topic, partitions=PARTITIONS)
         assert handed_back(service) == 0
 
