@@ -20,7 +20,7 @@ def drawn(seed: int, count: int, mask: int) -> Fingerprints:
     return np.random.default_rng(seed).integers(0, 2**32, count, dtype=np.uint32) & np.uint32(mask)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     batches=st.lists(st.tuples(st.integers(1, 700), MASKS), min_size=1, max_size=12),
     seed=st.integers(0, 2**32),

@@ -27,7 +27,7 @@ from tests.faults.oracle import History, verify_history
 from tests.faults.recorded import Recorder, marked
 from tests.service.harness import Deployment, survey_event
 
-SECONDS: Final = float(os.environ.get("STREAMER_TEST_SECONDS", "12"))
+SECONDS: Final = float(os.environ.get("STREAMER_TEST_SECONDS", "8"))
 """How long the events fail; a twentieth of what comes then may be at most `tests.faults.recorded.MAX_MARKED`."""
 
 EVENTS_AT_ONCE: Final = 20
