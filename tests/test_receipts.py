@@ -18,8 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from streamer.core.errors import UnavailableError
 from streamer.receipts import Deliveries, Place, ProblemKind, Receipts, digest_of
+from streamer.receipts.check import is_sound
 from streamer.receipts.receipts import MAX_PROBLEMS
-from streamer.receipts.store import is_sound
 
 WINDOW = 100
 SMALL = 1 << 20
@@ -361,7 +361,7 @@ WRITER = """
 import sys
 import tempfile
 from pathlib import Path
-from streamer.receipts.store import is_sound
+from streamer.receipts.check import is_sound
 from streamer.receipts import Deliveries, Receipts, digest_of
 receipts = Receipts.open(Path(sys.argv[1]), window_seconds=100, max_bytes=64 << 20, now=1_700_000_000)
 number = 0

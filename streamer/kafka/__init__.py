@@ -18,8 +18,9 @@ starts again from its committed position. What we work around here, each measure
 from aiokafka import TopicPartition
 
 from streamer.kafka.cluster import create_topics, missing_topics, preflight, retention_seconds
+from streamer.kafka.group_positions import CommitResult, StoredPosition
 from streamer.kafka.producer import DeadLetterProducer, MessageTooLargeError
-from streamer.kafka.source import CommitResult, PollError, PositionsGoneError, Source, StoredPosition
+from streamer.kafka.source import PollError, PositionsGoneError, Source
 
 __all__ = [
     "CommitResult",

@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from streamer.receipts.check import is_sound
 from streamer.receipts.chunks import Deliveries
 from streamer.receipts.state_dir import Left, StateDirectory
 from streamer.receipts.store import (
@@ -27,7 +28,6 @@ from streamer.receipts.store import (
     UNREADABLE_ERRORS,
     Place,
     ReceiptStore,
-    is_sound,
 )
 
 __all__ = ["MIN_BYTES", "Place", "Problem", "ProblemKind", "Receipts"]

@@ -1,4 +1,4 @@
-"""Receipts on disk: two generations of them, and where they came from. The only module that imports lmdb.
+"""Receipts on disk: two generations of them, and where they came from. Only this module and `check.py` import lmdb.
 
 An LMDB file holds what is true, in three tables:
 
@@ -9,16 +9,12 @@ Receipts are only ever appended, to the current generation; an index of each (`i
 `ReceiptStore.rotate` empties the other one, which then becomes the current one. Nothing is synced before
 `ReceiptStore.close`: what was written survives the process in any case, a loss of power only by luck.
 
-LMDB trusts its file, and a damaged one can crash whoever reads it. So `is_sound` has a child process read it first.
-Run as a program with a directory as its argument, this module is that child.
+LMDB trusts its file, and a damaged one can crash whoever reads it: `check.py` has a child process read it first.
 """
 
 import errno
 import json
-import os
 import struct
-import subprocess
-import sys
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from pathlib import Path
@@ -51,6 +47,9 @@ UNREADABLE_ERRORS: Final = (
 )
 """Those of them that say: this is no file of receipts, or no longer."""
 
+GENERATIONS: Final = (b"0", b"1")
+"""Names of their tables."""
+
 _FORMAT: Final = b"streamer receipts 2"
 _STATE: Final = struct.Struct(">BII")
 _SOURCE: Final = struct.Struct(">H")
@@ -60,7 +59,6 @@ _MAX_SOURCES: Final = 1 << 16
 _MAX_SECONDS: Final = (1 << 32) - 1
 _REBUILD_CHUNKS: Final = 1_000
 """Put into an index at a time when a store is opened."""
-_UNSOUND_EXIT_CODE: Final = 3
 
 
 class Place(NamedTuple):
@@ -171,7 +169,7 @@ class ReceiptStore:
                 self._write_state(self._current, self._began)
             else:
                 self._read_meta()
-            for name in (b"0", b"1"):
+            for name in GENERATIONS:
                 self._generations.append(Generation(self._env, name, directory=path, create=is_new))
                 self._generations[-1].load()
         except BaseException as error:
@@ -297,39 +295,5 @@ def _read(cursor: lmdb.Cursor, number: int) -> Receipt:
     return chunks.receipt_in(bytes(cursor.key()), bytes(cursor.value()), number)
 
 
-def is_sound(path: Path, *, max_seconds: float) -> bool:
-    """Whether a child process can read all of the store in ``path``; True too if no fault was found in that time."""
-    try:
-        check = subprocess.run(  # noqa: S603 - our own interpreter and module, and a path from the configuration
-            [sys.executable, "-P", "-m", __name__, str(path)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            timeout=max_seconds,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return True
-    return check.returncode >= 0 and check.returncode != _UNSOUND_EXIT_CODE
-
-
-def _read_all(path: str) -> None:
-    """Visit every page and every entry of the store. Raises, or crashes, if it is damaged."""
-    with lmdb.open(path, max_dbs=3, readonly=True, lock=False, create=False) as env:
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device, not a path of ours
-            env.copyfd(nowhere.fileno(), compact=True)  # visits the branches and the list of free pages
-        for name in (b"0", b"1"):
-            with env.begin(env.open_db(name, create=False)) as txn:
-                for _ in chunks.in_order(txn.cursor()):
-                    pass
-
-
 def _seconds(now: float) -> int:
     return min(max(int(now), 0), _MAX_SECONDS)
-
-
-if __name__ == "__main__":
-    try:
-        _read_all(sys.argv[1])
-    except (*STORE_ERRORS, ValueError):
-        sys.exit(_UNSOUND_EXIT_CODE)

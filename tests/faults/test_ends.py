@@ -7,7 +7,7 @@ import pytest
 
 from streamer.broker import Broker
 from streamer.core.destination import State
-from streamer.kafka import source
+from streamer.kafka import group_positions
 from streamer.sandbox.faults import Action, Fault, Match
 from streamer.service import Service
 from tests.faults.traffic import partitions_of, stranger
@@ -103,7 +103,7 @@ async def test_while_the_brokers_are_away(
     deployment: Deployment, topic: str, own_broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was delivered cannot be committed, and is known again by its receipt."""
-    monkeypatch.setattr(source, "COMMIT_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(group_positions, "COMMIT_TIMEOUT_SECONDS", 0.5)
     deployment.document["kafka"]["session_timeout_ms"] = 1_000
     async with deployment.running() as service:
         await deployment.produce(topic, survey_events(2, "before"))

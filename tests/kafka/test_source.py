@@ -172,7 +172,7 @@ async def test_a_commit_that_gets_no_answer_ends_in_time(
     member: Member, topic: str, own_broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client itself would try for ever."""
-    monkeypatch.setattr(kafka.source, "COMMIT_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(kafka.group_positions, "COMMIT_TIMEOUT_SECONDS", 0.3)
     own_broker.suspend()
     try:
         assert await member.source.commit({TopicPartition(topic, 0): (1, "")}) is CommitResult.TIMED_OUT
@@ -184,7 +184,7 @@ async def test_a_commit_that_nobody_waits_for_any_more_has_ended(
     member: Member, topic: str, own_broker: Broker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The client's own goes on in a task of its own, whose error would be reported as that of a task gone astray."""
-    monkeypatch.setattr(kafka.source, "COMMIT_TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr(kafka.group_positions, "COMMIT_TIMEOUT_SECONDS", 0.3)
     own_broker.suspend()
     before = asyncio.all_tasks()
     try:

@@ -1,0 +1,144 @@
+"""The positions of a consumer group: what is stored, and storing it."""
+
+import asyncio
+import enum
+from collections.abc import Collection, Mapping
+from typing import Final, NamedTuple
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import (
+    GroupAuthorizationFailedError,
+    IllegalGenerationError,
+    IllegalStateError,
+    InvalidCommitOffsetSizeError,
+    KafkaError,
+    NotCoordinatorForGroupError,
+    OffsetMetadataTooLargeError,
+    RebalanceInProgressError,
+    TopicAuthorizationFailedError,
+    UnknownMemberIdError,
+    for_code,
+)
+from aiokafka.protocol.commit import OffsetFetchRequest
+from aiokafka.structs import OffsetAndMetadata
+
+from streamer.core.errors import UnavailableError
+from streamer.kafka.options import describe_kafka_error
+
+COMMIT_TIMEOUT_SECONDS: Final = 5.0
+"""Longest wait for one commit; a later one supersedes it."""
+
+COMMIT_RETRY_SECONDS: Final = 0.1
+"""Wait before a commit is sent again to a coordinator that has moved or is still loading."""
+
+OFFSETS_TIMEOUT_SECONDS: Final = 10.0
+"""Longest wait for the group's stored positions."""
+
+NO_OFFSET: Final = -1
+
+
+class CommitResult(enum.StrEnum):
+    """How a commit ended."""
+
+    STORED = "stored"
+    MEMBERSHIP_CHANGED = "membership_changed"
+    """Refused: a rebalance is on. What was not stored is read again by whoever owns the partition then."""
+    METADATA_TOO_LARGE = "metadata_too_large"
+    NOT_AUTHORISED = "not_authorised"
+    TIMED_OUT = "timed_out"
+    """No answer in time; it may still land, which is harmless: it only claims what was true."""
+    FAILED = "failed"
+
+
+class StoredPosition(NamedTuple):
+    """What the broker has stored for a partition."""
+
+    offset: int | None
+    """None: nothing stored."""
+    metadata: str
+
+
+async def fetch(
+    consumer: AIOKafkaConsumer, group_id: str, partitions: Collection[TopicPartition]
+) -> dict[TopicPartition, StoredPosition]:
+    """What a group has committed, with its metadata.
+
+    Asked by a request of our own: the client's calls drop the metadata or, worse, the error of the whole answer. A
+    coordinator that is still loading its offsets would look as if nothing were stored.
+
+    Raises:
+        UnavailableError: the coordinator cannot be asked, or cannot tell yet.
+    """
+    topics: dict[str, list[int]] = {}
+    for partition in partitions:
+        topics.setdefault(partition.topic, []).append(partition.partition)
+    coordinator = consumer._coordinator  # noqa: SLF001 - knows which broker to ask
+    try:
+        async with asyncio.timeout(OFFSETS_TIMEOUT_SECONDS):
+            await coordinator.ensure_coordinator_known()
+            answer = await coordinator._send_req(  # noqa: SLF001
+                OffsetFetchRequest(group_id, list(topics.items()))
+            )
+    except (KafkaError, TimeoutError) as error:
+        raise UnavailableError(describe_kafka_error(error)) from error
+    stored: dict[TopicPartition, StoredPosition] = {}
+    codes = {getattr(answer, "error_code", 0)}
+    for topic, entries in answer.topics:
+        for number, offset, metadata, code in entries:
+            codes.add(code)
+            position = StoredPosition(None, "") if offset == NO_OFFSET else StoredPosition(offset, metadata or "")
+            stored[TopicPartition(topic, number)] = position
+    faults = [for_code(code) for code in codes if code]
+    if any(issubclass(fault, NotCoordinatorForGroupError) for fault in faults):
+        coordinator.coordinator_dead()
+    if faults or stored.keys() != set(partitions):
+        raise UnavailableError(", ".join(fault.__name__ for fault in faults) or "the coordinator told too little")
+    return stored
+
+
+async def store(consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, tuple[int, str]]) -> CommitResult:
+    """Store positions with their metadata; never raises for what a broker may answer."""
+    assigned = consumer.assignment()
+    # No await between the filter and the call: one partition that is not ours would refuse them all.
+    ours = {partition: position for partition, position in positions.items() if partition in assigned}
+    if not ours:
+        return CommitResult.STORED
+    try:
+        async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
+            await _store(consumer, {partition: OffsetAndMetadata(*position) for partition, position in ours.items()})
+    except (TimeoutError, KafkaError) as error:
+        return next(result for kinds, result in _COMMIT_ENDS if isinstance(error, kinds))
+    return CommitResult.STORED
+
+
+async def _store(consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
+    """What the client's ``commit`` does, in the task of the caller.
+
+    The client shields the request by a task of its own. Once we have stopped waiting for that, nobody takes its
+    error, which is then reported like that of a task gone astray.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001 - see above
+    while True:
+        await coordinator.ensure_coordinator_known()
+        try:
+            async with coordinator._commit_lock:  # noqa: SLF001
+                await coordinator._do_commit_offsets(None, positions)  # noqa: SLF001
+        except KafkaError as error:
+            if not error.retriable:
+                raise
+        else:
+            return
+        await asyncio.sleep(COMMIT_RETRY_SECONDS)
+
+
+_COMMIT_ENDS: Final = (
+    (TimeoutError, CommitResult.TIMED_OUT),
+    (
+        (UnknownMemberIdError, IllegalGenerationError, RebalanceInProgressError, IllegalStateError),
+        CommitResult.MEMBERSHIP_CHANGED,
+    ),
+    ((OffsetMetadataTooLargeError, InvalidCommitOffsetSizeError), CommitResult.METADATA_TOO_LARGE),
+    ((GroupAuthorizationFailedError, TopicAuthorizationFailedError), CommitResult.NOT_AUTHORISED),
+    (KafkaError, CommitResult.FAILED),
+)
+"""The first row that fits wins."""
