@@ -116,7 +116,8 @@ class Pipeline:
         )
         batcher: Batcher[OpenRecord] = Batcher(
             max_bytes=batch.max_bytes,
-            max_calls=batch.max_calls,
+            # Of a larger one the destination would get a burst, and then nothing for seconds.
+            max_calls=min(batch.max_calls, destination.settings.rate_limit or batch.max_calls),
             linger_seconds=batch.linger,
             envelope_bytes=ENVELOPE_BYTES,
         )

@@ -23,7 +23,7 @@ async def test_an_integration_that_has_delivered_everything_waits_for_kafka(depl
 
 async def test_a_rate_limits_and_is_kept(deployment: Deployment) -> None:
     deployment.destination["rate_limit"] = 50
-    deployment.destination["batch"] = {"max_calls": 25}
+    del deployment.destination["batch"]
     [topic] = await deployment.integrate()
     await deployment.produce(topic, survey_events(200))
 
@@ -32,6 +32,9 @@ async def test_a_rate_limits_and_is_kept(deployment: Deployment) -> None:
         await deployment.settled()
         seconds = service.integrations["surveys"].limited.seconds
         assert seconds[Limit.RATE] >= 2.0, "200 calls at 50 a second, less a burst"
+        largest = service.destinations["segment"].status.batch_calls.quantile(1.0)
+        assert largest is not None
+        assert largest <= 50, "no batch holds more than a second's worth"
 
     await deployment.verify()
 
