@@ -100,6 +100,7 @@ class Pipeline:
             settings.kafka,
             group_id=integration.group_id,
             topics=integration.topics,
+            fetch_share=1 / len(settings.integrations),
             on_assigned=self.assignment.give,
             on_revoked=self._on_revoked,
         )
