@@ -2,7 +2,7 @@
 
 Theory of operation. A destination is in one of three states:
 
-- ``ok``: up to ``limit`` requests are in flight, as many as `streamer.core.concurrency` finds that it holds; 1 until
+- ``ok``: up to ``limit`` requests are in flight, as many as `streamer.core.concurrency` finds that it holds; 2 until
   anything was accepted; after a recovery 1, then one more each round trip (slow start). With a rate limit, a request
   may have to wait for that too.
 - ``backing_off``: it is unhappy: it asked us to wait, or failed 5 times in a row and then to single events, too.
@@ -40,6 +40,9 @@ MAX_FAILURES_IN_DOUBT: Final = 2
 """Single events that may fail then, before it is taken for unhappy."""
 MAX_REFUSALS_WITHOUT_EVIDENCE: Final = 5
 """Refused batches, nothing ever accepted, at which the fault is taken to be in our set-up."""
+PERMITS_WITHOUT_EVIDENCE: Final = 2
+"""Requests in flight until anything was accepted. More, each refused because of one event, would look as if nothing
+were; a single one that hangs would stop all others."""
 HELD_PROBE_SECONDS: Final = 30.0
 MAX_BACKOFF_SECONDS: Final = 60.0
 """Longest wait before a probe, unless the destination asks for more. The first is 1 second; each is twice the last."""
@@ -156,8 +159,7 @@ class DestinationMachine:
         """Permits in force: what it holds, or slow start allows, when ok; else 1 while a probe is in flight, and 0."""
         if self.state is not State.OK:
             return int(self._probe is not None)
-        # Many at once, each refused because of one event, would look as if it accepted nothing.
-        return self._concurrency.permits if self._accepts else 1
+        return self._concurrency.permits if self._accepts else min(PERMITS_WITHOUT_EVIDENCE, self._concurrency.permits)
 
     @property
     def probing(self) -> bool:
