@@ -12,7 +12,7 @@ import pytest
 
 from streamer.broker import HOST, Broker, free_port
 from streamer.core.destination import State
-from streamer.kafka import CommitResult, source
+from streamer.kafka import CommitResult, group_positions
 from streamer.sandbox.faults import Action, Fault, Match
 from tests.faults.proxy import BOTH, Proxy, Way
 from tests.faults.traffic import every_partition_moves, flow, handed_back, partitions_of, stranger
@@ -140,7 +140,7 @@ async def test_a_slow_network_is_no_fault(deployment: Deployment, to_receiver: P
 @pytest.fixture
 async def to_brokers(deployment: Deployment, detour: Detour, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Proxy]:
     """The network between the service and Kafka; the tests themselves do not use it."""
-    monkeypatch.setattr(source, "COMMIT_TIMEOUT_SECONDS", 0.5)
+    monkeypatch.setattr(group_positions, "COMMIT_TIMEOUT_SECONDS", 0.5)
     deployment.destination["batch"] = {"max_calls": 20, "linger": 0.01}
     async with Proxy(detour.listener, port=detour.proxy_port) as proxy:
         deployment.document["kafka"]["bootstrap_servers"] = proxy.address
