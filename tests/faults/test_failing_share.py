@@ -201,7 +201,7 @@ def delays_of_good_events(history: History) -> list[float]:
 @pytest.mark.kafka
 async def test_a_backlog_of_which_a_twentieth_fails_is_delivered_but_for_that(deployment: Deployment) -> None:
     """Every first batch of it fails. Nobody is given up for want of room before it has failed alone."""
-    events, partitions = 6_000, 2
+    events, partitions = 3_000, 2
     ill = events // 20
     deployment.destination["retry"] = {"quick": [0.1, 0.3, 1], "schedule": [600] * 10}
     deployment.destination["batch"] = {"max_calls": 500, "linger": 0.01}

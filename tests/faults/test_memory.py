@@ -25,7 +25,7 @@ LARGE_BYTES = 2_000_000
 UNPACKED_BYTES = 1_000_000
 
 BACKLOG = int(os.environ.get("STREAMER_TEST_BACKLOG", "0"))
-SHORT_BACKLOG = 40_000
+SHORT_BACKLOG = 20_000
 MAX_OPEN_BYTES = 8 << 20
 """What may be open of the short backlog: less than half of it."""
 
@@ -64,7 +64,7 @@ async def test_batches_that_expand_a_hundredfold(deployment: Deployment) -> None
     [topic] = await deployment.integrate(partitions=PARTITIONS)
     for partition in range(PARTITIONS):
         text = "x" * UNPACKED_BYTES
-        values = (survey_event(f"evt_{partition}_{number}", traits={"note": text}) for number in range(75))
+        values = (survey_event(f"evt_{partition}_{number}", traits={"note": text}) for number in range(40))
         await produce_compressed(deployment, topic, partition, values)
     process = await deployment.start_process()
     async with memory_of(process.pid) as memory:
