@@ -89,10 +89,9 @@ class Pipeline:
         self.is_connected = False
         self.retention_seconds: dict[str, float] = {}
         """How long a topic keeps its records, where that is known."""
-        limits = integration.limits
-        batch, retry = destination.settings.batch, destination.settings.retry
-        max_ratio, self._in_flight = integration.dead_letters.max_ratio, InFlight()
-        mapping_guard, self._delivery_guard = MassGuard(max_ratio), MassGuard(max_ratio)
+        limits, max_ratio = integration.limits, integration.dead_letters.max_ratio
+        self._in_flight = InFlight()
+        self._mapping_guard, self._delivery_guard = MassGuard(max_ratio), MassGuard(max_ratio)
         self.load = Load(max_records=limits.max_open_records, max_bytes=limits.max_open_bytes)
         self.parked = Parked(max_per_partition=limits.max_parked_per_partition, max_bytes=limits.max_open_bytes)
         self.assignment = Assignment(name, start=integration.start, account_of=account_of)
@@ -110,21 +109,34 @@ class Pipeline:
             integration=name,
             destination=integration.destination,
             topic_of=integration.dead_letter_topic,
-            mapping_guard=mapping_guard,
+            mapping_guard=self._mapping_guard,
             delivery_guard=self._delivery_guard,
             on_written=self._on_dead_letter_written,
             on_held=self._on_guard_tripped,
         )
+        self.delivery = self._new_delivery(receipts)
+        self._mapper = Mapper(settings.mapping(name))
+        self._reader = self._new_reader(receipts)
+        self._watchdog = Watchdog(
+            name, source=self.source, assignment=self.assignment, reader=self._reader, delivery=self.delivery
+        )
+        self._revoke_drain_seconds = min(
+            MAX_REVOKE_DRAIN_SECONDS, max(settings.kafka.rebalance_timeout_ms / 1000 / 3, 1.0)
+        )
+
+    def _new_delivery(self, receipts: Receipts) -> Delivery:
+        settings = self._destination.settings
+        batch, retry = settings.batch, settings.retry
         batcher: Batcher[OpenRecord] = Batcher(
             max_bytes=batch.max_bytes,
             # Of a larger one the destination would get a burst, and then nothing for seconds.
-            max_calls=min(batch.max_calls, destination.settings.rate_limit or batch.max_calls),
+            max_calls=min(batch.max_calls, settings.rate_limit or batch.max_calls),
             linger_seconds=batch.linger,
             envelope_bytes=ENVELOPE_BYTES,
         )
-        self.delivery = Delivery(
-            name,
-            destination=destination,
+        return Delivery(
+            self.name,
+            destination=self._destination,
             outbox=Outbox(batcher, self.parked),
             policy=RetryPolicy(quick=tuple(retry.quick), schedule=tuple(retry.schedule)),
             in_flight=self._in_flight,
@@ -133,29 +145,24 @@ class Pipeline:
             refuse=self.dead_letters.refuse,
             observe_latency=self._on_delivered,
         )
-        self._mapper = Mapper(settings.mapping(name))
+
+    def _new_reader(self, receipts: Receipts) -> Reader:
         intake = Intake(
             mapper=self._mapper,
             receipts=receipts,
             in_flight=self._in_flight,
             load=self.load,
-            guard=mapping_guard,
+            guard=self._mapping_guard,
             enqueue=self.delivery.enqueue,
             refuse=self.dead_letters.refuse,
         )
-        self._reader = Reader(
-            name,
+        return Reader(
+            self.name,
             source=self.source,
             assignment=self.assignment,
             intake=intake,
             load=self.load,
             on_restored=self._on_restored,
-        )
-        self._watchdog = Watchdog(
-            name, source=self.source, assignment=self.assignment, reader=self._reader, delivery=self.delivery
-        )
-        self._revoke_drain_seconds = min(
-            MAX_REVOKE_DRAIN_SECONDS, max(settings.kafka.rebalance_timeout_ms / 1000 / 3, 1.0)
         )
 
     @property

@@ -27,7 +27,7 @@ IDLE_SECONDS: Final = 1.0
 """How often, while nothing may be read, the client is asked for errors and the brokers where to begin."""
 
 IDLE_AFTER_SECONDS: Final = 5.0
-"""Without room for so long, the client is only asked for errors; before that, what it has fetched stays fetched."""
+"""Without room for so long, the client is asked for errors. What it has fetched stays fetched."""
 
 GONE_RETRY_SECONDS: Final = 0.2
 """Wait after a fetch beyond the end or before the start of a partition."""
