@@ -49,7 +49,7 @@ lock: setup ## compile the lock files anew: Python packages from pyproject.toml,
 	@$(COMPILE) pyproject.toml -o requirements.lock
 	@$(COMPILE) pyproject.toml --extra demo --group dev -o requirements-dev.lock
 	@echo 'setuptools>=80' | $(COMPILE) - -o requirements-build.lock
-	@$(BIN)/python -m streamer.broker.jars > jars.toml && mv jars.toml streamer/broker/
+	@$(BIN)/python -m streamer.devkit.broker.jars > jars.toml && mv jars.toml streamer/devkit/broker/
 
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

@@ -10,7 +10,7 @@ from isal import isal_zlib
 
 from bench.ceiling import call_of
 from bench.events import EventMaker
-from streamer.segment import GZIP_LEVEL, GZIP_WINDOW_BITS
+from streamer.destinations.segment import GZIP_LEVEL, GZIP_WINDOW_BITS
 
 CALLS: Final = 470
 """What fits into a request of 480,000 bytes."""

@@ -21,9 +21,9 @@ import uvloop
 from aiokafka import AIOKafkaConsumer
 from isal import isal_zlib
 
+from streamer.destinations.segment import GZIP_LEVEL, GZIP_WINDOW_BITS
 from streamer.kafka.options import client_options
-from streamer.reader import MAX_POLL_RECORDS, POLL_SECONDS
-from streamer.segment import GZIP_LEVEL, GZIP_WINDOW_BITS
+from streamer.pipeline.reader import MAX_POLL_RECORDS, POLL_SECONDS
 from streamer.service import GC_THRESHOLD
 from streamer.settings import DestinationSettings, KafkaSettings
 

@@ -14,9 +14,9 @@ from bench.events import EventMaker
 from bench.process import receiver
 from bench.results import Kind, Run
 from bench.stand import Outcome, Stand
+from streamer.destinations.segment import SegmentClient
 from streamer.kafka.options import client_options
-from streamer.reader import MAX_POLL_RECORDS
-from streamer.segment import SegmentClient
+from streamer.pipeline.reader import MAX_POLL_RECORDS
 from streamer.settings import DestinationSettings, KafkaSettings
 
 CALLS: Final = 470

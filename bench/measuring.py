@@ -11,8 +11,8 @@ from bench.process import BenchError
 from bench.results import Row, Run
 from bench.rows import Group
 from bench.stand import BROKER_CONFIG, Outcome, Stand
-from streamer.broker import Broker
 from streamer.core.errors import UnavailableError
+from streamer.devkit.broker import Broker
 
 
 async def measure(groups: Sequence[Group], runs: int, tell: Callable[[str], None]) -> tuple[list[Row], list[str]]:

@@ -32,8 +32,8 @@ from streamer.core.mapping.contract import Contract
 from streamer.core.mapping.decode import decode
 from streamer.core.mapping.encode import encode_call
 from streamer.core.model import Dialect, Filtered, MappingSettings, Record, TrackCall
+from streamer.destinations.segment import ENVELOPE_BYTES, GZIP_LEVEL, GZIP_WINDOW_BITS
 from streamer.receipts import Receipts, digest_of
-from streamer.segment import ENVELOPE_BYTES, GZIP_LEVEL, GZIP_WINDOW_BITS
 from streamer.service import GC_THRESHOLD
 from streamer.settings import DestinationSettings
 

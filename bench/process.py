@@ -17,8 +17,8 @@ import yaml
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from streamer.broker import free_port
-from streamer.broker.broker import DIE_WITH_PARENT
+from streamer.devkit.broker import free_port
+from streamer.devkit.broker.broker import DIE_WITH_PARENT
 
 HOST: Final = "127.0.0.1"
 END_SECONDS: Final = 30.0

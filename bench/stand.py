@@ -15,7 +15,7 @@ from bench.data import Data, fill
 from bench.process import Deployment, Process, anonymous_bytes, cpu_seconds, receipts_directory
 from bench.receipts import write_receipts
 from bench.results import Point, Run
-from streamer.broker import Broker
+from streamer.devkit.broker import Broker
 from streamer.kafka import create_topics
 from streamer.settings import KafkaSettings
 

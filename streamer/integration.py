@@ -13,14 +13,14 @@ from streamer.core.account import Account, Totals
 from streamer.core.errors import SettingsError
 from streamer.core.ledger import OpenRecord
 from streamer.core.limiting import Limit, LimitedTime
-from streamer.dead_letters import GuardMemory
-from streamer.destination import Destination
+from streamer.destinations import Destination
 from streamer.logs import Event, logger
 from streamer.pipeline import Pipeline
+from streamer.pipeline.dead_letters import GuardMemory
+from streamer.pipeline.watchdog import StalledError
 from streamer.receipts import ProblemKind, Receipts
 from streamer.settings import Settings
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
-from streamer.watchdog import StalledError
 
 RESTART_MIN_SECONDS: Final = 1.0
 RESTART_MAX_SECONDS: Final = 60.0

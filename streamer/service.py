@@ -18,13 +18,13 @@ import uvloop
 
 from streamer import logs
 from streamer.core.errors import SettingsError
-from streamer.destination import Destination
+from streamer.destinations import Destination
 from streamer.integration import SUMMARY_SECONDS, Integration, root_of
 from streamer.logs import Event, logger
 from streamer.server import Server
+from streamer.service_view import ServiceView
 from streamer.settings import Settings
 from streamer.status.histogram import DURATION_SECONDS, Histogram
-from streamer.status.view import ServiceView
 
 SAMPLE_SECONDS: Final = 0.25
 """How often it is looked how late the event loop is, and what limits each integration."""

@@ -19,7 +19,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 
-from streamer.broker import Broker
+from streamer.devkit.broker import Broker
 
 TOPIC_TIMEOUT_SECONDS: Final = 30
 """Longest time for making a topic, and for reading one to its end."""

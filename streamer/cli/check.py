@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
     settings = load(args.config)
     if args.connect:
-        from streamer.connection_check import problems  # noqa: PLC0415
+        from streamer.operations.connection_check import problems  # noqa: PLC0415
 
         with quiet_client():
             found = asyncio.run(problems(settings))

@@ -27,7 +27,7 @@ def add_parser(commands: "Commands") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the demonstration."""
-    from streamer import demo  # noqa: PLC0415 - a third of a second that `streamer --help` should not wait for
+    from streamer.devkit import demo  # noqa: PLC0415 - a third of a second that `streamer --help` should not wait for
 
     return demo.main(events=args.events, once=args.once)
 

@@ -171,7 +171,7 @@ async def _reading(settings: "Settings") -> AsyncIterator["TopicReader"]:
 
 async def _read(reader: "TopicReader", settings: "Settings", args: argparse.Namespace) -> Stock:
     """The dead letters that the options select."""
-    from streamer.redrive import dead_letter_topics, take_stock  # noqa: PLC0415
+    from streamer.operations.redrive import dead_letter_topics, take_stock  # noqa: PLC0415
 
     selection = Selection(
         integrations=frozenset(args.integration),
@@ -188,7 +188,7 @@ async def _read(reader: "TopicReader", settings: "Settings", args: argparse.Name
 
 
 async def _redrive(settings: "Settings", args: argparse.Namespace) -> int:
-    from streamer.redrive import is_read  # noqa: PLC0415
+    from streamer.operations.redrive import is_read  # noqa: PLC0415
 
     stop = asyncio.Event()
     async with _reading(settings) as reader:
@@ -214,7 +214,7 @@ async def _redrive(settings: "Settings", args: argparse.Namespace) -> int:
 async def _carry_out(
     plan: Plan, reader: "TopicReader", settings: "Settings", max_per_second: float, stop: asyncio.Event
 ) -> None:
-    from streamer.redrive import Redrive  # noqa: PLC0415
+    from streamer.operations.redrive import Redrive  # noqa: PLC0415
 
     bar = ProgressBar("redriving")
     _on_signal(stop.set)

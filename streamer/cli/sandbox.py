@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from streamer.core.errors import SettingsError, UnavailableError
-from streamer.sandbox.record import DEDUP_WINDOW_SECONDS, MAX_IDS
+from streamer.devkit.sandbox.record import DEDUP_WINDOW_SECONDS, MAX_IDS
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands
-    from streamer.sandbox.faults import Fault
+    from streamer.devkit.sandbox.faults import Fault
 
 DEFAULT_PORT: Final = 8090
 """Where examples and the demo expect it."""
@@ -102,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _serve(args: argparse.Namespace, faults: "list[Fault]") -> None:
-    from streamer.sandbox.server import Sandbox  # noqa: PLC0415
+    from streamer.devkit.sandbox.server import Sandbox  # noqa: PLC0415
 
     sandbox = Sandbox(
         required_keys=args.require_key,
@@ -129,7 +129,7 @@ def _faults(args: argparse.Namespace) -> "list[Fault]":
     Raises:
         ValueError: a header would break.
     """
-    from streamer.sandbox.faults import Action, Fault, Match  # noqa: PLC0415
+    from streamer.devkit.sandbox.faults import Action, Fault, Match  # noqa: PLC0415
 
     faults = []
     if args.latency:

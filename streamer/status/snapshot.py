@@ -60,7 +60,7 @@ class IntegrationState(enum.StrEnum):
 
 @dataclass(slots=True, kw_only=True)
 class DestinationStatus:
-    """One destination, filled in by `streamer.destination.Destination`. Times are monotonic seconds."""
+    """One destination, filled in by `streamer.destinations.destination.Destination`. Times are monotonic seconds."""
 
     name: str
     limit: int

@@ -1,4 +1,4 @@
-"""The command line of ``streamer dlq``; what it does on a broker is tested in ``tests/kafka`` and ``tests/service``."""
+"""The command line of ``streamer dlq``; `tests/operations` and `tests/service` try what it does on a broker."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from streamer.__main__ import main
 from streamer.cli import values
 from streamer.cli.output import print_rows
 from streamer.cli.progress import ProgressBar, progress_line
-from streamer.redrive import is_read
+from streamer.operations.redrive import is_read
 from streamer.settings import load
 
 NOW = 1_770_000_000.0

@@ -15,7 +15,7 @@ import orjson
 import pytest
 
 from streamer.cli import sandbox
-from streamer.sandbox.faults import Action, Fault, Match
+from streamer.devkit.sandbox.faults import Action, Fault, Match
 
 COMMAND = """
 import argparse, sys

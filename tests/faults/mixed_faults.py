@@ -18,8 +18,8 @@ from typing import Any, Final, NamedTuple
 import aiohttp
 import psutil
 
-from streamer.broker import Broker
-from streamer.sandbox.faults import Action, Fault, Match
+from streamer.devkit.broker import Broker
+from streamer.devkit.sandbox.faults import Action, Fault, Match
 from tests.faults.recorded import POISON, MixedEvents, marked
 from tests.service.harness import Deployment, Process
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from streamer.sandbox.faults import Action, Fault, Match
+from streamer.devkit.sandbox.faults import Action, Fault, Match
 from tests.conftest import connected_admin
 from tests.faults.history import Commit, read_commits
 from tests.faults.oracle import History, read_receptions

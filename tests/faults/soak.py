@@ -21,9 +21,9 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
-from streamer.broker import Broker
+from streamer.devkit.broker import Broker
+from streamer.devkit.sandbox.server import Sandbox
 from streamer.logs import FOLD_SECONDS, Event
-from streamer.sandbox.server import Sandbox
 from tests.conftest import read_topic
 from tests.faults.mixed_faults import PARTITIONS, SESSION_SECONDS, USUAL, MixedFaults
 from tests.faults.oracle import History, sent_long_after_commit, verify_history

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from streamer import watchdog
-from streamer.broker import HOST, Broker
+from streamer.devkit.broker import HOST, Broker
+from streamer.pipeline import watchdog
 from tests.conftest import ConsumeAll, read_topic
 from tests.faults.proxy import Proxy
 from tests.faults.traffic import every_partition_moves

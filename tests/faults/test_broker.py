@@ -11,9 +11,9 @@ from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from structlog.testing import capture_logs
 
-from streamer.broker import HOST, Broker
+from streamer.devkit.broker import HOST, Broker
+from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.kafka import CommitResult
-from streamer.sandbox.faults import Action, Fault, Match
 from tests.conftest import connected_admin
 from tests.faults.traffic import every_partition_moves, flow
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_events

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from streamer.core.destination import State
-from streamer.sandbox.faults import Action, Fault, Match
+from streamer.devkit.sandbox.faults import Action, Fault, Match
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_events
 
 pytestmark = pytest.mark.kafka

@@ -5,10 +5,10 @@ import time
 
 import pytest
 
-from streamer.broker import Broker
 from streamer.core.destination import State
+from streamer.devkit.broker import Broker
+from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.kafka import group_positions
-from streamer.sandbox.faults import Action, Fault, Match
 from streamer.service import Service
 from tests.faults.traffic import partitions_of, stranger
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_events

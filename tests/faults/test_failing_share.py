@@ -20,8 +20,8 @@ from streamer.core.model import DeadLetterReason, Record
 from streamer.core.outbox import Outbox
 from streamer.core.parked import Parked
 from streamer.core.retry import RetryPolicy
-from streamer.sandbox.faults import Action, Fault
-from streamer.sandbox.server import Sandbox
+from streamer.devkit.sandbox.faults import Action, Fault
+from streamer.devkit.sandbox.server import Sandbox
 from tests.faults.memory import MAX_BYTES, memory_of
 from tests.faults.oracle import History, verify_history
 from tests.faults.recorded import Recorder, marked

@@ -8,7 +8,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer
 from aiokafka.structs import ConsumerRecord, OffsetAndMetadata, TopicPartition
 
-from streamer.broker import Broker
+from streamer.devkit.broker import Broker
 from tests.conftest import ExternalCluster, MakeTopic, connected_admin
 from tests.faults.history import Commit, decode_commits, read_commits
 

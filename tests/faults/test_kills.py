@@ -13,8 +13,8 @@ import pytest
 
 from streamer.core import position
 from streamer.core.position import Statement
-from streamer.sandbox.faults import Action, Fault
-from streamer.sandbox.server import Sandbox
+from streamer.devkit.sandbox.faults import Action, Fault
+from streamer.devkit.sandbox.server import Sandbox
 from tests.faults.oracle import costs_of_kills, verify_history
 from tests.faults.recorded import POISON, MixedEvents, Recorder, marked
 from tests.service.harness import Deployment, Process, survey_events

@@ -9,8 +9,8 @@ import time
 import pytest
 
 from streamer.core.concurrency import INITIAL_LIMIT
+from streamer.devkit.sandbox.faults import Action, Fault
 from streamer.kafka import Source, StoredPosition, TopicPartition
-from streamer.sandbox.faults import Action, Fault
 from tests.faults.traffic import every_partition_moves, flow, handed_back, partitions_of, stranger
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_events
 

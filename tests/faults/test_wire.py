@@ -10,10 +10,10 @@ from typing import NamedTuple
 
 import pytest
 
-from streamer.broker import HOST, Broker, free_port
 from streamer.core.destination import State
+from streamer.devkit.broker import HOST, Broker, free_port
+from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.kafka import CommitResult, group_positions
-from streamer.sandbox.faults import Action, Fault, Match
 from tests.faults.proxy import BOTH, Proxy, Way
 from tests.faults.traffic import every_partition_moves, flow, handed_back, partitions_of, stranger
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_events

@@ -12,9 +12,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.admin import RecordsToDelete
 
 from streamer import kafka
-from streamer.broker import Broker
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
+from streamer.devkit.broker import Broker
 from streamer.kafka import (
     CommitResult,
     DeadLetterProducer,

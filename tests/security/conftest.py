@@ -10,8 +10,8 @@ import pytest
 import trustme
 from cryptography.hazmat.primitives import serialization
 
-from streamer.broker import HOST, Broker, free_port
-from streamer.sandbox.server import Sandbox
+from streamer.devkit.broker import HOST, Broker, free_port
+from streamer.devkit.sandbox.server import Sandbox
 from tests.conftest import ConsumeAll
 from tests.service.harness import Deployment
 

@@ -16,9 +16,9 @@ from aiokafka.structs import ConsumerRecord
 from streamer import logs
 from streamer.core.errors import UnavailableError
 from streamer.core.mapping import Mapper
+from streamer.devkit.sandbox.faults import Action, Fault, Match
+from streamer.devkit.sandbox.server import Sandbox
 from streamer.kafka import DeadLetterProducer
-from streamer.sandbox.faults import Action, Fault, Match
-from streamer.sandbox.server import Sandbox
 from tests.conftest import ConsumeAll
 from tests.security.conftest import CERTIFIED_NAME, KEY_PASSWORD, PASSWORD, USER, Certificates, SecureBroker
 from tests.service.harness import Deployment, Headers, Process, eventually, pipeline_of, survey_event
@@ -285,5 +285,5 @@ def representations() -> Iterator[str]:
     """What each living object of ours says of itself. The sandbox's are left out: what it is sent is what it shows."""
     for thing in gc.get_objects():
         module = str(type(thing).__module__)
-        if module.startswith("streamer.") and not module.startswith("streamer.sandbox"):
+        if module.startswith("streamer.") and not module.startswith("streamer.devkit.sandbox"):
             yield f"{thing!r}\n{thing}"

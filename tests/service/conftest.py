@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from streamer import assignment, integration, joining
-from streamer.broker import Broker
-from streamer.sandbox.server import Sandbox
+from streamer import integration
+from streamer.devkit.broker import Broker
+from streamer.devkit.sandbox.server import Sandbox
+from streamer.pipeline import assignment, joining
 from tests.conftest import ConsumeAll, ExternalCluster
 from tests.service.harness import Deployment
 

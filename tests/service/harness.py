@@ -21,8 +21,8 @@ from aiokafka.structs import ConsumerRecord, TopicPartition
 from streamer.core.errors import RecordError
 from streamer.core.mapping import Mapper
 from streamer.core.model import DeadLetterReason, Filtered, Record
+from streamer.devkit.sandbox.server import Sandbox
 from streamer.pipeline import Pipeline
-from streamer.sandbox.server import Sandbox
 from streamer.service import Service
 from streamer.settings import Settings, load
 from tests.conftest import ConsumeAll, connected_admin, has_leaders

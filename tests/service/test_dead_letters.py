@@ -7,10 +7,11 @@ import pytest
 from aiokafka.structs import RecordMetadata
 from structlog.testing import capture_logs
 
-from streamer import __version__, dead_letters, kafka
-from streamer.broker import Broker
+from streamer import __version__, kafka
 from streamer.core.model import FilterReason
-from streamer.sandbox.faults import Action, Fault, Match
+from streamer.devkit.broker import Broker
+from streamer.devkit.sandbox.faults import Action, Fault, Match
+from streamer.pipeline import dead_letters
 from tests.conftest import Produce
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_event, survey_events
 

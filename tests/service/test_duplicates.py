@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from streamer.sandbox.faults import Action, Fault, Match
+from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.service import Service
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_event, survey_events
 

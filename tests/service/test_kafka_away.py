@@ -7,7 +7,7 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
-from streamer.broker import Broker
+from streamer.devkit.broker import Broker
 from streamer.service import Service
 from tests.service.harness import Deployment, eventually, survey_events
 

@@ -3,7 +3,7 @@
 import pytest
 
 from streamer.core.model import DeadLetterReason
-from streamer.sandbox.faults import Action, Fault, Match
+from streamer.devkit.sandbox.faults import Action, Fault, Match
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_events
 
 pytestmark = pytest.mark.kafka

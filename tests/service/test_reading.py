@@ -8,8 +8,8 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from structlog.testing import capture_logs
 
-from streamer.broker import Broker
-from streamer.sandbox.faults import Action, Fault
+from streamer.devkit.broker import Broker
+from streamer.devkit.sandbox.faults import Action, Fault
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_event, survey_events
 
 pytestmark = pytest.mark.kafka

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from streamer.broker import Broker
-from streamer.sandbox.faults import Action, Fault, Match
+from streamer.devkit.broker import Broker
+from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.service import Service
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_events
 

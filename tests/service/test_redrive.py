@@ -8,7 +8,7 @@ import pytest
 
 from streamer.core.account import Account
 from streamer.core.model import FilterReason
-from streamer.sandbox.faults import Action, Fault, Match
+from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.service import Service
 from tests.service.harness import Deployment, eventually, survey_events
 

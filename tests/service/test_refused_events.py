@@ -8,7 +8,7 @@ import pytest
 
 from streamer.core import destination as destination_rules
 from streamer.core.destination import State
-from streamer.sandbox.faults import Action, Fault, Match
+from streamer.devkit.sandbox.faults import Action, Fault, Match
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_event, survey_events
 
 pytestmark = pytest.mark.kafka

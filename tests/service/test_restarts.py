@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from streamer.sandbox.faults import Action, Fault, Match
+from streamer.devkit.sandbox.faults import Action, Fault, Match
 from tests.service.harness import Deployment, Process, survey_events
 
 pytestmark = pytest.mark.kafka

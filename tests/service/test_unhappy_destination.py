@@ -6,8 +6,8 @@ import pytest
 
 from streamer.core import destination as destination_rules
 from streamer.core.destination import State
-from streamer.sandbox.faults import Action, Fault, Match
-from streamer.sandbox.record import SandboxRecord
+from streamer.devkit.sandbox.faults import Action, Fault, Match
+from streamer.devkit.sandbox.record import SandboxRecord
 from tests.service.harness import Deployment, eventually, survey_events
 
 pytestmark = pytest.mark.kafka

@@ -1,5 +1,0 @@
-"""``streamer demo``: the whole way of sample events, on a real Kafka."""
-
-from streamer.demo.run import main
-
-__all__ = ["main"]

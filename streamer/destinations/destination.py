@@ -1,0 +1,187 @@
+"""One Segment source, shared by the integrations that deliver to it: permits, gate, probes.
+
+The service owns destinations; pipelines borrow a permit for each request. What is allowed and what an answer means is
+decided by `streamer.core.destination.DestinationMachine`; this class waits, sends and tells.
+"""
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from streamer.core.answers import Answer
+from streamer.core.destination import Attempt, DestinationMachine, State, Verdict
+from streamer.core.errors import UnavailableError
+from streamer.core.limiting import Limit
+from streamer.destinations.segment import SegmentClient
+from streamer.logs import Event, logger
+from streamer.settings import DestinationSettings
+from streamer.status import DestinationStatus
+
+_EVENTS: Final = {
+    State.OK: Event.DESTINATION_RESUMED,
+    State.BACKING_OFF: Event.DESTINATION_BACKING_OFF,
+    State.HELD: Event.DESTINATION_HELD,
+}
+
+
+class Destination:
+    """The gate to one Segment source."""
+
+    def __init__(self, name: str, settings: DestinationSettings) -> None:
+        """Prepare; nothing is sent yet.
+
+        Raises:
+            UnavailableError: the write key cannot be read.
+        """
+        self.name = name
+        self.settings = settings
+        self._client = SegmentClient(settings)
+        self._machine = DestinationMachine(
+            max_in_flight=settings.max_in_flight,
+            max_batch_bytes=settings.batch.max_bytes,
+            max_calls_per_second=settings.rate_limit,
+            now=time.monotonic(),
+        )
+        self.status = DestinationStatus(name=name, limit=self._machine.limit)
+        """Kept up to date for whoever asks."""
+        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._alarm: asyncio.TimerHandle | None = None
+        self._refund_listeners: list[Callable[[Sequence[Attempt]], None]] = []
+
+    @property
+    def state(self) -> State:
+        """Whether requests may go out."""
+        return self._machine.state
+
+    @property
+    def max_batch_bytes(self) -> int:
+        """Largest batch to make: the configured one, or smaller where the destination answered 413."""
+        return self._machine.max_batch_bytes
+
+    @property
+    def wants_probe(self) -> bool:
+        """Whether the next request must carry one single event."""
+        return self._machine.probing
+
+    def can_send(self, now: float) -> bool:
+        """Whether a request could start; ``now`` in monotonic seconds."""
+        return self._machine.can_start(now)
+
+    def limited_by(self, now: float) -> Limit | None:
+        """Why no request could start; None: one could. ``now`` in monotonic seconds."""
+        return self._machine.limited_by(now)
+
+    def on_refund(self, listener: Callable[[Sequence[Attempt]], None]) -> Callable[[], None]:
+        """Have ``listener`` told of attempts whose charge is taken back; call what is returned to end that."""
+        self._refund_listeners.append(listener)
+        return lambda: self._refund_listeners.remove(listener)
+
+    async def borrow(self) -> None:
+        """Wait until a request may start; the caller then calls `start` or `decline` without awaiting in between."""
+        while not self._machine.can_start(time.monotonic()):
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            self._set_alarm()
+            try:
+                await turn
+            except asyncio.CancelledError:
+                self._wake_next()
+                raise
+            finally:
+                if turn in self._waiting:
+                    self._waiting.remove(turn)
+
+    def start(self, calls: int, *, is_retry: bool) -> Attempt:
+        """Take the permit for a request of so many calls; ``is_retry``: they were charged before."""
+        attempt = self._machine.start(time.monotonic(), calls, is_retry=is_retry)
+        self.status.in_flight = self._machine.in_flight
+        self._wake_next()
+        return attempt
+
+    def decline(self) -> None:
+        """Leave the permit to whoever waits next."""
+        self._wake_next()
+
+    async def send(
+        self, attempt: Attempt, bodies: Sequence[bytes], *, size: int, resend_count: int
+    ) -> tuple[Verdict, Answer]:
+        """Make the request of a permit taken with `start`, and learn from its answer.
+
+        Args:
+            attempt: the permit.
+            bodies: the serialised calls.
+            size: their size in bytes, with the envelope.
+            resend_count: how often these calls were sent before.
+
+        Returns:
+            What the answer means for the events of the batch, and the answer.
+        """
+        try:
+            if attempt.is_probe and self._machine.state is State.HELD:
+                self._reread_write_key()
+            exchange = await self._client.send(bodies, resend_count=resend_count)
+        except BaseException:
+            self._machine.abandon(attempt)
+            self._after_change()
+            raise
+        answer = exchange.answer
+        verdict = self._machine.finish(attempt, answer, time.monotonic(), random.random(), size)  # noqa: S311 - jitter
+        self.status.record(answer, exchange.seconds, exchange.sent_bytes, len(bodies), verdict)
+        refunds = self._machine.take_refunds()
+        if refunds:
+            for listener in self._refund_listeners:
+                listener(refunds)
+        self._after_change()
+        return verdict, answer
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+        await self._client.close()
+
+    def _reread_write_key(self) -> None:
+        try:
+            self._client.reread_write_key()
+        except UnavailableError as error:
+            logger().emit(Event.DESTINATION_KEY_UNREADABLE, destination=self.name, detail=str(error))
+
+    def _after_change(self) -> None:
+        machine, status = self._machine, self.status
+        status.in_flight, status.limit, status.reason = machine.in_flight, machine.limit, machine.reason
+        if machine.state is not status.state:
+            status.state, status.since = machine.state, machine.since
+            self._tell()
+        self._wake_next()
+
+    def _tell(self) -> None:
+        event = _EVENTS[self.status.state]
+        self.status.next_step = event.next_step
+        if self.status.state is State.OK:
+            logger().emit(event, destination=self.name)
+        else:
+            self._client.renew_connections()
+            logger().emit(event, destination=self.name, error_type=self.status.reason)
+
+    def _wake_next(self) -> None:
+        while self._waiting and self._waiting[0].done():
+            self._waiting.popleft()
+        if not self._waiting:
+            return
+        if self._machine.can_start(time.monotonic()):
+            self._waiting.popleft().set_result(None)
+        else:
+            self._set_alarm()
+
+    def _set_alarm(self) -> None:
+        """Wake the next waiter when time alone opens the gate."""
+        wake_at = self._machine.wake_at(time.monotonic())
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+        if wake_at is not None:
+            delay = max(wake_at - time.monotonic(), 0.001)
+            self._alarm = asyncio.get_running_loop().call_later(delay, self._wake_next)

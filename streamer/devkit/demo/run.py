@@ -1,0 +1,220 @@
+"""``streamer demo``: a real Kafka, a local Segment, a producer and the service, ending with the account.
+
+Nothing is simulated but Segment itself: the service is the one that `streamer run` runs, with a configuration file like
+a user's, and every check at the end compares what the producer made with what the sandbox received.
+"""
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+import uvloop
+import yaml
+from aiokafka import AIOKafkaProducer
+
+from streamer import logs
+from streamer.core.account import Totals
+from streamer.core.mapping import Mapper
+from streamer.core.model import Outcome, TrackCall
+from streamer.devkit.broker import Broker
+from streamer.devkit.demo.events import DISABLED_EVENTS, INTEGRATIONS, SampleEvent, sample_events
+from streamer.devkit.sandbox.server import Sandbox
+from streamer.kafka import create_topics
+from streamer.service import Service
+from streamer.settings import Settings, load
+
+PROGRESS_SECONDS: Final = 0.5
+
+STALLED_AFTER_SECONDS: Final = 60.0
+"""Without any progress for so long, the demo ends and shows the account as it is."""
+
+PARTITIONS: Final = 3
+
+SHOWN_LOG_LINES: Final = 20
+
+
+def main(*, events: int, once: bool) -> int:
+    """Run the demo; returns 0 if the account adds up and every expected event arrived exactly once, else 1.
+
+    Raises:
+        UnavailableError: Kafka cannot be fetched or started.
+    """
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_demo(events, stays_up=not once and sys.stdout.isatty()))
+
+
+async def _demo(number: int, *, stays_up: bool) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number_of_signal in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number_of_signal, stop.set)
+    with tempfile.TemporaryDirectory(prefix="streamer-demo-") as directory:
+        async with _kafka(Path(directory)) as servers, _segment() as sandbox:
+            settings = _configure(Path(directory), servers, sandbox.url)
+            log_path = Path(directory) / "streamer.log"
+            with log_path.open("wb") as log, logs.configured(settings.log, file_descriptor=log.fileno()):
+                passed = await _deliver(settings, sandbox, list(sample_events(number)), stop, stays_up=stays_up)
+        if not passed:
+            _say("demo: the last lines of the service's log:")
+            _say("\n".join(log_path.read_text().splitlines()[-SHOWN_LOG_LINES:]))
+    return 0 if passed else 1
+
+
+@contextlib.asynccontextmanager
+async def _kafka(directory: Path) -> AsyncIterator[str]:
+    external = os.environ.get("STREAMER_KAFKA__BOOTSTRAP_SERVERS")
+    if external:
+        _say(f"demo: using the Kafka at {external}")
+        yield external
+        return
+    _say("demo: starting Apache Kafka (a few seconds; the first time it is fetched, about a minute)")
+    async with Broker(directory / "kafka", report=_say) as broker:
+        yield broker.bootstrap_servers
+
+
+@contextlib.asynccontextmanager
+async def _segment() -> AsyncIterator[Sandbox]:
+    sandbox = Sandbox()
+    await sandbox.start()
+    _say(f"demo: the local Segment shows what it receives at {sandbox.url}")
+    try:
+        yield sandbox
+    finally:
+        await sandbox.stop()
+
+
+def _configure(directory: Path, servers: str, endpoint: str) -> Settings:
+    """Write a configuration like a user's, and load it."""
+    run = directory.name.rpartition("-")[2]
+    document = {
+        "kafka": {"bootstrap_servers": servers, "create_topics": True},
+        "state_dir": str(directory / "state"),
+        "server": {"port": 0},
+        "log": {"level": "warning"},
+        "destinations": {"segment": {"write_key": "demo_write_key_0000000000000000", "endpoint": endpoint}},
+        "integrations": {
+            name: {
+                "dialect": name,
+                "topics": [f"demo.{run}.{name}"],
+                "destination": "segment",
+                "group_id": f"demo.{run}.{name}",
+                "events": {"disabled": DISABLED_EVENTS[name]},
+            }
+            for name in INTEGRATIONS
+        },
+    }
+    path = directory / "streamer.yaml"
+    path.write_text(yaml.safe_dump(document, sort_keys=False))
+    return load(path, environ={})
+
+
+async def _deliver(
+    settings: Settings, sandbox: Sandbox, events: list[SampleEvent], stop: asyncio.Event, *, stays_up: bool
+) -> bool:
+    for integration in settings.integrations.values():
+        await create_topics(settings.kafka, integration.topics, partitions=PARTITIONS)
+    service = Service(settings)
+    async with asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(service.run(stop))
+        producing = tasks.create_task(_produce(settings, events))
+        await _until_settled(service, len(events), stop)
+        producing.cancel()
+
+        passed = _show_account(service, sandbox, settings, events)
+        if stays_up and not stop.is_set():
+            _say(
+                f"demo: still up for a look at http://127.0.0.1:{service.port}/status and {sandbox.url}; Ctrl-C ends it"
+            )
+            await stop.wait()
+        stop.set()
+        await running
+    return passed
+
+
+async def _produce(settings: Settings, events: list[SampleEvent]) -> None:
+    async with AIOKafkaProducer(bootstrap_servers=settings.kafka.bootstrap_servers, linger_ms=5) as producer:
+        for event in events:
+            topic = settings.integrations[event.integration].topics[0]
+            await producer.send(topic, key=event.key, value=event.value)
+
+
+async def _until_settled(service: Service, expected: int, stop: asyncio.Event) -> None:
+    """Show progress until every record is settled, or nothing moves any more."""
+    loop = asyncio.get_running_loop()
+    settled, moved_at = 0, loop.time()
+    while settled < expected and not stop.is_set() and loop.time() - moved_at < STALLED_AFTER_SECONDS:
+        await asyncio.sleep(PROGRESS_SECONDS)
+        now_settled = sum(integration.totals().settled for integration in service.integrations.values())
+        if now_settled != settled:
+            settled, moved_at = now_settled, loop.time()
+        _say(f"demo: {settled:>7,} of {expected:,} records settled")
+
+
+def _show_account(service: Service, sandbox: Sandbox, settings: Settings, events: list[SampleEvent]) -> bool:
+    """Print the account and the checks on it; whether all of them hold."""
+    columns = ("consumed", "delivered", "duplicate", "filtered", "dead_lettered", "handed_back", "in_flight")
+    print(f"{'integration':<16}" + "".join(f"{column:>14}" for column in columns))
+    totals = {name: integration.totals() for name, integration in service.integrations.items()}
+    for name, total in totals.items():
+        print(f"{name:<16}" + "".join(f"{getattr(total, column):>14,}" for column in columns))
+    passed = True
+    for text, holds in _checks(totals, sandbox, settings, events):
+        print(f"{'ok  ' if holds else 'FAIL'}  {text}")
+        passed = passed and holds
+    return passed
+
+
+def _checks(
+    totals: dict[str, Totals], sandbox: Sandbox, settings: Settings, events: list[SampleEvent]
+) -> list[tuple[str, bool]]:
+    produced = Counter((event.integration, event.outcome) for event in events)
+    expected_ids = _expected_ids(settings, events)
+    record = sandbox.record
+    received_once = sum(record.count(message_id) == 1 for message_id in expected_ids)
+    return [
+        (
+            "every record is accounted for: the six columns add up to consumed",
+            all(map(Totals.adds_up, totals.values())),
+        ),
+        (
+            f"every record that was produced was consumed ({len(events):,})",
+            sum(total.consumed for total in totals.values()) == len(events),
+        ),
+        (
+            "every record ended as it was meant to",
+            all(
+                getattr(totals[name], outcome.value) == produced[name, outcome]
+                for name in totals
+                for outcome in Outcome
+            ),
+        ),
+        (
+            f"every expected messageId was received exactly once ({received_once:,} of {len(expected_ids):,})",
+            received_once == len(expected_ids) and record.received == len(expected_ids),
+        ),
+        (f"Segment swallowed nothing ({record.swallowed:,})", record.swallowed == 0),
+    ]
+
+
+def _expected_ids(settings: Settings, events: list[SampleEvent]) -> set[str]:
+    """The messageIds that Segment must have received."""
+    mappers = {name: Mapper(settings.mapping(name)) for name in INTEGRATIONS}
+    expected: set[str] = set()
+    for event in events:
+        if event.outcome is Outcome.DELIVERED:
+            call = mappers[event.integration].map(event.value, 0)
+            assert isinstance(call, TrackCall), "a sample event that must be delivered makes a call"
+            expected.add(call.message_id)
+    return expected
+
+
+def _say(line: str) -> None:
+    """Words for people go to stderr; stdout has the account."""
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,261 @@
+"""Scripted faults: which requests get another answer than Segment's own, and which one.
+
+A script is a list of faults, tried in order for each request. The latencies of all that match add up; the first one
+that does more than wait decides the answer. As JSON (`read_faults`) a fault looks like this; ``match`` and all of its
+members may be left out:
+
+    {"match": {"message_id": ["pf_1"], "event": "Survey Answered", "path": "/v1/batch", "marked": "poison", "every": 3},
+     "times": 5, "for_seconds": 60,
+     "action": {"status": 429, "retry_after": 12, "latency": "20ms", "body": "slow down", "headers": {"X-Cause": "me"}}}
+"""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Annotated, Any, Final
+
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from streamer.core.model import Json
+from streamer.devkit.sandbox.answers import TEXT_HEADERS, Reply
+from streamer.devkit.sandbox.discards import message_id_of
+from streamer.settings import parse_duration
+
+MAX_FAULTS: Final = 1_000
+"""Most faults of one script."""
+
+MARK: Final = "sandbox"
+"""The property by which a call can be marked: ``properties.sandbox``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """Which requests a fault is for: those for which everything given here holds. Empty: all."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    message_ids: Annotated[
+        frozenset[str],
+        BeforeValidator(lambda given: [given] if isinstance(given, str) else given),
+        Field(alias="message_id"),
+    ] = frozenset()
+    """One of the request's calls has one of these messageIds."""
+    event: str | None = None
+    """One of its calls has this event name."""
+    marked: str | None = None
+    """One of its calls has this text as ``properties.sandbox``."""
+    path: str | None = None
+    """It came to this path."""
+    every: Annotated[int, Field(ge=1)] = 1
+    """Of the requests for which the above holds, each n-th: the n-th, the 2n-th and so on."""
+
+    def holds(self, path: str, calls: Sequence[Json]) -> bool:
+        """Whether a request fits, but for ``every``."""
+        if self.path is not None and self.path != path:
+            return False
+        if self.message_ids and not any(message_id_of(call) in self.message_ids for call in calls):
+            return False
+        if self.event is not None and not any(_member(call, "event") == self.event for call in calls):
+            return False
+        return self.marked is None or any(_mark(call) == self.marked for call in calls)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What happens to a request instead of, or on the way to, Segment's own answer.
+
+    A status other than 2xx, and ``reset``, take none of the request's calls. With every other action the calls are
+    taken as usual: then only the sender does not learn of it. At most one of ``status``, ``reset``, ``reset_after``,
+    ``hang``, ``cut_body``.
+    """
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    status: Annotated[int | None, Field(ge=200, le=599)] = None
+    """Answer this. A 2xx stands for Segment's 200 only and does not hide its 400."""
+    retry_after: int | str | None = None
+    """Header ``Retry-After``: seconds or an HTTP date. Seconds go out as ``X-RateLimit-Reset`` too, as at Segment."""
+    latency_seconds: Annotated[
+        float, BeforeValidator(parse_duration), Field(alias="latency", ge=0, allow_inf_nan=False)
+    ] = 0.0
+    """Wait before answering; the calls are on record before the wait."""
+    reset: bool = False
+    """Reset the connection."""
+    reset_after: bool = False
+    """Take the calls, then reset the connection instead of answering."""
+    hang: bool = False
+    """Take the calls, then never answer."""
+    cut_body: bool = False
+    """Take the calls, then break off in the middle of the 200's body."""
+    body: str | None = None
+    """Body of the answer."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """More headers of the answer, such as a redirect's Location."""
+
+    def __post_init__(self) -> None:
+        """Refuse what contradicts itself.
+
+        Raises:
+            ValueError: with what is wrong.
+        """
+        if sum((self.status is not None, self.reset, self.reset_after, self.hang, self.cut_body)) > 1:
+            raise ValueError("at most one of status, reset, reset_after, hang and cut_body")
+        texts = (str(self.retry_after), *self.headers, *self.headers.values())
+        if any("\r" in text or "\n" in text for text in texts):
+            raise ValueError("a header cannot hold a line break")
+
+    @property
+    def refuses(self) -> bool:
+        """Whether the request's calls are not taken."""
+        return self.reset or (self.status is not None and not Reply(self.status, "").accepts)
+
+    @property
+    def unanswered(self) -> str:
+        """How the sender is left without a whole answer, in the script's own word; "" when it gets one."""
+        ways = ("reset", "reset_after", "hang", "cut_body")
+        return next((way for way in ways if getattr(self, way)), "")
+
+    @property
+    def only_waits(self) -> bool:
+        """Whether the answer stays Segment's own."""
+        return self == Action(latency_seconds=self.latency_seconds)
+
+    def reply(self, judged: Reply) -> Reply:
+        """The answer to a request that Segment would answer with ``judged``."""
+        status = judged.status if self.status is None or not judged.accepts else self.status
+        body, headers = judged.body, dict(judged.headers)
+        if self.body is not None or status != judged.status:
+            body, headers = self.body or "", dict(TEXT_HEADERS)
+        if self.retry_after is not None:
+            headers["Retry-After"] = str(self.retry_after)
+            if isinstance(self.retry_after, int):
+                headers["X-RateLimit-Reset"] = str(self.retry_after)
+        return Reply(status, body, {**headers, **self.headers})
+
+
+_NOTHING: Final = Action()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One fault of a script."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
+
+    action: Action
+    match: Match = field(default_factory=Match)
+    times: Annotated[int | None, Field(ge=1)] = None
+    """Happens this often, then it is over; None: without end."""
+    for_seconds: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
+    """Is over this long after it was added; None: never."""
+
+
+class FaultsError(ValueError):
+    """A script cannot be used; its text says where and why, a line for each fault found."""
+
+
+_SCRIPT: Final = TypeAdapter(list[Fault])
+
+
+def read_faults(document: bytes) -> list[Fault]:
+    """Read a script, or a single fault, from JSON.
+
+    Raises:
+        FaultsError: it is not one.
+    """
+    listed = document if document.lstrip().startswith(b"[") else b"[" + document + b"]"
+    try:
+        return _SCRIPT.validate_json(listed)
+    except ValidationError as error:
+        lines = (f"{'.'.join(map(str, fault['loc'])) or 'script'}: {fault['msg']}" for fault in error.errors())
+        raise FaultsError("\n".join(lines)) from error
+
+
+def write_faults(faults: Iterable[Fault]) -> bytes:
+    """The JSON that `read_faults` reads."""
+    return _SCRIPT.dump_json(list(faults), by_alias=True, exclude_defaults=True)
+
+
+@dataclass(slots=True)
+class _Armed:
+    """A fault in force, with what it has seen so far."""
+
+    fault: Fault
+    ends_at: float
+    matched: int = 0
+    happened: int = 0
+
+    def happens(self, path: str, calls: Sequence[Json]) -> bool:
+        if not self.fault.match.holds(path, calls):
+            return False
+        self.matched += 1
+        if self.matched % self.fault.match.every:
+            return False
+        self.happened += 1
+        return True
+
+    def is_over(self, now: float) -> bool:
+        return now >= self.ends_at or self.happened == self.fault.times
+
+
+class FaultScript:
+    """The faults in force.
+
+    Args:
+        faults: the first ones.
+        clock: seconds that only grow; counts ``for_seconds``.
+    """
+
+    def __init__(self, faults: Iterable[Fault] = (), *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._armed: list[_Armed] = []
+        self.add(*faults)
+
+    @property
+    def in_force(self) -> list[Fault]:
+        """The faults that may still happen, in the order in which they are tried."""
+        now = self._clock()
+        self._armed = [armed for armed in self._armed if not armed.is_over(now)]
+        return [armed.fault for armed in self._armed]
+
+    def add(self, *faults: Fault) -> None:
+        """Put faults behind those in force.
+
+        Raises:
+            FaultsError: there would be more than `MAX_FAULTS`; none has been added.
+        """
+        if len(self.in_force) + len(faults) > MAX_FAULTS:
+            raise FaultsError(f"more than {MAX_FAULTS} faults; clear some first")
+        now = self._clock()
+        self._armed += [_Armed(fault, now + (fault.for_seconds or float("inf"))) for fault in faults]
+
+    def set(self, *faults: Fault) -> None:
+        """Put these faults in the place of those in force; raises as `add` does, with the old ones gone."""
+        self.clear()
+        self.add(*faults)
+
+    def clear(self) -> None:
+        """From now on answer as Segment does."""
+        self._armed = []
+
+    def decide(self, path: str, calls: Sequence[Json]) -> Action:
+        """What happens to this request; counts it."""
+        if not self._armed:
+            return _NOTHING
+        now, latency_seconds = self._clock(), 0.0
+        for armed in self._armed:
+            if armed.is_over(now) or not armed.happens(path, calls):
+                continue
+            action = armed.fault.action
+            latency_seconds += action.latency_seconds
+            if not action.only_waits:
+                return replace(action, latency_seconds=latency_seconds)
+        return Action(latency_seconds=latency_seconds)
+
+
+def _member(value: Json, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _mark(call: Json) -> Any:
+    return _member(_member(call, "properties"), MARK)

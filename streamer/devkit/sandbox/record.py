@@ -1,0 +1,191 @@
+"""What came of every call: counters, a count for each messageId, and the latest calls.
+
+Every call that could be read ends in exactly one `Verdict`, so that at any time
+
+    received = accepted + duplicates + swallowed + refused
+
+"Received" is the wire: before de-duplication, and each attempt of the sender counts anew. A request whose body could
+not be read (not JSON, damaged gzip) counts as a request and holds no calls.
+"""
+
+import enum
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterator, KeysView
+from contextlib import contextmanager
+from itertools import islice
+from typing import Final, NamedTuple
+
+from streamer.core.model import MAX_CALL_BYTES, Json
+from streamer.devkit.sandbox.answers import Judgement, compact
+from streamer.devkit.sandbox.discards import Discard, message_id_of
+
+LATEST_CALLS: Final = 200
+"""How many calls are kept with their bodies."""
+
+MAX_IDS: Final = 1_000_000
+"""How many messageIds are remembered, at about 300 bytes each."""
+
+DEDUP_WINDOW_SECONDS: Final = 24 * 3600.0
+"""How long Segment remembers a messageId, counted from the call it published."""
+
+
+class Verdict(enum.StrEnum):
+    """How a call can end here."""
+
+    ACCEPTED = "accepted"
+    """Published. The sender may not know: the answer can get lost by a scripted fault."""
+    DUPLICATE = "duplicate"
+    """Taken with a 2xx, and dropped because its messageId was accepted within the window."""
+    SWALLOWED = "swallowed"
+    """Taken with a 2xx, and dropped for breaking a rule."""
+    REFUSED = "refused"
+    """Not taken: the whole request was answered with an error, or its connection reset."""
+
+
+class ReceivedCall(NamedTuple):
+    """One call on record. ``received_at`` is in seconds since the epoch; ``answer`` a status, or how none was given."""
+
+    received_at: float
+    message_id: str | None
+    verdict: Verdict
+    discard: Discard | None
+    path: str
+    answer: str
+
+
+class SandboxRecord:
+    """Counters and memory of one sandbox; only `receive`, `request_open` and `clear` change it.
+
+    Args:
+        max_ids: most messageIds remembered; above it the one accepted longest ago is forgotten (``forgotten_ids``
+        counts them, and
+            a forgotten one that comes again is accepted again).
+        dedup_window_seconds: a messageId that comes again later than this after it was accepted is accepted again.
+    """
+
+    def __init__(self, *, max_ids: int = MAX_IDS, dedup_window_seconds: float = DEDUP_WINDOW_SECONDS) -> None:
+        assert max_ids >= 1
+        self._max_ids = max_ids
+        self._dedup_window_seconds = dedup_window_seconds
+        self.requests_in_flight = 0
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget everything, the memory of messageIds included; requests in flight will be counted when they end."""
+        self.received = self.accepted = self.duplicates = self.refused = 0
+        self.swallowed_by_code: Counter[Discard] = Counter()
+        self.requests_by_answer: Counter[str] = Counter()
+        self.requests_by_discard: Counter[Discard] = Counter()
+        self.max_requests_in_flight = self.requests_in_flight
+        self.forgotten_ids = 0
+        # messageId -> (times taken, when it was last accepted), in the order of acceptance.
+        self._ids: OrderedDict[str, tuple[int, float]] = OrderedDict()
+        self._latest: deque[tuple[ReceivedCall, bytes | None]] = deque(maxlen=LATEST_CALLS)
+
+    @property
+    def swallowed(self) -> int:
+        """Calls dropped after a 2xx for breaking a rule."""
+        return self.swallowed_by_code.total()
+
+    @property
+    def accepted_ids(self) -> KeysView[str]:
+        """The messageIds that were accepted and are not forgotten."""
+        return self._ids.keys()
+
+    def count(self, message_id: str) -> int:
+        """How often this messageId was taken, that is accepted or found to be a duplicate."""
+        return self._ids.get(message_id, (0, 0.0))[0]
+
+    def counts(self) -> Iterator[tuple[str, int]]:
+        """Each accepted messageId and its count. Ids forgotten while this runs are left out, new ones may be."""
+        for message_id in list(self._ids):
+            if count := self.count(message_id):
+                yield message_id, count
+
+    def latest(self, limit: int = LATEST_CALLS) -> list[tuple[ReceivedCall, bytes | None]]:
+        """The latest calls, newest first, with their bodies; None for a body over Segment's limit."""
+        return list(islice(reversed(self._latest), limit))
+
+    def totals(self) -> dict[str, Json]:
+        """All counters, as JSON."""
+        return {
+            "received": self.received,
+            "accepted": self.accepted,
+            "duplicates": self.duplicates,
+            "swallowed": self.swallowed,
+            "refused": self.refused,
+            "swallowed_by_code": {str(code): calls for code, calls in self.swallowed_by_code.items()},
+            "requests_by_answer": dict(self.requests_by_answer),
+            "requests_by_discard": {str(code): requests for code, requests in self.requests_by_discard.items()},
+            "requests_in_flight": self.requests_in_flight,
+            "max_requests_in_flight": self.max_requests_in_flight,
+            "ids": len(self._ids),
+            "forgotten_ids": self.forgotten_ids,
+        }
+
+    @contextmanager
+    def request_open(self) -> Iterator[None]:
+        """Count a request as in flight while the context lasts."""
+        self.requests_in_flight += 1
+        self.max_requests_in_flight = max(self.max_requests_in_flight, self.requests_in_flight)
+        try:
+            yield
+        finally:
+            self.requests_in_flight -= 1
+
+    def receive(
+        self, path: str, calls: list[Json], judgement: Judgement, answer: str, now: float
+    ) -> list[ReceivedCall]:
+        """Put one request on record.
+
+        Args:
+            path: where it came to.
+            calls: its calls.
+            judgement: what becomes of them.
+            answer: the status it is answered with, or a word for the way in which it is not.
+            now: seconds since the epoch.
+
+        Returns:
+            What was put on record for each call, in order.
+        """
+        assert len(calls) == len(judgement.discards)
+        self.requests_by_answer[answer] += 1
+        if judgement.request_discard:
+            self.requests_by_discard[judgement.request_discard] += 1
+        taken = judgement.reply.accepts
+        entries = []
+        for call, discard in zip(calls, judgement.discards, strict=True):
+            message_id = message_id_of(call)
+            verdict = self._verdict(message_id, discard, now) if taken else Verdict.REFUSED
+            entries.append(ReceivedCall(now, message_id, verdict, discard, path, answer))
+        self._count(entries)
+        for entry, call in zip(entries[-LATEST_CALLS:], calls[-LATEST_CALLS:], strict=True):
+            body = compact(call)
+            self._latest.append((entry, body if body is not None and len(body) <= MAX_CALL_BYTES else None))
+        return entries
+
+    def _verdict(self, message_id: str | None, discard: Discard | None, now: float) -> Verdict:
+        if discard:
+            return Verdict.SWALLOWED
+        if message_id is None:
+            return Verdict.ACCEPTED
+        count, accepted_at = self._ids.get(message_id, (0, 0.0))
+        if count and now - accepted_at < self._dedup_window_seconds:
+            self._ids[message_id] = (count + 1, accepted_at)
+            return Verdict.DUPLICATE
+        self._ids[message_id] = (count + 1, now)
+        self._ids.move_to_end(message_id)
+        if len(self._ids) > self._max_ids:
+            self._ids.popitem(last=False)
+            self.forgotten_ids += 1
+        return Verdict.ACCEPTED
+
+    def _count(self, entries: list[ReceivedCall]) -> None:
+        verdicts = Counter(entry.verdict for entry in entries)
+        self.received += len(entries)
+        self.accepted += verdicts[Verdict.ACCEPTED]
+        self.duplicates += verdicts[Verdict.DUPLICATE]
+        self.refused += verdicts[Verdict.REFUSED]
+        self.swallowed_by_code.update(
+            entry.discard for entry in entries if entry.verdict is Verdict.SWALLOWED and entry.discard
+        )

@@ -1,0 +1,241 @@
+"""The sandbox behind HTTP: reads requests, has them judged, puts them on record, and answers or fails as scripted."""
+
+import asyncio
+import ipaddress
+import logging
+import socket
+import struct
+import time
+from collections.abc import Callable, Collection, Iterable
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from streamer.core.errors import SettingsError, UnavailableError
+from streamer.devkit.sandbox.admin import Admin
+from streamer.devkit.sandbox.answers import (
+    CALL_PATHS,
+    MAX_BODY_BYTES,
+    NO_REPLY,
+    SUCCESS,
+    TOO_LARGE,
+    Judgement,
+    Received,
+    Reply,
+    is_plausible_key,
+    judge,
+    read_request,
+    refuse,
+)
+from streamer.devkit.sandbox.faults import Action, Fault, FaultScript
+from streamer.devkit.sandbox.record import DEDUP_WINDOW_SECONDS, MAX_IDS, SandboxRecord
+from streamer.devkit.sandbox.record_file import RecordFile
+
+STOP_SECONDS: Final = 1.0
+"""How long `Sandbox.stop` waits for answers that are being written."""
+
+RESET_LINGER: Final = struct.pack("ii", 1, 0)
+"""SO_LINGER on, for no time: closing the socket sends a reset instead of an orderly end."""
+
+CUT_BYTES: Final = 20
+"""How much of a cut body is missing."""
+
+log = logging.getLogger(__name__)
+
+
+class Sandbox:
+    """A Segment-compatible receiver on a local port.
+
+    Args:
+        required_keys: the only write keys that are taken; None: any plausible one, as Segment does.
+        faults: the script it starts with.
+        record_path: also append each received call to this file, in the form of `record_file`.
+        max_ids: see `SandboxRecord`.
+        dedup_window_seconds: see `SandboxRecord`.
+        clock: seconds since the epoch, for the record and its window.
+    """
+
+    def __init__(
+        self,
+        *,
+        required_keys: Collection[str] | None = None,
+        faults: Iterable[Fault] = (),
+        record_path: Path | None = None,
+        max_ids: int = MAX_IDS,
+        dedup_window_seconds: float = DEDUP_WINDOW_SECONDS,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.record = SandboxRecord(max_ids=max_ids, dedup_window_seconds=dedup_window_seconds)
+        self.faults = FaultScript(faults)
+        self.url = ""
+        self._required_keys = required_keys
+        self._record_path = record_path
+        self._record_file: RecordFile | None = None
+        self._clock = clock
+        self._runner: web.AppRunner | None = None
+        self._stopping = asyncio.Event()
+        self._changed = asyncio.Event()
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0, *, allow_remote: bool = False) -> None:
+        """Listen; `url` says where from then on.
+
+        Args:
+            host: the address to listen on.
+            port: 0 takes any free one.
+            allow_remote: whether an address that other machines reach is meant.
+
+        Raises:
+            SettingsError: ``host`` is not a loopback address, and ``allow_remote`` is not set.
+            UnavailableError: the port is taken, or the record file cannot be opened.
+        """
+        assert self._runner is None, "started twice"
+        if not (allow_remote or is_loopback(host)):
+            raise SettingsError(
+                [f"{host} is not a loopback address, and whoever reaches the sandbox can read and steer it"]
+            )
+        self._stopping.clear()
+        try:
+            self._record_file = RecordFile(self._record_path) if self._record_path else None
+            self._runner = self._make_runner()
+            await self._runner.setup()
+            await web.TCPSite(self._runner, host, port).start()
+        except OSError as error:
+            await self.stop()
+            raise UnavailableError(f"the sandbox cannot start: {error.strerror or error}") from error
+        name, bound_port = self._runner.addresses[0][:2]
+        self.url = f"http://[{name}]:{bound_port}" if ":" in name else f"http://{name}:{bound_port}"
+
+    async def stop(self) -> None:
+        """Stop listening. Requests that hang are reset, those that wait are answered now; `start` may follow.
+
+        The record, with its memory of messageIds, stays.
+        """
+        self._stopping.set()
+        if self._runner:
+            await self._runner.cleanup()
+            self._runner = None
+        if self._record_file:
+            self._record_file.close()
+            self._record_file = None
+
+    async def until(self, reached: Callable[[SandboxRecord], bool]) -> None:
+        """Wait until the record is as wanted: looked at as requests are recorded and end. The caller sets a timeout."""
+        while not reached(self.record):
+            await self._changed.wait()
+
+    def _make_runner(self) -> web.AppRunner:
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.add_routes([web.post(path, self._take) for path in CALL_PATHS])
+        app.add_routes([web.post(f"{path}/", self._take) for path in CALL_PATHS])
+        app.add_routes([web.get("/v1/projects/{write_key}/settings", self._show_settings)])
+        app.add_routes(Admin(self.record, self.faults).routes())
+        return web.AppRunner(
+            app,
+            access_log=None,
+            auto_decompress=False,  # damaged gzip is ours to judge, and its size ours to limit
+            handler_cancellation=True,  # a sender that hangs up frees the request that hangs
+            shutdown_timeout=STOP_SECONDS,
+        )
+
+    async def _show_settings(self, request: web.Request) -> web.Response:
+        """Segment's check of a write key: it gives a source's settings for one that exists, else 404."""
+        if is_plausible_key(request.match_info["write_key"], self._required_keys):
+            return web.json_response({"integrations": {}})
+        raise web.HTTPNotFound
+
+    async def _take(self, request: web.Request) -> web.StreamResponse:
+        try:
+            with self.record.request_open():
+                received = await _read(request)
+                action = self.faults.decide(received.path, received.calls)
+                judgement = self._judge(received, action)
+                if not self._put_on_record(received, judgement, action):
+                    return web.Response(status=503, text="the sandbox cannot write its record file; see its log")
+                if action.latency_seconds:
+                    await self._wait(action.latency_seconds)
+                return await self._answer(request, judgement.reply, action)
+        finally:
+            self._wake()
+
+    def _judge(self, received: Received, action: Action) -> Judgement:
+        if action.refuses:
+            return refuse(received, NO_REPLY if action.reset else action.reply(SUCCESS))
+        judged = judge(received, self._required_keys)
+        return judged if action.only_waits else replace(judged, reply=action.reply(judged.reply))
+
+    def _put_on_record(self, received: Received, judgement: Judgement, action: Action) -> bool:
+        """Record one request; False: the record file is full or broken, so the sender must not get a 2xx.
+
+        The counters have the request by then as it was to be answered: for its calls the outcome is unknown, as after
+        a lost answer.
+        """
+        answer = action.unanswered or str(judgement.reply.status)
+        entries = self.record.receive(received.path, received.calls, judgement, answer, self._clock())
+        self._wake()
+        try:
+            if self._record_file:
+                self._record_file.append(entries)
+        except OSError:
+            log.exception("the record file cannot be written; calls are refused until it can")
+            return False
+        return True
+
+    def _wake(self) -> None:
+        """Let those that wait in `until` look again; those that come later wait for the next change."""
+        self._changed.set()
+        self._changed.clear()
+
+    async def _wait(self, seconds: float | None) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stopping.wait()
+
+    async def _answer(self, request: web.Request, reply: Reply, action: Action) -> web.StreamResponse:
+        if action.cut_body:
+            return await _cut(request, reply)
+        if action.hang:
+            await self._wait(None)
+        if action.unanswered:
+            _reset(request)
+        return web.Response(status=reply.status, body=reply.body.encode(), headers=reply.headers)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches a server on ``host``; a name other than localhost is not looked up."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+async def _read(request: web.Request) -> Received:
+    path = request.path.rstrip("/")
+    try:
+        raw = await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        return Received(path=path, refusal=TOO_LARGE)
+    headers = request.headers
+    return read_request(path, headers.get("Authorization", ""), headers.get("Content-Encoding", ""), raw)
+
+
+async def _cut(request: web.Request, reply: Reply) -> web.StreamResponse:
+    body = reply.body.encode()
+    response = web.StreamResponse(status=reply.status, headers=reply.headers)
+    response.content_length = len(body) + CUT_BYTES
+    response.force_close()
+    await response.prepare(request)
+    await response.write(body)
+    return response
+
+
+def _reset(request: web.Request) -> None:
+    transport = request.transport
+    if transport is None or transport.is_closing():
+        return
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_LINGER)
+    transport.abort()

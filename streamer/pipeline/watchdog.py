@@ -1,0 +1,79 @@
+"""Watches one integration from outside its parts, because some of them can stop without a word.
+
+The Kafka client's own liveness check is switched off by one cancelled read, its fetcher can die unnoticed, and it
+never asks the bootstrap servers again when all brokers have moved. So progress is measured where it must show: the
+reader turns, each partition is fetched, and what is due is sent. A stall is logged with its cause and ends the
+pipeline; its successor starts with new clients. Only if that does not help does the service ask to be restarted
+(`/livez`).
+"""
+
+import asyncio
+import time
+from typing import Final
+
+from streamer.core.errors import StreamerError
+from streamer.kafka import Source
+from streamer.logs import Event, logger
+from streamer.pipeline.assignment import Assignment
+from streamer.pipeline.delivery import Delivery
+from streamer.pipeline.reader import Reader
+
+CHECK_SECONDS: Final = 10.0
+
+STALLED_AFTER_SECONDS: Final = 120.0
+"""How long something that should move may stand still."""
+
+REBALANCE_SECONDS: Final = 300.0
+"""How long a rebalance may take, during which the client lets nobody read."""
+
+
+class StalledError(StreamerError):
+    """A part of the pipeline has stopped moving."""
+
+
+class Watchdog:
+    """Looks after one pipeline."""
+
+    def __init__(
+        self, integration: str, *, source: Source, assignment: Assignment, reader: Reader, delivery: Delivery
+    ) -> None:
+        self._integration = integration
+        self._source = source
+        self._assignment = assignment
+        self._reader = reader
+        self._delivery = delivery
+
+    async def run(self) -> None:
+        """Watch for ever.
+
+        Raises:
+            StalledError: something has stopped moving.
+        """
+        cause: str | None = None
+        while True:
+            await asyncio.sleep(CHECK_SECONDS)
+            before, cause = cause, self.stall(time.monotonic(), time.time())
+            # Twice: the client dates its fetches by the wall clock, which may have jumped since the last one.
+            if cause is not None and cause == before:
+                logger().emit(Event.TASK_STALLED, integration=self._integration, reason=cause)
+                raise StalledError(cause)
+
+    def stall(self, now: float, epoch_seconds: float) -> str | None:
+        """What has stopped moving; None: nothing.
+
+        Args:
+            now: monotonic seconds.
+            epoch_seconds: the wall clock, by which the client dates its fetches.
+        """
+        patience = STALLED_AFTER_SECONDS if self._assignment.is_restored else REBALANCE_SECONDS
+        if now - self._reader.turned_at > patience:
+            return "reader" if self._assignment.is_restored else "rebalance"
+        if now - self._delivery.moved_at > STALLED_AFTER_SECONDS and self._delivery.is_overdue(now):
+            return "delivery"
+        if self._reader.reads_since is None or now - self._reader.reads_since < STALLED_AFTER_SECONDS:
+            return None
+        for partition in sorted(self._reader.readable()):
+            fetched_at = self._source.fetched_at(partition)
+            if fetched_at is not None and epoch_seconds - fetched_at > STALLED_AFTER_SECONDS:
+                return f"fetch of {partition.topic}-{partition.partition}"
+        return None

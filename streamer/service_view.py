@@ -1,0 +1,207 @@
+"""What the service shows of itself: `streamer.status` filled in from the parts that own the state."""
+
+import os
+import platform
+import time
+from collections.abc import Mapping, Sequence
+from typing import Final, Protocol
+
+from streamer import __version__
+from streamer.core.account import Account
+from streamer.core.destination import State
+from streamer.core.ledger import PartitionLedger
+from streamer.destinations import Destination
+from streamer.integration import Integration
+from streamer.kafka import TopicPartition
+from streamer.logs import logger
+from streamer.pipeline import Pipeline
+from streamer.settings import Settings
+from streamer.status import (
+    AssignedPartition,
+    Check,
+    IntegrationState,
+    IntegrationStatus,
+    PartitionStatus,
+    ReceiptsStatus,
+    ServiceStatus,
+)
+from streamer.status.histogram import Histogram
+
+MAX_STALLS: Final = 3
+"""Stalls in a row, each cured by a new pipeline only for a while, after which the process asks to be restarted."""
+
+
+class Parts(Protocol):
+    """The service, as far as it is shown."""
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration in force."""
+
+    @property
+    def integrations(self) -> Mapping[str, Integration]:
+        """By name."""
+
+    @property
+    def destinations(self) -> Mapping[str, Destination]:
+        """By name."""
+
+    @property
+    def started_at(self) -> float:
+        """Seconds since the epoch."""
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether the service is ending."""
+
+    @property
+    def loop_lag_seconds(self) -> Histogram:
+        """How late the event loop runs what is due."""
+
+
+class ServiceView:
+    """Tells the state of the service; a `streamer.status.StatusSource`."""
+
+    def __init__(self, service: Parts) -> None:
+        self._service = service
+
+    def live(self) -> Sequence[Check]:
+        """Whether this process works. That the event loop turns is shown by the answer itself."""
+        return [
+            Check(
+                f"integration.{integration.name}",
+                ok=integration.stalls_in_row < MAX_STALLS,
+                detail=f"stalled {integration.stalls_in_row} times in a row" if integration.stalls_in_row else "",
+            )
+            for integration in self._service.integrations.values()
+        ]
+
+    def ready(self) -> Sequence[Check]:
+        """Whether events flow, or could."""
+        draining = self._service.is_draining
+        return [
+            Check("draining", ok=not draining, detail="finishing what is in flight" if draining else ""),
+            *(_is_joined(integration) for integration in self._service.integrations.values()),
+            self._destinations(),
+        ]
+
+    def started(self) -> Sequence[Check]:
+        """Whether every integration has joined its group once."""
+        return [
+            Check(f"integration.{integration.name}", ok=integration.has_started, detail=_unless_started(integration))
+            for integration in self._service.integrations.values()
+        ]
+
+    def status(self) -> ServiceStatus:
+        """Everything, at this moment."""
+        service = self._service
+        return ServiceStatus(
+            version=__version__,
+            python=platform.python_version(),
+            commit=os.environ.get("STREAMER_COMMIT", "unknown"),
+            config_sha256=service.settings.fingerprint(),
+            mapping_version=__version__,
+            started_at=service.started_at,
+            is_draining=service.is_draining,
+            integrations=[self._integration(integration) for integration in service.integrations.values()],
+            destinations=[destination.status for destination in service.destinations.values()],
+            loop_lag_seconds=service.loop_lag_seconds,
+            last_faults=list(logger().last_faults),
+        )
+
+    def _destinations(self) -> Check:
+        """One destination held leaves the others delivering: ready, degraded. All held: not ready."""
+        held = [d for d in self._service.destinations.values() if d.state is State.HELD]
+        detail = "; ".join(f"{d.name} held: {d.status.reason}" for d in held)
+        return Check("destinations", ok=len(held) < len(self._service.destinations), detail=detail)
+
+    def _integration(self, integration: Integration) -> IntegrationStatus:
+        pipeline = integration.pipeline
+        return IntegrationStatus(
+            name=integration.name,
+            dialect=integration.settings.dialect,
+            group=integration.settings.group_id,
+            destination=integration.settings.destination,
+            state=self._state_of(integration),
+            reason=integration.last_error,
+            restarts=integration.restarts,
+            partitions=[
+                _partition(integration, TopicPartition(*place), account)
+                for place, account in sorted(integration.accounts.items())
+            ],
+            latency_seconds=integration.latency_seconds,
+            drain_eta_seconds=integration.drain_eta_seconds,
+            limited_by=integration.limited.lately,
+            limited_seconds=integration.limited.seconds,
+            commits={result.value: number for result, number in pipeline.assignment.commits.items()}
+            if pipeline
+            else {},
+            rebalances=dict(pipeline.assignment.rebalances) if pipeline else {},
+            buffered_events=pipeline.load.records if pipeline else 0,
+            buffered_bytes=pipeline.load.bytes + pipeline.parked.bytes if pipeline else 0,
+            receipts=ReceiptsStatus(
+                is_available=integration.receipts.available,
+                entries=integration.receipts.entries(),
+                bytes=integration.receipts.bytes(),
+                shrunk_total=integration.receipts.shrunk_total,
+            ),
+        )
+
+    def _state_of(self, integration: Integration) -> IntegrationState:
+        pipeline = integration.pipeline
+        if integration.settings.is_held:
+            return IntegrationState.PAUSED
+        if self._service.is_draining:
+            return IntegrationState.DRAINING
+        if pipeline is not None and pipeline.is_held:
+            return IntegrationState.HELD
+        if pipeline is not None and pipeline.is_connected:
+            return IntegrationState.RUNNING
+        return IntegrationState.RESTARTING if integration.restarts else IntegrationState.STARTING
+
+
+def _is_joined(integration: Integration) -> Check:
+    name = f"integration.{integration.name}"
+    pipeline = integration.pipeline
+    if integration.settings.is_held:
+        return Check(name, ok=True, detail="paused by its configuration")
+    if pipeline is None or not pipeline.is_connected:
+        return Check(name, ok=False, detail="not a member of its consumer group yet; see the log for kafka.unavailable")
+    if pipeline.is_held:
+        return Check(name, ok=True, detail="held by its mass guard; see the log for integration.held")
+    return Check(name, ok=True)
+
+
+def _unless_started(integration: Integration) -> str:
+    return "" if integration.has_started else "has not joined its consumer group yet"
+
+
+def _partition(integration: Integration, place: TopicPartition, account: Account) -> PartitionStatus:
+    pipeline = integration.pipeline
+    ledger = pipeline.assignment.ledgers.get(place) if pipeline is not None else None
+    assigned = _assigned(integration, pipeline, place, ledger) if pipeline is not None and ledger is not None else None
+    return PartitionStatus(topic=place.topic, partition=place.partition, account=account, assigned=assigned)
+
+
+def _assigned(
+    integration: Integration, pipeline: Pipeline, place: TopicPartition, ledger: PartitionLedger
+) -> AssignedPartition:
+    high_watermark = pipeline.source.high_watermark(place)
+    oldest = ledger.oldest_waiting_timestamp(high_watermark)
+    retention = pipeline.retention_seconds.get(place.topic)
+    receipts = integration.receipts
+    return AssignedPartition(
+        in_flight=ledger.open_records,
+        parked=pipeline.parked.in_partition(place.topic, place.partition),
+        position=ledger.position,
+        committed=ledger.committed,
+        high_watermark=high_watermark,
+        oldest_waiting_at=None if oldest is None else oldest / 1000,
+        retention_headroom_seconds=None
+        if retention is None
+        else retention - (0.0 if oldest is None else max(time.time() - oldest / 1000, 0.0)),
+        # What another instance delivered before has its receipt there.
+        receipts_since=max(receipts.window_start(time.time()), pipeline.assignment.held_since[place])
+        if receipts.available
+        else None,
+    )

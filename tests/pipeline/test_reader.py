@@ -1,0 +1,184 @@
+"""How a reader keeps up with its assignment: what it may read changes at any moment, and above all while it waits."""
+
+import asyncio
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from typing import cast
+
+import pytest
+
+from streamer.core.account import Account
+from streamer.core.model import Record
+from streamer.kafka import PositionsGoneError, Source, StoredPosition, TopicPartition
+from streamer.pipeline import reader as reading
+from streamer.pipeline.assignment import Assignment
+from streamer.pipeline.intake import Intake
+from streamer.pipeline.load import Load
+from streamer.pipeline.reader import Reader
+from tests.service.harness import eventually
+
+ONE, TWO, THREE = (TopicPartition("surveys", number) for number in range(3))
+FIRST, END = 5, 100
+PROMPT_SECONDS = 0.5
+
+
+class Topics:
+    """A source of partitions in which there is nothing to read; nothing is stored for any but the first."""
+
+    def __init__(self) -> None:
+        self.sought: dict[TopicPartition, int] = {}
+        self.gone: set[TopicPartition] = set()
+        """Positions in these are said to be gone, once."""
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
+        self.questions = 0
+        self.is_assigned = asyncio.Event()
+
+    async def stored_positions(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, StoredPosition]:
+        return {place: StoredPosition(20 if place == ONE else None, "") for place in partitions}
+
+    async def log_bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
+        self.questions += 1
+        await self.may_answer.wait()
+        return dict.fromkeys(partitions, (FIRST, END))
+
+    async def poll(
+        self, partitions: Collection[TopicPartition], *, max_records: int, timeout_seconds: float
+    ) -> Mapping[TopicPartition, Sequence[Record]]:
+        assert max_records
+        await self.is_assigned.wait()  # the client lets nobody read during a rebalance, and then takes its full time
+        if gone := self.gone & set(partitions):
+            self.gone.clear()
+            raise PositionsGoneError(gone)
+        await asyncio.sleep(timeout_seconds)
+        return {}
+
+    async def position(self, _partition: TopicPartition) -> int | None:
+        return None
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self.sought[partition] = offset
+
+
+class Reading:
+    """A reader at work, and what it works with."""
+
+    def __init__(self, *, start: str = "earliest") -> None:
+        self.topics = Topics()
+        self.source = cast("Source", self.topics)
+        self.load = Load(max_records=10, max_bytes=1_000)
+        accounts: defaultdict[tuple[str, int], Account] = defaultdict(Account)
+        self.assignment = Assignment("surveys", start=start, account_of=lambda *place: accounts[place])
+        self.restored = asyncio.Event()
+        self.reader = Reader(
+            "surveys",
+            source=self.source,
+            assignment=self.assignment,
+            intake=cast("Intake", None),
+            load=self.load,
+            on_restored=self.restored.set,
+        )
+
+    def suspend(self) -> None:
+        """Begin a rebalance."""
+        self.topics.is_assigned.clear()
+        self.assignment.suspend()
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        async with asyncio.TaskGroup() as tasks:  # a reader that fails ends the test
+            task = tasks.create_task(self.reader.run())
+            yield
+            task.cancel()
+
+    async def give(self, *partitions: TopicPartition) -> float:
+        """Assign partitions; returns after how many seconds it was known where to begin."""
+        self.restored.clear()
+        self.topics.is_assigned.set()
+        self.assignment.give(frozenset(partitions))
+        began = time.monotonic()
+        async with asyncio.timeout(10):
+            await self.restored.wait()
+        return time.monotonic() - began
+
+
+@pytest.fixture
+async def at_work(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Reading]:
+    monkeypatch.setattr(reading, "POLL_SECONDS", 0.02)
+    work = Reading()
+    async with work.running():
+        await asyncio.sleep(0)
+        yield work
+
+
+async def test_reading_goes_on_as_soon_as_partitions_are_given(at_work: Reading) -> None:
+    assert await at_work.give(ONE, TWO) < PROMPT_SECONDS
+    at_work.suspend()
+    await asyncio.sleep(0.1)  # it has noticed, and waits
+    assert await at_work.give(ONE) < PROMPT_SECONDS
+
+
+async def test_a_rebalance_is_not_kept_waiting_for_room(at_work: Reading) -> None:
+    """Nothing is settled until it is known what came back, so no room would appear."""
+    await at_work.give(ONE, TWO)
+    at_work.load.add(10, 0)
+    await asyncio.sleep(0.1)  # it has noticed, and waits for room
+    at_work.suspend()
+    assert await at_work.give(ONE, TWO) < PROMPT_SECONDS
+
+
+async def test_reading_goes_on_as_soon_as_there_is_room(at_work: Reading) -> None:
+    await at_work.give(ONE)
+    at_work.load.add(10, 0)
+    await asyncio.sleep(0.1)
+    assert at_work.reader.reads_since is not None, "it still waits, and has not gone idle"
+    at_work.load.remove(10, 0)
+    turned_at = at_work.reader.turned_at
+    await eventually(lambda: at_work.reader.turned_at > turned_at, PROMPT_SECONDS)
+
+
+async def test_a_partition_that_is_taken_while_the_brokers_are_asked_about_it_is_left_alone(
+    at_work: Reading, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its topic was deleted: that is no rebalance, and ends the assignment of this one alone."""
+    monkeypatch.setattr(reading, "GONE_RETRY_SECONDS", 0.0)
+    await at_work.give(ONE, TWO)
+    topics, asked = at_work.topics, at_work.topics.questions
+    topics.may_answer.clear()
+    topics.gone = {ONE, TWO}
+    await eventually(lambda: topics.questions > asked)
+    at_work.assignment.fence([ONE])
+    topics.sought.clear()
+    topics.may_answer.set()
+    await eventually(lambda: topics.sought)
+    assert topics.sought.keys() == {TWO}
+
+
+async def test_a_topic_that_was_recreated_and_is_taken_away_again_is_left_alone() -> None:
+    """Another record stands where it was to be read; while the brokers are asked for its start, it goes."""
+    work = Reading()
+    work.assignment.give(frozenset({ONE}))
+    assert await work.assignment.restore(work.source)
+    work.topics.may_answer.clear()
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(work.reader._begin_anew(ONE))
+        await asyncio.sleep(0)
+        work.assignment.fence([ONE])
+        work.topics.may_answer.set()
+    assert work.assignment.ledgers == {}
+
+
+async def test_latest_is_where_a_topic_is_entered_and_not_where_it_grows() -> None:
+    """Of a partition that a topic gets later nothing was seen, nor of one that was made anew and has no position."""
+    work = Reading(start="latest")
+    work.assignment.give(frozenset({ONE, TWO}))
+    assert await work.assignment.restore(work.source)
+    assert work.topics.sought == {ONE: 20, TWO: END}
+
+    work.suspend()
+    work.assignment.give(frozenset({TWO, THREE}))
+    assert await work.assignment.restore(work.source)
+    assert work.topics.sought[THREE] == FIRST
+    assert work.topics.sought[TWO] == FIRST, "its position has gone with the topic that we had read"

@@ -1,0 +1,109 @@
+"""What the watchdog takes for a stall, and what it leaves alone."""
+
+from dataclasses import dataclass, field
+from typing import cast
+
+import pytest
+
+from streamer.kafka import Source, TopicPartition
+from streamer.pipeline.assignment import Assignment
+from streamer.pipeline.delivery import Delivery
+from streamer.pipeline.reader import Reader
+from streamer.pipeline.watchdog import REBALANCE_SECONDS, STALLED_AFTER_SECONDS, StalledError, Watchdog
+
+NOW = 10_000.0
+EPOCH = 1_790_000_000.0
+LONG_AGO = STALLED_AFTER_SECONDS + 1
+PARTITION = TopicPartition("surveys", 3)
+
+
+@dataclass
+class Parts:
+    """The parts of a pipeline, as far as a watchdog looks at them; all of them move."""
+
+    is_restored: bool = True
+    turned_at: float = NOW
+    reads_since: float | None = NOW - 1_000
+    moved_at: float = NOW
+    overdue: bool = False
+    fetched: dict[TopicPartition, float] = field(default_factory=lambda: {PARTITION: EPOCH})
+
+    def readable(self) -> set[TopicPartition]:
+        return set(self.fetched)
+
+    def fetched_at(self, partition: TopicPartition) -> float | None:
+        return self.fetched[partition] or None
+
+    def is_overdue(self, _now: float) -> bool:
+        return self.overdue
+
+    def watchdog(self) -> Watchdog:
+        return Watchdog(
+            "surveys",
+            source=cast("Source", self),
+            assignment=cast("Assignment", self),
+            reader=cast("Reader", self),
+            delivery=cast("Delivery", self),
+        )
+
+    def stall(self) -> str | None:
+        return self.watchdog().stall(NOW, EPOCH)
+
+
+@pytest.mark.parametrize(
+    ("parts", "cause"),
+    [
+        (Parts(turned_at=NOW - LONG_AGO), "reader"),
+        (Parts(turned_at=NOW - REBALANCE_SECONDS - 1, is_restored=False), "rebalance"),
+        (Parts(moved_at=NOW - LONG_AGO, overdue=True), "delivery"),
+        (Parts(fetched={PARTITION: EPOCH - LONG_AGO}), "fetch of surveys-3"),
+    ],
+)
+def test_what_stands_still_for_too_long_is_named(parts: Parts, cause: str) -> None:
+    assert parts.stall() == cause
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        Parts(),
+        Parts(turned_at=NOW - LONG_AGO, is_restored=False),
+        Parts(moved_at=NOW - LONG_AGO),
+        Parts(fetched={PARTITION: EPOCH - LONG_AGO}, reads_since=None),
+        Parts(fetched={PARTITION: EPOCH - LONG_AGO}, reads_since=NOW - 5),
+        Parts(fetched={PARTITION: 0}),
+        Parts(fetched={}),
+    ],
+    ids=[
+        "all moves",
+        "a rebalance takes its time",
+        "nothing is due",
+        "nothing is read, for want of room",
+        "reading has only begun again",
+        "not fetched yet",
+        "no partitions",
+    ],
+)
+def test_what_has_a_reason_to_stand_still_is_left_alone(parts: Parts) -> None:
+    """A restart costs repeats: it must not be the answer to a long outage or an idle topic."""
+    assert parts.stall() is None
+
+
+@pytest.mark.parametrize(
+    ("causes", "checks"), [(["fetch", None, "fetch", "fetch"], 4), (["reader", "fetch", "fetch"], 3)]
+)
+async def test_a_stall_ends_the_pipeline_when_it_is_seen_twice_in_a_row(
+    monkeypatch: pytest.MonkeyPatch, causes: list[str | None], checks: int
+) -> None:
+    """Seen once, it may be a wall clock that has jumped, and with it the age of every fetch."""
+    seen: list[str | None] = []
+
+    def stall(*_: object) -> str | None:
+        seen.append(causes[len(seen)])
+        return seen[-1]
+
+    monkeypatch.setattr("streamer.pipeline.watchdog.CHECK_SECONDS", 0)
+    monkeypatch.setattr(Watchdog, "stall", stall)
+    with pytest.raises(StalledError, match="fetch"):
+        await Parts().watchdog().run()
+    assert len(seen) == checks
