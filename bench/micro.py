@@ -23,15 +23,15 @@ from bench.events import FORMS, EventMaker
 from bench.receipts import fill, open_receipts, random_digests, strangers
 from bench.results import Kind, Run
 from bench.stand import Outcome, Stand
-from streamer.core.account import Account
-from streamer.core.batching import Batcher
-from streamer.core.in_flight import InFlight
-from streamer.core.ledger import OpenRecord, PartitionLedger
+from streamer.core.delivery.batching import Batcher
 from streamer.core.mapping import Mapper, getuserfeedback
 from streamer.core.mapping.contract import Contract
 from streamer.core.mapping.decode import decode
 from streamer.core.mapping.encode import encode_call
 from streamer.core.model import Dialect, Filtered, MappingSettings, Record, TrackCall
+from streamer.core.records.account import Account
+from streamer.core.records.in_flight import InFlight
+from streamer.core.records.ledger import OpenRecord, PartitionLedger
 from streamer.destinations.segment import ENVELOPE_BYTES, GZIP_LEVEL, GZIP_WINDOW_BITS
 from streamer.receipts import Receipts, digest_of
 from streamer.service import GC_THRESHOLD

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from typing import Final
 
 from streamer import logs
-from streamer.core.account import Account, Totals
+from streamer.core.delivery.limiting import Limit, LimitedTime
 from streamer.core.errors import SettingsError
-from streamer.core.ledger import OpenRecord
-from streamer.core.limiting import Limit, LimitedTime
+from streamer.core.records.account import Account, Totals
+from streamer.core.records.ledger import OpenRecord
 from streamer.destinations import Destination
 from streamer.logs import Event, logger
 from streamer.pipeline import Pipeline

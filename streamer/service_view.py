@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from streamer import __version__
-from streamer.core.account import Account
-from streamer.core.destination import State
-from streamer.core.ledger import PartitionLedger
+from streamer.core.delivery.destination import State
+from streamer.core.records.account import Account
+from streamer.core.records.ledger import PartitionLedger
 from streamer.destinations import Destination
 from streamer.integration import Integration
 from streamer.kafka import TopicPartition

@@ -13,9 +13,9 @@ from streamer.cli.output import Row, print_rows, utc
 from streamer.cli.progress import ProgressBar
 from streamer.cli.quiet import quiet_client
 from streamer.cli.values import instant, per_second, positive
-from streamer.core.dead_letter import Count, Selection, Stock, count
+from streamer.core.dead_letters.dead_letter import Count, Selection, Stock, count
+from streamer.core.dead_letters.redrive import Plan, Refusal, Tally
 from streamer.core.model import DeadLetterReason
-from streamer.core.redrive import Plan, Refusal, Tally
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands

@@ -1,7 +1,7 @@
 """One Segment source, shared by the integrations that deliver to it: permits, gate, probes.
 
 The service owns destinations; pipelines borrow a permit for each request. What is allowed and what an answer means is
-decided by `streamer.core.destination.DestinationMachine`; this class waits, sends and tells.
+decided by `streamer.core.delivery.destination.DestinationMachine`; this class waits, sends and tells.
 """
 
 import asyncio
@@ -11,10 +11,10 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from streamer.core.answers import Answer
-from streamer.core.destination import Attempt, DestinationMachine, State, Verdict
+from streamer.core.delivery.answers import Answer
+from streamer.core.delivery.destination import Attempt, DestinationMachine, State, Verdict
+from streamer.core.delivery.limiting import Limit
 from streamer.core.errors import UnavailableError
-from streamer.core.limiting import Limit
 from streamer.destinations.segment import SegmentClient
 from streamer.logs import Event, logger
 from streamer.settings import DestinationSettings

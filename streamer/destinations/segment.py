@@ -1,7 +1,7 @@
 """One attempt to deliver one batch. This module alone speaks HTTP to Segment.
 
 Whatever happens on the wire becomes an `Answer`; nothing of it is an exception outside. What an answer means for the
-events is decided in `streamer.core.destination`.
+events is decided in `streamer.core.delivery.destination`.
 """
 
 import asyncio
@@ -20,7 +20,14 @@ import orjson
 from isal import isal_zlib
 
 from streamer import __version__
-from streamer.core.answers import Answer, AnswerKind, NetworkFault, answer_of_fault, answer_of_status, parse_retry_after
+from streamer.core.delivery.answers import (
+    Answer,
+    AnswerKind,
+    NetworkFault,
+    answer_of_fault,
+    answer_of_status,
+    parse_retry_after,
+)
 from streamer.settings import DestinationSettings
 
 GZIP_FROM_BYTES: Final = 1_400

@@ -13,11 +13,11 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable, Collection
 from typing import Final
 
-from streamer.core.dead_letter import DeadLetter, Partition, Selection, Stock
+from streamer.core.dead_letters.dead_letter import DeadLetter, Partition, Selection, Stock
+from streamer.core.dead_letters.redrive import OutgoingRecord, Plan, Refusal, redriven_record
+from streamer.core.dead_letters.redrive_note import note_header
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
-from streamer.core.redrive import OutgoingRecord, Plan, Refusal, redriven_record
-from streamer.core.redrive_note import note_header
 from streamer.kafka import DeadLetterProducer, MessageTooLargeError
 from streamer.kafka.topic_reader import TopicReader
 from streamer.settings import KafkaSettings, Settings

@@ -13,10 +13,10 @@ from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Final
 
-from streamer.core import position
-from streamer.core.account import Account
 from streamer.core.errors import UnavailableError
-from streamer.core.ledger import PartitionLedger
+from streamer.core.records import statement as statements
+from streamer.core.records.account import Account
+from streamer.core.records.ledger import PartitionLedger
 from streamer.kafka import CommitResult, Source, StoredPosition, TopicPartition
 from streamer.logs import Event, logger
 
@@ -74,7 +74,7 @@ class Assignment:
         self._claims: dict[TopicPartition, deque[Claim]] = {}
         """What the broker may hold from us: the last stored claim, and later ones whose fate is unknown."""
         self._beyond_since: dict[TopicPartition, float] = {}
-        self._max_metadata = position.MAX_CHARACTERS
+        self._max_metadata = statements.MAX_CHARACTERS
 
     def give(self, partitions: frozenset[TopicPartition]) -> None:
         """Note an assignment. It may not be read before it is restored."""
@@ -237,7 +237,7 @@ class Assignment:
         elif begins > end:
             self._tell(Event.OFFSETS_RESET, partition, stored=begins, high_watermark=end, start=first)
             begins = first
-        stated = position.decode(stored.metadata, stored.offset) if stored.offset is not None else None
+        stated = statements.decode(stored.metadata, stored.offset) if stored.offset is not None else None
         self._add_ledger(
             source,
             partition,
@@ -256,7 +256,7 @@ class Assignment:
         begins: int,
         *,
         stored: StoredPosition | None,
-        stated: position.Statement | None,
+        stated: statements.Statement | None,
         replay_until: int,
     ) -> None:
         ledger = PartitionLedger(

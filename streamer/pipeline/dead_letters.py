@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Final
 
 from streamer import __version__
-from streamer.core.dead_letter import OUR_HEADERS
+from streamer.core.dead_letters.dead_letter import OUR_HEADERS
+from streamer.core.dead_letters.guard import MassGuard
 from streamer.core.errors import UnavailableError
-from streamer.core.guard import MassGuard
-from streamer.core.in_flight import Size
-from streamer.core.ledger import OpenRecord, PartitionLedger
 from streamer.core.model import DeadLetterReason, Record, Stage
+from streamer.core.records.in_flight import Size
+from streamer.core.records.ledger import OpenRecord, PartitionLedger
 from streamer.kafka import DeadLetterProducer, MessageTooLargeError
 from streamer.logs import Event, logger
 

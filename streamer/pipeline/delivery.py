@@ -11,14 +11,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from streamer.core.answers import Answer
-from streamer.core.bisection import Bisection
-from streamer.core.destination import Attempt, Verdict
-from streamer.core.in_flight import InFlight
-from streamer.core.ledger import OpenRecord, PartitionLedger
+from streamer.core.delivery.answers import Answer
+from streamer.core.delivery.bisection import Bisection
+from streamer.core.delivery.destination import Attempt, Verdict
+from streamer.core.delivery.outbox import Outbox, Shipment, of_living
+from streamer.core.delivery.retry import RetryPolicy
 from streamer.core.model import DeadLetterReason, Stage
-from streamer.core.outbox import Outbox, Shipment, of_living
-from streamer.core.retry import RetryPolicy
+from streamer.core.records.in_flight import InFlight
+from streamer.core.records.ledger import OpenRecord, PartitionLedger
 from streamer.destinations import Destination
 from streamer.destinations.segment import ENVELOPE_BYTES
 from streamer.logs import Event, logger

@@ -10,12 +10,12 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from streamer.core.dead_letters.guard import MassGuard
 from streamer.core.errors import RecordError
-from streamer.core.guard import MassGuard
-from streamer.core.in_flight import InFlight
-from streamer.core.ledger import OpenRecord, PartitionLedger
 from streamer.core.mapping import Mapper
 from streamer.core.model import DeadLetterReason, Filtered, Record, Stage
+from streamer.core.records.in_flight import InFlight
+from streamer.core.records.ledger import OpenRecord, PartitionLedger
 from streamer.logs import Event, logger
 from streamer.pipeline.dead_letters import Refusal
 from streamer.pipeline.load import Load

@@ -11,17 +11,17 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Final
 
-from streamer.core.account import Account
-from streamer.core.batching import Batcher
+from streamer.core.dead_letters.guard import MassGuard
+from streamer.core.delivery.batching import Batcher
+from streamer.core.delivery.limiting import Limit, limited_by
+from streamer.core.delivery.outbox import Outbox
+from streamer.core.delivery.parked import Parked
+from streamer.core.delivery.retry import RetryPolicy
 from streamer.core.errors import UnavailableError
-from streamer.core.guard import MassGuard
-from streamer.core.in_flight import InFlight
-from streamer.core.ledger import OpenRecord
-from streamer.core.limiting import Limit, limited_by
 from streamer.core.mapping import Mapper
-from streamer.core.outbox import Outbox
-from streamer.core.parked import Parked
-from streamer.core.retry import RetryPolicy
+from streamer.core.records.account import Account
+from streamer.core.records.in_flight import InFlight
+from streamer.core.records.ledger import OpenRecord
 from streamer.destinations import Destination
 from streamer.destinations.segment import ENVELOPE_BYTES
 from streamer.kafka import (

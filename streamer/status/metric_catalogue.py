@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Generic, NamedTuple, TypeVar
 
-from streamer.core.destination import State
-from streamer.core.limiting import Limit
+from streamer.core.delivery.destination import State
+from streamer.core.delivery.limiting import Limit
 from streamer.core.model import DeadLetterReason, FilterReason
 from streamer.status import (
     AssignedPartition,

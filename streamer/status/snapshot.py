@@ -1,7 +1,7 @@
 """What the service knows of itself, typed: a snapshot that `streamer.status.metrics` and `streamer.server` render.
 
 Whoever owns a state fills in its part; nothing here asks, waits or decides. A snapshot is taken between two turns of
-the event loop, so that in it the sums of `streamer.core.account.Account` add up.
+the event loop, so that in it the sums of `streamer.core.records.account.Account` add up.
 """
 
 import enum
@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from streamer.core.account import Account
-from streamer.core.answers import Answer
-from streamer.core.destination import State, Verdict
-from streamer.core.limiting import Limit
+from streamer.core.delivery.answers import Answer
+from streamer.core.delivery.destination import State, Verdict
+from streamer.core.delivery.limiting import Limit
+from streamer.core.records.account import Account
 from streamer.logs.events import FaultLine
 from streamer.status.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram
 

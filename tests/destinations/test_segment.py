@@ -11,7 +11,7 @@ import orjson
 import pytest
 import trustme
 
-from streamer.core.answers import AnswerKind, NetworkFault
+from streamer.core.delivery.answers import AnswerKind, NetworkFault
 from streamer.destinations.segment import MAX_ANSWER_BYTES, SegmentClient
 from streamer.devkit.sandbox.faults import Action, Fault
 from streamer.devkit.sandbox.server import Sandbox

@@ -14,9 +14,9 @@ from typing import Final, NamedTuple, TypeVar
 
 import orjson
 
-from streamer.core import position
 from streamer.core.model import DeadLetterReason, Filtered, Record
-from streamer.core.position import Statement
+from streamer.core.records import statement as statements
+from streamer.core.records.statement import Statement
 from tests.faults.history import Commit
 from tests.service.oracle import Evidence, Place, source_of
 
@@ -174,8 +174,8 @@ def _follow(history: History, settled_at: Mapping[Place, float | None]) -> tuple
         if isinstance(fate, str) and not isinstance(fate, DeadLetterReason):
             coverage.places[fate].append(_place(record))
     for commit in history.commits:
-        statement = position.decode(commit.metadata, commit.offset)
-        if statement is None and position.is_ours(commit.metadata):
+        statement = statements.decode(commit.metadata, commit.offset)
+        if statement is None and statements.is_ours(commit.metadata):
             untrue.append(f"the metadata stored with {commit.topic} {commit.partition} at {commit.offset} is damaged")
         waiting = unclaimed[commit.topic, commit.partition]
         for offset in list(_claimed(waiting, commit.offset, statement)):

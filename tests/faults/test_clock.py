@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from streamer.core.destination import State
+from streamer.core.delivery.destination import State
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_events
 

@@ -11,15 +11,15 @@ from typing import Final, NamedTuple, cast
 
 import pytest
 
-from streamer.core import position
-from streamer.core.account import Account
-from streamer.core.batching import Batcher
-from streamer.core.destination import Attempt
-from streamer.core.ledger import OpenRecord, PartitionLedger
+from streamer.core.delivery.batching import Batcher
+from streamer.core.delivery.destination import Attempt
+from streamer.core.delivery.outbox import Outbox
+from streamer.core.delivery.parked import Parked
+from streamer.core.delivery.retry import RetryPolicy
 from streamer.core.model import DeadLetterReason, Record
-from streamer.core.outbox import Outbox
-from streamer.core.parked import Parked
-from streamer.core.retry import RetryPolicy
+from streamer.core.records import statement as statements
+from streamer.core.records.account import Account
+from streamer.core.records.ledger import OpenRecord, PartitionLedger
 from streamer.devkit.sandbox.faults import Action, Fault
 from streamer.devkit.sandbox.server import Sandbox
 from tests.faults.memory import MAX_BYTES, memory_of
@@ -139,7 +139,7 @@ def test_eight_hours_of_a_twentieth_that_fails_leave_no_trace_but_dead_letters()
     account = hours.ledger.account
     assert hours.slowest <= sum(POLICY.quick) * 1.1 + len(POLICY.quick) * TICK_SECONDS
     assert len(hours.parked) <= MAX_PARKED
-    assert max(lengths) <= position.MAX_CHARACTERS
+    assert max(lengths) <= statements.MAX_CHARACTERS
     assert max(spans[len(spans) // 2 :]) <= 1.1 * max(spans[: len(spans) // 2])
     assert 0 <= account.consumed // 20 - account.dead_lettered.total() <= MAX_PARKED + MAX_IN_COMPANY
     assert account.unaccounted(hours.ledger.open_records) == 0
@@ -173,7 +173,7 @@ async def test_a_twentieth_that_fails_without_end_stops_nobody(
     assert delays[-1] < sum(QUICK) + SLACK_SECONDS
     assert memory.largest < MAX_BYTES
     assert growth < FLAT_BYTES
-    assert max(len(commit.metadata or "") for commit in history.commits) <= position.MAX_CHARACTERS
+    assert max(len(commit.metadata or "") for commit in history.commits) <= statements.MAX_CHARACTERS
     assert process.log_events("destination.held") == []
     assert verify_history(history) == []
     await deployment.verify(settled_once=False)

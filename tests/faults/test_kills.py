@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from streamer.core import position
-from streamer.core.position import Statement
+from streamer.core.records import statement as statements
+from streamer.core.records.statement import Statement
 from streamer.devkit.sandbox.faults import Action, Fault
 from streamer.devkit.sandbox.server import Sandbox
 from tests.faults.oracle import costs_of_kills, verify_history
@@ -172,7 +172,7 @@ async def stated(recorder: Recorder, horizon: int) -> None:
 
     async def last_statement() -> Statement | None:
         commits = await recorder.commits()
-        return position.decode(commits[-1].metadata, commits[-1].offset) if commits else None
+        return statements.decode(commits[-1].metadata, commits[-1].offset) if commits else None
 
     async with asyncio.timeout(60):
         while not covers(await last_statement(), horizon):  # noqa: ASYNC110 - a process announces nothing

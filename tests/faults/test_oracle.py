@@ -6,9 +6,9 @@ from typing import Any, cast
 
 import pytest
 
-from streamer.core import position
 from streamer.core.model import DeadLetterReason, Filtered, FilterReason, Record
-from streamer.core.position import Run
+from streamer.core.records import statement as statements
+from streamer.core.records.statement import Run
 from tests.faults.history import Commit
 from tests.faults.oracle import History, KillCost, Reception, costs_of_kills, sent_long_after_commit, verify_history
 from tests.service.oracle import Evidence, Fate
@@ -47,7 +47,7 @@ def commit(at: float, offset: int, metadata: str = "") -> Commit:
 
 def stated(offset: int, horizon: int, *still_open: int) -> str:
     """Metadata that declares everything settled from ``offset`` to below ``horizon``, but for what is still open."""
-    return position.encode(offset, horizon, [Run(one, one + 1, 0) for one in still_open], fingerprint=100 + offset)
+    return statements.encode(offset, horizon, [Run(one, one + 1, 0) for one in still_open], fingerprint=100 + offset)
 
 
 def taken(message_id: str, at: float, *, is_answered: bool = True) -> Reception:

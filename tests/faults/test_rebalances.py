@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from streamer.core.concurrency import INITIAL_LIMIT
+from streamer.core.delivery.concurrency import INITIAL_LIMIT
 from streamer.devkit.sandbox.faults import Action, Fault
 from streamer.kafka import Source, StoredPosition, TopicPartition
 from tests.faults.traffic import every_partition_moves, flow, handed_back, partitions_of, stranger

@@ -14,9 +14,9 @@ import pytest
 import yaml
 from aiokafka.structs import ConsumerRecord
 
-from streamer.core.dead_letter import Selection
+from streamer.core.dead_letters.dead_letter import Selection
+from streamer.core.dead_letters.redrive import Plan
 from streamer.core.errors import UnavailableError
-from streamer.core.redrive import Plan
 from streamer.kafka import DeadLetterProducer
 from streamer.kafka.topic_reader import TopicReader
 from streamer.operations import redrive

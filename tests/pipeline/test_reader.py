@@ -9,8 +9,8 @@ from typing import cast
 
 import pytest
 
-from streamer.core.account import Account
 from streamer.core.model import Record
+from streamer.core.records.account import Account
 from streamer.kafka import PositionsGoneError, Source, StoredPosition, TopicPartition
 from streamer.pipeline import reader as reading
 from streamer.pipeline.assignment import Assignment

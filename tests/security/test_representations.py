@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from streamer import logs
-from streamer.core.redrive import OutgoingRecord
+from streamer.core.dead_letters.redrive import OutgoingRecord
 from streamer.settings import Settings
 from streamer.settings.sections import LogSettings
 

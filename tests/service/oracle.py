@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from streamer.core.account import Account
 from streamer.core.model import DeadLetterReason, Filtered, Record
+from streamer.core.records.account import Account
 
 Place = tuple[str, int, int]
 """Topic, partition and offset."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamer.core.limiting import Limit
+from streamer.core.delivery.limiting import Limit
 from streamer.service import Service
 from tests.service.harness import Deployment, eventually, survey_events
 

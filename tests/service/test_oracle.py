@@ -6,8 +6,8 @@ from typing import Any, cast
 
 import pytest
 
-from streamer.core.account import Account
 from streamer.core.model import DeadLetterReason, Filtered, FilterReason, Record
+from streamer.core.records.account import Account
 from tests.service.oracle import Evidence, Fate, faults
 
 TOPIC = "surveys"

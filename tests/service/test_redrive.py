@@ -6,8 +6,8 @@ from collections.abc import Iterable
 
 import pytest
 
-from streamer.core.account import Account
 from streamer.core.model import FilterReason
+from streamer.core.records.account import Account
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.service import Service
 from tests.service.harness import Deployment, eventually, survey_events

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from streamer.core import destination as destination_rules
-from streamer.core.destination import State
+from streamer.core.delivery import destination as destination_rules
+from streamer.core.delivery.destination import State
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_event, survey_events
 

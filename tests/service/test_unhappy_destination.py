@@ -4,8 +4,8 @@ import asyncio
 
 import pytest
 
-from streamer.core import destination as destination_rules
-from streamer.core.destination import State
+from streamer.core.delivery import destination as destination_rules
+from streamer.core.delivery.destination import State
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.devkit.sandbox.record import SandboxRecord
 from tests.service.harness import Deployment, eventually, survey_events

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from streamer.core.account import Account
-from streamer.core.answers import answer_of_status
-from streamer.core.destination import State, Verdict
-from streamer.core.limiting import Limit
+from streamer.core.delivery.answers import answer_of_status
+from streamer.core.delivery.destination import State, Verdict
+from streamer.core.delivery.limiting import Limit
 from streamer.core.model import DeadLetterReason, FilterReason
+from streamer.core.records.account import Account
 from streamer.logs.events import FaultLine
 from streamer.status import (
     AssignedPartition,

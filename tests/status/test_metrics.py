@@ -7,7 +7,7 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
-from streamer.core.account import Account
+from streamer.core.records.account import Account
 from streamer.status import BatchResult, ServiceStatus
 from streamer.status.histogram import Histogram
 from streamer.status.metric_catalogue import OF_DESTINATION, OF_INTEGRATION, OF_PARTITION, OF_SERVICE, Kind, Series

@@ -20,9 +20,9 @@ import yaml
 from aiokafka import AIOKafkaProducer
 
 from streamer import logs
-from streamer.core.account import Totals
 from streamer.core.mapping import Mapper
 from streamer.core.model import Outcome, TrackCall
+from streamer.core.records.account import Totals
 from streamer.devkit.broker import Broker
 from streamer.devkit.demo.events import DISABLED_EVENTS, INTEGRATIONS, SampleEvent, sample_events
 from streamer.devkit.sandbox.server import Sandbox

@@ -5,8 +5,8 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from streamer.core.answers import Answer, AnswerKind, NetworkFault, answer_of_fault, answer_of_status
-from streamer.core.destination import (
+from streamer.core.delivery.answers import Answer, AnswerKind, NetworkFault, answer_of_fault, answer_of_status
+from streamer.core.delivery.destination import (
     EVIDENCE_SECONDS,
     MAX_FAILURES_IN_DOUBT,
     MAX_FAILURES_IN_ROW,
@@ -15,7 +15,7 @@ from streamer.core.destination import (
     State,
     Verdict,
 )
-from streamer.core.limiting import Limit
+from streamer.core.delivery.limiting import Limit
 
 MAX_IN_FLIGHT = 16
 INITIAL_LIMIT = 8

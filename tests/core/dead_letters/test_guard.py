@@ -2,7 +2,7 @@
 
 import pytest
 
-from streamer.core.guard import WINDOW, MassGuard
+from streamer.core.dead_letters.guard import WINDOW, MassGuard
 
 
 def test_it_trips_at_twenty_refused_of_twenty() -> None:

@@ -9,7 +9,7 @@ left.
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from streamer.core.ledger import OpenRecord
+from streamer.core.records.ledger import OpenRecord
 
 
 class Size(NamedTuple):

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from streamer.core.account import Account
-from streamer.core.in_flight import InFlight
-from streamer.core.ledger import OpenRecord, PartitionLedger
+from streamer.core.records.account import Account
+from streamer.core.records.in_flight import InFlight
+from streamer.core.records.ledger import OpenRecord, PartitionLedger
 
 MakeRecord = Callable[..., OpenRecord]
 

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from streamer.core.dead_letter import OUR_HEADERS, DeadLetter, Entry, Partition
+from streamer.core.dead_letters.dead_letter import OUR_HEADERS, DeadLetter, Entry, Partition
 from streamer.core.model import Record
 
 

@@ -4,7 +4,7 @@ import itertools
 
 import pytest
 
-from streamer.core.limiting import RECENT_SAMPLES, Limit, LimitedTime, limited_by
+from streamer.core.delivery.limiting import RECENT_SAMPLES, Limit, LimitedTime, limited_by
 
 OF_DESTINATION = (None, Limit.CONCURRENCY, Limit.RATE, Limit.DESTINATION, Limit.BACKING_OFF, Limit.HELD)
 BOOLEANS = (False, True)

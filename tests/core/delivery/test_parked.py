@@ -7,10 +7,10 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from streamer.core.account import Account
-from streamer.core.destination import Attempt
-from streamer.core.ledger import OpenRecord, PartitionLedger
-from streamer.core.parked import Parked, Released
+from streamer.core.delivery.destination import Attempt
+from streamer.core.delivery.parked import Parked, Released
+from streamer.core.records.account import Account
+from streamer.core.records.ledger import OpenRecord, PartitionLedger
 
 TOPIC = "surveys"
 MAX_PER_PARTITION = 3

@@ -10,10 +10,10 @@ from typing import Final
 
 import pytest
 
-from streamer.core.answers import Answer, answer_of_status, parse_retry_after
-from streamer.core.batching import Batcher
-from streamer.core.destination import Attempt, DestinationMachine, State, Verdict
-from streamer.core.retry import RetryPolicy
+from streamer.core.delivery.answers import Answer, answer_of_status, parse_retry_after
+from streamer.core.delivery.batching import Batcher
+from streamer.core.delivery.destination import Attempt, DestinationMachine, State, Verdict
+from streamer.core.delivery.retry import RetryPolicy
 
 POLICY: Final = RetryPolicy((1.0, 4.0, 15.0), (60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3840.0, 21600.0))
 HOUR: Final = 3_600.0

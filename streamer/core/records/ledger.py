@@ -6,18 +6,18 @@ open. A batch holds the ledgers its records were opened in; once a ledger is fen
 anything in it.
 
 A ledger may begin with what the previous owner of the partition stated about the records from its position on
-(`position.py`). It relies on the statement only after the record at the position has arrived with the fingerprint in
+(`statement.py`). It relies on the statement only after the record at the position has arrived with the fingerprint in
 it; then it leaves out what is stated as settled, and hands on in its own statements what it has not read again yet.
 """
 
 from collections.abc import Iterator, Sequence
 from itertools import chain
 
-from streamer.core import position as positions
-from streamer.core.account import Account
-from streamer.core.destination import Attempt
+from streamer.core.delivery.destination import Attempt
 from streamer.core.model import DeadLetterReason, FilterReason, Record
-from streamer.core.position import Run, Statement
+from streamer.core.records import statement as statements
+from streamer.core.records.account import Account
+from streamer.core.records.statement import Run, Statement
 
 
 class PartitionLedger:
@@ -153,7 +153,7 @@ class PartitionLedger:
         """Failed attempts that earlier owners charged to an open record."""
         return self._attempts_before.get(offset, 0)
 
-    def to_commit(self, limit: int = positions.MAX_CHARACTERS) -> tuple[int, str]:
+    def to_commit(self, limit: int = statements.MAX_CHARACTERS) -> tuple[int, str]:
         """The position to commit and its metadata, true at this moment; ``limit`` is the most characters of it."""
         assert not self.is_fenced, "what was open is handed back, and not settled"
         position, stated = self.position, self._stated
@@ -161,7 +161,7 @@ class PartitionLedger:
             fingerprint, horizon = self._open.get(position), self._next
         else:
             fingerprint, horizon = self._open.get(position, self._last_timestamp), max(self._next, stated.horizon)
-        return position, positions.encode(
+        return position, statements.encode(
             position, horizon, self._open_runs(), fingerprint, limit, replay_until=self._replay_until
         )
 
@@ -219,7 +219,7 @@ class PartitionLedger:
         self.charged = {offset: record for offset, record in self.charged.items() if offset in still_open}
         attempts = {offset: number for offset, number in self._attempts_before.items() if offset in still_open}
         attempts |= {offset: record.attempts for offset, record in self.charged.items()}
-        runs = positions.runs_of(list(still_open), attempts)
+        runs = statements.runs_of(list(still_open), attempts)
         return runs if self._stated is None else chain(runs, self._stated.open_from(self._next))
 
 

@@ -5,9 +5,9 @@ from typing import Final
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from streamer.core.answers import Answer, AnswerKind, NetworkFault, answer_of_fault, answer_of_status
-from streamer.core.destination import Attempt, DestinationMachine, State, Verdict
-from streamer.core.rate import BURST_SECONDS
+from streamer.core.delivery.answers import Answer, AnswerKind, NetworkFault, answer_of_fault, answer_of_status
+from streamer.core.delivery.destination import Attempt, DestinationMachine, State, Verdict
+from streamer.core.delivery.rate import BURST_SECONDS
 
 MAX_IN_FLIGHT: Final = 4
 MAX_RATE: Final = 5.0

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.core.answers import (
+from streamer.core.delivery.answers import (
     Answer,
     AnswerKind,
     NetworkFault,

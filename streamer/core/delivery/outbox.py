@@ -9,11 +9,11 @@ import math
 from collections import deque
 from collections.abc import Collection, Iterable, Sequence
 
-from streamer.core.batching import Batcher
-from streamer.core.bisection import Bisection
-from streamer.core.destination import Attempt
-from streamer.core.ledger import OpenRecord
-from streamer.core.parked import Parked, Released
+from streamer.core.delivery.batching import Batcher
+from streamer.core.delivery.bisection import Bisection
+from streamer.core.delivery.destination import Attempt
+from streamer.core.delivery.parked import Parked, Released
+from streamer.core.records.ledger import OpenRecord
 
 
 class Shipment:

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.core.rate import BURST_SECONDS, CallRate
+from streamer.core.delivery.rate import BURST_SECONDS, CallRate
 
 batches = st.lists(st.tuples(st.integers(1, 500), st.floats(0, 5)), min_size=1, max_size=60)
 """Calls of a batch, and seconds of pause before it is wanted."""

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.core.dead_letter import Count, DeadLetter, Selection, Stock, count, read_dead_letter
-from streamer.core.redrive import Plan, Refusal, redriven_record
-from streamer.core.redrive_note import note_header, read_note
+from streamer.core.dead_letters.dead_letter import Count, DeadLetter, Selection, Stock, count, read_dead_letter
+from streamer.core.dead_letters.redrive import Plan, Refusal, redriven_record
+from streamer.core.dead_letters.redrive_note import note_header, read_note
 
 SET_ASIDE_AT = 1_770_000_000.0
 

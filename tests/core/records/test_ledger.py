@@ -7,11 +7,11 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from streamer.core.account import Account
-from streamer.core.destination import Attempt
-from streamer.core.ledger import OpenRecord, PartitionLedger
+from streamer.core.delivery.destination import Attempt
 from streamer.core.model import DeadLetterReason, FilterReason
-from streamer.core.position import Run, Statement, decode
+from streamer.core.records.account import Account
+from streamer.core.records.ledger import OpenRecord, PartitionLedger
+from streamer.core.records.statement import Run, Statement, decode
 
 
 @dataclass

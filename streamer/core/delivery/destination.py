@@ -2,9 +2,9 @@
 
 Theory of operation. A destination is in one of three states:
 
-- ``ok``: up to ``limit`` requests are in flight, as many as `streamer.core.concurrency` finds that it holds; 2 until
-  anything was accepted; after a recovery 1, then one more each round trip (slow start). With a rate limit, a request
-  may have to wait for that too.
+- ``ok``: up to ``limit`` requests are in flight, as many as `streamer.core.delivery.concurrency` finds that it holds;
+  2 until anything was accepted; after a recovery 1, then one more each round trip (slow start). With a rate limit, a
+  request may have to wait for that too.
 - ``backing_off``: it is unhappy: it asked us to wait, or failed 5 times in a row and then to single events, too.
   Nothing is sent but one probe, after 1, 2, 4 .. 60 seconds or the wait that was asked for.
 - ``held``: our set-up is wrong, or it refuses whatever it is sent. Nothing is sent but one probe every 30 seconds.
@@ -27,10 +27,10 @@ import enum
 from dataclasses import dataclass
 from typing import Final
 
-from streamer.core.answers import MAX_RETRY_AFTER_SECONDS, Answer, AnswerKind
-from streamer.core.concurrency import ConcurrencyLimit
-from streamer.core.limiting import Limit
-from streamer.core.rate import CallRate
+from streamer.core.delivery.answers import MAX_RETRY_AFTER_SECONDS, Answer, AnswerKind
+from streamer.core.delivery.concurrency import ConcurrencyLimit
+from streamer.core.delivery.limiting import Limit
+from streamer.core.delivery.rate import CallRate
 
 EVIDENCE_SECONDS: Final = 60.0
 """How long before an attempt a 2xx still shows that the destination worked."""

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.core.retry import Retry, RetryPolicy
+from streamer.core.delivery.retry import Retry, RetryPolicy
 
 QUICK = (1.0, 4.0, 15.0)
 SCHEDULE = (60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3840.0, 21600.0)

@@ -14,8 +14,8 @@ from collections.abc import Collection, Sequence
 from itertools import count
 from typing import NamedTuple
 
-from streamer.core.destination import Attempt
-from streamer.core.ledger import OpenRecord
+from streamer.core.delivery.destination import Attempt
+from streamer.core.records.ledger import OpenRecord
 
 
 class Released(NamedTuple):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.core.bisection import Bisection
+from streamer.core.delivery.bisection import Bisection
 
 
 class ScriptedDestination:

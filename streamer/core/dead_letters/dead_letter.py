@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, NamedTuple
 
+from streamer.core.dead_letters.redrive_note import read_note
 from streamer.core.model import Record
-from streamer.core.redrive_note import read_note
 
 OUR_HEADERS: Final = ("streamer.", "__connect.errors.")
 """What the names of our headers begin with. A record goes back without them; everybody else's are kept."""

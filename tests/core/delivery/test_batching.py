@@ -5,7 +5,7 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from streamer.core.batching import Batch, Batcher
+from streamer.core.delivery.batching import Batch, Batcher
 
 ENVELOPE = 50
 MAX_BYTES = 1_000

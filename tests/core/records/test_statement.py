@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.core.position import MAX_CHARACTERS, PREFIX, Run, Statement, decode, encode, is_ours, runs_of
+from streamer.core.records.statement import MAX_CHARACTERS, PREFIX, Run, Statement, decode, encode, is_ours, runs_of
 
 NOON = 1_790_000_000_000
 

@@ -1,0 +1,1 @@
+"""How calls go out: batches, retries, and what one destination allows."""
