@@ -23,9 +23,10 @@ from isal import isal_zlib
 
 from streamer.destinations.segment import GZIP_LEVEL, GZIP_WINDOW_BITS
 from streamer.kafka.options import client_options
-from streamer.pipeline.reader import MAX_POLL_RECORDS, POLL_SECONDS
+from streamer.pipeline.reader import MAX_POLL_RECORDS
 from streamer.service import GC_THRESHOLD
 from streamer.settings import DestinationSettings, KafkaSettings
+from streamer.timings import PRODUCTION
 
 COMMIT_EVERY_SECONDS: Final = 1.0
 
@@ -90,7 +91,7 @@ class Loop:
                 await asyncio.sleep(0)
 
     async def _poll(self) -> Mapping[Any, Sequence[Any]]:
-        wait = min(POLL_SECONDS, self._linger_left()) if self._calls else POLL_SECONDS
+        wait = min(PRODUCTION.poll, self._linger_left()) if self._calls else PRODUCTION.poll
         polled: Mapping[Any, Sequence[Any]] = await self._consumer.getmany(
             timeout_ms=max(int(wait * 1000), 0), max_records=MAX_POLL_RECORDS
         )

@@ -31,7 +31,8 @@ from streamer.core.mapping.encode import encode_call
 from streamer.core.model import Dialect, Filtered, MappingSettings, Record, TrackCall
 from streamer.core.records.account import Account
 from streamer.core.records.in_flight import InFlight
-from streamer.core.records.ledger import OpenRecord, PartitionLedger
+from streamer.core.records.ledger import PartitionLedger
+from streamer.core.records.open_record import OpenRecord
 from streamer.destinations.segment import ENVELOPE_BYTES, GZIP_LEVEL, GZIP_WINDOW_BITS
 from streamer.receipts import Receipts, digest_of
 from streamer.service import GC_THRESHOLD

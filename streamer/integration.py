@@ -10,39 +10,46 @@ from typing import Final
 
 from streamer import logs
 from streamer.core.delivery.limiting import Limit, LimitedTime
+from streamer.core.delivery.parked import Parked
 from streamer.core.errors import SettingsError
+from streamer.core.mapping import Mapper
 from streamer.core.records.account import Account, Totals
-from streamer.core.records.ledger import OpenRecord
+from streamer.core.records.custody import Custody
+from streamer.core.records.open_record import OpenRecord
 from streamer.destinations import Destination
+from streamer.kafka import Brokers
 from streamer.logs import Event, logger
 from streamer.pipeline import Pipeline
-from streamer.pipeline.dead_letters import GuardMemory
+from streamer.pipeline.dead_letters import DeadLetters
+from streamer.pipeline.delivery import Delivery
+from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.watchdog import StalledError
 from streamer.receipts import ProblemKind, Receipts
 from streamer.settings import Settings
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
-
-RESTART_MIN_SECONDS: Final = 1.0
-RESTART_MAX_SECONDS: Final = 60.0
-HEALTHY_AFTER_SECONDS: Final = 600.0
-"""A pipeline that ran so long is started again after the shortest wait; its stall is not counted with earlier ones."""
-
-SUMMARY_SECONDS: Final = 60.0
-"""How often `Integration.summarise` is called."""
+from streamer.timings import Timings
 
 
 class Integration:
     """One integration, over the pipelines that run it one after the other."""
 
-    def __init__(self, name: str, settings: Settings, destination: Destination) -> None:
+    def __init__(self, name: str, settings: Settings, *, destination: Destination, timings: Timings) -> None:
+        """Open the receipts; nothing is connected before `run`.
+
+        Args:
+            name: of the integration.
+            settings: the whole configuration.
+            destination: borrowed from the service.
+            timings: how long to wait for what.
+        """
         self.name = name
         self.settings = settings.integrations[name]
         self.destination = destination
         self.accounts: defaultdict[tuple[str, int], Account] = defaultdict(Account)
         self.pipeline: Pipeline | None = None
-        self.has_started = self.settings.is_held
+        self.has_started = self.settings.is_paused
         """Whether it has joined its consumer group once, or need not."""
-        self.stalls_in_row = 0
+        self.consecutive_stalls = 0
         """How often the watchdog has ended its pipeline lately."""
         self.restarts = 0
         self.last_error = ""
@@ -53,6 +60,7 @@ class Integration:
         """What has kept it from being faster."""
         self._settled_before: Counter[str] = Counter()
         self._all_settings = settings
+        self._timings = timings
         directory = settings.state_dir / name
         self._guard_memory = GuardMemory(directory, fingerprint=settings.fingerprint())
         self.receipts = Receipts.open(
@@ -68,7 +76,7 @@ class Integration:
         Raises:
             SettingsError: a broker and our set-up refuse each other, and they never worked together before.
         """
-        wait = RESTART_MIN_SECONDS
+        wait = self._timings.restart_min
         while not stop.is_set():
             began = time.monotonic()
             self.pipeline = self._new_pipeline()
@@ -79,22 +87,36 @@ class Integration:
                 # what still works.
                 if isinstance(error, SettingsError) and not self.has_started:
                     raise
-                if time.monotonic() - began > HEALTHY_AFTER_SECONDS:
-                    wait, self.stalls_in_row = RESTART_MIN_SECONDS, 0
+                if time.monotonic() - began > self._timings.healthy_after:
+                    wait, self.consecutive_stalls = self._timings.restart_min, 0
                 self._tell_failure(error, wait)
                 await _sleep_unless(stop, wait)
-                wait = min(wait * 2, RESTART_MAX_SECONDS)
+                wait = min(wait * 2, self._timings.restart_max)
 
     def _new_pipeline(self) -> Pipeline:
+        settings = self._all_settings
         return Pipeline(
             self.name,
-            self._all_settings,
-            destination=self.destination,
-            receipts=self.receipts,
+            settings,
+            brokers=Brokers(settings.kafka, fetch_share=1 / len(settings.integrations), timings=self._timings),
+            make_worker=self._new_delivery,
             account_of=lambda topic, partition: self.accounts[topic, partition],
             on_connected=self._on_connected,
-            observe_latency=self._observe_latency,
             guard_memory=self._guard_memory,
+            timings=self._timings,
+        )
+
+    def _new_delivery(self, custody: Custody, dead_letters: DeadLetters) -> Delivery:
+        limits = self.settings.limits
+        return Delivery(
+            self.name,
+            destination=self.destination,
+            mapper=Mapper(self._all_settings.mapping(self.name)),
+            receipts=self.receipts,
+            parked=Parked(max_per_partition=limits.max_parked_per_partition, max_bytes=limits.max_open_bytes),
+            custody=custody,
+            dead_letters=dead_letters,
+            observe_latency=self._observe_latency,
         )
 
     def _on_connected(self) -> None:
@@ -114,7 +136,7 @@ class Integration:
 
     def note_limit(self, seconds: float) -> None:
         """Note what keeps it from being faster now; the last time was ``seconds`` ago."""
-        if self.settings.is_held:
+        if self.settings.is_paused:
             limit = Limit.HELD
         else:
             limit = Limit.FETCH if self.pipeline is None else self.pipeline.limited_by(time.monotonic())
@@ -136,7 +158,7 @@ class Integration:
         """Log what befell the receipts, and what was accepted although a platform's documents rule it out."""
         for problem in self.receipts.take_problems():
             logger().emit(_RECEIPT_EVENTS[problem.kind], integration=self.name, detail=problem.detail)
-        warnings = self.pipeline.take_warnings() if self.pipeline is not None else {}
+        warnings = self.pipeline.worker.take_warnings() if self.pipeline is not None else {}
         for warning, records in warnings.items():
             logger().emit(Event.RECORD_WARNING, integration=self.name, reason=warning, records=records)
 
@@ -146,14 +168,16 @@ class Integration:
         for (topic, _), account in self.accounts.items():
             settled[topic] += account.settled
         lags = self.pipeline.lags() if self.pipeline is not None else {}
-        rates = {topic: (settled[topic] - self._settled_before[topic]) / SUMMARY_SECONDS for topic in settled}
+        rates = {
+            topic: (settled[topic] - self._settled_before[topic]) / self._timings.summary_every for topic in settled
+        }
         self.drain_eta_seconds = {topic: lag / rates[topic] for topic, lag in lags.items() if rates.get(topic, 0) > 0}
         self._settled_before = settled
 
     def _tell_failure(self, error: Exception, wait_seconds: float) -> None:
         cause = root_of(error)
         self.restarts += 1
-        self.stalls_in_row = self.stalls_in_row + 1 if isinstance(cause, StalledError) else 0
+        self.consecutive_stalls = self.consecutive_stalls + 1 if isinstance(cause, StalledError) else 0
         self.last_error = type(cause).__name__
         if isinstance(cause, SettingsError):  # its text is ours, and says what to correct
             logger().emit(Event.KAFKA_UNAVAILABLE, integration=self.name, detail=str(cause), wait_seconds=wait_seconds)

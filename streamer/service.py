@@ -19,12 +19,13 @@ import uvloop
 from streamer import logs
 from streamer.core.errors import SettingsError
 from streamer.destinations import Destination
-from streamer.integration import SUMMARY_SECONDS, Integration, root_of
+from streamer.integration import Integration, root_of
 from streamer.logs import Event, logger
 from streamer.server import Server
 from streamer.service_view import ServiceView
 from streamer.settings import Settings
 from streamer.status.histogram import DURATION_SECONDS, Histogram
+from streamer.timings import PRODUCTION, Timings
 
 SAMPLE_SECONDS: Final = 0.25
 """How often it is looked how late the event loop is, and what limits each integration."""
@@ -73,13 +74,18 @@ async def _run_until_signal(settings: Settings) -> int:
 class Service:
     """All integrations, destinations and the HTTP server of one process."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, timings: Timings = PRODUCTION) -> None:
         """Open what is on local disk; nothing is connected before `run`.
+
+        Args:
+            settings: the whole configuration.
+            timings: how long to wait for what; tests pass shorter ones.
 
         Raises:
             UnavailableError: a write key file or the state directory cannot be used.
         """
         self.settings = settings
+        self._timings = timings
         self.started_at = time.time()
         self.is_draining = False
         self.loop_lag_seconds = Histogram(DURATION_SECONDS)
@@ -88,7 +94,7 @@ class Service:
             name: Destination(name, destination) for name, destination in settings.destinations.items()
         }
         self.integrations = {
-            name: Integration(name, settings, self.destinations[integration.destination])
+            name: Integration(name, settings, destination=self.destinations[integration.destination], timings=timings)
             for name, integration in settings.integrations.items()
         }
         self._server = Server(settings.server, ServiceView(self))
@@ -119,7 +125,7 @@ class Service:
                 pipelines = [
                     tasks.create_task(integration.run(stop), name=f"integration {name}")
                     for name, integration in self.integrations.items()
-                    if not integration.settings.is_held
+                    if not integration.settings.is_paused
                 ]
                 await stop.wait()
                 self.is_draining = True
@@ -139,7 +145,7 @@ class Service:
 
     async def _summarise(self) -> None:
         while True:
-            await asyncio.sleep(SUMMARY_SECONDS)
+            await asyncio.sleep(self._timings.summary_every)
             for integration in self.integrations.values():
                 integration.summarise()
 

@@ -28,7 +28,7 @@ from streamer.status import (
 from streamer.status.histogram import Histogram
 
 MAX_STALLS: Final = 3
-"""Stalls in a row, each cured by a new pipeline only for a while, after which the process asks to be restarted."""
+"""Consecutive stalls, each cured by a new pipeline only for a while, at which the process asks to be restarted."""
 
 
 class Parts(Protocol):
@@ -67,14 +67,7 @@ class ServiceView:
 
     def live(self) -> Sequence[Check]:
         """Whether this process works. That the event loop turns is shown by the answer itself."""
-        return [
-            Check(
-                f"integration.{integration.name}",
-                ok=integration.stalls_in_row < MAX_STALLS,
-                detail=f"stalled {integration.stalls_in_row} times in a row" if integration.stalls_in_row else "",
-            )
-            for integration in self._service.integrations.values()
-        ]
+        return [_is_moving(integration) for integration in self._service.integrations.values()]
 
     def ready(self) -> Sequence[Check]:
         """Whether events flow, or could."""
@@ -133,12 +126,12 @@ class ServiceView:
             drain_eta_seconds=integration.drain_eta_seconds,
             limited_by=integration.limited.lately,
             limited_seconds=integration.limited.seconds,
-            commits={result.value: number for result, number in pipeline.assignment.commits.items()}
+            commits={result.value: number for result, number in pipeline.assignment.commits.results.items()}
             if pipeline
             else {},
             rebalances=dict(pipeline.assignment.rebalances) if pipeline else {},
-            buffered_events=pipeline.load.records if pipeline else 0,
-            buffered_bytes=pipeline.load.bytes + pipeline.parked.bytes if pipeline else 0,
+            buffered_events=pipeline.custody.load.records if pipeline else 0,
+            buffered_bytes=pipeline.custody.load.bytes + pipeline.worker.parked_bytes if pipeline else 0,
             receipts=ReceiptsStatus(
                 is_available=integration.receipts.available,
                 entries=integration.receipts.entries(),
@@ -149,25 +142,31 @@ class ServiceView:
 
     def _state_of(self, integration: Integration) -> IntegrationState:
         pipeline = integration.pipeline
-        if integration.settings.is_held:
+        if integration.settings.is_paused:
             return IntegrationState.PAUSED
         if self._service.is_draining:
             return IntegrationState.DRAINING
-        if pipeline is not None and pipeline.is_held:
+        if pipeline is not None and pipeline.is_guarded:
             return IntegrationState.HELD
         if pipeline is not None and pipeline.is_connected:
             return IntegrationState.RUNNING
         return IntegrationState.RESTARTING if integration.restarts else IntegrationState.STARTING
 
 
+def _is_moving(integration: Integration) -> Check:
+    stalls = integration.consecutive_stalls
+    detail = f"{stalls} consecutive stalls" if stalls else ""
+    return Check(f"integration.{integration.name}", ok=stalls < MAX_STALLS, detail=detail)
+
+
 def _is_joined(integration: Integration) -> Check:
     name = f"integration.{integration.name}"
     pipeline = integration.pipeline
-    if integration.settings.is_held:
+    if integration.settings.is_paused:
         return Check(name, ok=True, detail="paused by its configuration")
     if pipeline is None or not pipeline.is_connected:
         return Check(name, ok=False, detail="not a member of its consumer group yet; see the log for kafka.unavailable")
-    if pipeline.is_held:
+    if pipeline.is_guarded:
         return Check(name, ok=True, detail="held by its mass guard; see the log for integration.held")
     return Check(name, ok=True)
 
@@ -192,7 +191,7 @@ def _assigned(
     receipts = integration.receipts
     return AssignedPartition(
         in_flight=ledger.open_records,
-        parked=pipeline.parked.in_partition(place.topic, place.partition),
+        parked=pipeline.worker.parked_in(place),
         position=ledger.position,
         committed=ledger.committed,
         high_watermark=high_watermark,
@@ -201,7 +200,7 @@ def _assigned(
         if retention is None
         else retention - (0.0 if oldest is None else max(time.time() - oldest / 1000, 0.0)),
         # What another instance delivered before has its receipt there.
-        receipts_since=max(receipts.window_start(time.time()), pipeline.assignment.held_since[place])
+        receipts_since=max(receipts.window_start(time.time()), pipeline.assignment.assigned_since[place])
         if receipts.available
         else None,
     )

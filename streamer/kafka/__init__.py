@@ -1,4 +1,4 @@
-"""Records in, positions and dead letters out. This package alone speaks to the Kafka client.
+"""Records in, positions and dead letters out. This package alone speaks to the Kafka client; `Brokers` is the way in.
 
 The client is asyncio only and its group protocol is eager: at every rebalance all partitions are revoked and each one
 starts again from its committed position. What we work around here, each measured or read in the client's source:
@@ -17,12 +17,14 @@ starts again from its committed position. What we work around here, each measure
 
 from aiokafka import TopicPartition
 
+from streamer.kafka.brokers import Brokers
 from streamer.kafka.cluster import create_topics, missing_topics, preflight, retention_seconds
 from streamer.kafka.group_positions import CommitResult, StoredPosition
 from streamer.kafka.producer import DeadLetterProducer, MessageTooLargeError
 from streamer.kafka.source import PollError, PositionsGoneError, Source
 
 __all__ = [
+    "Brokers",
     "CommitResult",
     "DeadLetterProducer",
     "MessageTooLargeError",

@@ -25,9 +25,6 @@ from aiokafka.structs import OffsetAndMetadata
 from streamer.core.errors import UnavailableError
 from streamer.kafka.options import describe_kafka_error
 
-COMMIT_TIMEOUT_SECONDS: Final = 5.0
-"""Longest wait for one commit; a later one supersedes it."""
-
 COMMIT_RETRY_SECONDS: Final = 0.1
 """Wait before a commit is sent again to a coordinator that has moved or is still loading."""
 
@@ -96,7 +93,9 @@ async def fetch(
     return stored
 
 
-async def store(consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, tuple[int, str]]) -> CommitResult:
+async def store(
+    consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, tuple[int, str]], *, timeout_seconds: float
+) -> CommitResult:
     """Store positions with their metadata; never raises for what a broker may answer."""
     assigned = consumer.assignment()
     # No await between the filter and the call: one partition that is not ours would refuse them all.
@@ -104,7 +103,7 @@ async def store(consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, t
     if not ours:
         return CommitResult.STORED
     try:
-        async with asyncio.timeout(COMMIT_TIMEOUT_SECONDS):
+        async with asyncio.timeout(timeout_seconds):
             await _store(consumer, {partition: OffsetAndMetadata(*position) for partition, position in ours.items()})
     except (TimeoutError, KafkaError) as error:
         return next(result for kinds, result in _COMMIT_ENDS if isinstance(error, kinds))

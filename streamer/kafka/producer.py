@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
@@ -12,17 +11,25 @@ from streamer.core.model import Record
 from streamer.kafka.closing import close
 from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.settings import KafkaSettings
-
-WRITE_REQUEST_TIMEOUT_MS: Final = 7_000
-"""The client gives a dead letter up that was not sent in this time, or not confirmed in as much again. Callers wait a
-little longer, so that none is written anew while the client still has the last try in its hands: that makes copies."""
+from streamer.timings import PRODUCTION
 
 
 class DeadLetterProducer:
     """Writes dead letters, each confirmed by all in-sync replicas (``acks=all``)."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, *, request_timeout_seconds: float = PRODUCTION.letter_request_timeout
+    ) -> None:
+        """Prepare; nothing is connected before `start`.
+
+        Args:
+            kafka: where the brokers are.
+            request_timeout_seconds: the client gives up a dead letter that was not sent in this time, or not confirmed
+                in as much again. Callers of `write` wait a little longer: a letter that is written again while the
+                client still has its last try in hand becomes two copies.
+        """
         self._kafka = kafka
+        self._request_timeout_ms = int(request_timeout_seconds * 1000)
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -33,7 +40,7 @@ class DeadLetterProducer:
         """
         kafka = self._kafka
         self._producer = AIOKafkaProducer(
-            **client_options(kafka) | {"request_timeout_ms": WRITE_REQUEST_TIMEOUT_MS},
+            **client_options(kafka) | {"request_timeout_ms": self._request_timeout_ms},
             acks="all",
             # Not idempotent: after one refused batch the client leaves a gap in its sequence numbers, and the broker
             # refuses whatever it writes to that partition from then on. A copy in rare cases is the lesser evil.

@@ -23,6 +23,7 @@ from streamer.kafka.closing import close
 from streamer.kafka.group_positions import CommitResult, StoredPosition
 from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.settings import KafkaSettings
+from streamer.timings import PRODUCTION
 
 MAX_POLL_INTERVAL_MS: Final = 43_200_000
 """The client leaves the group by itself after this idle time. A held destination must not cause that: half a day."""
@@ -82,6 +83,7 @@ class Source:
         group_id: str,
         topics: Sequence[str],
         fetch_share: float = 1.0,
+        commit_timeout_seconds: float = PRODUCTION.commit_timeout,
         on_assigned: Callable[[frozenset[TopicPartition]], None],
         on_revoked: Callable[[frozenset[TopicPartition]], Awaitable[None]],
     ) -> None:
@@ -92,6 +94,7 @@ class Source:
             group_id: the integration's consumer group.
             topics: what to read.
             fetch_share: the part of what may be fetched ahead that is this integration's.
+            commit_timeout_seconds: longest wait for one commit.
             on_assigned: told of an assignment that is already live; must not block.
             on_revoked: called before partitions are taken; may commit, and bounds its own time.
         """
@@ -99,6 +102,7 @@ class Source:
         self._group_id = group_id
         self._topics = list(topics)
         self._fetch_share = fetch_share
+        self._commit_timeout_seconds = commit_timeout_seconds
         self._listener = _Listener(on_assigned, on_revoked)
         self._read_committed = kafka.isolation_level == "read_committed"
         self._consumer: AIOKafkaConsumer | None = None
@@ -272,7 +276,7 @@ class Source:
 
     async def commit(self, positions: Mapping[TopicPartition, tuple[int, str]]) -> CommitResult:
         """Store positions with their metadata; never raises for what a broker may answer."""
-        return await group_positions.store(self._joined, positions)
+        return await group_positions.store(self._joined, positions, timeout_seconds=self._commit_timeout_seconds)
 
 
 async def _stop(consumer: AIOKafkaConsumer) -> None:

@@ -8,31 +8,18 @@ ends the others. Restoring asks the brokers and therefore happens outside the cl
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from datetime import datetime
-from typing import Final
 
 from streamer.core.errors import UnavailableError
 from streamer.core.records import statement as statements
 from streamer.core.records.account import Account
 from streamer.core.records.ledger import PartitionLedger
-from streamer.kafka import CommitResult, Source, StoredPosition, TopicPartition
+from streamer.kafka import CommitResult, StoredPosition, TopicPartition
 from streamer.logs import Event, logger
-
-COMMIT_EVERY_SECONDS: Final = 1.0
-
-CONFIRM_SECONDS: Final = 10.0
-"""How long a position must lie beyond the end of its partition to be believed."""
-
-MAX_CLAIMS: Final = 64
-"""Most commits of unknown fate that are remembered for a partition; beyond, a rebalance costs repeats."""
-
-MIN_METADATA_CHARACTERS: Final = 19
-"""Where the broker takes less than this, nothing is said beside the position."""
-
-Claim = tuple[int, str]
-"""A position with its metadata, as it is stored."""
+from streamer.pipeline.commits import Commits
+from streamer.pipeline.ports import RecordSource
+from streamer.timings import Timings
 
 
 class Assignment:
@@ -44,6 +31,8 @@ class Assignment:
         *,
         start: str | datetime,
         account_of: Callable[[str, int], Account],
+        fence: Callable[[PartitionLedger], int],
+        timings: Timings,
     ) -> None:
         """Begin with no partitions.
 
@@ -52,10 +41,14 @@ class Assignment:
             start: where a group without stored positions begins: ``earliest``, ``latest`` or a time. What a topic gets
                 later is read from its beginning: new partitions, and all of them when it is made anew.
             account_of: the account of a partition; it outlives assignments.
+            fence: ends the custody of an assignment's records; returns how many were open.
+            timings: how often to commit, and how long a position beyond the end is doubted.
         """
         self._integration = integration
         self._start = start
         self._account_of = account_of
+        self._fence = fence
+        self._timings = timings
         self.ledgers: dict[TopicPartition, PartitionLedger] = {}
         """One for each partition of ours, and during a rebalance of those that were."""
         self.epoch = 0
@@ -64,17 +57,14 @@ class Assignment:
         """Whether the ledgers are those of the partitions given to us, so that these may be read."""
         self.changed = asyncio.Event()
         """Set whenever partitions are taken or given; cleared by whoever waits for it."""
-        self.commits: dict[CommitResult, int] = dict.fromkeys(CommitResult, 0)
+        self.commits = Commits(integration)
         self.rebalances = {"assigned": 0, "revoked": 0, "lost": 0}
-        self.held_since: dict[TopicPartition, float] = {}
+        self.assigned_since: dict[TopicPartition, float] = {}
         """Since when, in seconds since the epoch, each partition has been ours without a break."""
         self._given: frozenset[TopicPartition] | None = None
         self._entered: set[str] = set()
         """Topics of which partitions were given to us before."""
-        self._claims: dict[TopicPartition, deque[Claim]] = {}
-        """What the broker may hold from us: the last stored claim, and later ones whose fate is unknown."""
         self._beyond_since: dict[TopicPartition, float] = {}
-        self._max_metadata = statements.MAX_CHARACTERS
 
     def give(self, partitions: frozenset[TopicPartition]) -> None:
         """Note an assignment. It may not be read before it is restored."""
@@ -96,11 +86,11 @@ class Assignment:
         """End assignments: hand back what is open in these partitions, or in all."""
         for partition in list(self.ledgers if partitions is None else partitions):
             ledger = self.ledgers.pop(partition)
-            del self.held_since[partition]
-            self._claims.pop(partition, None)
-            self._tell(Event.PARTITION_REVOKED, partition, handed_back=ledger.fence())
+            del self.assigned_since[partition]
+            self.commits.end(partition)
+            self._tell(Event.PARTITION_REVOKED, partition, handed_back=self._fence(ledger))
 
-    async def restore(self, source: Source) -> bool:
+    async def restore(self, source: RecordSource) -> bool:
         """Go on where partitions given to us were left, by us or by others, and end what was not given back.
 
         Returns:
@@ -132,7 +122,7 @@ class Assignment:
             raise UnavailableError(
                 f"{len(beyond)} stored positions lie beyond the end of their partition; asking again"
             )
-        retained = {partition for partition in given if stored[partition] in self._claims.get(partition, ())}
+        retained = {partition for partition in given if self.commits.made(partition, stored[partition])}
         self.fence(self.ledgers.keys() - retained)
         for partition in given:
             if partition in retained:
@@ -143,7 +133,7 @@ class Assignment:
         self.is_restored = True
         return True
 
-    def skip_to_log_start(self, source: Source, partition: TopicPartition, first: int) -> bool:
+    def skip_to_log_start(self, source: RecordSource, partition: TopicPartition, first: int) -> bool:
         """The next record was deleted before we read it: go on at the first that still exists, and count what is gone.
 
         Returns:
@@ -158,7 +148,7 @@ class Assignment:
         return True
 
     def is_beyond_for_good(self, partition: TopicPartition, offset: int, end: int) -> bool:
-        """Whether an offset lies beyond the end of its partition, and has for `CONFIRM_SECONDS`.
+        """Whether an offset lies beyond the end of its partition, and has for `Timings.confirm_end`.
 
         A broker that has just come back may know less than all of its log for a moment; taking that for a new topic
         would send everything again.
@@ -167,61 +157,30 @@ class Assignment:
             self._beyond_since.pop(partition, None)
             return False
         now = time.monotonic()
-        return now - self._beyond_since.setdefault(partition, now) >= CONFIRM_SECONDS
+        return now - self._beyond_since.setdefault(partition, now) >= self._timings.confirm_end
 
-    def begin_anew(self, source: Source, partition: TopicPartition, bounds: tuple[int, int]) -> None:
+    def begin_anew(self, source: RecordSource, partition: TopicPartition, bounds: tuple[int, int]) -> None:
         """The topic is not the one we were reading: read it from its start. Repeats are cheap, skips are not."""
         first, end = bounds
         self._tell(Event.OFFSETS_RESET, partition, stored=self.ledgers[partition].position, start=first)
         self.fence([partition])
         self._add_ledger(source, partition, first, stored=None, stated=None, replay_until=end)
 
-    async def commit(self, source: Source) -> CommitResult:
+    async def commit(self, source: RecordSource) -> CommitResult:
         """Store what may be stored of every partition where that has changed, as it is at this moment."""
         if not self.is_restored:
             return CommitResult.STORED
-        claims = {partition: ledger.to_commit(self._max_metadata) for partition, ledger in self.ledgers.items()}
-        changed = {partition: claim for partition, claim in claims.items() if list(self._claims[partition]) != [claim]}
-        if not changed:
-            return CommitResult.STORED
-        ledgers = dict(self.ledgers)
-        result = await source.commit(changed)
-        self.commits[result] += 1
-        for partition, claim in changed.items():
-            if self.ledgers.get(partition) is not ledgers[partition]:
-                continue  # its assignment ended meanwhile
-            if result is CommitResult.STORED:
-                self._claims[partition] = deque([claim], MAX_CLAIMS)
-                ledgers[partition].committed = claim[0]
-            elif result in {CommitResult.TIMED_OUT, CommitResult.FAILED}:
-                self._claims[partition].append(claim)
-        return await self._after_commit(source, result, len(changed))
+        return await self.commits.store(source, self.ledgers)
 
-    async def commit_on_timer(self, source: Source) -> None:
-        """Commit for ever."""
+    async def commit_on_timer(self, source: RecordSource) -> None:
+        """Commit until cancelled."""
         while True:
-            await asyncio.sleep(COMMIT_EVERY_SECONDS)
+            await asyncio.sleep(self._timings.commit_every)
             await self.commit(source)
-
-    async def _after_commit(self, source: Source, result: CommitResult, partitions: int) -> CommitResult:
-        if result is CommitResult.STORED:
-            logger().emit(Event.OFFSETS_COMMITTED, integration=self._integration, partitions=partitions)
-        elif result is CommitResult.METADATA_TOO_LARGE and self._max_metadata:
-            half = self._max_metadata // 2
-            self._max_metadata = half if half >= MIN_METADATA_CHARACTERS else 0
-            return await self.commit(source)
-        else:
-            logger().emit(
-                Event.OFFSETS_COMMIT_FAILED,
-                integration=self._integration,
-                error_type=result.value,
-                next_step=_AFTER_COMMIT[result],
-            )
-        return result
 
     def _open(
         self,
-        source: Source,
+        source: RecordSource,
         partition: TopicPartition,
         stored: StoredPosition,
         bounds: tuple[int, int],
@@ -251,7 +210,7 @@ class Assignment:
 
     def _add_ledger(
         self,
-        source: Source,
+        source: RecordSource,
         partition: TopicPartition,
         begins: int,
         *,
@@ -268,14 +227,13 @@ class Assignment:
             stated=stated,
         )
         self.ledgers[partition] = ledger
-        self.held_since[partition] = time.time()
-        self._claims[partition] = deque(maxlen=MAX_CLAIMS)
-        if stored is not None and stored.offset is not None:
+        self.assigned_since[partition] = time.time()
+        self.commits.begin(partition, stored)
+        if stored is not None:
             ledger.committed = stored.offset
-            self._claims[partition].append((stored.offset, stored.metadata))
         source.seek(partition, begins)
 
-    async def _start_of(self, source: Source, partition: TopicPartition, first: int, end: int) -> int:
+    async def _start_of(self, source: RecordSource, partition: TopicPartition, first: int, end: int) -> int:
         if self._start == "earliest" or partition.topic in self._entered:
             return first
         if self._start == "latest":
@@ -292,12 +250,3 @@ class Assignment:
         logger().emit(
             event, integration=self._integration, topic=partition.topic, partition=partition.partition, **fields
         )
-
-
-_AFTER_COMMIT: Final[Mapping[CommitResult, str]] = {
-    CommitResult.MEMBERSHIP_CHANGED: "Nothing to do: a rebalance is on; what is not stored is read again.",
-    CommitResult.METADATA_TOO_LARGE: "Raise offset.metadata.max.bytes on the brokers.",
-    CommitResult.NOT_AUTHORISED: "Allow READ on the group and its topics; until then a restart delivers again.",
-    CommitResult.TIMED_OUT: "Nothing to do: a later commit replaces this one.",
-    CommitResult.FAILED: "If it goes on, look at the broker's log; a restart would read again what is not stored.",
-}

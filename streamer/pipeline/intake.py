@@ -2,7 +2,7 @@
 
 Everything here happens once per record, so its shape follows the cost: one call per slice of a poll where it can be
 (ledger, receipts, load), no await, no task and no log line per record, one `OpenRecord` per call to send and nothing
-per record that ends here. Whatever goes wrong with a record is that record's alone, a bug of ours included.
+per record that ends here. Whatever goes wrong with a record concerns that record alone, a bug of ours included.
 """
 
 import time
@@ -10,16 +10,16 @@ import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from streamer.core.dead_letters.guard import MassGuard
 from streamer.core.errors import RecordError
 from streamer.core.mapping import Mapper
 from streamer.core.model import DeadLetterReason, Filtered, Record, Stage
-from streamer.core.records.in_flight import InFlight
-from streamer.core.records.ledger import OpenRecord, PartitionLedger
+from streamer.core.records.custody import Custody
+from streamer.core.records.ledger import PartitionLedger
+from streamer.core.records.open_record import OpenRecord
+from streamer.core.records.pending_letter import PendingLetter
 from streamer.logs import Event, logger
-from streamer.pipeline.dead_letters import Refusal
-from streamer.pipeline.load import Load
-from streamer.receipts import Place, Receipts, digest_of
+from streamer.pipeline.dead_letters import DeadLetters
+from streamer.receipts import Receipts, digest_of
 
 
 class Intake:
@@ -30,69 +30,55 @@ class Intake:
         *,
         mapper: Mapper,
         receipts: Receipts,
-        in_flight: InFlight,
-        load: Load,
-        guard: MassGuard,
+        custody: Custody,
+        dead_letters: DeadLetters,
         enqueue: Callable[[Sequence[OpenRecord]], None],
-        refuse: Callable[[Sequence[Refusal]], None],
     ) -> None:
         """Join the parts that a record meets.
 
         Args:
             mapper: bytes -> call.
             receipts: what was delivered before.
-            in_flight: what is on its way.
-            load: counts what is held in memory.
-            guard: watches the share of refused records.
+            custody: where records begin and end.
+            dead_letters: takes records to set aside.
             enqueue: takes calls that are ready.
-            refuse: takes records to set aside.
         """
         self._map = mapper.map
         self._receipts = receipts
-        self._in_flight = in_flight
-        self._load = load
-        self._guard = guard
+        self._custody = custody
+        self._dead_letters = dead_letters
         self._enqueue = enqueue
-        self._refuse = refuse
 
     def take(self, records: Sequence[Record], ledger: PartitionLedger) -> None:
         """Take records of one partition, in the order of their offsets."""
-        value_bytes = sum([len(record.value) for record in records if record.value is not None])
-        records = ledger.open(records, value_bytes)
+        records = self._custody.open(records, ledger)
         calls: list[OpenRecord] = []
-        refusals: list[Refusal] = []
+        letters: list[PendingLetter] = []
         for record in records:
             try:
                 call = self._map(record.value, record.timestamp, record.headers)
             except Exception as error:  # noqa: BLE001 - a bug of ours on one record must not stop the others
-                refusals.append(_refusal_of(error, record, ledger))
+                letters.append(_letter_of(error, record, ledger))
                 continue
             if isinstance(call, Filtered):
-                ledger.filter(record.offset, call.reason)
+                self._custody.filter(record, ledger, call.reason)
             else:
                 calls.append(OpenRecord(record, ledger, call.message_id, call.body, digest_of(call.message_id)))
-        unknown = self._without_known(calls) if calls else calls
-        self._load.add(
-            len(unknown) + len(refusals),
-            sum([call.held_bytes for call in unknown])
-            + sum([len(refusal.record.value or b"") for refusal in refusals]),
-        )
-        ready = self._in_flight.claim(unknown)
-        self._guard.passed(len(records) - len(refusals))
+        ready = self._custody.take(self._without_known(calls) if calls else calls, letters, ledger)
+        self._dead_letters.note_mapped(len(records) - len(letters))
         if ready:
             self._enqueue(ready)
-        if refusals:
-            self._refuse(refusals)
+        self._dead_letters.add(letters)
 
     def _without_known(self, calls: list[OpenRecord]) -> list[OpenRecord]:
-        """Settle the calls that have a receipt within the window; return the others."""
+        """End the records whose messageIds have a receipt within the window; return the other calls."""
         places = self._receipts.find([call.digest for call in calls], time.time())
         if not places:
             return calls
         unknown: list[OpenRecord] = []
         for call in calls:
             place = places.get(call.digest)
-            if place is None or not _settle_known(call, place):
+            if place is None or not self._custody.settle_known(call, place):
                 unknown.append(call)
         ledger, known = calls[0].ledger, len(calls) - len(unknown)
         if known:
@@ -100,20 +86,7 @@ class Intake:
         return unknown
 
 
-def _settle_known(call: OpenRecord, place: Place) -> bool:
-    record, ledger = call.record, call.ledger
-    if place != (record.topic, record.partition, record.offset):
-        ledger.duplicate(record.offset)
-        return True
-    # A receipt of this very record proves that it was delivered, unless the position is not of our making: then
-    # somebody has reset it and wants the record again.
-    if ledger.trusts_receipts(record.offset):
-        ledger.deliver([record.offset])
-        return True
-    return False
-
-
-def _refusal_of(error: Exception, record: Record, ledger: PartitionLedger) -> Refusal:
+def _letter_of(error: Exception, record: Record, ledger: PartitionLedger) -> PendingLetter:
     if isinstance(error, RecordError):
         reason, stage, detail = error.reason, error.stage, error.detail
     else:
@@ -122,7 +95,7 @@ def _refusal_of(error: Exception, record: Record, ledger: PartitionLedger) -> Re
         # The exception's text may quote the record; its type and place are what a developer needs.
         place = f"{Path(frame.filename).stem}:{frame.lineno}"
         detail = f"a bug in streamer, not in the record: {type(error).__name__} at {place}"
-    return Refusal(
+    return PendingLetter(
         record=record,
         ledger=ledger,
         reason=reason,

@@ -3,16 +3,18 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Final
 
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
-from streamer.kafka import PollError, PositionsGoneError, Source, TopicPartition
+from streamer.core.records.ledger import PartitionLedger
+from streamer.core.records.load import Load
+from streamer.kafka import PollError, PositionsGoneError, TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.assignment import Assignment
-from streamer.pipeline.intake import Intake
-from streamer.pipeline.load import Load
+from streamer.pipeline.ports import RecordSource
+from streamer.timings import Timings
 
 MAX_POLL_RECORDS: Final = 2_000
 """Most records of one poll."""
@@ -21,16 +23,8 @@ MAX_SLICE_RECORDS: Final = 200
 MAX_SLICE_BYTES: Final = 256_000
 """Records and bytes taken before the event loop gets its turn: a few milliseconds."""
 
-POLL_SECONDS: Final = 0.5
-
-IDLE_SECONDS: Final = 1.0
-"""How often, while nothing may be read, the client is asked for errors and the brokers where to begin."""
-
-IDLE_AFTER_SECONDS: Final = 5.0
-"""Without room for so long, the client is asked for errors. What it has fetched stays fetched."""
-
-GONE_RETRY_SECONDS: Final = 0.2
-"""Wait after a fetch beyond the end or before the start of a partition."""
+MAX_FAILED_POLL_SECONDS: Final = 5.0
+"""Longest wait after a failed poll."""
 
 
 class Reader:
@@ -40,10 +34,12 @@ class Reader:
         self,
         integration: str,
         *,
-        source: Source,
+        source: RecordSource,
         assignment: Assignment,
-        intake: Intake,
+        take: Callable[[Sequence[Record], PartitionLedger], None],
         load: Load,
+        room: asyncio.Event,
+        timings: Timings,
         on_restored: Callable[[], None],
     ) -> None:
         """Join the parts that reading needs.
@@ -52,16 +48,20 @@ class Reader:
             integration: for the log.
             source: the topics.
             assignment: which partitions may be read, and their ledgers.
-            intake: takes the records.
-            load: says when there is room.
-            on_restored: told when assignments have ended or begun, after a rebalance.
+            take: takes records of one partition, in the order of their offsets.
+            load: says whether there is room.
+            room: set when there is room again.
+            timings: how long to wait for what.
+            on_restored: called when assignments have ended or begun, after a rebalance.
         """
         self._integration = integration
         self._on_restored = on_restored
         self._source = source
         self._assignment = assignment
-        self._intake = intake
+        self._take_records = take
         self._load = load
+        self._room = room
+        self._timings = timings
         self._left_out: set[TopicPartition] = set()
         self._failed_polls = 0
         self.turned_at = time.monotonic()
@@ -71,10 +71,10 @@ class Reader:
         self.is_taking = False
         """Whether records that have come are being mapped, rather than waited for."""
         self.is_stopped = False
-        """Whether nothing more is taken: the mass guard holds the integration, or it is draining."""
+        """Whether nothing more is taken: the mass guard has stopped the integration, or it is draining."""
 
     async def run(self) -> None:
-        """Read for ever."""
+        """Read until cancelled."""
         while True:
             self.turned_at = time.monotonic()
             self._assignment.changed.clear()
@@ -84,11 +84,11 @@ class Reader:
                 self.reads_since = None
                 await self._poll([], seconds=0.0)
                 with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(IDLE_SECONDS):
+                    async with asyncio.timeout(self._timings.idle):
                         await self._assignment.changed.wait()
                 continue
             self.reads_since = self.reads_since or self.turned_at
-            polled = await self._poll(self.readable(), seconds=POLL_SECONDS)
+            polled = await self._poll(self.readable(), seconds=self._timings.poll)
             if polled:
                 self.is_taking = True
                 await self._take(polled)
@@ -111,16 +111,17 @@ class Reader:
     async def _has_room(self) -> bool:
         """Whether there is room; waits for it a while, but not past a rebalance, in which nothing is settled."""
         if self._load.is_full:
-            waits = [asyncio.ensure_future(self._load.room()), asyncio.ensure_future(self._assignment.changed.wait())]
+            self._room.clear()
+            waits = [asyncio.ensure_future(self._room.wait()), asyncio.ensure_future(self._assignment.changed.wait())]
             try:
-                await asyncio.wait(waits, timeout=IDLE_AFTER_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(waits, timeout=self._timings.idle_after, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for wait in waits:
                     wait.cancel()
         return not self._load.is_full and self._assignment.is_restored
 
     async def _poll(
-        self, partitions: Sequence[TopicPartition] | set[TopicPartition], *, seconds: float
+        self, partitions: Collection[TopicPartition], *, seconds: float
     ) -> Mapping[TopicPartition, Sequence[Record]] | None:
         """What has arrived; None when that may not be used."""
         epoch = self._assignment.epoch
@@ -148,7 +149,7 @@ class Reader:
             start = 0
             while start < len(records) and not ledger.is_fenced:
                 end = _slice_end(records, start)
-                self._intake.take(records[start:end], ledger)
+                self._take_records(records[start:end], ledger)
                 start = end
                 await asyncio.sleep(0)
                 if epoch != self._assignment.epoch:
@@ -183,7 +184,7 @@ class Reader:
                 self._on_restored()
             else:
                 self._source.seek(partition, expected)
-        await asyncio.sleep(GONE_RETRY_SECONDS)
+        await asyncio.sleep(self._timings.gone_retry)
 
     async def _begin_anew(self, partition: TopicPartition) -> None:
         """Another record stands where we stopped reading: the topic was recreated."""
@@ -210,7 +211,7 @@ class Reader:
         self._seek_back()
         if self._failed_polls > 1:
             await self._leave_out_guilty()
-        await asyncio.sleep(min(0.1 * 2**self._failed_polls, 5.0))
+        await asyncio.sleep(min(self._timings.failed_poll * 2**self._failed_polls, MAX_FAILED_POLL_SECONDS))
 
     async def _leave_out_guilty(self) -> None:
         for partition in list(self._assignment.ledgers.keys() - self._left_out):

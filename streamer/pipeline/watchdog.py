@@ -9,22 +9,14 @@ pipeline; its successor starts with new clients. Only if that does not help does
 
 import asyncio
 import time
-from typing import Final
 
 from streamer.core.errors import StreamerError
-from streamer.kafka import Source
 from streamer.logs import Event, logger
 from streamer.pipeline.assignment import Assignment
-from streamer.pipeline.delivery import Delivery
+from streamer.pipeline.ports import RecordSource
 from streamer.pipeline.reader import Reader
-
-CHECK_SECONDS: Final = 10.0
-
-STALLED_AFTER_SECONDS: Final = 120.0
-"""How long something that should move may stand still."""
-
-REBALANCE_SECONDS: Final = 300.0
-"""How long a rebalance may take, during which the client lets nobody read."""
+from streamer.pipeline.worker import Worker
+from streamer.timings import Timings
 
 
 class StalledError(StreamerError):
@@ -35,23 +27,31 @@ class Watchdog:
     """Looks after one pipeline."""
 
     def __init__(
-        self, integration: str, *, source: Source, assignment: Assignment, reader: Reader, delivery: Delivery
+        self,
+        integration: str,
+        *,
+        source: RecordSource,
+        assignment: Assignment,
+        reader: Reader,
+        worker: Worker,
+        timings: Timings,
     ) -> None:
         self._integration = integration
         self._source = source
         self._assignment = assignment
         self._reader = reader
-        self._delivery = delivery
+        self._worker = worker
+        self._timings = timings
 
     async def run(self) -> None:
-        """Watch for ever.
+        """Watch until cancelled.
 
         Raises:
             StalledError: something has stopped moving.
         """
         cause: str | None = None
         while True:
-            await asyncio.sleep(CHECK_SECONDS)
+            await asyncio.sleep(self._timings.watch_every)
             before, cause = cause, self.stall(time.monotonic(), time.time())
             # Twice: the client dates its fetches by the wall clock, which may have jumped since the last one.
             if cause is not None and cause == before:
@@ -65,15 +65,15 @@ class Watchdog:
             now: monotonic seconds.
             epoch_seconds: the wall clock, by which the client dates its fetches.
         """
-        patience = STALLED_AFTER_SECONDS if self._assignment.is_restored else REBALANCE_SECONDS
+        patience = self._timings.stalled_after if self._assignment.is_restored else self._timings.rebalance
         if now - self._reader.turned_at > patience:
             return "reader" if self._assignment.is_restored else "rebalance"
-        if now - self._delivery.moved_at > STALLED_AFTER_SECONDS and self._delivery.is_overdue(now):
-            return "delivery"
-        if self._reader.reads_since is None or now - self._reader.reads_since < STALLED_AFTER_SECONDS:
+        if now - self._worker.moved_at > self._timings.stalled_after and self._worker.is_overdue(now):
+            return "work"
+        if self._reader.reads_since is None or now - self._reader.reads_since < self._timings.stalled_after:
             return None
         for partition in sorted(self._reader.readable()):
             fetched_at = self._source.fetched_at(partition)
-            if fetched_at is not None and epoch_seconds - fetched_at > STALLED_AFTER_SECONDS:
+            if fetched_at is not None and epoch_seconds - fetched_at > self._timings.stalled_after:
                 return f"fetch of {partition.topic}-{partition.partition}"
         return None

@@ -133,8 +133,8 @@ class IntegrationSettings(Section):
         return self.dead_letters.topic or f"{topic}.dlq"
 
     @property
-    def is_held(self) -> bool:
-        """Whether nothing is read: the integration is paused, and its records wait on Kafka."""
+    def is_paused(self) -> bool:
+        """Whether nothing is read: a person stopped the integration, and its records wait on Kafka."""
         return self.status == "paused" and self.on_pause == "hold"
 
 

@@ -10,7 +10,6 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer.devkit.broker import HOST, Broker
-from streamer.pipeline import watchdog
 from tests.conftest import ConsumeAll, read_topic
 from tests.faults.proxy import Proxy
 from tests.faults.traffic import every_partition_moves
@@ -51,18 +50,11 @@ def consume_all(bootstrap_servers: str) -> ConsumeAll:
     return functools.partial(read_topic, bootstrap_servers)
 
 
-@pytest.fixture
-def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A watchdog that has seen enough after seconds instead of two minutes."""
-    monkeypatch.setattr(watchdog, "STALLED_AFTER_SECONDS", 3.0)
-    monkeypatch.setattr(watchdog, "CHECK_SECONDS", 0.5)
-
-
-@pytest.mark.usefixtures("_impatient")
 async def test_a_broker_that_comes_back_elsewhere_is_found(
     deployment: Deployment, broker: Broker, front: Proxy
 ) -> None:
     """Only the bootstrap address stays. The service goes on by itself, with a new pipeline, and repeats nothing."""
+    deployment.hurry(stalled_after=3.0, watch_every=0.5)  # instead of two minutes
     [topic] = await deployment.integrate(partitions=PARTITIONS)
     for partition in range(PARTITIONS):
         await deployment.produce(topic, survey_events(100, f"before_{partition}"), partition=partition)

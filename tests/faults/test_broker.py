@@ -16,7 +16,7 @@ from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.kafka import CommitResult
 from tests.conftest import connected_admin
 from tests.faults.traffic import every_partition_moves, flow
-from tests.service.harness import Deployment, eventually, pipeline_of, survey_events
+from tests.service.harness import Deployment, delivery_of, eventually, pipeline_of, survey_events
 
 pytestmark = pytest.mark.kafka
 
@@ -136,9 +136,9 @@ class TestLittleMetadata:
             await deployment.produce(topic, survey_events(10, "first"), partition=0)
             await deployment.settled()
             await deployment.produce(topic, survey_events(400), partition=0)
-            await eventually(lambda: len(pipeline_of(service).parked) == len(failing))
+            await eventually(lambda: len(delivery_of(service).parked) == len(failing))
             await eventually(lambda: deployment.sandbox.record.accepted == 410 - len(failing))
-        commits = pipeline_of(service).assignment.commits
+        commits = pipeline_of(service).assignment.commits.results
         assert commits[CommitResult.METADATA_TOO_LARGE] > 0
         assert commits[CommitResult.FAILED] == commits[CommitResult.TIMED_OUT] == 0
         [position] = (await positions_of(deployment)).values()
@@ -205,7 +205,7 @@ async def test_a_topic_that_was_made_anew_while_we_were_away_is_read_from_its_st
     for partition in range(2):
         await deployment.produce(topic, survey_events(100, f"old_{partition}"), partition=partition)
     async with deployment.running() as service:
-        await eventually(lambda: deployment.sandbox.record.accepted == 198 and len(pipeline_of(service).parked) == 2)
+        await eventually(lambda: deployment.sandbox.record.accepted == 198 and len(delivery_of(service).parked) == 2)
     forget(deployment)
     positions = await positions_of(deployment)
     assert [position.offset for position in positions.values()] == [50, 50]
@@ -237,7 +237,7 @@ async def test_a_topic_that_is_made_anew_under_our_hands_is_read_from_its_start(
         await deployment.settled()
         deployment.sandbox.faults.set(Fault(action=Action(latency_seconds=2.0), times=1))
         await deployment.produce(topic, survey_events(2, "last"))
-        await eventually(lambda: pipeline_of(service).delivery.requests_out)
+        await eventually(lambda: pipeline_of(service).worker.under_way)
         await recreate(deployment, topic)
         for partition in range(2):
             await deployment.produce(topic, survey_events(count, f"new_{partition}"), partition=partition)

@@ -7,7 +7,7 @@ import pytest
 
 from streamer.core.delivery.destination import State
 from streamer.devkit.sandbox.faults import Action, Fault, Match
-from tests.service.harness import Deployment, eventually, pipeline_of, survey_events
+from tests.service.harness import Deployment, delivery_of, eventually, survey_events
 
 pytestmark = pytest.mark.kafka
 
@@ -50,7 +50,7 @@ async def test_a_clock_that_jumps_delays_nothing_and_repeats_nothing(deployment:
             fault = Fault(match=Match(message_ids=frozenset({waiting})), action=Action(status=500), times=1)
             deployment.sandbox.faults.set(fault)
             await deployment.produce(topic, survey_events(1, f"waiting_{number}"))
-            await eventually(lambda: pipeline_of(service).parked)
+            await eventually(lambda: delivery_of(service).parked)
             clock.jump(jump)
             await deployment.produce(topic, [*survey_events(EVENTS), *survey_events(EVENTS, f"new_{number}")])
             await deployment.settled(RETRY_SECONDS + 5)

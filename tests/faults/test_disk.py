@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from streamer import service
 from tests.service.harness import Deployment, eventually, survey_events
 
 pytestmark = pytest.mark.kafka
@@ -36,11 +35,9 @@ def fill(disk: Path) -> None:
             filler.write(b"x" * 4_096)
 
 
-async def test_a_disk_that_fills_up_stops_no_event(
-    deployment: Deployment, small_disk: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_disk_that_fills_up_stops_no_event(deployment: Deployment, small_disk: Path) -> None:
     """Nor does it after a restart, with what is left on it. Without receipts, only records read again go again."""
-    monkeypatch.setattr(service, "SUMMARY_SECONDS", 0.1)
+    deployment.hurry(summary_every=0.1)
     [topic] = await deployment.integrate()
     with capture_logs() as lines:
         async with deployment.running() as running:

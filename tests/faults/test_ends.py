@@ -8,10 +8,9 @@ import pytest
 from streamer.core.delivery.destination import State
 from streamer.devkit.broker import Broker
 from streamer.devkit.sandbox.faults import Action, Fault, Match
-from streamer.kafka import group_positions
 from streamer.service import Service
 from tests.faults.traffic import partitions_of, stranger
-from tests.service.harness import Deployment, eventually, pipeline_of, survey_events
+from tests.service.harness import Deployment, delivery_of, eventually, pipeline_of, survey_events
 
 pytestmark = pytest.mark.kafka
 
@@ -48,7 +47,7 @@ async def test_while_calls_wait_for_company(deployment: Deployment, topic: str) 
     deployment.destination["batch"] = {"linger": "30s"}
     await deployment.produce(topic, survey_events(10))
     async with deployment.running() as service:
-        await eventually(lambda: is_reading(service) and pipeline_of(service).load.records == 10)
+        await eventually(lambda: is_reading(service) and pipeline_of(service).custody.load.records == 10)
         began = time.monotonic()
     assert time.monotonic() - began < PROMPT_SECONDS
     assert deployment.sandbox.record.received == 0
@@ -78,7 +77,7 @@ async def test_while_events_wait_for_their_next_attempt(deployment: Deployment, 
         await deployment.produce(topic, survey_events(1, "before"), partition=0)
         await deployment.settled()
         await deployment.produce(topic, survey_events(10), partition=0)
-        await eventually(lambda: pipeline_of(service).parked.due_at is not None)
+        await eventually(lambda: delivery_of(service).parked.due_at is not None)
         began = time.monotonic()
     assert time.monotonic() - began < PROMPT_SECONDS
 
@@ -90,27 +89,25 @@ async def test_in_the_middle_of_a_rebalance(deployment: Deployment, topic: str) 
     deployment.sandbox.faults.set(Fault(action=Action(latency_seconds=1.5)))
     await deployment.produce(topic, survey_events(50))
     async with deployment.running() as service:
-        await eventually(lambda: is_reading(service) and pipeline_of(service).delivery.requests_out)
+        await eventually(lambda: is_reading(service) and pipeline_of(service).worker.under_way)
         async with asyncio.timeout(PROMPT_SECONDS), stranger(deployment, topic):
-            await eventually(lambda: pipeline_of(service).delivery._is_quiet)
+            await eventually(lambda: delivery_of(service)._is_quiet)
         began = time.monotonic()
     assert time.monotonic() - began < PROMPT_SECONDS
 
     await finish(deployment)
 
 
-async def test_while_the_brokers_are_away(
-    deployment: Deployment, topic: str, own_broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_while_the_brokers_are_away(deployment: Deployment, topic: str, own_broker: Broker) -> None:
     """What was delivered cannot be committed, and is known again by its receipt."""
-    monkeypatch.setattr(group_positions, "COMMIT_TIMEOUT_SECONDS", 0.5)
+    deployment.hurry(commit_timeout=0.5)
     deployment.document["kafka"]["session_timeout_ms"] = 1_000
     async with deployment.running() as service:
         await deployment.produce(topic, survey_events(2, "before"))
         await deployment.settled()
         deployment.sandbox.faults.set(Fault(action=Action(latency_seconds=0.5)))
         await deployment.produce(topic, survey_events(10))
-        await eventually(lambda: pipeline_of(service).delivery.requests_out)
+        await eventually(lambda: pipeline_of(service).worker.under_way)
         own_broker.kill()
         began = time.monotonic()
     assert time.monotonic() - began < PROMPT_SECONDS

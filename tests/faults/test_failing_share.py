@@ -19,7 +19,8 @@ from streamer.core.delivery.retry import RetryPolicy
 from streamer.core.model import DeadLetterReason, Record
 from streamer.core.records import statement as statements
 from streamer.core.records.account import Account
-from streamer.core.records.ledger import OpenRecord, PartitionLedger
+from streamer.core.records.ledger import PartitionLedger
+from streamer.core.records.open_record import OpenRecord
 from streamer.devkit.sandbox.faults import Action, Fault
 from streamer.devkit.sandbox.server import Sandbox
 from tests.faults.memory import MAX_BYTES, memory_of

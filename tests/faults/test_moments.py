@@ -10,7 +10,7 @@ import pytest
 from streamer.core.delivery.destination import MAX_FAILURES_IN_ROW
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.kafka import CommitResult, Source, TopicPartition
-from tests.service.harness import Deployment, eventually, pipeline_of, survey_events
+from tests.service.harness import Deployment, delivery_of, eventually, survey_events
 from tests.service.oracle import source_of
 
 pytestmark = pytest.mark.kafka
@@ -58,7 +58,7 @@ async def test_restarts_in_the_middle_of_all_attempts_are_no_fresh_start(deploym
             await eventually(lambda number=instance: record.count(f"good_{number}_0") > 0)  # type: ignore[misc]
             if not instance:
                 await deployment.produce(topic, survey_events(1, "bad"), partition=0)
-            await eventually(lambda running=service: len(pipeline_of(running).parked) == 1)  # type: ignore[misc]
+            await eventually(lambda running=service: len(delivery_of(running).parked) == 1)  # type: ignore[misc]
     failures = record.requests_by_answer["500"]
     deployment.destination["retry"] = {"quick": [0.1] * 3, "schedule": [0.1] * 2}
     async with deployment.running(state="last"):

@@ -84,13 +84,13 @@ async def test_a_rebalance_while_all_requests_hang(deployment: Deployment, topic
         deployment.sandbox.faults.set(Fault(action=Action(latency_seconds=5.0), times=INITIAL_LIMIT))
         for partition in range(PARTITIONS):
             await deployment.produce(topic, survey_events(100, f"evt_{partition}"), partition=partition)
-        await eventually(lambda: pipeline_of(service).delivery.requests_out == INITIAL_LIMIT)
+        await eventually(lambda: pipeline_of(service).worker.under_way == INITIAL_LIMIT)
         began = time.monotonic()
         async with stranger(deployment, other_topic):
             await eventually(lambda: pipeline_of(service).assignment.rebalances["assigned"] == 2)
             assert time.monotonic() - began < 3.0, "within the rebalance timeout"
             await eventually(lambda: partitions_of(service) == PARTITIONS)
-            assert pipeline_of(service).delivery.requests_out == INITIAL_LIMIT, "the requests are still out"
+            assert pipeline_of(service).worker.under_way == INITIAL_LIMIT, "the requests are still out"
             await every_partition_moves(deployment, topic, partitions=PARTITIONS)
         assert handed_back(service) == 0
 

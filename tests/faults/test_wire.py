@@ -13,7 +13,7 @@ import pytest
 from streamer.core.delivery.destination import State
 from streamer.devkit.broker import HOST, Broker, free_port
 from streamer.devkit.sandbox.faults import Action, Fault, Match
-from streamer.kafka import CommitResult, group_positions
+from streamer.kafka import CommitResult
 from tests.faults.proxy import BOTH, Proxy, Way
 from tests.faults.traffic import every_partition_moves, flow, handed_back, partitions_of, stranger
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_events
@@ -138,9 +138,9 @@ async def test_a_slow_network_is_no_fault(deployment: Deployment, to_receiver: P
 
 
 @pytest.fixture
-async def to_brokers(deployment: Deployment, detour: Detour, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Proxy]:
+async def to_brokers(deployment: Deployment, detour: Detour) -> AsyncIterator[Proxy]:
     """The network between the service and Kafka; the tests themselves do not use it."""
-    monkeypatch.setattr(group_positions, "COMMIT_TIMEOUT_SECONDS", 0.5)
+    deployment.hurry(commit_timeout=0.5)
     deployment.destination["batch"] = {"max_calls": 20, "linger": 0.01}
     async with Proxy(detour.listener, port=detour.proxy_port) as proxy:
         deployment.document["kafka"]["bootstrap_servers"] = proxy.address
@@ -195,11 +195,13 @@ async def test_commits_that_landed_unheard_are_recognised(
                 await eventually(lambda: deployment.sandbox.record.count("slow_0"))
                 await deployment.commits_beyond(100)
                 to_brokers.hold(Way.TO_CLIENT)
-                await eventually(lambda: pipeline_of(service).assignment.commits[CommitResult.TIMED_OUT])
+                await eventually(lambda: pipeline_of(service).assignment.commits.results[CommitResult.TIMED_OUT])
                 to_brokers.hold()
                 await asyncio.sleep(2)  # past the session
                 to_brokers.clear()
-                await eventually(lambda: pipeline_of(service).assignment.commits[CommitResult.MEMBERSHIP_CHANGED])
+                await eventually(
+                    lambda: pipeline_of(service).assignment.commits.results[CommitResult.MEMBERSHIP_CHANGED]
+                )
                 await eventually(lambda: partitions_of(service) == PARTITIONS)
             await every_partition_moves(deployment, topic, partitions=PARTITIONS)
         assert handed_back(service) == 0

@@ -11,7 +11,6 @@ import pytest
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import RecordsToDelete
 
-from streamer import kafka
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
 from streamer.devkit.broker import Broker
@@ -42,7 +41,12 @@ class Member:
         self.assigned: list[frozenset[TopicPartition]] = []
         self.revoked: list[frozenset[TopicPartition]] = []
         self.source = Source(
-            settings, group_id=group_id, topics=topics, on_assigned=self.assigned.append, on_revoked=self._on_revoked
+            settings,
+            group_id=group_id,
+            topics=topics,
+            commit_timeout_seconds=0.5,
+            on_assigned=self.assigned.append,
+            on_revoked=self._on_revoked,
         )
 
     async def read(self, partitions: Sequence[TopicPartition], count: int) -> list[Record]:
@@ -168,11 +172,8 @@ async def test_a_coordinator_that_is_loading_is_not_taken_for_one_that_has_nothi
     assert stored == {place: StoredPosition(7, "s1:known")}
 
 
-async def test_a_commit_that_gets_no_answer_ends_in_time(
-    member: Member, topic: str, own_broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_commit_that_gets_no_answer_ends_in_time(member: Member, topic: str, own_broker: Broker) -> None:
     """The client itself would try for ever."""
-    monkeypatch.setattr(kafka.group_positions, "COMMIT_TIMEOUT_SECONDS", 0.3)
     own_broker.suspend()
     try:
         assert await member.source.commit({TopicPartition(topic, 0): (1, "")}) is CommitResult.TIMED_OUT
@@ -181,10 +182,9 @@ async def test_a_commit_that_gets_no_answer_ends_in_time(
 
 
 async def test_a_commit_that_nobody_waits_for_any_more_has_ended(
-    member: Member, topic: str, own_broker: Broker, monkeypatch: pytest.MonkeyPatch
+    member: Member, topic: str, own_broker: Broker
 ) -> None:
     """The client's own goes on in a task of its own, whose error would be reported as that of a task gone astray."""
-    monkeypatch.setattr(kafka.group_positions, "COMMIT_TIMEOUT_SECONDS", 0.3)
     own_broker.suspend()
     before = asyncio.all_tasks()
     try:

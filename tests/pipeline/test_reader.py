@@ -11,17 +11,18 @@ import pytest
 
 from streamer.core.model import Record
 from streamer.core.records.account import Account
+from streamer.core.records.custody import Custody
+from streamer.core.records.ledger import PartitionLedger
 from streamer.kafka import PositionsGoneError, Source, StoredPosition, TopicPartition
-from streamer.pipeline import reader as reading
 from streamer.pipeline.assignment import Assignment
-from streamer.pipeline.intake import Intake
-from streamer.pipeline.load import Load
 from streamer.pipeline.reader import Reader
+from streamer.timings import Timings
 from tests.service.harness import eventually
 
 ONE, TWO, THREE = (TopicPartition("surveys", number) for number in range(3))
 FIRST, END = 5, 100
 PROMPT_SECONDS = 0.5
+TIMINGS = Timings(poll=0.02, gone_retry=0.0)
 
 
 class Topics:
@@ -68,16 +69,27 @@ class Reading:
     def __init__(self, *, start: str = "earliest") -> None:
         self.topics = Topics()
         self.source = cast("Source", self.topics)
-        self.load = Load(max_records=10, max_bytes=1_000)
+        self.room = asyncio.Event()
+        self.custody = Custody(max_records=10, max_bytes=1_000, on_room=self.room.set)
+        self.busy = PartitionLedger("surveys", 9, 0, Account())
+        """An assignment whose records fill the memory."""
         accounts: defaultdict[tuple[str, int], Account] = defaultdict(Account)
-        self.assignment = Assignment("surveys", start=start, account_of=lambda *place: accounts[place])
+        self.assignment = Assignment(
+            "surveys",
+            start=start,
+            account_of=lambda *place: accounts[place],
+            fence=self.custody.fence,
+            timings=TIMINGS,
+        )
         self.restored = asyncio.Event()
         self.reader = Reader(
             "surveys",
             source=self.source,
             assignment=self.assignment,
-            intake=cast("Intake", None),
-            load=self.load,
+            take=lambda _records, _ledger: None,
+            load=self.custody.load,
+            room=self.room,
+            timings=TIMINGS,
             on_restored=self.restored.set,
         )
 
@@ -105,8 +117,7 @@ class Reading:
 
 
 @pytest.fixture
-async def at_work(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Reading]:
-    monkeypatch.setattr(reading, "POLL_SECONDS", 0.02)
+async def at_work() -> AsyncIterator[Reading]:
     work = Reading()
     async with work.running():
         await asyncio.sleep(0)
@@ -123,7 +134,7 @@ async def test_reading_goes_on_as_soon_as_partitions_are_given(at_work: Reading)
 async def test_a_rebalance_is_not_kept_waiting_for_room(at_work: Reading) -> None:
     """Nothing is settled until it is known what came back, so no room would appear."""
     await at_work.give(ONE, TWO)
-    at_work.load.add(10, 0)
+    at_work.custody.load.add(at_work.busy, 10, 0)
     await asyncio.sleep(0.1)  # it has noticed, and waits for room
     at_work.suspend()
     assert await at_work.give(ONE, TWO) < PROMPT_SECONDS
@@ -131,19 +142,18 @@ async def test_a_rebalance_is_not_kept_waiting_for_room(at_work: Reading) -> Non
 
 async def test_reading_goes_on_as_soon_as_there_is_room(at_work: Reading) -> None:
     await at_work.give(ONE)
-    at_work.load.add(10, 0)
+    at_work.custody.load.add(at_work.busy, 10, 0)
     await asyncio.sleep(0.1)
     assert at_work.reader.reads_since is not None, "it still waits, and has not gone idle"
-    at_work.load.remove(10, 0)
+    at_work.custody.load.remove(at_work.busy, 10, 0)
     turned_at = at_work.reader.turned_at
     await eventually(lambda: at_work.reader.turned_at > turned_at, PROMPT_SECONDS)
 
 
 async def test_a_partition_that_is_taken_while_the_brokers_are_asked_about_it_is_left_alone(
-    at_work: Reading, monkeypatch: pytest.MonkeyPatch
+    at_work: Reading,
 ) -> None:
     """Its topic was deleted: that is no rebalance, and ends the assignment of this one alone."""
-    monkeypatch.setattr(reading, "GONE_RETRY_SECONDS", 0.0)
     await at_work.give(ONE, TWO)
     topics, asked = at_work.topics, at_work.topics.questions
     topics.may_answer.clear()

@@ -7,13 +7,14 @@ import pytest
 
 from streamer.kafka import Source, TopicPartition
 from streamer.pipeline.assignment import Assignment
-from streamer.pipeline.delivery import Delivery
 from streamer.pipeline.reader import Reader
-from streamer.pipeline.watchdog import REBALANCE_SECONDS, STALLED_AFTER_SECONDS, StalledError, Watchdog
+from streamer.pipeline.watchdog import StalledError, Watchdog
+from streamer.pipeline.worker import Worker
+from streamer.timings import PRODUCTION, Timings
 
 NOW = 10_000.0
 EPOCH = 1_790_000_000.0
-LONG_AGO = STALLED_AFTER_SECONDS + 1
+LONG_AGO = PRODUCTION.stalled_after + 1
 PARTITION = TopicPartition("surveys", 3)
 
 
@@ -37,13 +38,14 @@ class Parts:
     def is_overdue(self, _now: float) -> bool:
         return self.overdue
 
-    def watchdog(self) -> Watchdog:
+    def watchdog(self, timings: Timings = PRODUCTION) -> Watchdog:
         return Watchdog(
             "surveys",
             source=cast("Source", self),
             assignment=cast("Assignment", self),
             reader=cast("Reader", self),
-            delivery=cast("Delivery", self),
+            worker=cast("Worker", self),
+            timings=timings,
         )
 
     def stall(self) -> str | None:
@@ -54,12 +56,12 @@ class Parts:
     ("parts", "cause"),
     [
         (Parts(turned_at=NOW - LONG_AGO), "reader"),
-        (Parts(turned_at=NOW - REBALANCE_SECONDS - 1, is_restored=False), "rebalance"),
-        (Parts(moved_at=NOW - LONG_AGO, overdue=True), "delivery"),
+        (Parts(turned_at=NOW - PRODUCTION.rebalance - 1, is_restored=False), "rebalance"),
+        (Parts(moved_at=NOW - LONG_AGO, overdue=True), "work"),
         (Parts(fetched={PARTITION: EPOCH - LONG_AGO}), "fetch of surveys-3"),
     ],
 )
-def test_what_stands_still_for_too_long_is_named(parts: Parts, cause: str) -> None:
+def test_what_makes_no_progress_for_too_long_is_named(parts: Parts, cause: str) -> None:
     assert parts.stall() == cause
 
 
@@ -84,7 +86,7 @@ def test_what_stands_still_for_too_long_is_named(parts: Parts, cause: str) -> No
         "no partitions",
     ],
 )
-def test_what_has_a_reason_to_stand_still_is_left_alone(parts: Parts) -> None:
+def test_what_has_a_reason_to_wait_is_left_alone(parts: Parts) -> None:
     """A restart costs repeats: it must not be the answer to a long outage or an idle topic."""
     assert parts.stall() is None
 
@@ -92,7 +94,7 @@ def test_what_has_a_reason_to_stand_still_is_left_alone(parts: Parts) -> None:
 @pytest.mark.parametrize(
     ("causes", "checks"), [(["fetch", None, "fetch", "fetch"], 4), (["reader", "fetch", "fetch"], 3)]
 )
-async def test_a_stall_ends_the_pipeline_when_it_is_seen_twice_in_a_row(
+async def test_a_stall_ends_the_pipeline_when_it_is_seen_at_two_consecutive_checks(
     monkeypatch: pytest.MonkeyPatch, causes: list[str | None], checks: int
 ) -> None:
     """Seen once, it may be a wall clock that has jumped, and with it the age of every fetch."""
@@ -102,8 +104,7 @@ async def test_a_stall_ends_the_pipeline_when_it_is_seen_twice_in_a_row(
         seen.append(causes[len(seen)])
         return seen[-1]
 
-    monkeypatch.setattr("streamer.pipeline.watchdog.CHECK_SECONDS", 0)
     monkeypatch.setattr(Watchdog, "stall", stall)
     with pytest.raises(StalledError, match="fetch"):
-        await Parts().watchdog().run()
+        await Parts().watchdog(Timings(watch_every=0)).run()
     assert len(seen) == checks

@@ -5,10 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from streamer import integration
 from streamer.devkit.broker import Broker
 from streamer.devkit.sandbox.server import Sandbox
-from streamer.pipeline import assignment, joining
 from tests.conftest import ConsumeAll, ExternalCluster
 from tests.service.harness import Deployment
 
@@ -39,12 +37,3 @@ async def deployment(
     )
     yield deployment
     await deployment.close()
-
-
-@pytest.fixture(autouse=True)
-def _hurry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Timers of seconds that tests would only wait for."""
-    monkeypatch.setattr(assignment, "COMMIT_EVERY_SECONDS", 0.1)
-    monkeypatch.setattr(assignment, "CONFIRM_SECONDS", 0.3)
-    monkeypatch.setattr(joining, "CONNECT_RETRY_SECONDS", 0.2)
-    monkeypatch.setattr(integration, "RESTART_MIN_SECONDS", 0.1)

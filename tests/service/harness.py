@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import signal
 import sys
 import uuid
@@ -23,14 +24,19 @@ from streamer.core.mapping import Mapper
 from streamer.core.model import DeadLetterReason, Filtered, Record
 from streamer.devkit.sandbox.server import Sandbox
 from streamer.pipeline import Pipeline
+from streamer.pipeline.delivery import Delivery
 from streamer.service import Service
 from streamer.settings import Settings, load
+from streamer.timings import Timings
 from tests.conftest import ConsumeAll, connected_admin, has_leaders
 from tests.service import oracle
 
 WRITE_KEY: Final = "streamer_test_write_key_000000001"
 WAIT_SECONDS: Final = 30.0
 """Longest wait for anything; a test that works waits for milliseconds."""
+
+HURRIED: Final = Timings(commit_every=0.1, confirm_end=0.3, connect_retry=0.2, restart_min=0.1)
+"""Waits of seconds that tests would only wait for."""
 
 LARGEST_RECORD_BYTES: Final = 4 << 20
 
@@ -74,6 +80,13 @@ def pipeline_of(service: Service, name: str = "surveys") -> Pipeline:
     pipeline = service.integrations[name].pipeline
     assert pipeline is not None, "it has not started yet"
     return pipeline
+
+
+def delivery_of(service: Service, name: str = "surveys") -> Delivery:
+    """The worker of that pipeline."""
+    worker = pipeline_of(service, name).worker
+    assert isinstance(worker, Delivery)
+    return worker
 
 
 class Process:
@@ -135,6 +148,8 @@ class Deployment:
 
     def __init__(self, *, directory: Path, bootstrap_servers: str, sandbox: Sandbox, consume_all: ConsumeAll) -> None:
         self.sandbox = sandbox
+        self.timings = HURRIED
+        """How long runs in this process wait for what."""
         self.services: list[Service] = []
         self.document: dict[str, Any] = {
             "kafka": {
@@ -193,6 +208,10 @@ class Deployment:
             **section,
         }
         return names
+
+    def hurry(self, **seconds: float) -> None:
+        """Have the next run in this process wait less; the names are those of `Timings`."""
+        self.timings = dataclasses.replace(self.timings, **seconds)
 
     def require_key(self, write_key: str) -> None:
         """Have the sandbox answer 401 to any other write key from now on."""
@@ -264,7 +283,7 @@ class Deployment:
             state: name of its state directory: two instances never share one.
         """
         self.document["state_dir"] = str(self.directory / state)
-        service = Service(self.settings())
+        service = Service(self.settings(), self.timings)
         self.services.append(service)
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:  # a service that fails ends the wait of the test for it

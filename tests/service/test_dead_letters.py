@@ -7,7 +7,7 @@ import pytest
 from aiokafka.structs import RecordMetadata
 from structlog.testing import capture_logs
 
-from streamer import __version__, kafka
+from streamer import __version__
 from streamer.core.model import FilterReason
 from streamer.devkit.broker import Broker
 from streamer.devkit.sandbox.faults import Action, Fault, Match
@@ -147,7 +147,7 @@ async def test_what_cannot_be_written_stays_open_and_stops_nothing_else(
     await deployment.limit_records(f"{topic}.dlq", 20_000)
     too_large = 12
     monkeypatch.setattr(dead_letters, "MAX_WRITES_AT_ONCE", too_large - 2)
-    monkeypatch.setattr(dead_letters, "MAX_BACKOFF_SECONDS", 0.2)
+    deployment.hurry(letter_backoff=0.2)
     deployment.integration("surveys")["dead_letters"] = {"max_ratio": 1}
     await deployment.produce(topic, [b"x" * 30_000] * too_large + [BROKEN] + survey_events(50), partition=0)
 
@@ -163,12 +163,9 @@ async def test_what_cannot_be_written_stays_open_and_stops_nothing_else(
     await deployment.verify()
 
 
-async def test_an_outage_of_the_brokers_makes_no_copies(
-    deployment: Deployment, topic: str, own_broker: Broker, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_an_outage_of_the_brokers_makes_no_copies(deployment: Deployment, topic: str, own_broker: Broker) -> None:
     """A write that cannot be sent is given up before it is tried again, so that tries do not pile up in the client."""
-    monkeypatch.setattr(kafka.producer, "WRITE_REQUEST_TIMEOUT_MS", 300)
-    monkeypatch.setattr(dead_letters, "MAX_BACKOFF_SECONDS", 0.1)
+    deployment.hurry(letter_request_timeout=0.3, letter_backoff=0.1)
     refused = Fault(match=Match(message_ids=frozenset({"evt"})), action=Action(status=400, latency_seconds=0.5))
     with capture_logs() as lines:
         async with deployment.running():

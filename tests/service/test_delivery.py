@@ -151,7 +151,7 @@ async def test_a_pipeline_that_fails_starts_again_from_its_committed_position(
         await deployment.produce(broken, survey_events(50, "broken"))
         await deployment.settled()
         pipeline = pipeline_of(service, "broken")
-        monkeypatch.setattr(pipeline._reader._intake, "take", _fail)
+        monkeypatch.setattr(pipeline._reader, "_take_records", _fail)
         await deployment.produce(broken, survey_events(50, "again"))
         await deployment.produce(topic, survey_events(50))
         await deployment.settled()
@@ -169,7 +169,7 @@ async def test_the_caps_on_what_is_open_only_slow_reading_down(deployment: Deplo
     async with deployment.running() as service:
         await asyncio.wait_for(deployment.sandbox.until(lambda record: record.accepted > 100), 10)
         pipeline = pipeline_of(service)
-        await eventually(lambda: pipeline.load.records < 50)
+        await eventually(lambda: pipeline.custody.load.records < 50)
         await deployment.settled()
 
     await deployment.verify()

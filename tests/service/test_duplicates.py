@@ -6,7 +6,7 @@ import pytest
 
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.service import Service
-from tests.service.harness import Deployment, eventually, pipeline_of, survey_event, survey_events
+from tests.service.harness import Deployment, delivery_of, eventually, survey_event, survey_events
 
 pytestmark = pytest.mark.kafka
 
@@ -109,7 +109,7 @@ async def test_copies_of_one_that_is_retried_wait_with_it(deployment: Deployment
         await deployment.settled()
         deployment.sandbox.faults.set(Fault(times=1, action=Action(status=500)))
         await deployment.produce(topic, [survey_event("evt")], partition=0)
-        await eventually(lambda: len(pipeline_of(service).parked) == 1)
+        await eventually(lambda: len(delivery_of(service).parked) == 1)
         await deployment.produce(topic, [survey_event("evt")] * COPIES)
         await deployment.settled()
         assert duplicates(service) == COPIES

@@ -9,7 +9,7 @@ import pytest
 from streamer.core.delivery import destination as destination_rules
 from streamer.core.delivery.destination import State
 from streamer.devkit.sandbox.faults import Action, Fault, Match
-from tests.service.harness import Deployment, eventually, pipeline_of, survey_event, survey_events
+from tests.service.harness import Deployment, delivery_of, eventually, survey_event, survey_events
 
 pytestmark = pytest.mark.kafka
 
@@ -140,9 +140,9 @@ async def test_parked_events_over_the_cap_are_given_up_early(deployment: Deploym
     async with deployment.running() as service:
         async with asyncio.timeout(20):
             await deployment.sandbox.until(lambda record: record.accepted == 9)
-        pipeline = pipeline_of(service)
+        worker = delivery_of(service)
         account = service.integrations["surveys"].accounts[topic, 0]
-        await eventually(lambda: account.dead_lettered.total() == 5 and len(pipeline.parked) == 3)
+        await eventually(lambda: account.dead_lettered.total() == 5 and len(worker.parked) == 3)
 
     await deployment.verify(is_over=False)
     deployment.sandbox.faults.clear()

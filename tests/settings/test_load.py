@@ -243,7 +243,7 @@ class TestMapping:
         )
 
     @pytest.mark.parametrize(
-        ("status", "on_pause", "discard", "is_held"),
+        ("status", "on_pause", "discard", "is_paused"),
         [
             ("running", "hold", False, False),
             ("running", "discard", False, False),
@@ -252,10 +252,10 @@ class TestMapping:
         ],
     )
     def test_a_paused_integration_holds_or_discards(
-        self, load_text: LoadText, good: str, status: str, on_pause: str, discard: bool, is_held: bool
+        self, load_text: LoadText, good: str, status: str, on_pause: str, discard: bool, is_paused: bool
     ) -> None:
         settings = load_text(f"{good}    status: {status}\n    on_pause: {on_pause}\n")
-        assert (settings.mapping("sprig").discard, settings.integrations["sprig"].is_held) == (discard, is_held)
+        assert (settings.mapping("sprig").discard, settings.integrations["sprig"].is_paused) == (discard, is_paused)
 
 
 class TestFingerprint:

@@ -7,7 +7,7 @@ larger batch than it failed in. Only a limit that has fallen since divides them.
 
 import math
 from collections import deque
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -62,6 +62,12 @@ class Batcher(Generic[T]):
 
     def __len__(self) -> int:
         return len(self._fresh) + sum(map(len, self._returned))
+
+    def __iter__(self) -> Iterator[T]:
+        """The waiting items, in the order in which they would be sent."""
+        for group in self._returned:
+            yield from group
+        yield from self._fresh
 
     @property
     def bytes(self) -> int:
@@ -160,8 +166,7 @@ class Batcher(Generic[T]):
 
     def drain(self) -> list[T]:
         """Take out everything, in the order in which it would have been sent."""
-        items = [item for group in self._returned for item in group]
-        items += self._fresh
+        items = list(self)
         self._clear()
         return items
 

@@ -7,13 +7,13 @@ goes again goes before what is fresh.
 
 import math
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from streamer.core.delivery.batching import Batcher
 from streamer.core.delivery.bisection import Bisection
 from streamer.core.delivery.destination import Attempt
 from streamer.core.delivery.parked import Parked, Released
-from streamer.core.records.ledger import OpenRecord
+from streamer.core.records.open_record import OpenRecord
 
 
 class Shipment:
@@ -31,6 +31,10 @@ class Shipment:
         """Whether its calls were charged before; they travel among themselves."""
         return bool(self.records[0].charges)
 
+    def calls(self) -> list[OpenRecord]:
+        """Its calls, and those that wait for what its answer tells about them."""
+        return list(self.records) if self.bisection is None else self.bisection.outstanding()
+
 
 class Outbox:
     """The calls that are ready, and those that wait for their next attempt."""
@@ -39,6 +43,13 @@ class Outbox:
         self._batcher = batcher
         self._parked = parked
         self._urgent: deque[Shipment] = deque()
+
+    def __iter__(self) -> Iterator[OpenRecord]:
+        """Every call that waits, parked ones and those of divided batches included."""
+        yield from self._batcher
+        yield from self._parked
+        for shipment in self._urgent:
+            yield from shipment.calls()
 
     def add(self, records: Collection[OpenRecord], now: float) -> None:
         """Take fresh calls; ``now`` in monotonic seconds."""

@@ -10,12 +10,12 @@ be innocent: it stays load, is never given up for want of room, and after the qu
 
 import heapq
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import count
 from typing import NamedTuple
 
 from streamer.core.delivery.destination import Attempt
-from streamer.core.records.ledger import OpenRecord
+from streamer.core.records.open_record import OpenRecord
 
 
 class Released(NamedTuple):
@@ -50,7 +50,7 @@ class Parked:
 
         Args:
             max_per_partition: most events of one partition that failed alone.
-            max_bytes: most bytes held for all events that failed alone.
+            max_bytes: most bytes kept for all events that failed alone.
         """
         self._max_per_partition = max_per_partition
         self._max_bytes = max_bytes
@@ -59,11 +59,16 @@ class Parked:
         self._by_partition: Counter[tuple[str, int]] = Counter()
         self._alone: Counter[tuple[str, int]] = Counter()
         self.bytes = 0
-        """Bytes held for events that failed alone."""
+        """Bytes kept for events that failed alone."""
 
     def __len__(self) -> int:
         """How many of the parked events are no load: those that failed alone."""
         return self._alone.total()
+
+    def __iter__(self) -> Iterator[OpenRecord]:
+        """All parked events, alone or in company."""
+        for _, _, group in self._heap:
+            yield from group.records
 
     def in_partition(self, topic: str, partition: int) -> int:
         """How many events of a partition are parked, alone or in company."""
@@ -142,4 +147,4 @@ class Parked:
         self._by_partition[partition] += sign
         if group.is_alone:
             self._alone[partition] += sign
-            self.bytes += sign * record.held_bytes
+            self.bytes += sign * record.kept_bytes

@@ -1,22 +1,14 @@
 """Which messageIds are on their way, and who waits for them.
 
-A second record with an id in flight is attached to the first. If the first ends delivered, the attached ones are
-duplicates. If it ends otherwise, or its assignment ends, the lowest attached record that is still ours takes its place
-and goes by itself: a corrected copy must not die with the malformed one, and nobody waits for a partition that has
-left.
+A second record with an id in flight is attached to the first. If the first is delivered, the attached ones are
+duplicates. If it ends in another way, or its assignment ends, the lowest attached record of a living assignment takes
+its place and is sent by itself: a corrected copy must not be dead-lettered with the malformed one, and no record may
+wait for one whose partition has left.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
 
-from streamer.core.records.ledger import OpenRecord
-
-
-class Size(NamedTuple):
-    """How much of something there is."""
-
-    records: int
-    bytes: int
+from streamer.core.records.open_record import OpenRecord
 
 
 class InFlight:
@@ -28,15 +20,9 @@ class InFlight:
     def __len__(self) -> int:
         return len(self._leaders)
 
-    def living_size(self) -> Size:
-        """The records that are still ours, those attached included."""
-        living = [call for call in self._all() if not call.ledger.is_fenced]
-        return Size(len(living), sum(call.held_bytes for call in living))
-
-    def _all(self) -> Iterator[OpenRecord]:
-        for leader in self._leaders.values():
-            yield leader
-            yield from leader.attached or ()
+    def __iter__(self) -> Iterator[OpenRecord]:
+        """The records that go by themselves; those attached to one are in its ``attached``."""
+        return iter(self._leaders.values())
 
     def claim(self, candidates: Iterable[OpenRecord]) -> list[OpenRecord]:
         """Those of ``candidates`` that go by themselves; each other waits for the record with its id on its way."""
@@ -64,10 +50,10 @@ class InFlight:
         return [leader for leader in delivered if leader.attached is not None]
 
     def ended(self, leader: OpenRecord) -> OpenRecord | None:
-        """The record ended otherwise than delivered.
+        """The record ended without being delivered.
 
         Returns:
-            The attached record that takes its place and must be sent, if one is left that is still ours.
+            The attached record that takes its place and must be sent, if one of a living assignment is left.
         """
         del self._leaders[leader.message_id]
         waiting = [record for record in leader.attached or () if not record.ledger.is_fenced]
@@ -80,19 +66,19 @@ class InFlight:
         self._leaders[successor.message_id] = successor
         return successor
 
-    def release_fenced(self, being_sent: Iterable[OpenRecord]) -> list[OpenRecord]:
-        """Assignments have ended: let go of their records, but for those whose request is still out.
+    def release_fenced(self, in_requests: Iterable[OpenRecord]) -> list[OpenRecord]:
+        """Assignments have ended: let go of their records, but for those whose request has no answer yet.
 
-        A request that is still out keeps its id, so that the same record, read again, waits for the answer instead of
-        being sent a second time beside it.
+        A record in a request keeps its id. So the same record, read again, waits for the answer instead of being sent
+        a second time beside it.
 
         Args:
-            being_sent: records in a request without an answer.
+            in_requests: records in a request without an answer.
 
         Returns:
-            Attached records of other, living assignments that take the place of a fenced leader and must be sent.
+            Attached records of living assignments that take the place of a fenced one and must be sent.
         """
-        kept = {record.message_id for record in being_sent}
+        kept = {record.message_id for record in in_requests}
         fenced = [leader for leader in self._leaders.values() if leader.ledger.is_fenced]
         successors = [self.ended(leader) for leader in fenced if leader.message_id not in kept]
         for leader in self._leaders.values():

@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from streamer.core.delivery.destination import Attempt
 from streamer.core.delivery.parked import Parked, Released
 from streamer.core.records.account import Account
-from streamer.core.records.ledger import OpenRecord, PartitionLedger
+from streamer.core.records.ledger import PartitionLedger
+from streamer.core.records.open_record import OpenRecord
 
 TOPIC = "surveys"
 MAX_PER_PARTITION = 3
@@ -121,8 +122,10 @@ def test_over_the_cap_of_bytes_as_many_are_given_up_as_it_takes() -> None:
 def test_an_attempt_that_was_refunded_does_not_count() -> None:
     ledger = new_ledger(0)
     events = [new_event(ledger, offset, attempts=2) for offset in range(4)]
-    innocent = new_event(ledger, 9, attempts=5)
-    for attempt in innocent.charges or ():
+    innocent = new_event(ledger, 9)
+    refunded = [new_attempt() for _ in range(5)]
+    innocent.charges = [*refunded]
+    for attempt in refunded:
         attempt.is_refunded = True
     parked = parked_events(innocent, *events)
 
@@ -139,7 +142,7 @@ def test_events_of_an_ended_assignment_are_forgotten() -> None:
     leaving.fence()
     parked.drop_fenced()
 
-    assert (len(parked), parked.bytes, parked.in_partition(TOPIC, 0)) == (1, ours.held_bytes, 0)
+    assert (len(parked), parked.bytes, parked.in_partition(TOPIC, 0)) == (1, ours.kept_bytes, 0)
     assert parked.due_at == 1.0, "nobody is woken for a group that is empty"
     assert [group.records for group in parked.take_due(1.0)] == [[ours]]
 
@@ -212,7 +215,7 @@ class ParkedMachine(RuleBasedStateMachine):
         for partition in range(PARTITIONS):
             held = [event for event in before if event.record.partition == partition]
             assert sum(event.record.partition == partition for event in self.alone) <= MAX_PER_PARTITION
-            if len(held) <= MAX_PER_PARTITION and sum(event.held_bytes for event in before) <= MAX_BYTES:
+            if len(held) <= MAX_PER_PARTITION and sum(event.kept_bytes for event in before) <= MAX_BYTES:
                 assert not set(given_up).intersection(held), "given up without need"
         assert self.parked.bytes <= MAX_BYTES
 
@@ -228,7 +231,7 @@ class ParkedMachine(RuleBasedStateMachine):
     def its_counts_are_those_of_the_list(self) -> None:
         events = [event for group in self.groups for event in group.events]
         assert len(self.parked) == len(self.alone)
-        assert self.parked.bytes == sum(event.held_bytes for event in self.alone)
+        assert self.parked.bytes == sum(event.kept_bytes for event in self.alone)
         for partition in range(PARTITIONS):
             there = [event for event in events if event.record.partition == partition]
             assert self.parked.in_partition(TOPIC, partition) == len(there)

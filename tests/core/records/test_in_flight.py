@@ -6,7 +6,8 @@ import pytest
 
 from streamer.core.records.account import Account
 from streamer.core.records.in_flight import InFlight
-from streamer.core.records.ledger import OpenRecord, PartitionLedger
+from streamer.core.records.ledger import PartitionLedger
+from streamer.core.records.open_record import OpenRecord
 
 MakeRecord = Callable[..., OpenRecord]
 
@@ -61,7 +62,7 @@ def test_nobody_waits_for_a_partition_that_has_left(make: MakeRecord) -> None:
     flying.claim([leaving])
     flying.claim([ours])
     leaving.ledger.fence()
-    assert flying.release_fenced(being_sent=[]) == [ours]
+    assert flying.release_fenced(in_requests=[]) == [ours]
     assert not flying.claim([make("a", 5, partition=3)]), "the successor holds the id now"
 
 
@@ -71,7 +72,7 @@ def test_a_request_that_is_still_out_keeps_its_id_over_a_rebalance(make: MakeRec
     sent = make("a", 0, partition=1)
     flying.claim([sent])
     sent.ledger.fence()
-    assert flying.release_fenced(being_sent=[sent]) == []
+    assert flying.release_fenced(in_requests=[sent]) == []
     again = make("a", 0, partition=2)
     assert not flying.claim([again])
     assert flying.delivered([sent]) == [sent]
@@ -84,5 +85,5 @@ def test_attached_records_of_a_partition_that_left_are_forgotten(make: MakeRecor
     flying.claim([ours])
     flying.claim([leaving])
     leaving.ledger.fence()
-    flying.release_fenced(being_sent=[ours])
+    flying.release_fenced(in_requests=[ours])
     assert flying.delivered([ours]) == []

@@ -10,7 +10,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from streamer.core.delivery.destination import Attempt
 from streamer.core.model import DeadLetterReason, FilterReason
 from streamer.core.records.account import Account
-from streamer.core.records.ledger import OpenRecord, PartitionLedger
+from streamer.core.records.ledger import PartitionLedger
+from streamer.core.records.open_record import OpenRecord
 from streamer.core.records.statement import Run, Statement, decode
 
 
@@ -132,7 +133,7 @@ def test_behind_a_straggler_memory_follows_what_is_open_and_not_what_was_read() 
         book.open(records(*offsets), value_bytes=0)
         book.deliver(offsets)
     assert book.position == 0
-    assert sys.getsizeof(book._open) < 20_000
+    assert sys.getsizeof(book._offsets.open) < 20_000
 
 
 STATED = Statement(position=10, horizon=20, open=(Run(10, 11, 5), Run(15, 17, 0)), fingerprint=100)

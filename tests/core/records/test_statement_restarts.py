@@ -12,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from streamer.core.delivery.destination import Attempt
 from streamer.core.records.account import Account
-from streamer.core.records.ledger import OpenRecord, PartitionLedger
+from streamer.core.records.ledger import PartitionLedger
+from streamer.core.records.open_record import OpenRecord
 from streamer.core.records.statement import MAX_CHARACTERS, decode
 
 

@@ -1,0 +1,76 @@
+"""A record on its way: what was read, the call made from it, and what has happened to it since."""
+
+from typing import Protocol
+
+from streamer.core.model import Record
+from streamer.core.records.ledger import PartitionLedger
+
+
+class Charge(Protocol):
+    """One failed attempt, as far as the events that it carried know it."""
+
+    @property
+    def is_refunded(self) -> bool:
+        """Whether the attempt turned out to be the destination's fault, and does not count."""
+
+
+class OpenRecord:
+    """A record that became a call and is not settled.
+
+    One object per record on the hot path, therefore slotted, positional and mutable.
+    """
+
+    __slots__ = (
+        "attached",
+        "body",
+        "charges",
+        "digest",
+        "failures",
+        "first_failed_at",
+        "kept_bytes",
+        "ledger",
+        "message_id",
+        "record",
+        "size",
+    )
+
+    def __init__(
+        self, record: Record, ledger: PartitionLedger, message_id: str, body: bytes, digest: bytes = b""
+    ) -> None:
+        self.record = record
+        self.ledger = ledger
+        self.message_id = message_id
+        self.body = body
+        self.digest = digest
+        """Stands for the messageId among the receipts; made once, because that is a good part of what they cost."""
+        self.size = len(body)
+        """Bytes of the serialised call."""
+        value = record.value
+        self.kept_bytes = self.size if value is None else self.size + len(value)
+        """Bytes of memory kept for it: the record's value (for a dead letter) and its call."""
+        self.failures = 0
+        """Requests that carried it and were not accepted, charged or not."""
+        self.charges: list[Charge] | None = None
+        """Failed attempts charged to the event in this assignment; a refunded one does not count."""
+        self.first_failed_at: float | None = None
+        """Epoch seconds of the first charged failure in this assignment."""
+        self.attached: list[OpenRecord] | None = None
+        """Records with the same messageId that wait for this one's end."""
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Topic, partition and offset of the record."""
+        record = self.record
+        return record.topic, record.partition, record.offset
+
+    @property
+    def attempts(self) -> int:
+        """Failed attempts that count against the event, those of earlier owners included."""
+        own = sum(not charge.is_refunded for charge in self.charges or ())
+        return own + self.ledger.attempts_before(self.record.offset)
+
+    def charge(self, attempt: Charge, failed_at: float) -> None:
+        """Count a failed attempt against the event, for the next commit to state; ``failed_at`` in epoch seconds."""
+        self.charges = [*(self.charges or ()), attempt]
+        self.first_failed_at = self.first_failed_at or failed_at
+        self.ledger.charged[self.record.offset] = self

@@ -1,0 +1,29 @@
+"""A dead letter that the broker has not confirmed yet; until then its record stays open."""
+
+from dataclasses import dataclass, field
+
+from streamer.core.model import DeadLetterReason, Record, Stage
+from streamer.core.records.ledger import PartitionLedger
+from streamer.core.records.open_record import OpenRecord
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PendingLetter:
+    """A record that is to be set aside, and why. Compared by identity: two of them are never the same."""
+
+    record: Record = field(repr=False)
+    """Left out of the representation, which may end up in a log: the client's record shows key and value."""
+    ledger: PartitionLedger = field(repr=False)
+    reason: DeadLetterReason
+    stage: Stage
+    detail: str
+    """For the record's producer; quotes no value."""
+    error_class: str
+    opened: OpenRecord | None = field(default=None, repr=False)
+    """Set when the record had become a call: then others may wait for its messageId."""
+    http_status: int | None = None
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes of memory kept for the record."""
+        return self.opened.kept_bytes if self.opened is not None else len(self.record.value or b"")

@@ -1,0 +1,95 @@
+"""Commits of one integration: positions with what is settled above them, and what the broker may hold of them."""
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Final
+
+from streamer.core.records import statement as statements
+from streamer.core.records.ledger import PartitionLedger
+from streamer.kafka import CommitResult, StoredPosition, TopicPartition
+from streamer.logs import Event, logger
+from streamer.pipeline.ports import RecordSource
+
+MAX_CLAIMS: Final = 64
+"""Most commits of unknown fate that are remembered for a partition; beyond it, a rebalance costs repeats."""
+
+MIN_METADATA_CHARACTERS: Final = 19
+"""Where the broker takes fewer, nothing is stated beside the position."""
+
+Claim = tuple[int, str]
+"""A position with its metadata, as it is stored."""
+
+
+class Commits:
+    """Stores positions, and remembers for each partition which of ours the broker may hold.
+
+    Attributes:
+        results: how many commits ended in which way.
+    """
+
+    def __init__(self, integration: str) -> None:
+        self.results: dict[CommitResult, int] = dict.fromkeys(CommitResult, 0)
+        self._integration = integration
+        self._claims: dict[TopicPartition, deque[Claim]] = {}
+        """The claim stored last, and later ones of unknown fate."""
+        self._max_metadata = statements.MAX_CHARACTERS
+
+    def begin(self, partition: TopicPartition, stored: StoredPosition | None) -> None:
+        """An assignment begins at a stored position; None: at one that is not stored."""
+        self._claims[partition] = deque(maxlen=MAX_CLAIMS)
+        if stored is not None and stored.offset is not None:
+            self._claims[partition].append((stored.offset, stored.metadata))
+
+    def end(self, partition: TopicPartition) -> None:
+        """An assignment has ended."""
+        self._claims.pop(partition, None)
+
+    def made(self, partition: TopicPartition, stored: StoredPosition) -> bool:
+        """Whether a stored position is one that this assignment has stored: no other owner came between."""
+        return stored in self._claims.get(partition, ())
+
+    async def store(self, source: RecordSource, ledgers: Mapping[TopicPartition, PartitionLedger]) -> CommitResult:
+        """Store what may be stored of every partition where that has changed, as it is at this moment."""
+        claims = {partition: ledger.to_commit(self._max_metadata) for partition, ledger in ledgers.items()}
+        changed = {partition: claim for partition, claim in claims.items() if list(self._claims[partition]) != [claim]}
+        if not changed:
+            return CommitResult.STORED
+        before = dict(ledgers)
+        result = await source.commit(changed)
+        self.results[result] += 1
+        for partition, claim in changed.items():
+            if ledgers.get(partition) is not before[partition]:
+                continue  # its assignment ended meanwhile
+            if result is CommitResult.STORED:
+                self._claims[partition] = deque([claim], MAX_CLAIMS)
+                before[partition].committed = claim[0]
+            elif result in {CommitResult.TIMED_OUT, CommitResult.FAILED}:
+                self._claims[partition].append(claim)
+        if result is CommitResult.METADATA_TOO_LARGE and self._max_metadata:
+            half = self._max_metadata // 2
+            self._max_metadata = half if half >= MIN_METADATA_CHARACTERS else 0
+            return await self.store(source, ledgers)
+        self._tell(result, len(changed))
+        return result
+
+    def _tell(self, result: CommitResult, partitions: int) -> None:
+        if result is CommitResult.STORED:
+            logger().emit(Event.OFFSETS_COMMITTED, integration=self._integration, partitions=partitions)
+        else:
+            logger().emit(
+                Event.OFFSETS_COMMIT_FAILED,
+                integration=self._integration,
+                error_type=result.value,
+                next_step=_NEXT_STEPS[result],
+            )
+
+
+_NEXT_STEPS: Final[Mapping[CommitResult, str]] = {
+    CommitResult.MEMBERSHIP_CHANGED: "No action is needed: a rebalance is under way, and what is not stored is read "
+    "again.",
+    CommitResult.METADATA_TOO_LARGE: "Raise offset.metadata.max.bytes on the brokers.",
+    CommitResult.NOT_AUTHORISED: "Allow READ on the group and its topics. Until then a restart delivers again what is "
+    "not stored.",
+    CommitResult.TIMED_OUT: "No action is needed: a later commit replaces this one.",
+    CommitResult.FAILED: "If this repeats, see the broker's log. A restart would deliver again what is not stored.",
+}

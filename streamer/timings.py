@@ -1,0 +1,64 @@
+"""How long the parts of the service wait: production runs with these defaults, tests pass shorter ones.
+
+What a user may choose is a setting (`streamer.settings`). What is here is not: each value follows from what the
+brokers, their client or the destination do.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """All waits, in seconds."""
+
+    commit_every: float = 1.0
+    """How often positions are committed."""
+    commit_timeout: float = 5.0
+    """Longest wait for one commit; a later one replaces it."""
+    confirm_end: float = 10.0
+    """How long a position must lie beyond the end of its partition before the topic counts as recreated."""
+    connect_retry: float = 3.0
+    """Wait between two attempts to reach the brokers and join the group."""
+    poll: float = 0.5
+    """Longest wait of one poll for records."""
+    idle: float = 1.0
+    """How often, while nothing may be read, the client is asked for errors and the brokers where to begin."""
+    idle_after: float = 5.0
+    """After this long without room the client is asked for errors. What it has fetched stays fetched."""
+    gone_retry: float = 0.2
+    """Wait after positions were gone, before the next poll."""
+    failed_poll: float = 0.1
+    """Half of the wait after the first failed poll; it doubles with each consecutive one, up to 5 seconds."""
+    letter_timeout: float = 15.0
+    """Longest wait for the confirmation of one dead letter: longer than the client itself tries."""
+    letter_request_timeout: float = 7.0
+    """After this time the client gives up a dead letter that was not sent, or, after as much again, not confirmed."""
+    letter_backoff: float = 30.0
+    """Longest wait after dead letters could not be written; the first wait is 1 second or this, if shorter."""
+    flush: float = 5.0
+    """Longest wait for dead letters at shutdown."""
+    drain: float = 20.0
+    """Longest wait for requests in flight at shutdown."""
+    revoke_drain: float = 10.0
+    """Longest wait for requests in flight when partitions are taken: every other member waits for this one."""
+    retention_every: float = 600.0
+    """How often the brokers are asked how long topics keep their records."""
+    watch_every: float = 10.0
+    """How often the watchdog looks."""
+    stalled_after: float = 120.0
+    """How long something that should move may make no progress."""
+    rebalance: float = 300.0
+    """How long a rebalance may take; the client lets no member read meanwhile."""
+    restart_min: float = 1.0
+    """Wait before a failed pipeline is started again; it doubles with each consecutive failure."""
+    restart_max: float = 60.0
+    """Longest such wait."""
+    healthy_after: float = 600.0
+    """A pipeline that ran this long is restarted after the shortest wait, and its stall counts as the first."""
+    held_probe: float = 30.0
+    """How often a held destination is probed."""
+    summary_every: float = 60.0
+    """How often each integration logs its account."""
+
+
+PRODUCTION = Timings()
