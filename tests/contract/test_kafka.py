@@ -1,0 +1,306 @@
+"""What a pipeline relies on of Kafka, asked of the real broker and of the one in memory alike."""
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Protocol
+
+import pytest
+from aiokafka.admin import RecordsToDelete
+
+from streamer.core.errors import UnavailableError
+from streamer.core.model import Record
+from streamer.devkit.broker import Broker
+from streamer.kafka import Brokers, CommitResult, MessageTooLargeError, PositionsGoneError, StoredPosition
+from streamer.kafka import TopicPartition as Place
+from streamer.pipeline import ports
+from streamer.settings import KafkaSettings
+from tests.conftest import ConsumeAll, ExternalCluster, MakeTopic, Produce, connected_admin
+from tests.doubles.kafka import MemoryBrokers, MemoryCluster
+
+WAIT_SECONDS = 20
+MAX_RECORD_BYTES = 2_000
+
+
+class World(Protocol):
+    """One of the two, with what a test does beside the clients."""
+
+    brokers: ports.Brokers
+
+    async def make_topic(self, partitions: int = 1) -> str: ...
+    async def produce(self, topic: str, values: Sequence[bytes | None], partition: int = 0) -> None: ...
+    async def delete_records(self, place: Place, before: int) -> None: ...
+    async def read_all(self, topic: str) -> Sequence[Record]: ...
+
+
+class InMemory:
+    def __init__(self) -> None:
+        self.cluster = MemoryCluster()
+        self.brokers: ports.Brokers = MemoryBrokers(self.cluster)
+
+    async def make_topic(self, partitions: int = 1) -> str:
+        topic = self.cluster.create(f"topic-{len(self.cluster.logs)}", partitions)
+        self.cluster.max_record_bytes[topic] = MAX_RECORD_BYTES
+        return topic
+
+    async def produce(self, topic: str, values: Sequence[bytes | None], partition: int = 0) -> None:
+        self.cluster.append(topic, values, partition=partition, key=b"key", headers=[("trace", b"1")])
+
+    async def delete_records(self, place: Place, before: int) -> None:
+        self.cluster.delete_records(place, before)
+
+    async def read_all(self, topic: str) -> Sequence[Record]:
+        return [record for log in self.cluster.logs[topic] for record in log.records]
+
+
+class Real:
+    def __init__(
+        self, bootstrap_servers: str, make_topic: MakeTopic, produce: Produce, consume_all: ConsumeAll
+    ) -> None:
+        settings = KafkaSettings(
+            bootstrap_servers=bootstrap_servers,
+            session_timeout_ms=6_000,
+            heartbeat_interval_ms=100,
+            metadata_max_age_ms=500,
+        )
+        self.brokers: ports.Brokers = Brokers(settings)
+        self._bootstrap_servers = bootstrap_servers
+        self._make_topic = make_topic
+        self._produce = produce
+        self._consume_all = consume_all
+
+    async def make_topic(self, partitions: int = 1) -> str:
+        config = {"max.message.bytes": str(MAX_RECORD_BYTES)}
+        return await self._make_topic("contract", partitions=partitions, config=config)
+
+    async def produce(self, topic: str, values: Sequence[bytes | None], partition: int = 0) -> None:
+        await self._produce(topic, values, key=b"key", partition=partition, headers=[("trace", b"1")])
+
+    async def delete_records(self, place: Place, before: int) -> None:
+        async with connected_admin(self._bootstrap_servers) as admin:
+            await admin.delete_records({place: RecordsToDelete(before_offset=before)})
+
+    async def read_all(self, topic: str) -> Sequence[Record]:
+        return await self._consume_all(topic)
+
+
+@pytest.fixture(params=["memory", pytest.param("broker", marks=pytest.mark.kafka)])
+def world(request: pytest.FixtureRequest) -> World:
+    if request.param == "memory":
+        return InMemory()
+    broker: Broker | ExternalCluster = request.getfixturevalue("broker")
+    return Real(
+        broker.bootstrap_servers,
+        request.getfixturevalue("make_topic"),
+        request.getfixturevalue("produce"),
+        request.getfixturevalue("consume_all"),
+    )
+
+
+class Member:
+    """A source, and what it was told of its assignments."""
+
+    def __init__(self, brokers: ports.Brokers, group_id: str, topics: Sequence[str]) -> None:
+        self.assigned: list[frozenset[Place]] = []
+        self.revoked: list[frozenset[Place]] = []
+        self.on_revoked: Callable[[], Awaitable[object]] | None = None
+        self.source = brokers.source(
+            group_id=group_id, topics=topics, on_assigned=self.assigned.append, on_revoked=self._on_revoked
+        )
+
+    async def _on_revoked(self, partitions: frozenset[Place]) -> None:
+        self.revoked.append(partitions)
+        if self.on_revoked is not None:
+            await self.on_revoked()
+
+    async def poll(self, *partitions: Place, max_records: int = 100, seconds: float = 0.1) -> dict[Place, list[Record]]:
+        taken = await self.source.poll(partitions, max_records=max_records, timeout_seconds=seconds)
+        return {place: list(records) for place, records in taken.items()}
+
+    async def read(self, place: Place, count: int) -> list[Record]:
+        """So many records of a partition, from where the member stands."""
+        records: list[Record] = []
+        async with asyncio.timeout(WAIT_SECONDS):
+            while len(records) < count:
+                records += (await self.poll(place)).get(place, [])
+        return records
+
+
+@contextlib.asynccontextmanager
+async def joined(world: World, topic: str, group_id: str = "") -> AsyncIterator[Member]:
+    member = Member(world.brokers, group_id or f"group-{uuid.uuid4().hex}", [topic])
+    async with asyncio.timeout(WAIT_SECONDS):
+        await member.source.join()
+    try:
+        yield member
+    finally:
+        await member.source.leave()
+
+
+async def test_joining_gives_every_partition_and_no_position(world: World) -> None:
+    topic = await world.make_topic(partitions=2)
+    places = frozenset({Place(topic, 0), Place(topic, 1)})
+    async with joined(world, topic) as member:
+        assert member.assigned == [places]
+        assert all(not revoked for revoked in member.revoked), "nothing was ours before"
+        assert await member.source.stored_positions(places) == dict.fromkeys(places, StoredPosition(None, ""))
+        assert await member.source.log_bounds(places) == dict.fromkeys(places, (0, 0))
+
+
+async def test_records_come_as_they_were_written_from_where_was_sought(world: World) -> None:
+    topic = await world.make_topic()
+    place = Place(topic, 0)
+    await world.produce(topic, [b"0", b"1", None, b"3"])
+    async with joined(world, topic) as member:
+        member.source.seek(place, 1)
+        records = await member.read(place, 3)
+        assert [(record.offset, record.value, record.key) for record in records] == [
+            (1, b"1", b"key"),
+            (2, None, b"key"),
+            (3, b"3", b"key"),
+        ]
+        assert [list(record.headers) for record in records] == [[("trace", b"1")]] * 3
+        assert await member.source.position(place) == 4
+        assert member.source.high_watermark(place) == 4
+        member.source.seek(place, 0)
+        assert (await member.read(place, 1))[0].offset == 0, "a seek back reads again"
+
+
+async def test_a_poll_reads_what_it_was_asked_for_and_no_more(world: World) -> None:
+    topic = await world.make_topic(partitions=2)
+    one, two = Place(topic, 0), Place(topic, 1)
+    for place in (one, two):
+        await world.produce(topic, [b"x"] * 5, partition=place.partition)
+    async with joined(world, topic) as member:
+        for place in (one, two):
+            member.source.seek(place, 0)
+        assert await member.poll() == {}
+        assert [record.offset for record in await member.read(two, 5)] == [0, 1, 2, 3, 4]
+        taken = await member.poll(one, max_records=2, seconds=5.0)
+        assert [record.offset for record in taken[one]] == [0, 1]
+        taken = await member.poll(one, max_records=2, seconds=5.0)
+        assert [record.offset for record in taken[one]] == [2, 3], "the next poll goes on"
+
+
+async def test_a_poll_returns_as_soon_as_something_arrives(world: World) -> None:
+    topic = await world.make_topic()
+    place = Place(topic, 0)
+    async with joined(world, topic) as member:
+        member.source.seek(place, 0)
+        polling = asyncio.create_task(member.poll(place, seconds=WAIT_SECONDS))
+        await world.produce(topic, [b"0"])
+        async with asyncio.timeout(WAIT_SECONDS / 2):
+            assert [record.value for record in (await polling)[place]] == [b"0"]
+
+
+async def test_positions_outside_of_the_log_are_gone(world: World) -> None:
+    topic = await world.make_topic()
+    place = Place(topic, 0)
+    await world.produce(topic, [b"0", b"1", b"2"])
+    await world.delete_records(place, before=2)
+    async with joined(world, topic) as member:
+        assert await member.source.log_bounds([place]) == {place: (2, 3)}
+        for outside in (0, 9):
+            member.source.seek(place, outside)
+            with pytest.raises(PositionsGoneError) as gone:
+                await member.read(place, 1)
+            assert gone.value.partitions == {place}
+        member.source.seek(place, 2)
+        assert (await member.read(place, 1))[0].offset == 2
+
+
+async def test_a_time_is_found_as_the_first_record_at_or_after_it(world: World) -> None:
+    topic = await world.make_topic()
+    place = Place(topic, 0)
+    await world.produce(topic, [b"0", b"1"])
+    async with joined(world, topic) as member:
+        assert await member.source.offset_at(place, 0) == 0
+        assert await member.source.offset_at(place, 32_503_680_000_000) is None
+
+
+async def test_what_was_committed_is_there_for_the_next_member_with_its_metadata(world: World) -> None:
+    topic = await world.make_topic(partitions=2)
+    one, two = Place(topic, 0), Place(topic, 1)
+    async with joined(world, topic, group := f"group-{uuid.uuid4().hex}") as member:
+        assert await member.source.commit({one: (7, "s1:known"), Place("foreign", 0): (1, "")}) is CommitResult.STORED
+    async with joined(world, topic, group) as heir:
+        stored = await heir.source.stored_positions([one, two])
+        assert stored == {one: StoredPosition(7, "s1:known"), two: StoredPosition(None, "")}
+
+
+async def test_a_second_member_takes_everything_away_and_gives_half_of_it_back(world: World) -> None:
+    """The eager protocol: before the partitions are taken, the first member may still commit."""
+    topic = await world.make_topic(partitions=2)
+    places = frozenset({Place(topic, 0), Place(topic, 1)})
+    group = f"group-{uuid.uuid4().hex}"
+    async with joined(world, topic, group) as first:
+        committed: list[CommitResult] = []
+
+        async def commit() -> None:
+            committed.append(await first.source.commit(dict.fromkeys(places, (3, ""))))
+
+        first.on_revoked = commit
+        async with joined(world, topic, group) as second:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while len(first.assigned) < 2:
+                    await first.poll()
+            assert first.revoked[-1] == places
+            assert committed == [CommitResult.STORED]
+            assert len(first.assigned[1]) == len(second.assigned[0]) == 1
+            assert first.assigned[1] | second.assigned[0] == places
+            stored = await second.source.stored_positions(second.assigned[0])
+            assert set(stored.values()) == {StoredPosition(3, "")}
+            lost = next(iter(second.assigned[0]))
+            first.source.seek(lost, 0)
+            assert first.source.high_watermark(lost) is None, "what is not ours any more tells nothing"
+
+
+async def test_dead_letters_are_written_as_they_were_with_more_headers(world: World) -> None:
+    topic, letters = await world.make_topic(), await world.make_topic()
+    await world.produce(topic, [b"0", None])
+    writer = world.brokers.writer()
+    with pytest.raises(UnavailableError):
+        await writer.write(letters, (await world.read_all(topic))[0], [], timeout_seconds=5)
+    await writer.start()
+    try:
+        for record in await world.read_all(topic):
+            await writer.write(letters, record, [*record.headers, ("why", b"because")], timeout_seconds=WAIT_SECONDS)
+    finally:
+        await writer.stop()
+    written, read = await world.read_all(letters), await world.read_all(topic)
+    assert [(r.key, r.value, r.timestamp) for r in written] == [(r.key, r.value, r.timestamp) for r in read]
+    assert [list(record.headers) for record in written] == [[("trace", b"1"), ("why", b"because")]] * 2
+
+
+async def test_a_dead_letter_that_is_too_large_is_told_apart(world: World) -> None:
+    topic, letters = await world.make_topic(), await world.make_topic()
+    await world.produce(topic, [b"x" * 1_000])
+    [record] = await world.read_all(topic)
+    writer = world.brokers.writer()
+    await writer.start()
+    try:
+        with pytest.raises(MessageTooLargeError):
+            await writer.write(letters, record, [("why", b"x" * MAX_RECORD_BYTES)], timeout_seconds=WAIT_SECONDS)
+        await writer.write(letters, record, [("why", b"x")], timeout_seconds=WAIT_SECONDS)
+    finally:
+        await writer.stop()
+    assert len(await world.read_all(letters)) == 1
+
+
+async def test_missing_topics_are_named_and_can_be_made_like_others(world: World) -> None:
+    topic = await world.make_topic(partitions=3)
+    missing = f"{topic}.dlq"
+    await world.brokers.preflight()
+    assert await world.brokers.missing_topics([missing, topic]) == [missing]
+    await world.brokers.create_topics([missing], like=topic)
+    async with asyncio.timeout(WAIT_SECONDS):
+        while await world.brokers.missing_topics([missing, topic]):  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(0)  # the broker learns of it a little after the controller has made it
+    async with joined(world, missing) as member:
+        assert {place.partition for place in member.assigned[-1]} == {0, 1, 2}
+
+
+async def test_how_long_a_topic_keeps_its_records_is_known(world: World) -> None:
+    topic = await world.make_topic()
+    assert await world.brokers.retention_seconds([topic]) == {topic: 604_800.0}

@@ -1,0 +1,369 @@
+"""Kafka in memory: topics, consumer groups and a writer of dead letters, without a broker and without waiting.
+
+It does what `streamer.kafka` does as far as a pipeline relies on it; `tests/contract/test_kafka.py` holds it to the
+real thing. Faults are switched on by attributes.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, NamedTuple
+
+from streamer.core.errors import UnavailableError
+from streamer.core.model import Record
+from streamer.kafka import CommitResult, MessageTooLargeError, PollError, PositionsGoneError, StoredPosition
+from streamer.kafka import TopicPartition as Place
+
+Headers = Sequence[tuple[str, bytes | None]]
+
+RETENTION_SECONDS: Final = 604_800.0
+
+
+class MemoryRecord(NamedTuple):
+    """A record as Kafka hands it out."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+
+
+@dataclass
+class Log:
+    """One partition: its records, and where it begins and ends. Offsets without a record are holes."""
+
+    first: int = 0
+    end: int = 0
+    records: list[MemoryRecord] = field(default_factory=list)
+
+
+class MemoryCluster:
+    """All topics and groups. Public attributes are its faults."""
+
+    def __init__(self) -> None:
+        self.logs: dict[str, list[Log]] = {}
+        self.groups: dict[str, Group] = {}
+        self.is_away = False
+        """Whether no broker answers."""
+        self.unreadable: set[Place] = set()
+        """Partitions of which a poll raises."""
+        self.max_record_bytes: dict[str, int] = {}
+        """Longest value with headers that a topic takes; others take any."""
+        self.commit_results: deque[CommitResult] = deque()
+        """How the next commits end, instead of being stored."""
+        self._arrived = asyncio.Event()
+
+    def create(self, topic: str, partitions: int = 1) -> str:
+        """Make a topic; returns its name."""
+        self.logs[topic] = [Log() for _ in range(partitions)]
+        self._announce()
+        return topic
+
+    def delete(self, topic: str) -> None:
+        """Delete a topic with its records."""
+        del self.logs[topic]
+
+    def append(
+        self,
+        topic: str,
+        values: Iterable[bytes | None],
+        *,
+        partition: int = 0,
+        key: bytes | None = None,
+        headers: Headers = (),
+        timestamp: int = 1_700_000_000_000,
+    ) -> list[MemoryRecord]:
+        """Write records."""
+        log = self.logs[topic][partition]
+        written = []
+        for value in values:
+            written.append(MemoryRecord(topic, partition, log.end, timestamp, key, value, headers))
+            log.end += 1
+        log.records += written
+        self._announce()
+        return written
+
+    def leave_a_hole(self, place: Place, offsets: int = 1) -> None:
+        """Markers of transactions: offsets without records."""
+        self.logs[place.topic][place.partition].end += offsets
+        self._announce()
+
+    def delete_records(self, place: Place, before: int) -> None:
+        """Do as retention does."""
+        log = self.logs[place.topic][place.partition]
+        log.first = before
+        log.records = [record for record in log.records if record.offset >= before]
+
+    def log(self, place: Place) -> Log:
+        """A partition."""
+        found: Log = self.logs[place.topic][place.partition]
+        return found
+
+    def group(self, group_id: str) -> "Group":
+        """A consumer group; made when first asked for."""
+        return self.groups.setdefault(group_id, Group(self))
+
+    async def answer(self) -> None:
+        """A turn of the network.
+
+        Raises:
+            UnavailableError: the brokers are away.
+        """
+        await asyncio.sleep(0)
+        if self.is_away:
+            raise UnavailableError("no broker answers")
+
+    async def something_arrives(self) -> None:
+        """Wait until a record is written or a topic is made."""
+        await self._arrived.wait()
+
+    def _announce(self) -> None:
+        arrived, self._arrived = self._arrived, asyncio.Event()
+        arrived.set()
+
+
+class Group:
+    """A consumer group: what it has stored, and its members."""
+
+    def __init__(self, cluster: MemoryCluster) -> None:
+        self.stored: dict[Place, StoredPosition] = {}
+        self.members: list[MemorySource] = []
+        self._cluster = cluster
+        self._changing = asyncio.Lock()
+
+    async def rebalance(self) -> None:
+        """Take all partitions and give them out again, by range, as the eager protocol does."""
+        async with self._changing:
+            members = list(self.members)
+            for member in members:
+                member.is_stable.clear()
+            for member in members:
+                await member.revoke()
+            for number, member in enumerate(members):
+                member.assign(self._share(number, members, member.topics))
+
+    def _share(self, number: int, members: Sequence["MemorySource"], topics: Sequence[str]) -> frozenset[Place]:
+        share: set[Place] = set()
+        for topic in topics:
+            partitions = range(len(self._cluster.logs.get(topic, ())))
+            each, more = divmod(len(partitions), len(members))
+            begin = number * each + min(number, more)
+            share |= {Place(topic, at) for at in partitions[begin : begin + each + (number < more)]}
+        return frozenset(share)
+
+
+class MemorySource:
+    """A member of a group: a `streamer.pipeline.ports.RecordSource`."""
+
+    def __init__(
+        self,
+        cluster: MemoryCluster,
+        group: Group,
+        topics: Sequence[str],
+        on_assigned: Callable[[frozenset[Place]], None],
+        on_revoked: Callable[[frozenset[Place]], Awaitable[None]],
+    ) -> None:
+        self.topics = topics
+        self.is_stable = asyncio.Event()
+        self.commits: list[Mapping[Place, tuple[int, str]]] = []
+        """Every commit that was asked for."""
+        self._cluster = cluster
+        self._group = group
+        self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
+        self._assigned: frozenset[Place] = frozenset()
+        self._positions: dict[Place, int] = {}
+        self._fetched_at: dict[Place, float] = {}
+
+    async def join(self) -> None:
+        await self._cluster.answer()
+        self._group.members.append(self)
+        await self._group.rebalance()
+
+    async def leave(self) -> None:
+        if self in self._group.members:
+            self._group.members.remove(self)
+            self._assigned = frozenset()
+            if self._group.members:
+                await self._group.rebalance()
+
+    async def revoke(self) -> None:
+        """Take what was given; called by the group."""
+        await self._on_revoked(self._assigned)
+        self._assigned = frozenset()
+
+    def assign(self, partitions: frozenset[Place]) -> None:
+        """Give partitions; called by the group."""
+        self._assigned = partitions
+        self._positions = {place: at for place, at in self._positions.items() if place in partitions}
+        self._fetched_at.clear()
+        self._on_assigned(partitions)
+        self.is_stable.set()
+
+    async def poll(
+        self, partitions: Collection[Place], *, max_records: int, timeout_seconds: float
+    ) -> Mapping[Place, Sequence[Record]]:
+        await self.is_stable.wait()
+        await asyncio.sleep(0)
+        readable = [place for place in partitions if place in self._assigned]
+        taken = self._read(readable, max_records)
+        if not taken and timeout_seconds:
+            try:
+                async with asyncio.timeout(timeout_seconds):
+                    await self._cluster.something_arrives()
+            except TimeoutError:
+                return {}
+            taken = self._read([place for place in readable if place in self._assigned], max_records)
+        return taken
+
+    def _read(self, partitions: Sequence[Place], max_records: int) -> dict[Place, Sequence[Record]]:
+        if self._cluster.is_away:
+            return {}
+        if self._cluster.unreadable.intersection(partitions):
+            raise PollError("CorruptRecordError")
+        gone = {place for place in partitions if not self._is_in_log(place)}
+        if gone:
+            raise PositionsGoneError(gone)
+        taken: dict[Place, Sequence[Record]] = {}
+        for place in partitions:
+            if place not in self._positions:
+                continue
+            self._fetched_at[place] = time.time()
+            at, log = self._positions[place], self._cluster.log(place)
+            records = [record for record in log.records if record.offset >= at][:max_records]
+            if records:
+                taken[place] = records
+                max_records -= len(records)
+            self._positions[place] = records[-1].offset + 1 if records else log.end
+        return taken
+
+    def _is_in_log(self, place: Place) -> bool:
+        if place.topic not in self._cluster.logs or place not in self._positions:
+            return True
+        log = self._cluster.log(place)
+        return log.first <= self._positions[place] <= log.end
+
+    async def stored_positions(self, partitions: Collection[Place]) -> Mapping[Place, StoredPosition]:
+        await self._cluster.answer()
+        return {place: self._group.stored.get(place, StoredPosition(None, "")) for place in partitions}
+
+    async def log_bounds(self, partitions: Collection[Place]) -> Mapping[Place, tuple[int, int]]:
+        await self._cluster.answer()
+        return {place: (self._cluster.log(place).first, self._cluster.log(place).end) for place in partitions}
+
+    async def offset_at(self, partition: Place, epoch_ms: int) -> int | None:
+        await self._cluster.answer()
+        records = self._cluster.log(partition).records
+        return next((record.offset for record in records if record.timestamp >= epoch_ms), None)
+
+    async def position(self, partition: Place) -> int | None:
+        await asyncio.sleep(0)
+        return self._positions.get(partition)
+
+    async def commit(self, positions: Mapping[Place, tuple[int, str]]) -> CommitResult:
+        self.commits.append(positions)
+        await asyncio.sleep(0)
+        if self._cluster.commit_results:
+            return self._cluster.commit_results.popleft()
+        if self._cluster.is_away:
+            return CommitResult.TIMED_OUT
+        for place, (offset, metadata) in positions.items():
+            if place in self._assigned:
+                self._group.stored[place] = StoredPosition(offset, metadata)
+        return CommitResult.STORED
+
+    def seek(self, partition: Place, offset: int) -> None:
+        if partition in self._assigned:
+            self._positions[partition] = offset
+
+    def gone(self, partitions: Collection[Place]) -> Sequence[Place]:
+        return [place for place in partitions if place.topic not in self._cluster.logs]
+
+    def high_watermark(self, partition: Place) -> int | None:
+        is_known = partition in self._assigned and partition in self._fetched_at
+        return self._cluster.log(partition).end if is_known else None
+
+    def fetched_at(self, partition: Place) -> float | None:
+        return self._fetched_at.get(partition) if partition in self._assigned else None
+
+
+class MemoryWriter:
+    """Writes dead letters: a `streamer.pipeline.ports.LetterWriter`."""
+
+    def __init__(self, cluster: MemoryCluster) -> None:
+        self._cluster = cluster
+        self._is_started = False
+
+    async def start(self) -> None:
+        await self._cluster.answer()
+        self._is_started = True
+
+    async def stop(self) -> None:
+        self._is_started = False
+
+    async def write(self, topic: str, record: Record, headers: Headers, *, timeout_seconds: float) -> None:
+        assert timeout_seconds > 0
+        if not self._is_started:
+            raise UnavailableError("not connected")
+        await self._cluster.answer()
+        if topic not in self._cluster.logs:
+            raise UnavailableError("UnknownTopicOrPartitionError")
+        value = record.value
+        if value is None and record.key is None:
+            value, headers = b"", [*headers, ("streamer.value.null", b"1")]
+        size = len(value or b"") + sum(len(name) + len(text or b"") for name, text in headers)
+        if size > self._cluster.max_record_bytes.get(topic, size):
+            raise MessageTooLargeError("MessageSizeTooLargeError")
+        partitions = len(self._cluster.logs[topic])
+        self._cluster.append(
+            topic,
+            [value],
+            partition=record.partition if record.partition < partitions else 0,
+            key=record.key,
+            headers=list(headers),
+            timestamp=record.timestamp,
+        )
+
+
+class MemoryBrokers:
+    """The way in: a `streamer.pipeline.ports.Brokers`. Notes the sources it has made."""
+
+    def __init__(self, cluster: MemoryCluster) -> None:
+        self.cluster = cluster
+        self.sources: list[MemorySource] = []
+
+    async def preflight(self) -> None:
+        await self.cluster.answer()
+
+    async def missing_topics(self, topics: Collection[str]) -> Sequence[str]:
+        await self.cluster.answer()
+        return sorted(set(topics) - self.cluster.logs.keys())
+
+    async def create_topics(self, topics: Collection[str], *, like: str) -> None:
+        await self.cluster.answer()
+        for topic in topics:
+            self.cluster.create(topic, len(self.cluster.logs[like]))
+
+    async def retention_seconds(self, topics: Collection[str]) -> Mapping[str, float]:
+        await self.cluster.answer()
+        return dict.fromkeys(topics, RETENTION_SECONDS)
+
+    def writer(self) -> MemoryWriter:
+        return MemoryWriter(self.cluster)
+
+    def source(
+        self,
+        *,
+        group_id: str,
+        topics: Sequence[str],
+        on_assigned: Callable[[frozenset[Place]], None],
+        on_revoked: Callable[[frozenset[Place]], Awaitable[None]],
+    ) -> MemorySource:
+        source = MemorySource(self.cluster, self.cluster.group(group_id), topics, on_assigned, on_revoked)
+        self.sources.append(source)
+        return source
