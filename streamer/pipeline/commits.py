@@ -30,28 +30,35 @@ class Commits:
     def __init__(self, integration: str) -> None:
         self.results: dict[CommitResult, int] = dict.fromkeys(CommitResult, 0)
         self._integration = integration
-        self._claims: dict[TopicPartition, deque[Claim]] = {}
-        """The claim stored last, and later ones of unknown fate."""
+        self._stored: dict[TopicPartition, StoredPosition | Claim | None] = {}
+        """The claim that the broker is known to hold; None: none of this assignment."""
+        self._unheard: dict[TopicPartition, deque[Claim]] = {}
+        """Later claims whose fate is unknown."""
         self._max_metadata = statements.MAX_CHARACTERS
 
     def begin(self, partition: TopicPartition, stored: StoredPosition | None) -> None:
-        """An assignment begins at a stored position; None: at one that is not stored."""
-        self._claims[partition] = deque(maxlen=MAX_CLAIMS)
-        if stored is not None and stored.offset is not None:
-            self._claims[partition].append((stored.offset, stored.metadata))
+        """An assignment begins at a position that the broker holds; None: at one that it does not hold."""
+        self._stored[partition] = stored
+        self._unheard[partition] = deque(maxlen=MAX_CLAIMS)
 
     def end(self, partition: TopicPartition) -> None:
         """An assignment has ended."""
-        self._claims.pop(partition, None)
+        self._stored.pop(partition, None)
+        self._unheard.pop(partition, None)
 
     def made(self, partition: TopicPartition, stored: StoredPosition) -> bool:
         """Whether a stored position is one that this assignment has stored: no other owner came between."""
-        return stored in self._claims.get(partition, ())
+        is_ours = stored == self._stored.get(partition) or stored in self._unheard.get(partition, ())
+        return is_ours and stored.offset is not None
 
     async def store(self, source: RecordSource, ledgers: Mapping[TopicPartition, PartitionLedger]) -> CommitResult:
         """Store what may be stored of every partition where that has changed, as it is at this moment."""
         claims = {partition: ledger.to_commit(self._max_metadata) for partition, ledger in ledgers.items()}
-        changed = {partition: claim for partition, claim in claims.items() if list(self._claims[partition]) != [claim]}
+        changed = {
+            partition: claim
+            for partition, claim in claims.items()
+            if claim != self._stored[partition] or self._unheard[partition]
+        }
         if not changed:
             return CommitResult.STORED
         before = dict(ledgers)
@@ -61,10 +68,11 @@ class Commits:
             if ledgers.get(partition) is not before[partition]:
                 continue  # its assignment ended meanwhile
             if result is CommitResult.STORED:
-                self._claims[partition] = deque([claim], MAX_CLAIMS)
+                self._stored[partition] = claim
+                self._unheard[partition].clear()
                 before[partition].committed = claim[0]
             elif result in {CommitResult.TIMED_OUT, CommitResult.FAILED}:
-                self._claims[partition].append(claim)
+                self._unheard[partition].append(claim)
         if result is CommitResult.METADATA_TOO_LARGE and self._max_metadata:
             half = self._max_metadata // 2
             self._max_metadata = half if half >= MIN_METADATA_CHARACTERS else 0

@@ -126,6 +126,8 @@ class DeadLetters:
         failures = 0
         while True:
             await self._work.wait()
+            if self.is_guarded:
+                continue  # the guard has tripped since this was woken: there is no work any more
             failed = await self._write_some()
             failures = failures + 1 if failed else 0
             if failed:

@@ -17,7 +17,7 @@ from streamer.kafka import PositionsGoneError, Source, StoredPosition, TopicPart
 from streamer.pipeline.assignment import Assignment
 from streamer.pipeline.reader import Reader
 from streamer.timings import Timings
-from tests.service.harness import eventually
+from tests.pipeline.engine import eventually
 
 ONE, TWO, THREE = (TopicPartition("surveys", number) for number in range(3))
 FIRST, END = 5, 100
@@ -105,6 +105,12 @@ class Reading:
             yield
             task.cancel()
 
+    async def turned(self) -> None:
+        """Let the reader come round, so that it has noticed what has changed, and waits."""
+        turned_at = self.reader.turned_at
+        await eventually(lambda: self.reader.turned_at > turned_at)
+        await asyncio.sleep(0)
+
     async def give(self, *partitions: TopicPartition) -> float:
         """Assign partitions; returns after how many seconds it was known where to begin."""
         self.restored.clear()
@@ -127,7 +133,7 @@ async def at_work() -> AsyncIterator[Reading]:
 async def test_reading_goes_on_as_soon_as_partitions_are_given(at_work: Reading) -> None:
     assert await at_work.give(ONE, TWO) < PROMPT_SECONDS
     at_work.suspend()
-    await asyncio.sleep(0.1)  # it has noticed, and waits
+    await at_work.turned()
     assert await at_work.give(ONE) < PROMPT_SECONDS
 
 
@@ -135,7 +141,7 @@ async def test_a_rebalance_is_not_kept_waiting_for_room(at_work: Reading) -> Non
     """Nothing is settled until it is known what came back, so no room would appear."""
     await at_work.give(ONE, TWO)
     at_work.custody.load.add(at_work.busy, 10, 0)
-    await asyncio.sleep(0.1)  # it has noticed, and waits for room
+    await at_work.turned()
     at_work.suspend()
     assert await at_work.give(ONE, TWO) < PROMPT_SECONDS
 
@@ -143,11 +149,11 @@ async def test_a_rebalance_is_not_kept_waiting_for_room(at_work: Reading) -> Non
 async def test_reading_goes_on_as_soon_as_there_is_room(at_work: Reading) -> None:
     await at_work.give(ONE)
     at_work.custody.load.add(at_work.busy, 10, 0)
-    await asyncio.sleep(0.1)
+    await at_work.turned()
     assert at_work.reader.reads_since is not None, "it still waits, and has not gone idle"
     at_work.custody.load.remove(at_work.busy, 10, 0)
     turned_at = at_work.reader.turned_at
-    await eventually(lambda: at_work.reader.turned_at > turned_at, PROMPT_SECONDS)
+    await eventually(lambda: at_work.reader.turned_at > turned_at)
 
 
 async def test_a_partition_that_is_taken_while_the_brokers_are_asked_about_it_is_left_alone(

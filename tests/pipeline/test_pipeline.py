@@ -1,0 +1,430 @@
+"""Kafka's side of an integration: what is read, committed, handed back and set aside, whatever the worker does."""
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from streamer.core.errors import UnavailableError
+from streamer.integration import root_of
+from streamer.kafka import CommitResult, StoredPosition
+from streamer.kafka import TopicPartition as Place
+from streamer.pipeline import Pipeline
+from streamer.pipeline.reader import MAX_POLL_RECORDS
+from streamer.pipeline.watchdog import StalledError
+from tests.pipeline.engine import GROUP, LETTERS, TOPIC, WAIT_SECONDS, Engine, HandWorker, eventually, hand_of
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Engine:
+    return Engine(tmp_path)
+
+
+def numbered(count: int) -> list[bytes]:
+    return [b"%d" % number for number in range(count)]
+
+
+async def test_what_has_its_outcome_is_committed_and_not_read_again(engine: Engine) -> None:
+    engine.cluster.append(TOPIC, numbered(10))
+    async with engine.running() as pipeline:
+        await eventually(lambda: len(hand_of(pipeline).open) == 10)
+        hand_of(pipeline).deliver()
+        await eventually(lambda: engine.committed() == 10)
+    async with engine.running() as heir:
+        engine.cluster.append(TOPIC, [b"new"])
+        await eventually(lambda: hand_of(heir).open)
+        assert [call.record.offset for call in hand_of(heir).open] == [10]
+
+
+async def test_what_is_open_at_the_end_is_handed_back_and_read_again_by_itself(engine: Engine) -> None:
+    engine.cluster.append(TOPIC, numbered(10))
+    async with engine.running() as pipeline:
+        await eventually(lambda: len(hand_of(pipeline).open) == 10)
+        hand_of(pipeline).deliver(0, 1, 5, 9)
+    assert engine.committed() == 2
+    assert engine.accounts[0][TOPIC, 0].handed_back == 6
+    async with engine.running() as heir:
+        await eventually(lambda: len(hand_of(heir).open) == 6)
+        assert [call.record.offset for call in hand_of(heir).open] == [2, 3, 4, 6, 7, 8]
+
+
+async def test_nothing_is_committed_past_an_open_record(engine: Engine) -> None:
+    engine.cluster.append(TOPIC, numbered(5))
+    async with engine.running() as pipeline:
+        await eventually(lambda: len(hand_of(pipeline).open) == 5)
+        hand_of(pipeline).deliver(1, 2, 3, 4)
+        await eventually(lambda: engine.cluster.group(GROUP).stored)
+        assert engine.committed() == 0
+
+
+async def test_holes_are_no_records_and_are_committed_past(engine: Engine) -> None:
+    engine.cluster.append(TOPIC, numbered(2))
+    engine.cluster.leave_a_hole(Place(TOPIC, 0), 3)
+    async with engine.running() as pipeline:
+        await eventually(lambda: len(hand_of(pipeline).open) == 2)
+        hand_of(pipeline).deliver()
+        await eventually(lambda: engine.committed() == 5)
+
+
+async def test_reading_waits_for_room(engine: Engine) -> None:
+    engine.section["limits"] = {"max_open_records": 10}
+    engine.cluster.append(TOPIC, numbered(4_500))
+    async with engine.running() as pipeline:
+        worker = hand_of(pipeline)
+        await eventually(lambda: worker.open)
+        turned_at = pipeline._reader.turned_at
+        await eventually(lambda: pipeline._reader.turned_at > turned_at)
+        read = engine.accounts[0][TOPIC, 0].consumed
+        assert read <= MAX_POLL_RECORDS, "one poll, and no more"
+        while engine.accounts[0][TOPIC, 0].delivered < 4_500:
+            worker.deliver()
+            await asyncio.sleep(0)
+        await eventually(lambda: engine.committed() == 4_500)
+
+
+class TestRebalances:
+    """Two instances: everything is taken, and half of it comes back."""
+
+    async def test_partitions_that_stay_go_on_and_the_others_are_handed_back(self, engine: Engine) -> None:
+        for partition in range(2):
+            engine.cluster.append(TOPIC, numbered(4), partition=partition)
+        async with engine.running() as one:
+            await eventually(lambda: len(hand_of(one).open) == 8)
+            async with engine.running(instance="two") as two:
+                await eventually(lambda: len(hand_of(two).open) == 4 and one.assignment.is_restored)
+                assert len(one.assignment.ledgers) == len(two.assignment.ledgers) == 1
+                assert len(hand_of(one).open) == 4
+                [stayed] = one.assignment.ledgers
+                account = engine.accounts[0][stayed.topic, stayed.partition]
+                assert (account.consumed, account.handed_back) == (4, 0), "not read again"
+                assert not hand_of(one).is_quiet
+                hand_of(one).deliver()
+                hand_of(two).deliver()
+                await eventually(lambda: engine.committed(0) == engine.committed(1) == 4)
+
+    async def test_a_partition_that_another_instance_had_meanwhile_begins_again(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(4))
+        async with engine.running() as one:
+            await eventually(lambda: len(hand_of(one).open) == 4)
+            one.assignment.suspend()
+            engine.cluster.group(GROUP).stored[Place(TOPIC, 0)] = StoredPosition(3, "")
+            one.assignment.give(frozenset({Place(TOPIC, 0)}))
+            await eventually(lambda: one.assignment.is_restored and len(hand_of(one).open) == 1)
+            assert engine.accounts[0][TOPIC, 0].handed_back == 4
+            assert [call.record.offset for call in hand_of(one).open] == [3]
+
+    async def test_before_partitions_are_taken_the_worker_is_quiet_and_outcomes_are_committed(
+        self, engine: Engine
+    ) -> None:
+        engine.timings = dataclasses.replace(engine.timings, commit_every=3_600)
+        engine.cluster.append(TOPIC, numbered(4))
+        async with engine.running() as one:
+            await eventually(lambda: len(hand_of(one).open) == 4)
+            hand_of(one).deliver(0, 1, 2)
+            await one._on_revoked(frozenset())
+            assert hand_of(one).is_quiet
+            assert engine.committed() == 3
+            one.assignment.give(frozenset(one.assignment.ledgers))
+            await eventually(lambda: not hand_of(one).is_quiet)
+
+    async def test_an_error_in_the_callback_ends_the_pipeline(self, engine: Engine) -> None:
+        """The client would only log it, and read on for nobody."""
+
+        async def break_it(pipeline: Pipeline) -> None:
+            pipeline.source.gone = _broken  # type: ignore[method-assign, assignment]
+            await pipeline._on_revoked(frozenset())
+
+        assert isinstance(await error_of(engine, break_it), RuntimeError)
+
+
+def _broken(*_: object) -> list[Place]:
+    raise RuntimeError("planted")
+
+
+async def error_of(engine: Engine, act: Callable[[Pipeline], Awaitable[None]]) -> BaseException:
+    """What ends a pipeline in which something was done."""
+
+    async def run() -> None:
+        async with engine.running() as pipeline:
+            await act(pipeline)
+            await eventually(lambda: not pipeline.is_connected)
+
+    with pytest.raises(ExceptionGroup) as raised:
+        await run()
+    return root_of(raised.value)
+
+
+class TestFaultsOfKafka:
+    """Errors of single partitions, of commits, of all brokers."""
+
+    async def test_brokers_that_are_away_at_the_start_are_waited_for(self, engine: Engine) -> None:
+        engine.cluster.is_away = True
+        pipeline, stop = engine.pipeline(HandWorker), asyncio.Event()
+        with capture_logs() as lines:
+            running = asyncio.create_task(pipeline.run(stop))
+            await eventually(lambda: sum(line["event"] == "kafka.unavailable" for line in lines) >= 3)
+            engine.cluster.is_away = False
+            await eventually(lambda: pipeline.assignment.is_restored)
+        stop.set()
+        await running
+        assert [line["event"] for line in lines if line["event"] == "kafka.recovered"]
+
+    async def test_a_stop_while_the_brokers_are_away_ends_at_once(self, engine: Engine) -> None:
+        engine.cluster.is_away = True
+        pipeline, stop = engine.pipeline(HandWorker), asyncio.Event()
+        running = asyncio.create_task(pipeline.run(stop))
+        await asyncio.sleep(0)
+        stop.set()
+        async with asyncio.timeout(WAIT_SECONDS):
+            await running
+
+    async def test_missing_topics_are_named_and_waited_for(self, engine: Engine) -> None:
+        engine.cluster.delete(LETTERS)
+        pipeline, stop = engine.pipeline(HandWorker), asyncio.Event()
+        with capture_logs() as lines:
+            running = asyncio.create_task(pipeline.run(stop))
+            await eventually(lambda: [line for line in lines if line["event"] == "topics.missing"])
+            engine.cluster.create(LETTERS)
+            await eventually(lambda: pipeline.assignment.is_restored)
+        stop.set()
+        await running
+        assert LETTERS in next(line["detail"] for line in lines if line["event"] == "topics.missing")
+
+    async def test_missing_dead_letter_topics_are_made_where_that_is_allowed(self, engine: Engine) -> None:
+        engine.cluster.delete(LETTERS)
+        engine.create_topics = True
+        async with engine.running():
+            assert len(engine.cluster.logs[LETTERS]) == 2
+
+    async def test_a_partition_that_cannot_be_read_is_left_out_and_the_others_are_read(self, engine: Engine) -> None:
+        for partition in range(2):
+            engine.cluster.append(TOPIC, numbered(3), partition=partition)
+        engine.cluster.unreadable.add(Place(TOPIC, 0))
+        with capture_logs() as lines:
+            async with engine.running() as pipeline:
+                await eventually(lambda: len(hand_of(pipeline).open) == 3)
+                assert {call.record.partition for call in hand_of(pipeline).open} == {1}
+        left_out = [line for line in lines if line["event"] == "partition.left_out"]
+        assert [(line["topic"], line["partition"]) for line in left_out] == [(TOPIC, 0)]
+
+    async def test_records_that_were_deleted_before_they_were_read_are_counted(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(10))
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 10)
+            hand_of(pipeline).deliver()
+            await eventually(lambda: engine.committed() == 10)
+        engine.cluster.append(TOPIC, numbered(5))
+        engine.cluster.delete_records(Place(TOPIC, 0), before=13)
+        async with engine.running() as heir:
+            await eventually(lambda: len(hand_of(heir).open) == 2)
+        assert engine.accounts[1][TOPIC, 0].lost == {"retention": 3}
+
+    async def test_records_that_retention_takes_from_under_our_hands_are_counted(self, engine: Engine) -> None:
+        async with engine.running() as pipeline:
+            engine.cluster.append(TOPIC, numbered(9))
+            engine.cluster.delete_records(Place(TOPIC, 0), before=6)
+            await eventually(lambda: len(hand_of(pipeline).open) == 3)
+            assert engine.accounts[0][TOPIC, 0].lost == {"retention": 6}
+
+    async def test_a_position_beyond_the_end_begins_at_the_start_of_the_topic(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(2))
+        engine.cluster.group(GROUP).stored[Place(TOPIC, 0)] = StoredPosition(50, "")
+        with capture_logs() as lines:
+            async with engine.running() as pipeline:
+                await eventually(lambda: len(hand_of(pipeline).open) == 2)
+        assert [line["start"] for line in lines if line["event"] == "offsets.reset"] == [0]
+
+    async def test_another_record_at_the_position_means_that_the_topic_was_recreated(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(3), timestamp=1_000)
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 3)
+            hand_of(pipeline).deliver(0, 2)
+        assert engine.committed() == 1
+        engine.cluster.delete(TOPIC)
+        engine.cluster.create(TOPIC, 2)
+        engine.cluster.append(TOPIC, numbered(3), timestamp=2_000)
+        async with engine.running() as heir:
+            await eventually(lambda: len(hand_of(heir).open) == 3)
+
+    @pytest.mark.parametrize("result", [CommitResult.TIMED_OUT, CommitResult.FAILED, CommitResult.NOT_AUTHORISED])
+    async def test_a_commit_that_fails_is_replaced_by_a_later_one(self, engine: Engine, result: CommitResult) -> None:
+        engine.cluster.append(TOPIC, numbered(3))
+        engine.cluster.commit_results.extend([result] * 3)
+        with capture_logs() as lines:
+            async with engine.running() as pipeline:
+                await eventually(lambda: len(hand_of(pipeline).open) == 3)
+                hand_of(pipeline).deliver()
+                await eventually(lambda: engine.committed() == 3)
+                assert pipeline.assignment.commits.results[result] == 3
+        failed = [line for line in lines if line["event"] == "offsets.commit_failed"]
+        assert [line["error_type"] for line in failed] == [result.value] * 3
+
+    async def test_a_commit_that_landed_unheard_is_recognised(self, engine: Engine) -> None:
+        """Its answer got lost: after the next rebalance the partition goes on, and is not read again."""
+        engine.cluster.append(TOPIC, numbered(3))
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 3)
+            source = engine.cluster.group(GROUP).members[0]
+            engine.cluster.commit_results.append(CommitResult.TIMED_OUT)
+            hand_of(pipeline).deliver(0)
+            await eventually(lambda: not engine.cluster.commit_results)
+            landed = source.commits[-1][Place(TOPIC, 0)]
+            engine.cluster.group(GROUP).stored[Place(TOPIC, 0)] = StoredPosition(*landed)
+            await engine.cluster.group(GROUP).rebalance()
+            await eventually(lambda: pipeline.assignment.is_restored)
+            assert engine.accounts[0][TOPIC, 0].handed_back == 0
+
+    async def test_metadata_is_halved_until_the_broker_takes_it(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(400))
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 400)
+            engine.cluster.commit_results.extend([CommitResult.METADATA_TOO_LARGE] * 3)
+            hand_of(pipeline).deliver(*range(1, 400, 2))
+            await eventually(lambda: not engine.cluster.commit_results)
+            stored = engine.cluster.group(GROUP).stored
+            await eventually(lambda: Place(TOPIC, 0) in stored and 0 < len(stored[Place(TOPIC, 0)].metadata) <= 512)
+
+    async def test_brokers_that_cannot_be_asked_after_a_rebalance_are_asked_again(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(1))
+        with capture_logs() as lines:
+            async with engine.running() as pipeline:
+                engine.cluster.is_away = True
+                await engine.cluster.group(GROUP).rebalance()
+                await eventually(lambda: [line for line in lines if line["event"] == "kafka.unavailable"])
+                assert not pipeline.assignment.is_restored
+                engine.cluster.is_away = False
+                await eventually(lambda: hand_of(pipeline).open)
+
+
+class TestDeadLetters:
+    """Set aside, confirmed, ended; in this order."""
+
+    async def test_a_record_ends_when_its_dead_letter_is_confirmed(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(3), headers=[("trace", b"1")])
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 3)
+            hand_of(pipeline).reject(1)
+            hand_of(pipeline).deliver()
+            await eventually(lambda: engine.committed() == 3)
+        [letter] = engine.letters()
+        assert (letter.value, dict(letter.headers)["trace"]) == (b"1", b"1")
+        assert dict(letter.headers)["streamer.reason"] == b"rejected_400"
+
+    async def test_one_that_cannot_be_written_stays_open_and_is_tried_again(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(2))
+        engine.cluster.max_record_bytes[LETTERS] = 10
+        with capture_logs() as lines:
+            async with engine.running() as pipeline:
+                await eventually(lambda: len(hand_of(pipeline).open) == 2)
+                hand_of(pipeline).reject(0)
+                hand_of(pipeline).deliver()
+                await eventually(lambda: sum(line["event"] == "dead_letter.failed" for line in lines) >= 2)
+                assert engine.committed() in {None, 0}
+                engine.cluster.max_record_bytes.clear()
+                await eventually(lambda: engine.committed() == 2)
+        assert len(engine.letters()) == 1
+
+    async def test_headers_that_do_not_fit_are_left_out(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(1), headers=[("large", b"x" * 1_000)])
+        engine.cluster.max_record_bytes[LETTERS] = 300
+        async with engine.running() as pipeline:
+            await eventually(lambda: hand_of(pipeline).open)
+            hand_of(pipeline).reject(0)
+            await eventually(lambda: engine.committed() == 1)
+        names = {name for name, _ in engine.letters()[0].headers}
+        assert "large" not in names
+        assert {"streamer.reason", "streamer.integration", "__connect.errors.offset"} <= names
+
+    async def test_too_many_of_them_stop_the_integration_and_a_restart_does_not_end_that(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(30))
+        with capture_logs() as lines:
+            async with engine.running() as pipeline:
+                await eventually(lambda: len(hand_of(pipeline).open) == 30)
+                for offset in range(25):
+                    hand_of(pipeline).reject(offset)
+                assert pipeline.is_guarded
+            async with engine.running() as heir:
+                assert heir.is_guarded
+                turned_at = heir._reader.turned_at
+                await eventually(lambda: heir._reader.turned_at > turned_at)
+                assert not hand_of(heir).open
+        assert not engine.letters(), "none was confirmed before it tripped"
+        assert sum(line["event"].startswith("integration.") for line in lines) == 2
+        engine.section["dead_letters"] = {"max_ratio": 1}
+        async with engine.running() as freed:
+            assert not freed.is_guarded
+            await eventually(lambda: hand_of(freed).open)
+
+    async def test_those_of_a_partition_that_left_are_forgotten(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(1))
+        engine.cluster.max_record_bytes[LETTERS] = 10
+        async with engine.running() as pipeline:
+            await eventually(lambda: hand_of(pipeline).open)
+            hand_of(pipeline).reject(0)
+            await eventually(lambda: len(pipeline.dead_letters) == 1)
+            pipeline.assignment.fence([Place(TOPIC, 0)])
+            engine.cluster.max_record_bytes.clear()
+            await eventually(lambda: not len(pipeline.dead_letters))
+        assert not engine.letters()
+        assert engine.accounts[0][TOPIC, 0].handed_back == 1
+
+
+class TestEnds:
+    """However a pipeline ends: the group is left, and every record is accounted for."""
+
+    async def test_an_error_of_the_worker_ends_the_pipeline_and_hands_everything_back(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(3))
+
+        async def break_it(pipeline: Pipeline) -> None:
+            await eventually(lambda: len(hand_of(pipeline).open) == 3)
+            hand_of(pipeline).failure.set_exception(RuntimeError("planted"))
+
+        assert isinstance(await error_of(engine, break_it), RuntimeError)
+        assert engine.accounts[0][TOPIC, 0].handed_back == 3
+        assert not engine.cluster.group(GROUP).members
+        engine.verify()
+
+    async def test_work_that_is_overdue_for_too_long_is_a_stall(self, engine: Engine) -> None:
+        engine.timings = dataclasses.replace(engine.timings, watch_every=0.0, stalled_after=0.0, rebalance=3_600)
+
+        async def stall(pipeline: Pipeline) -> None:
+            hand_of(pipeline).overdue = True
+
+        assert isinstance(await error_of(engine, stall), StalledError)
+
+    @pytest.mark.parametrize("turns", range(0, 60, 3))
+    async def test_a_cancellation_at_any_moment_leaves_nothing_behind(self, engine: Engine, turns: int) -> None:
+        for partition in range(2):
+            engine.cluster.append(TOPIC, numbered(300), partition=partition)
+        pipeline = engine.pipeline(HandWorker)
+        running = asyncio.create_task(pipeline.run(asyncio.Event()))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+            if pipeline.is_connected:
+                hand_of(pipeline).deliver()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            async with asyncio.timeout(WAIT_SECONDS):
+                await running
+        assert not engine.cluster.group(GROUP).members
+        assert pipeline.assignment.ledgers == {}
+        assert pipeline.custody.load.records == 0
+        engine.verify()
+
+    async def test_a_writer_that_cannot_be_started_keeps_the_group_unjoined(self, engine: Engine) -> None:
+        """Without it, the first dead letter would keep its partition waiting."""
+        pipeline, stop = engine.pipeline(HandWorker), asyncio.Event()
+
+        async def fail() -> None:
+            raise UnavailableError("planted")
+
+        pipeline._writer.start = fail  # type: ignore[method-assign]
+        with capture_logs() as lines:
+            running = asyncio.create_task(pipeline.run(stop))
+            await eventually(lambda: [line for line in lines if line["event"] == "kafka.unavailable"])
+            stop.set()
+            await running
+        assert not engine.cluster.group(GROUP).members
