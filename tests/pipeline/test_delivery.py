@@ -1,0 +1,420 @@
+"""The way of an event through the engine: mapped, sent, answered, and what its answer does, without a broker."""
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
+
+import orjson
+import pytest
+from structlog.testing import capture_logs
+
+from streamer.core.delivery.answers import Answer, NetworkFault, answer_of_fault, answer_of_status
+from streamer.core.delivery.destination import State
+from streamer.core.delivery.parked import Parked
+from streamer.core.mapping import Mapper
+from streamer.core.records.custody import Custody
+from streamer.destinations import Destination
+from streamer.destinations.segment import Exchange
+from streamer.kafka import StoredPosition
+from streamer.kafka import TopicPartition as Place
+from streamer.pipeline import Pipeline
+from streamer.pipeline.dead_letters import DeadLetters
+from streamer.pipeline.delivery import Delivery
+from streamer.receipts import Receipts
+from tests.pipeline.engine import GROUP, TOPIC, Engine, eventually
+from tests.service.harness import survey_event, survey_events
+
+ACCEPTED = answer_of_status(200, None)
+BROKEN = answer_of_fault(NetworkFault.RESET)
+
+Decide = Callable[[Sequence[str]], Answer | Awaitable[Answer]]
+
+
+class Receiver:
+    """The client of a destination: takes batches in memory, and answers as a test decides."""
+
+    def __init__(self) -> None:
+        self.decide: Decide = lambda _message_ids: ACCEPTED
+        self.batches: list[list[str]] = []
+        """The messageIds of each request, as it came."""
+        self.taken: list[str] = []
+        """The messageIds that were answered with a 2xx."""
+        self.keys_read = 0
+
+    async def send(self, bodies: Sequence[bytes], *, resend_count: int) -> Exchange:
+        assert resend_count >= 0
+        message_ids = [orjson.loads(body)["messageId"] for body in bodies]
+        self.batches.append(message_ids)
+        answer = self.decide(message_ids)
+        await asyncio.sleep(0)
+        if not isinstance(answer, Answer):
+            answer = await answer
+        if answer is ACCEPTED:
+            self.taken += message_ids
+        return Exchange(answer, seconds=0.001, sent_bytes=sum(map(len, bodies)))
+
+    def reread_write_key(self) -> None:
+        self.keys_read += 1
+
+    def renew_connections(self) -> None: ...
+    async def close(self) -> None: ...
+
+
+class Delivering(Engine):
+    """An engine whose worker delivers to a receiver in memory."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.receiver = Receiver()
+        self.target = self.new_target()
+        self.receipts = Receipts.open(
+            directory / "receipts", window_seconds=86_400, max_bytes=64 << 20, now=time.time()
+        )
+
+    def new_target(self) -> Destination:
+        """A destination that knows nothing yet."""
+        target = Destination("segment", self.settings().destinations["segment"])
+        target._client = self.receiver  # type: ignore[assignment]
+        return target
+
+    def deliver(self, custody: Custody, dead_letters: DeadLetters) -> Delivery:
+        """Make the worker, as `streamer.integration` does."""
+        settings = self.settings()
+        limits = settings.integrations["surveys"].limits
+        return Delivery(
+            "surveys",
+            destination=self.target,
+            mapper=Mapper(settings.mapping("surveys")),
+            receipts=self.receipts,
+            parked=Parked(max_per_partition=limits.max_parked_per_partition, max_bytes=limits.max_open_bytes),
+            custody=custody,
+            dead_letters=dead_letters,
+            observe_latency=lambda _records, _now: None,
+        )
+
+    async def settled(self, *ends: int) -> None:
+        """Wait until everything below these positions is committed, partition by partition."""
+        await eventually(lambda: [self.committed(number) for number in range(len(ends))] == list(ends))
+
+    def total(self, outcome: str, instance: int = -1) -> int:
+        """How many records ended in this way."""
+        counts = [getattr(account, outcome) for account in self.accounts[instance].values()]
+        return sum(count if isinstance(count, int) else count.total() for count in counts)
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> Iterator[Delivering]:
+    engine = Delivering(tmp_path)
+    yield engine
+    engine.receipts.close()
+
+
+def worker_of(pipeline: Pipeline) -> Delivery:
+    worker = pipeline.worker
+    assert isinstance(worker, Delivery)
+    return worker
+
+
+def refusing(*bad: str) -> Decide:
+    """400 for every batch that holds one of these."""
+    return lambda message_ids: answer_of_status(400, None) if set(bad).intersection(message_ids) else ACCEPTED
+
+
+def failing(*bad: str) -> Decide:
+    """A reset connection for every batch that holds one of these."""
+    return lambda message_ids: BROKEN if set(bad).intersection(message_ids) else ACCEPTED
+
+
+async def test_events_arrive_once_and_their_records_end_delivered(engine: Delivering) -> None:
+    for partition in range(2):
+        engine.cluster.append(TOPIC, survey_events(250, f"p{partition}"), partition=partition)
+    async with engine.running(engine.deliver):
+        await engine.settled(250, 250)
+    assert sorted(engine.receiver.taken) == sorted(f"p{p}_{n}" for p in range(2) for n in range(250))
+    assert engine.total("delivered") == 500
+
+
+async def test_each_record_ends_in_the_way_that_its_content_says(engine: Delivering) -> None:
+    engine.section["events"] = {"disabled": ["Flow Viewed"]}
+    disabled = survey_event("disabled").replace(b"Response Submitted", b"Flow Viewed")
+    values = [survey_event("a"), b"not JSON", None, disabled, survey_event("a"), survey_event("b")]
+    engine.cluster.append(TOPIC, values)
+    async with engine.running(engine.deliver):
+        await engine.settled(6)
+    assert engine.receiver.taken == ["a", "b"]
+    assert [engine.total(way) for way in ("delivered", "duplicate", "filtered", "dead_lettered")] == [2, 1, 2, 1]
+    assert [letter.value for letter in engine.letters()] == [b"not JSON"]
+
+
+async def test_a_bug_on_one_record_is_that_records_alone(engine: Delivering, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Mapper.map
+
+    def stumble(self: Mapper, value: bytes | None, *rest: object) -> object:
+        if value == b"{}":
+            raise ZeroDivisionError
+        return right(self, value, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Mapper, "map", stumble)
+    engine.cluster.append(TOPIC, [b"{}", survey_event("a")])
+    async with engine.running(engine.deliver):
+        await engine.settled(2)
+    assert engine.receiver.taken == ["a"]
+    assert dict(engine.letters()[0].headers)["streamer.reason"] == b"internal_error"
+
+
+async def test_what_was_delivered_before_a_restart_is_known_by_its_receipt(engine: Delivering) -> None:
+    engine.cluster.append(TOPIC, survey_events(3))
+    async with engine.running(engine.deliver):
+        await engine.settled(3)
+    engine.cluster.append(TOPIC, survey_events(4))
+    async with engine.running(engine.deliver):
+        await engine.settled(7)
+    assert engine.receiver.taken == ["evt_0", "evt_1", "evt_2", "evt_3"]
+    assert engine.total("duplicate") == 3
+
+
+async def test_a_position_that_somebody_reset_is_delivered_again(engine: Delivering) -> None:
+    engine.cluster.append(TOPIC, survey_events(3))
+    async with engine.running(engine.deliver):
+        await engine.settled(3)
+    engine.cluster.group(GROUP).stored[Place(TOPIC, 0)] = StoredPosition(0, "")
+    async with engine.running(engine.deliver):
+        await engine.settled(3)
+    assert engine.receiver.taken == ["evt_0", "evt_1", "evt_2"] * 2
+
+
+class TestRefusals:
+    """The destination will never take a call: find it, set it aside, deliver the others."""
+
+    async def test_the_guilty_call_is_found_and_the_others_are_delivered(self, engine: Delivering) -> None:
+        engine.cluster.append(TOPIC, survey_events(1, "before"))
+        engine.receiver.decide = refusing("evt_37")
+        with capture_logs() as lines:
+            async with engine.running(engine.deliver):
+                await engine.settled(1)
+                engine.cluster.append(TOPIC, survey_events(100))
+                await engine.settled(101)
+        assert sorted(engine.receiver.taken) == sorted(
+            ["before_0", *(f"evt_{number}" for number in range(100) if number != 37)]
+        )
+        [letter] = engine.letters()
+        headers = dict(letter.headers)
+        assert (headers["streamer.reason"], headers["streamer.http.status"]) == (b"rejected_400", b"400")
+        assert headers["streamer.message_id"] == b"evt_37"
+        assert len(engine.receiver.batches) <= 1 + 1 + 15, "halves, not one by one"
+        assert sum(line["event"] == "batch.split" for line in lines) == 1
+
+    async def test_a_corrected_copy_does_not_die_with_the_malformed_one(self, engine: Delivering) -> None:
+        engine.cluster.append(TOPIC, survey_events(1, "before"))
+        bad = [0]
+
+        def refuse_the_first(message_ids: Sequence[str]) -> Answer:
+            if "twice" in message_ids and not bad[0]:
+                bad[0] += len(message_ids) == 1
+                return answer_of_status(400, None)
+            return ACCEPTED
+
+        engine.receiver.decide = refuse_the_first
+        async with engine.running(engine.deliver):
+            await engine.settled(1)
+            engine.cluster.append(TOPIC, [survey_event("twice"), survey_event("other"), survey_event("twice")])
+            await engine.settled(4)
+        assert sorted(engine.receiver.taken) == ["before_0", "other", "twice"]
+        assert [record.offset for record in engine.letters()] == [0]
+        assert engine.total("dead_lettered") == 1
+
+    async def test_without_evidence_that_anything_is_taken_nothing_is_blamed(self, engine: Delivering) -> None:
+        engine.receiver.decide = lambda _message_ids: answer_of_status(400, None)
+        engine.cluster.append(TOPIC, survey_events(20))
+        async with engine.running(engine.deliver):
+            await eventually(lambda: engine.target.state is State.HELD)
+        assert not engine.letters()
+        assert engine.total("handed_back") == 20
+
+    async def test_a_batch_that_is_too_large_is_halved(self, engine: Delivering) -> None:
+        engine.receiver.decide = lambda ids: answer_of_status(413, None) if len(ids) > 30 else ACCEPTED
+        engine.cluster.append(TOPIC, survey_events(100))
+        async with engine.running(engine.deliver):
+            await engine.settled(100)
+        assert len(engine.receiver.taken) == 100
+
+
+class TestFailures:
+    """The destination is unhappy: who is charged, who waits, who goes on."""
+
+    @pytest.fixture(autouse=True)
+    def _short_waits(self, engine: Delivering) -> None:
+        engine.destination["retry"] = {"quick": ["1ms", "1ms", "1ms"], "schedule": ["1ms"]}
+        engine.target = engine.new_target()
+
+    async def test_an_event_that_always_fails_ends_alone_and_takes_nobody_along(self, engine: Delivering) -> None:
+        engine.cluster.append(TOPIC, survey_events(1, "before"))
+        engine.receiver.decide = failing("evt_5")
+        async with engine.running(engine.deliver):
+            await engine.settled(1)
+            engine.cluster.append(TOPIC, survey_events(50))
+            await eventually(lambda: len(engine.receiver.taken) == 50)
+            await engine.settled(51)
+        headers = dict(engine.letters()[0].headers)
+        assert headers["streamer.reason"] == b"retries_exhausted"
+        assert headers["streamer.attempts"] == b"5"
+        assert len(engine.letters()) == 1
+
+    async def test_attempts_outlive_the_instance(self, engine: Delivering) -> None:
+        """What failed here is stated beside the position, and alone from its first request on elsewhere."""
+        engine.destination["retry"] = {"quick": ["1ms"], "schedule": ["1h"]}
+        engine.target = engine.new_target()
+        engine.cluster.append(TOPIC, survey_events(1, "before"))
+        engine.receiver.decide = failing("evt_2")
+        async with engine.running(engine.deliver) as pipeline:
+            await engine.settled(1)
+            engine.cluster.append(TOPIC, survey_events(5))
+            await eventually(lambda: len(worker_of(pipeline).parked) == 1 and engine.committed() == 3)
+        engine.receiver.batches.clear()
+        engine.receiver.decide = lambda _message_ids: ACCEPTED
+        async with engine.running(engine.deliver):
+            await engine.settled(6)
+        assert engine.receiver.batches == [["evt_2"]], "the others are stated as settled"
+
+    async def test_parked_events_are_no_load(self, engine: Delivering) -> None:
+        engine.destination["retry"] = {"quick": ["1ms"], "schedule": ["1h"]}
+        engine.target = engine.new_target()
+        engine.cluster.append(TOPIC, survey_events(1, "before"))
+        engine.receiver.decide = failing("evt_2", "evt_3")
+        async with engine.running(engine.deliver) as pipeline:
+            await engine.settled(1)
+            engine.cluster.append(TOPIC, survey_events(5))
+            await eventually(lambda: len(worker_of(pipeline).parked) == 2)
+            assert pipeline.custody.load.records == 0
+            assert worker_of(pipeline).parked_in(Place(TOPIC, 0)) == 2
+            assert worker_of(pipeline).parked_bytes > 0
+
+    async def test_over_the_cap_the_most_tried_are_given_up(self, engine: Delivering) -> None:
+        engine.section["limits"] = {"max_parked_per_partition": 2}
+        engine.destination["retry"] = {"quick": ["1ms"], "schedule": ["1h"]}
+        engine.target = engine.new_target()
+        engine.cluster.append(TOPIC, survey_events(1, "before"))
+        engine.receiver.decide = failing("evt_2", "evt_3", "evt_4")
+        async with engine.running(engine.deliver) as pipeline:
+            await engine.settled(1)
+            engine.cluster.append(TOPIC, survey_events(9))
+            await eventually(lambda: len(engine.letters()) == 1 and len(worker_of(pipeline).parked) == 2)
+            assert pipeline.custody.load.records == 0
+        assert engine.total("dead_lettered") == 1
+
+    async def test_an_outage_charges_nothing_and_everything_waits(self, engine: Delivering) -> None:
+        engine.receiver.decide = lambda _message_ids: BROKEN
+        engine.cluster.append(TOPIC, survey_events(40))
+        async with engine.running(engine.deliver) as pipeline:
+            await eventually(lambda: engine.target.state is State.BACKING_OFF)
+            assert len(worker_of(pipeline).parked) == 0
+            assert pipeline.custody.load.records == 40
+        assert not engine.letters()
+        assert engine.total("handed_back") == 40
+
+    async def test_a_wrong_key_holds_and_nothing_is_set_aside(self, engine: Delivering) -> None:
+        engine.receiver.decide = lambda _message_ids: answer_of_status(401, None)
+        engine.cluster.append(TOPIC, survey_events(40))
+        with capture_logs() as lines:
+            async with engine.running(engine.deliver):
+                await eventually(lambda: engine.target.state is State.HELD)
+        assert not engine.letters()
+        assert [line["error_type"] for line in lines if line["event"] == "destination.held"] == ["401"]
+
+
+class TestRebalances:
+    """Partitions leave while requests are out."""
+
+    @pytest.fixture
+    async def answers(self, engine: Delivering) -> asyncio.Future[Answer]:
+        """What every request gets once it is set."""
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        engine.receiver.decide = lambda _message_ids: asyncio.shield(answer)
+        return answer
+
+    async def test_a_late_answer_settles_nothing_of_another_assignment(
+        self, engine: Delivering, answers: asyncio.Future[Answer]
+    ) -> None:
+        engine.cluster.append(TOPIC, survey_events(5))
+        async with engine.running(engine.deliver) as pipeline:
+            await eventually(lambda: engine.receiver.batches)
+            pipeline.assignment.suspend()
+            engine.cluster.group(GROUP).stored[Place(TOPIC, 0)] = StoredPosition(0, "")
+            pipeline.assignment.give(frozenset({Place(TOPIC, 0), Place(TOPIC, 1)}))
+            await eventually(lambda: pipeline.assignment.is_restored and engine.total("consumed") == 10)
+            assert len(engine.receiver.batches) == 1, "read again, they wait for the answer"
+            answers.set_result(ACCEPTED)
+            await engine.settled(5)
+        assert len(engine.receiver.batches) == 1
+        assert (engine.total("handed_back"), engine.total("delivered")) == (5, 5)
+
+    async def test_a_request_without_an_answer_delays_a_rebalance_for_a_while_only(
+        self, engine: Delivering, answers: asyncio.Future[Answer]
+    ) -> None:
+        engine.cluster.append(TOPIC, survey_events(5))
+        with capture_logs() as lines:
+            async with engine.running(engine.deliver):
+                await eventually(lambda: engine.receiver.batches)
+                await engine.cluster.group(GROUP).rebalance()
+                assert [line["requests"] for line in lines if line["event"] == "drain.incomplete"] == [1]
+                answers.set_result(ACCEPTED)
+                await engine.settled(5)
+        assert engine.total("handed_back") == 0, "the partition came back before the answer did"
+
+    async def test_who_waited_for_a_record_that_left_goes_by_itself(
+        self, engine: Delivering, answers: asyncio.Future[Answer]
+    ) -> None:
+        engine.cluster.append(TOPIC, [survey_event("same")], partition=0)
+        async with engine.running(engine.deliver) as pipeline:
+            await eventually(lambda: engine.receiver.batches)
+            engine.cluster.append(TOPIC, [survey_event("same")], partition=1)
+            await eventually(lambda: engine.total("consumed") == 2)
+            pipeline.assignment.fence([Place(TOPIC, 0)])
+            engine.receiver.decide = lambda _message_ids: ACCEPTED
+            answers.set_result(BROKEN)
+            await eventually(lambda: engine.committed(1) == 1)
+        assert engine.receiver.batches == [["same"], ["same"]]
+
+
+class TestEnds:
+    """A stop, at any moment."""
+
+    async def test_a_stop_waits_for_the_answer_and_commits_it(self, engine: Delivering) -> None:
+        engine.timings = dataclasses.replace(engine.timings, commit_every=3_600, drain=5.0)
+        answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        engine.receiver.decide = lambda _message_ids: answer
+        engine.cluster.append(TOPIC, survey_events(5))
+        async with engine.running(engine.deliver):
+            await eventually(lambda: engine.receiver.batches)
+            asyncio.get_running_loop().call_soon(answer.set_result, ACCEPTED)
+        assert engine.committed() == 5
+
+    async def test_a_request_that_hangs_is_given_up_and_its_events_stay_open(self, engine: Delivering) -> None:
+        engine.receiver.decide = lambda _message_ids: asyncio.get_running_loop().create_future()
+        engine.cluster.append(TOPIC, survey_events(5))
+        async with engine.running(engine.deliver):
+            await eventually(lambda: engine.receiver.batches)
+        assert engine.committed() == 0
+        assert engine.total("handed_back") == 5
+        assert engine.target.status.in_flight == 0, "its permit is free again"
+
+    @pytest.mark.parametrize("turns", range(0, 80, 4))
+    async def test_a_cancellation_at_any_moment_loses_nothing(self, engine: Delivering, turns: int) -> None:
+        """Whatever was taken by then has its receipt, and is not sent again."""
+        engine.cluster.append(TOPIC, survey_events(1, "before"))
+        async with engine.running(engine.deliver):
+            await engine.settled(1)
+        engine.cluster.append(TOPIC, survey_events(30))
+        pipeline = engine.pipeline(engine.deliver)
+        running = asyncio.create_task(pipeline.run(asyncio.Event()))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        assert engine.target.status.in_flight == 0
+        async with engine.running(engine.deliver):
+            await engine.settled(31)
+        assert sorted(engine.receiver.taken) == sorted(["before_0", *(f"evt_{number}" for number in range(30))])
