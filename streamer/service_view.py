@@ -28,7 +28,7 @@ from streamer.status import (
 from streamer.status.histogram import Histogram
 
 MAX_STALLS: Final = 3
-"""Stalls in a row, each cured by a new pipeline only for a while, after which the process asks to be restarted."""
+"""Consecutive stalls, each cured by a new pipeline only for a while, after which the process asks to be restarted."""
 
 
 class Parts(Protocol):
@@ -71,7 +71,7 @@ class ServiceView:
             Check(
                 f"integration.{integration.name}",
                 ok=integration.stalls_in_row < MAX_STALLS,
-                detail=f"stalled {integration.stalls_in_row} times in a row" if integration.stalls_in_row else "",
+                detail=f"consecutive stalls: {integration.stalls_in_row}" if integration.stalls_in_row else "",
             )
             for integration in self._service.integrations.values()
         ]
@@ -137,7 +137,7 @@ class ServiceView:
             if pipeline
             else {},
             rebalances=dict(pipeline.assignment.rebalances) if pipeline else {},
-            buffered_events=pipeline.load.records if pipeline else 0,
+            buffered_records=pipeline.load.records if pipeline else 0,
             buffered_bytes=pipeline.load.bytes + pipeline.parked.bytes if pipeline else 0,
             receipts=ReceiptsStatus(
                 is_available=integration.receipts.available,
@@ -154,7 +154,7 @@ class ServiceView:
         if self._service.is_draining:
             return IntegrationState.DRAINING
         if pipeline is not None and pipeline.is_held:
-            return IntegrationState.HELD
+            return IntegrationState.GUARDED
         if pipeline is not None and pipeline.is_connected:
             return IntegrationState.RUNNING
         return IntegrationState.RESTARTING if integration.restarts else IntegrationState.STARTING
@@ -168,7 +168,7 @@ def _is_joined(integration: Integration) -> Check:
     if pipeline is None or not pipeline.is_connected:
         return Check(name, ok=False, detail="not a member of its consumer group yet; see the log for kafka.unavailable")
     if pipeline.is_held:
-        return Check(name, ok=True, detail="held by its mass guard; see the log for integration.held")
+        return Check(name, ok=True, detail="stopped by the mass guard; see the log for integration.guarded")
     return Check(name, ok=True)
 
 

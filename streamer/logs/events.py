@@ -190,8 +190,8 @@ class Event(enum.Enum):
         "Check write_key_file.",
         1,
     )
-    INTEGRATION_HELD = (
-        "integration.held",
+    INTEGRATION_GUARDED = (
+        "integration.guarded",
         ERROR,
         Fault.SET_UP,
         "Too many of the last records would be dead letters, so the integration holds itself.",

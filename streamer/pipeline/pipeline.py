@@ -174,7 +174,7 @@ class Pipeline:
         """What keeps it from being faster; ``now`` in monotonic seconds."""
         return limited_by(
             self._destination.limited_by(now),
-            is_held=self.is_held,
+            is_guarded=self.is_held,
             is_due=self.delivery.is_due(now),
             is_full=self.load.is_full,
             is_mapping=self._reader.is_taking,
@@ -299,7 +299,7 @@ class Pipeline:
         self._guard_memory.remember()
         self._reader.is_stopped = True
         logger().emit(
-            Event.INTEGRATION_HELD,
+            Event.INTEGRATION_GUARDED,
             integration=self.name,
             refused=refused,
             seen=seen,
@@ -312,7 +312,7 @@ class Pipeline:
         self.dead_letters.hold()
         self._reader.is_stopped = True
         logger().emit(
-            Event.INTEGRATION_HELD,
+            Event.INTEGRATION_GUARDED,
             integration=self.name,
             next_step="Still held from before: neither the configuration nor the version has changed. "
             "Correct the configuration, or set dead_letters.max_ratio: 1.",

@@ -127,34 +127,34 @@ OF_SERVICE: Final[tuple[Series[ServiceStatus], ...]] = (
 
 OF_PARTITION: Final[tuple[Series[Partition], ...]] = (
     _counter(
-        "streamer_events_consumed_total",
+        "streamer_records_consumed_total",
         "Records read, again after a hand-back.",
         lambda partition: partition.status.account.consumed,
     ),
     _counter(
-        "streamer_consumed_bytes_total",
+        "streamer_records_consumed_bytes_total",
         "Bytes of the values of records read.",
         lambda partition: partition.status.account.consumed_bytes,
     ),
     _counter(
-        "streamer_events_delivered_total",
+        "streamer_records_delivered_total",
         "Events that the destination took.",
         lambda partition: {partition.integration.destination: partition.status.account.delivered},
         "destination",
     ),
     _counter(
-        "streamer_events_duplicate_total",
+        "streamer_records_duplicate_total",
         "Records whose messageId was delivered before.",
         lambda partition: partition.status.account.duplicate,
     ),
     _counter(
-        "streamer_events_filtered_total",
+        "streamer_records_filtered_total",
         "Valid records that a named rule makes no call of.",
         lambda partition: {reason.value: partition.status.account.filtered[reason] for reason in FilterReason},
         "reason",
     ),
     _counter(
-        "streamer_events_dead_lettered_total",
+        "streamer_records_dead_lettered_total",
         "Records set aside in a dead-letter topic, confirmed by the broker.",
         lambda partition: {
             (partition.integration.destination, reason.value): partition.status.account.dead_lettered[reason]
@@ -164,18 +164,18 @@ OF_PARTITION: Final[tuple[Series[Partition], ...]] = (
         "reason",
     ),
     _counter(
-        "streamer_events_handed_back_total",
+        "streamer_records_handed_back_total",
         "Records that were open when their assignment ended; they are consumed again.",
         lambda partition: partition.status.account.handed_back,
     ),
     _counter(
-        "streamer_events_known_settled_total",
+        "streamer_records_known_settled_total",
         "Records left out because the position's metadata states that an earlier owner settled them.",
         lambda partition: partition.status.account.known_settled,
     ),
-    _gauge("streamer_events_in_flight", "Records read and not settled.", lambda partition: partition.status.in_flight),
+    _gauge("streamer_records_in_flight", "Records read and not settled.", lambda partition: partition.status.in_flight),
     _gauge(
-        "streamer_events_unaccounted",
+        "streamer_records_unaccounted",
         "Consumed, less delivered, duplicate, filtered, dead-lettered, handed back and in flight. Not 0 is a bug.",
         lambda partition: partition.status.unaccounted,
     ),
@@ -198,12 +198,12 @@ OF_PARTITION: Final[tuple[Series[Partition], ...]] = (
         _assigned(lambda assigned: assigned.retention_headroom_seconds),
     ),
     _gauge(
-        "streamer_parked_events",
+        "streamer_records_parked",
         "Events that wait for their next attempt.",
         _assigned(lambda assigned: assigned.parked),
     ),
     _gauge(
-        "streamer_dedup_complete_since_timestamp_seconds",
+        "streamer_receipts_complete_since_timestamp_seconds",
         "Since when each delivery from the partition has its receipt on this instance.",
         _assigned(lambda assigned: assigned.receipts_since),
     ),
@@ -247,17 +247,17 @@ OF_INTEGRATION: Final[tuple[Series[IntegrationStatus], ...]] = (
         "streamer_rebalances_total", "Changes of the assignment.", lambda integration: integration.rebalances, "kind"
     ),
     _gauge("streamer_assigned_partitions", "Partitions that this instance reads.", _assigned_by_topic, "topic"),
-    _gauge("streamer_buffer_events", "Events held in memory.", lambda integration: integration.buffered_events),
+    _gauge("streamer_buffer_records", "Events held in memory.", lambda integration: integration.buffered_records),
     _gauge("streamer_buffer_bytes", "Bytes of events held in memory.", lambda integration: integration.buffered_bytes),
     _gauge(
-        "streamer_dedup_available",
+        "streamer_receipts_available",
         "0: the store of receipts cannot be used.",
         lambda integration: integration.receipts.is_available,
     ),
-    _gauge("streamer_dedup_entries", "Receipts stored.", lambda integration: integration.receipts.entries),
-    _gauge("streamer_dedup_bytes", "Size of the file of receipts.", lambda integration: integration.receipts.bytes),
+    _gauge("streamer_receipts_entries", "Receipts stored.", lambda integration: integration.receipts.entries),
+    _gauge("streamer_receipts_bytes", "Size of the file of receipts.", lambda integration: integration.receipts.bytes),
     _counter(
-        "streamer_dedup_shrunk_total",
+        "streamer_receipts_shrunk_total",
         "How often receipts were dropped before their time, for want of room.",
         lambda integration: integration.receipts.shrunk_total,
     ),
@@ -295,7 +295,7 @@ OF_DESTINATION: Final[tuple[Series[DestinationStatus], ...]] = (
         "Duration of requests.",
         lambda destination: destination.request_seconds,
     ),
-    _histogram("streamer_batch_events", "Calls of a request.", lambda destination: destination.batch_calls),
+    _histogram("streamer_batch_calls", "Calls of a request.", lambda destination: destination.batch_calls),
     _histogram(
         "streamer_batch_bytes", "Bytes of a request's body on the wire.", lambda destination: destination.batch_bytes
     ),

@@ -40,7 +40,7 @@ class BatchResult(enum.StrEnum):
     DELIVERED = "delivered"
     RETRIED = "retried"
     SPLIT = "split"
-    REJECTED = "rejected"
+    REFUSED = "refused"
 
 
 class IntegrationState(enum.StrEnum):
@@ -49,8 +49,8 @@ class IntegrationState(enum.StrEnum):
     STARTING = "starting"
     """Connecting to Kafka, or waiting for it."""
     RUNNING = "running"
-    HELD = "held"
-    """Stopped by its mass guard, until configuration or version change."""
+    GUARDED = "guarded"
+    """Stopped by the mass guard until the configuration or streamer's version changes."""
     PAUSED = "paused"
     """Stopped by its configuration."""
     RESTARTING = "restarting"
@@ -107,7 +107,7 @@ def _result_of(verdict: Verdict, calls: int) -> BatchResult:
         return BatchResult.DELIVERED
     if verdict in {Verdict.RETRY_CHARGED, Verdict.RETRY_FREE, Verdict.REFUSED_FREE}:
         return BatchResult.RETRIED
-    return BatchResult.SPLIT if calls > 1 else BatchResult.REJECTED
+    return BatchResult.SPLIT if calls > 1 else BatchResult.REFUSED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +193,7 @@ class IntegrationStatus:
     """By result."""
     rebalances: Mapping[str, int] = field(default_factory=dict)
     """By kind."""
-    buffered_events: int = 0
+    buffered_records: int = 0
     buffered_bytes: int = 0
     receipts: ReceiptsStatus
 

@@ -75,7 +75,7 @@ def _integration() -> IntegrationStatus:
         limited_seconds={Limit.DESTINATION: 12.5},
         commits={"stored": 9, "failed": 0},
         rebalances={"assigned": 1, "revoked": 0},
-        buffered_events=10,
+        buffered_records=10,
         buffered_bytes=500,
         receipts=ReceiptsStatus(is_available=True, entries=80, bytes=4_096, shrunk_total=0),
     )

@@ -24,21 +24,25 @@ class Limit(enum.StrEnum):
     BACKING_OFF = "backing_off"
     """The destination is unhappy; nothing but probes is sent."""
     HELD = "held"
-    """The destination, or the integration itself, is held or paused."""
+    """The destination's set-up is wrong; nothing but probes is sent."""
+    GUARDED = "guarded"
+    """The mass guard stopped the integration."""
+    PAUSED = "paused"
+    """A person paused the integration (``status: paused``)."""
 
 
-def limited_by(destination: Limit | None, *, is_held: bool, is_due: bool, is_full: bool, is_mapping: bool) -> Limit:
+def limited_by(destination: Limit | None, *, is_guarded: bool, is_due: bool, is_full: bool, is_mapping: bool) -> Limit:
     """What limits an integration now.
 
     Args:
         destination: why no request may begin; None: one may.
-        is_held: whether the integration takes nothing because it is paused, or its mass guard has tripped.
+        is_guarded: whether the mass guard stopped the integration.
         is_due: whether calls wait for a request.
         is_full: whether nothing is read because too much is open.
         is_mapping: whether records that have come from Kafka are not mapped yet.
     """
-    if is_held:
-        return Limit.HELD
+    if is_guarded:
+        return Limit.GUARDED
     if destination in {Limit.HELD, Limit.BACKING_OFF}:
         return destination
     if is_due:
