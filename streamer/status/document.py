@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from streamer.core.model import Json
-from streamer.logs.events import FaultLine
+from streamer.logs.fault import FaultLine
 from streamer.status import AssignedPartition, DestinationStatus, IntegrationStatus, PartitionStatus, ServiceStatus
 from streamer.status.histogram import Histogram
 
@@ -14,7 +14,7 @@ def document_of(status: ServiceStatus, *, now: float, monotonic_now: float) -> J
     Args:
         status: the snapshot.
         now: seconds since the epoch.
-        monotonic_now: the same moment on the monotonic clock, in which destinations keep their times.
+        monotonic_now: the same moment on the monotonic clock, which the times of destinations use.
     """
     return {
         **version_of(status),
@@ -33,7 +33,7 @@ def document_of(status: ServiceStatus, *, now: float, monotonic_now: float) -> J
 
 
 def version_of(status: ServiceStatus) -> dict[str, str]:
-    """What is running, and with which configuration."""
+    """Which version runs, with which configuration."""
     return {
         "version": status.version,
         "commit": status.commit,

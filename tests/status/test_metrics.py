@@ -8,10 +8,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from streamer.core.records.account import Account
-from streamer.status import BatchResult, ServiceStatus
+from streamer.status import BatchResult, IntegrationState, IntegrationStatus, ReceiptsStatus, ServiceStatus
 from streamer.status.histogram import Histogram
-from streamer.status.metric_catalogue import OF_DESTINATION, OF_INTEGRATION, OF_PARTITION, OF_SERVICE, Kind, Series
+from streamer.status.metric_catalogue import OF_DESTINATION, OF_INTEGRATION, OF_PARTITION, OF_SERVICE, Partition
 from streamer.status.metrics import Metrics
+from streamer.status.series import Kind, Series
 
 
 class ToldService(Protocol):
@@ -102,6 +103,26 @@ def test_series_of_a_lag_end_with_the_assignment_and_its_account_stays(samples: 
     names = {name for name, labels in samples if ("partition", "1") in labels}
     assert "streamer_records_consumed_total" in names
     assert not any("lag" in name or "parked" in name for name in names)
+
+
+@pytest.mark.parametrize("series", OF_PARTITION, ids=lambda series: series.name)
+def test_a_series_that_ends_with_the_assignment_says_so(service: ToldService, series: Series[Partition]) -> None:
+    integration = service.told.integrations[0]
+    unassigned = Partition(integration, integration.partitions[1], now=0.0)
+    assert (series.read(unassigned) is None) is series.exists.startswith("while the partition is assigned")
+
+
+@pytest.mark.parametrize("series", OF_INTEGRATION, ids=lambda series: series.name)
+def test_a_series_that_an_integration_does_not_have_from_the_start_says_so(series: Series[IntegrationStatus]) -> None:
+    nothing_yet = IntegrationStatus(
+        name="sprig",
+        dialect="sprig",
+        group="streamer.sprig",
+        destination="production",
+        state=IntegrationState.STARTING,
+        receipts=ReceiptsStatus(is_available=True, entries=0, bytes=0, shrunk_total=0),
+    )
+    assert (series.read(nothing_yet) == {}) is bool(series.exists)
 
 
 def test_each_metric_explains_itself_and_keeps_the_rules_of_prometheus(service: ToldService) -> None:
