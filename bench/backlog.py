@@ -104,14 +104,14 @@ class Backlog:
                 while True:
                     readings = [await streamer.metrics() for streamer in streamers]
                     settled = sum(
-                        reading.total(f"streamer_events_{term}_total") for reading in readings for term in terms
+                        reading.total(f"streamer_records_{term}_total") for reading in readings for term in terms
                     )
                     if settled >= self.data.events:
                         break
                     await asyncio.sleep(POLL_SECONDS)
         except TimeoutError:
             raise BenchError(f"{self.name}: {settled:,.0f} of {self.data.events:,} records have an outcome") from None
-        if any(reading.total("streamer_events_unaccounted") for reading in readings):
+        if any(reading.total("streamer_records_unaccounted") for reading in readings):
             raise BenchError(f"{self.name}: the account does not add up")
         return max(reading.bound_ms("streamer_event_loop_lag_seconds", 1.0) for reading in readings)
 

@@ -137,7 +137,7 @@ class Integration:
     def note_limit(self, seconds: float) -> None:
         """Note what keeps it from being faster now; the last time was ``seconds`` ago."""
         if self.settings.is_paused:
-            limit = Limit.HELD
+            limit = Limit.PAUSED
         else:
             limit = Limit.FETCH if self.pipeline is None else self.pipeline.limited_by(time.monotonic())
         self.limited.add(limit, seconds)

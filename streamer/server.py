@@ -1,11 +1,11 @@
-"""What others ask of us over HTTP: health, metrics, version and status. All of it is GET, none of it changes anything.
+"""The HTTP server for health, metrics, version and status. All requests are GET, and none of them changes anything.
 
     /livez /readyz /startupz   200 or 503; ?verbose, ?exclude=CHECK, /readyz/CHECK; JSON when ``Accept`` asks for it
     /metrics                   for Prometheus
     /version /status           JSON
 
-Nobody is asked who they are, so the listener is bound to the loopback interface unless the configuration says
-otherwise, and nothing here holds a secret or a value of a record.
+There is no authentication. So the server listens on the loopback interface unless the configuration says otherwise,
+and no answer holds a secret or a value of a record.
 """
 
 import time
@@ -23,7 +23,7 @@ from streamer.status.document import document_of, version_of
 from streamer.status.metrics import Metrics
 
 SHUTDOWN_SECONDS: Final = 1.0
-"""How long answers that are under way may take when the service ends."""
+"""How long requests in progress may take when the service stops."""
 
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -41,7 +41,7 @@ class Address(Protocol):
 
 
 class Server:
-    """Answers from what ``source`` tells, from `start` to `stop`."""
+    """Answers with the state that ``source`` returns, from `start` to `stop`."""
 
     def __init__(self, address: Address, source: StatusSource) -> None:
         self._address = address
@@ -65,15 +65,15 @@ class Server:
         except OSError as error:
             await runner.cleanup()
             raise UnavailableError(
-                f"cannot listen on {host}:{port} ({error.strerror or error}): end what listens there, or set another "
-                "server.port (0: any free one); nothing was read or sent"
+                f"cannot listen on {host}:{port} ({error.strerror or error}). No event was read or sent. Stop the"
+                " program that listens there, or set server.host and server.port (port 0: any free one)"
             ) from error
         self._runner = runner
         self.port = runner.addresses[0][1]
         logger().emit(Event.SERVER_LISTENING, host=host, port=self.port)
 
     async def stop(self) -> None:
-        """Stop listening, and let answers that are under way end."""
+        """Stop listening, and let requests in progress end."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -110,7 +110,7 @@ def _probe(name: str, checks: Callable[[], Sequence[Check]]) -> Callable[[web.Re
         excluded = set(request.query.getall("exclude", ()))
         asked = [check for check in checks() if check.name not in excluded and only in {None, check.name}]
         if only is not None and not asked:
-            return web.Response(status=404, text=f"{name} has no check of that name\n", headers=_HEADERS)
+            return web.Response(status=404, text=f"/{name} has no check with this name\n", headers=_HEADERS)
         passed = all(check.ok for check in asked)
         status = 200 if passed else 503
         if "application/json" in request.headers.get("Accept", ""):
@@ -126,7 +126,7 @@ def _word(checks: Sequence[Check]) -> str:
 
 
 def _lines(name: str, checks: Sequence[Check]) -> str:
-    """One line a check, in the manner of Kubernetes, and the verdict."""
+    """One line for each check, in the form that Kubernetes uses, and the result."""
     lines = [_line(check) for check in checks]
     passed = all(check.ok for check in checks)
     return "\n".join([*lines, f"{name} check {'passed' if passed else 'failed'}", ""])

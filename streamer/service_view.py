@@ -130,7 +130,7 @@ class ServiceView:
             if pipeline
             else {},
             rebalances=dict(pipeline.assignment.rebalances) if pipeline else {},
-            buffered_events=pipeline.custody.load.records if pipeline else 0,
+            buffered_records=pipeline.custody.load.records if pipeline else 0,
             buffered_bytes=pipeline.custody.load.bytes + pipeline.worker.parked_bytes if pipeline else 0,
             receipts=ReceiptsStatus(
                 is_available=integration.receipts.available,
@@ -147,7 +147,7 @@ class ServiceView:
         if self._service.is_draining:
             return IntegrationState.DRAINING
         if pipeline is not None and pipeline.is_guarded:
-            return IntegrationState.HELD
+            return IntegrationState.GUARDED
         if pipeline is not None and pipeline.is_connected:
             return IntegrationState.RUNNING
         return IntegrationState.RESTARTING if integration.restarts else IntegrationState.STARTING
@@ -167,7 +167,7 @@ def _is_joined(integration: Integration) -> Check:
     if pipeline is None or not pipeline.is_connected:
         return Check(name, ok=False, detail="not a member of its consumer group yet; see the log for kafka.unavailable")
     if pipeline.is_guarded:
-        return Check(name, ok=True, detail="held by its mass guard; see the log for integration.held")
+        return Check(name, ok=True, detail="stopped by the mass guard; see the log for integration.guarded")
     return Check(name, ok=True)
 
 

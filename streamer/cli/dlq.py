@@ -14,7 +14,7 @@ from streamer.cli.progress import ProgressBar
 from streamer.cli.quiet import quiet_client
 from streamer.cli.values import instant, per_second, positive
 from streamer.core.dead_letters.dead_letter import Count, Selection, Stock, count
-from streamer.core.dead_letters.redrive import Plan, Refusal, Tally
+from streamer.core.dead_letters.redrive import Plan, Skip, Tally
 from streamer.core.model import DeadLetterReason
 
 if TYPE_CHECKING:
@@ -31,11 +31,11 @@ DEFAULT_RATE: Final = 100.0
 
 DEFAULT_MAX_REDRIVES: Final = 3
 
-_REFUSALS: Final = {
-    Refusal.OVER_LIMIT: "redriven as often as allowed; cure the cause, then raise --max-redrives",
-    Refusal.NOT_READ: "their integration does not read that topic, or discards what it reads",
-    Refusal.TOMBSTONE: "there is nothing to deliver: neither key nor value",
-    Refusal.TOO_LARGE: "the broker takes no record of this size; raise max.message.bytes of the topic",
+_SKIPS: Final = {
+    Skip.OVER_LIMIT: "redriven as often as allowed; cure the cause, then raise --max-redrives",
+    Skip.NOT_READ: "their integration does not read that topic, or discards what it reads",
+    Skip.TOMBSTONE: "there is nothing to deliver: neither key nor value",
+    Skip.TOO_LARGE: "the broker takes no record of this size; raise max.message.bytes of the topic",
 }
 
 
@@ -73,7 +73,7 @@ def _add_redrive(parts: "Commands") -> None:
         " value, headers and timestamp as they were. Each is delivered to its own integration and to no other. Without"
         " --execute nothing is written. It is safe to interrupt and to repeat: what was redriven is noted in the"
         " dead-letter topic.",
-        epilog="Exit codes: 0 done, 1 some were refused, 69 brokers away, 78 faulty configuration, 130 interrupted."
+        epilog="Exit codes: 0 done, 1 some were skipped, 69 brokers away, 78 faulty configuration, 130 interrupted."
         " Example: streamer dlq redrive --config streamer.yaml --integration sprig --reason rejected_400 --execute",
     )
     _add_selection(redrive)
@@ -91,7 +91,7 @@ def _add_redrive(parts: "Commands") -> None:
         metavar="N",
         type=positive,
         default=DEFAULT_MAX_REDRIVES,
-        help="refuse those that were redriven as often and came back (default: %(default)s)",
+        help="skip those that were redriven as often and came back (default: %(default)s)",
     )
     add(
         "--again",
@@ -208,7 +208,7 @@ async def _redrive(settings: "Settings", args: argparse.Namespace) -> int:
             _say_end(plan, is_dry=not args.execute)
     if stop.is_set() and plan.left:
         return EXIT_INTERRUPTED
-    return EXIT_FAILED if plan.refused or (args.execute and plan.left) else 0
+    return EXIT_FAILED if plan.skipped or (args.execute and plan.left) else 0
 
 
 async def _carry_out(
@@ -247,8 +247,8 @@ def _say_foreign(stock: Stock) -> None:
 
 def _say_end(plan: Plan, *, is_dry: bool) -> None:
     """What happened and what to do next, for people."""
-    for refusal, letters in plan.refused.items():
-        print(f"streamer: {letters:,} refused ({refusal}): {_REFUSALS[refusal]}", file=sys.stderr)
+    for why, letters in plan.skipped.items():
+        print(f"streamer: {letters:,} skipped ({why}): {_SKIPS[why]}", file=sys.stderr)
     if is_dry:
         print(f"streamer: nothing was written; --execute redrives {plan.left:,}", file=sys.stderr)
     else:
@@ -275,7 +275,7 @@ def _tally_row(tally: Tally) -> Row:
         "topic": tally.topic,
         "dead_letters": tally.dead_letters,
         "redriven_before": tally.redriven_before,
-        "refused": sum(tally.refused.values()),
+        "skipped": sum(tally.skipped.values()),
         "redriven": tally.redriven,
         "left": tally.left,
     }

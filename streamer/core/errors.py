@@ -1,13 +1,13 @@
 """Every error streamer raises on purpose.
 
 StreamerError
-|-- SettingsError               the configuration is missing something or wrong: exit code 78
-|-- UnavailableError            something we depend on is away: exit code 69, or tried again
+|-- SettingsError               a setting is missing or wrong: exit code 78
+|-- UnavailableError            something that we depend on is not available: exit code 69, or tried again
 `-- RecordError                 this record can never become a call: dead-letter it
     |-- DecodeError             its bytes are not one JSON document
     |-- SchemaError             a field is missing or has the wrong shape
-    |-- MappingError            well shaped, but no reading of it is right
-    `-- TooLargeError           its call cannot be cut down to Segment's limit, or it has too many values
+    |-- MappingError            it has the right shape, and still cannot be mapped
+    `-- TooLargeError           its call is over Segment's limit and cannot be shortened, or it has too many values
 
 The caller chooses by type, never by text. Texts never quote a value of a record, an answer or a secret: they name a
 place (a JSON Pointer), what was expected there, and the *type* that was found.
@@ -21,7 +21,7 @@ class StreamerError(Exception):
 
 
 class SettingsError(StreamerError):
-    """The configuration cannot be used; ``faults`` lists everything that is wrong with it, one line each."""
+    """The configuration cannot be used; ``faults`` lists everything that is wrong with it, a line for each."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("\n".join(faults))
@@ -29,11 +29,11 @@ class SettingsError(StreamerError):
 
 
 class UnavailableError(StreamerError):
-    """Something outside that we depend on does not answer, or lacks what we need; the text says what to do."""
+    """Something that we depend on does not answer, or lacks what we need; the text says what to do."""
 
 
 class RecordError(StreamerError):
-    """This record can never become a call. ``detail`` is for its producer and quotes no value."""
+    """This record can never become a call. ``detail`` is written for its producer and quotes no value."""
 
     reason: DeadLetterReason
     stage: Stage
@@ -58,14 +58,14 @@ class SchemaError(RecordError):
 
 
 class MappingError(RecordError):
-    """The document has the right shape, and still no reading of it is right: an impossible date, ranks used twice."""
+    """The document has the right shape and still cannot be mapped: a date that does not exist, ranks used twice."""
 
     reason = DeadLetterReason.MAPPING_ERROR
     stage = Stage.MAP
 
 
 class TooLargeError(RecordError):
-    """The call is over Segment's limit for one event however its texts are cut, or the record has too many values."""
+    """The call is over Segment's limit for one event even with its texts cut, or the record has too many values."""
 
     reason = DeadLetterReason.TOO_LARGE
     stage = Stage.MAP

@@ -1,169 +1,198 @@
 """The catalogue of log events: every line that streamer writes of its own accord is one of these.
 
 Names are ``noun.verb`` and a contract, as are the levels: people count, group and alert by them. ``error`` means that a
-person is needed or that an event was dead-lettered; a retry is at most a ``warning``.
+person is needed or that a record was dead-lettered; a retry is at most a ``warning``. A text says what happened and to
+which thing, whether data is at risk, and what to do next. docs/log-events.md is made from this catalogue.
 """
 
 import enum
 import logging
-from typing import Final, NamedTuple
+from typing import Final
+
+from streamer.logs.fault import Fault
 
 DEBUG: Final = logging.DEBUG
 INFO: Final = logging.INFO
 WARNING: Final = logging.WARNING
 ERROR: Final = logging.ERROR
 
-
-class Fault(enum.StrEnum):
-    """Whose fault a line tells of."""
-
-    UNHAPPY = "unhappy"
-    """The destination's; it passes by itself."""
-    SET_UP = "set_up"
-    """The configuration's, or of something that only an operator can set right."""
-    REFUSED = "refused"
-    """The event's: no attempt will make it acceptable."""
-    OURS = "ours"
-    """A bug of streamer's."""
-    KAFKA = "kafka"
-    """The brokers', or of the network to them."""
-
-
-class FaultLine(NamedTuple):
-    """One line about a fault, kept for whoever looks at the status later."""
-
-    at: float
-    """Seconds since the epoch."""
-    event_name: str
-    subject: str
-    """The integration or destination; "" when it is about neither."""
-    reason: str
-    """What went wrong: an error's type, a reason from a closed list, or a text without values."""
-    next_step: str
+_PARTITION: Final = ("integration", "topic", "partition")
+_REQUEST: Final = ("integration", "destination", "calls")
 
 
 class Event(enum.Enum):
-    """One kind of log line: its name, level, whose fault it tells of (None: nobody's), what it means, what to do.
+    """One kind of log line: its name, level, whose fault it is (None: nobody's), its meaning, its fields, what to do.
 
-    ``next_step`` is what a line says unless the caller knows better. ``max_lines`` is how many lines of one kind and
-    subject are written in `streamer.logs.FOLD_SECONDS`; the others are counted. None: each one is written.
+    ``fields`` are all the fields that such a line can have beside the common ones; see `streamer.logs.fields`.
+    ``next_step`` is what a line says unless the caller gives a better one. ``max_lines`` is how many lines of one kind
+    and subject are written in `streamer.logs.FOLD_SECONDS`; the others are counted. None: each one is written.
     """
 
-    SERVICE_STARTED = ("service.started", INFO, None, "The service runs.")
-    SERVICE_STOPPED = ("service.stopped", INFO, None, "The service has ended.")
-    SERVER_LISTENING = ("server.listening", INFO, None, "Health, metrics and status are served at this address.")
-    CONFIG_LOADED = ("config.loaded", INFO, None, "The configuration is in force.")
-    SUMMARY = ("service.summarised", INFO, None, "What has happened since the last line of this kind.")
+    SERVICE_STARTED = ("service.started", INFO, None, "The service started.", ())
+    SERVICE_STOPPED = ("service.stopped", INFO, None, "The service stopped.", ())
+    SERVER_LISTENING = (
+        "server.listening",
+        INFO,
+        None,
+        "The HTTP server for health, metrics and status listens on this address.",
+        ("host", "port"),
+    )
+    CONFIG_LOADED = ("config.loaded", INFO, None, "The configuration was loaded and is in use.", ("config_sha256",))
+    SUMMARY = (
+        "service.summarised",
+        INFO,
+        None,
+        "What became of the integration's records since the process started; written once a minute.",
+        (
+            *("integration", "consumed", "delivered", "duplicate", "filtered", "dead_lettered", "handed_back"),
+            *("in_flight", "destination", "destination_state"),
+        ),
+    )
 
     KAFKA_UNAVAILABLE = (
         "kafka.unavailable",
         WARNING,
         Fault.KAFKA,
-        "The brokers cannot be reached or do not answer; it is tried again.",
-        "Check the brokers, kafka.bootstrap_servers and the way there. Records wait on Kafka.",
+        "The brokers cannot be reached or reject the connection. streamer keeps trying; records wait on Kafka.",
+        ("integration", "detail", "wait_seconds"),
+        "Check the brokers, kafka.bootstrap_servers, and the network between the brokers and streamer.",
         1,
     )
-    KAFKA_RECOVERED = ("kafka.recovered", INFO, None, "The brokers answer again.")
+    KAFKA_RECOVERED = ("kafka.recovered", INFO, None, "The brokers answer again.", ("integration",))
     TOPICS_MISSING = (
         "topics.missing",
         ERROR,
         Fault.SET_UP,
-        "Topics that the configuration names do not exist; not ready until they do.",
-        "Create them, or set kafka.create_topics: true for dead-letter topics.",
+        "Topics in the configuration do not exist. The integration reads nothing until they exist.",
+        ("integration", "detail"),
+        "Create the topics. With kafka.create_topics: true, streamer creates missing dead-letter topics.",
         1,
     )
-    PARTITION_ASSIGNED = ("partition.assigned", INFO, None, "The partition was given to this instance.")
+    PARTITION_ASSIGNED = (
+        "partition.assigned",
+        INFO,
+        None,
+        "The consumer group assigned the partition to this instance.",
+        (*_PARTITION, "position"),
+    )
     PARTITION_REVOKED = (
         "partition.revoked",
         INFO,
         None,
-        "The partition was taken from this instance; handed_back records will be read again by its next owner.",
+        "The partition no longer belongs to this instance. Its next owner reads the open records again.",
+        (*_PARTITION, "handed_back"),
     )
     POLL_FAILED = (
         "poll.failed",
         WARNING,
         Fault.KAFKA,
-        "Reading raised an error.",
-        "Nothing to do unless it goes on: what was not taken in is read again.",
+        "Reading from Kafka failed. streamer reads the same records again; none is lost.",
+        ("integration", "detail"),
+        "No action is needed unless this repeats. If it repeats, check the logs of the brokers.",
         1,
     )
     PARTITION_LEFT_OUT = (
         "partition.left_out",
         ERROR,
         Fault.KAFKA,
-        "This partition cannot be read; the others are.",
-        "Look at its next records with another consumer; it is tried again after a rebalance or a restart.",
+        "The partition cannot be read. Its records wait on Kafka; the other partitions are read as before.",
+        (*_PARTITION, "detail"),
+        "Find the cause with another consumer. streamer tries the partition again after a rebalance or a restart.",
         1,
     )
-    OFFSETS_COMMITTED = ("offsets.committed", DEBUG, None, "Positions were stored by the brokers.")
+    OFFSETS_COMMITTED = (
+        "offsets.committed",
+        DEBUG,
+        None,
+        "The brokers stored new positions.",
+        ("integration", "partitions"),
+    )
     OFFSETS_COMMIT_FAILED = (
         "offsets.commit_failed",
         WARNING,
         Fault.KAFKA,
-        "Positions were not stored; a later commit replaces this one.",
-        "Nothing to do unless it goes on: a restart would deliver again what is not committed.",
+        "The brokers did not store the positions. The next commit replaces this one; no record is lost.",
+        ("integration", "error_type"),
+        "No action is needed unless this repeats: after a restart, streamer reads again what is not committed.",
         1,
     )
     OFFSETS_RESET = (
         "offsets.reset",
         ERROR,
         Fault.KAFKA,
-        "The stored position does not fit the topic, which was recreated or truncated; it is read from its start.",
-        "Make sure that the topic was meant to change. Repeats are possible, skips are not.",
+        (
+            "The stored position does not fit the partition: the topic was recreated or truncated."
+            " streamer reads the partition from its start; records may be delivered twice, none is skipped."
+        ),
+        (*_PARTITION, "stored", "high_watermark", "start"),
+        "Check that the topic was recreated or truncated on purpose.",
     )
     RECORDS_LOST = (
         "records.lost",
         ERROR,
         Fault.SET_UP,
-        "The topic's retention deleted records before they were read.",
-        "Lengthen retention.ms, or run more instances.",
+        "The topic's retention deleted records before streamer read them. These records are lost.",
+        (*_PARTITION, "records", "reason"),
+        "Raise retention.ms of the topic, or run more instances of streamer.",
     )
 
-    BATCH_DELIVERED = ("batch.delivered", DEBUG, None, "The destination took a batch.")
+    BATCH_DELIVERED = (
+        "batch.delivered",
+        DEBUG,
+        None,
+        "The destination accepted a batch.",
+        (*_REQUEST, "duration_seconds"),
+    )
     BATCH_RETRYING = (
         "batch.retrying",
         WARNING,
         Fault.UNHAPPY,
-        "An attempt failed; its calls go again.",
-        "Nothing to do.",
+        "A request failed. streamer sends its calls again later.",
+        (*_REQUEST, "attempt", "error_type", "wait_seconds"),
+        "No action is needed.",
         1,
     )
     BATCH_SPLIT = (
         "batch.split",
         WARNING,
         Fault.REFUSED,
-        "The destination refused a batch; it goes again in parts, to find the calls at fault and deliver the others.",
-        "Nothing to do; the calls at fault will be dead-lettered.",
+        "The destination refused a batch. streamer sends it again in parts, to find the calls at fault.",
+        (*_REQUEST, "status"),
+        "No action is needed: the calls at fault will be dead-lettered.",
         1,
     )
     EVENT_DEAD_LETTERED = (
         "event.dead_lettered",
         ERROR,
         Fault.REFUSED,
-        "The event was set aside in the dead-letter topic, with its reason in the headers.",
-        "Tell its producer, correct it, and send it again.",
+        "A record was written to the dead-letter topic, with the reason in its headers.",
+        (*_PARTITION, "offset", "reason", "detail", "dead_letter_topic", "message_id"),
+        "Remove the cause together with the producer, then run streamer dlq redrive.",
         100,
     )
     EVENT_DUPLICATE = (
         "event.duplicate",
         DEBUG,
         None,
-        "The messageIds of records were delivered before; nothing is sent.",
+        "The messageIds of these records were delivered before. streamer does not send them again.",
+        ("topic", "partition", "records"),
     )
     RECORD_WARNING = (
         "record.warned",
         WARNING,
         Fault.REFUSED,
-        "A record was taken although it departs from its platform's documents.",
-        "Tell its producer.",
+        "Records were accepted although they differ from their platform's documentation.",
+        ("integration", "reason", "records"),
+        "Tell the producer.",
         1,
     )
     DEAD_LETTER_FAILED = (
         "dead_letter.failed",
         ERROR,
         Fault.KAFKA,
-        "A dead letter could not be written; its record stays open and the writing is tried again.",
-        "Check that the dead-letter topic exists and may be written to.",
+        "A dead letter could not be written. Its record stays open, and streamer keeps trying.",
+        (*_PARTITION, "offset", "dead_letter_topic", "detail"),
+        "Check that the dead-letter topic exists, that streamer may write to it, and its max.message.bytes.",
         1,
     )
 
@@ -171,96 +200,151 @@ class Event(enum.Enum):
         "destination.held",
         ERROR,
         Fault.SET_UP,
-        "Nothing is delivered to this destination until its set-up is cured; a probe goes out every 30 seconds.",
-        "Check write key, region or endpoint. Records wait on Kafka.",
+        "The destination's set-up is wrong. streamer sends only a probe, at least every 30 s; records wait on Kafka.",
+        ("destination", "error_type"),
+        "Check the destination's write_key, region and endpoint.",
     )
     DESTINATION_BACKING_OFF = (
         "destination.backing_off",
         WARNING,
         Fault.UNHAPPY,
-        "The destination fails or asks to wait; only probes are sent until it answers.",
-        "Nothing to do: records wait on Kafka, and delivery goes on by itself.",
+        "The destination fails or asked streamer to wait. streamer sends only probes; records wait on Kafka.",
+        ("destination", "error_type"),
+        "No action is needed: delivery resumes when the destination answers.",
     )
-    DESTINATION_RESUMED = ("destination.resumed", INFO, None, "The destination takes calls again.")
+    DESTINATION_RESUMED = (
+        "destination.resumed",
+        INFO,
+        None,
+        "The destination accepts calls again.",
+        ("destination",),
+    )
     DESTINATION_KEY_UNREADABLE = (
         "destination.key_unreadable",
         ERROR,
         Fault.SET_UP,
-        "The write key could not be read again; the one read before is used.",
+        "The write key could not be read again. streamer uses the key that it read before.",
+        ("destination", "detail"),
         "Check write_key_file.",
         1,
     )
-    INTEGRATION_HELD = (
-        "integration.held",
+    INTEGRATION_GUARDED = (
+        "integration.guarded",
         ERROR,
         Fault.SET_UP,
-        "Too many of the last records would be dead letters, so the integration holds itself.",
-        "See the reasons of its dead letters; most often the topic holds another dialect.",
+        (
+            "The mass guard stopped the integration: too many of its latest records would be dead letters."
+            " Its records wait on Kafka."
+        ),
+        ("integration", "set_aside", "seen"),
+        "Check the reasons of the integration's dead letters. The most common cause is a topic with another dialect.",
     )
 
     RECEIPTS_SET_ASIDE = (
         "receipts.set_aside",
         WARNING,
         Fault.SET_UP,
-        "The store of delivered messageIds could not be trusted; a new one was begun.",
-        "Nothing to do: until the window has passed, Segment's own memory of messageIds keeps repeats away.",
+        "The receipts on disk could not be trusted and were set aside. No event is lost; some may be sent twice.",
+        ("integration", "detail"),
+        "No action is needed: Segment drops events whose messageId it accepted in the last 24 hours.",
     )
     RECEIPTS_SHRUNK = (
         "receipts.shrunk",
         WARNING,
         Fault.SET_UP,
-        "The store of delivered messageIds was full; older ones were forgotten before their time.",
-        "Make room on the disk of state_dir if that is full; else raise receipts.max_bytes, or lower receipts.window.",
+        "The older receipts were deleted early to make room. No event is lost; some may be sent twice.",
+        ("integration", "detail"),
+        "Free space on the disk of state_dir if it is full; otherwise raise receipts.max_bytes.",
         1,
     )
     RECEIPTS_UNUSABLE = (
         "receipts.unusable",
         ERROR,
         Fault.SET_UP,
-        "The store of delivered messageIds cannot be used; nothing is remembered until the next start.",
-        "Check state_dir: a local disk with room, that this user may write to.",
+        "The receipts cannot be used until the next start. No event is lost; some may be sent twice.",
+        ("integration", "detail"),
+        "Check state_dir: it must be on a local disk with free space, and streamer must be allowed to write to it.",
     )
     STATE_UNWRITABLE = (
         "state.unwritable",
         ERROR,
         Fault.SET_UP,
-        "A note could not be written to state_dir; a restart will not know of it.",
-        "Check state_dir: a local disk with room, that this user may write to.",
+        "state_dir cannot be written to: a restart will forget that the mass guard stopped the integration.",
+        ("detail",),
+        "Check state_dir: it must be on a local disk with free space, and streamer must be allowed to write to it.",
         1,
     )
 
-    DRAIN_STARTED = ("drain.started", INFO, None, "Nothing new is taken; requests that are out may end.")
-    DRAIN_FINISHED = ("drain.finished", INFO, None, "Everything that had ended is committed.")
+    DRAIN_STARTED = (
+        "drain.started",
+        INFO,
+        None,
+        "The integration stops: it reads nothing more and waits for its requests in flight.",
+        ("integration", "requests"),
+    )
+    DRAIN_FINISHED = (
+        "drain.finished",
+        INFO,
+        None,
+        "The integration stopped. Everything that was settled is committed; the open records will be read again.",
+        ("integration", "handed_back"),
+    )
     DRAIN_INCOMPLETE = (
         "drain.incomplete",
         WARNING,
         Fault.UNHAPPY,
-        "Requests had no answer in time; their events stay open.",
-        "Nothing to do: their records are read again, and Segment knows their messageIds.",
+        "Requests got no answer in time. Their records stay open and will be read again; none is lost.",
+        ("integration", "requests"),
+        "No action is needed: Segment drops what it received twice, by its messageId.",
     )
     PIPELINE_RESTARTED = (
         "pipeline.restarted",
         ERROR,
         Fault.OURS,
-        "An integration failed and starts again from its committed positions; the others were not touched.",
-        "Report it with this line. What was open is read again.",
+        "The integration failed and restarts from its committed positions. Open records will be read again.",
+        ("integration", "error_type", "stack", "wait_seconds"),
+        "Report this line as a bug.",
     )
-    TASK_FAILED = ("task.failed", ERROR, Fault.OURS, "A task ended with an error.", "Report it with this line.", 1)
+    TASK_FAILED = (
+        "task.failed",
+        ERROR,
+        Fault.OURS,
+        "A background task failed.",
+        ("logger", "detail", "error_type", "stack"),
+        "Report this line as a bug.",
+        1,
+    )
     TASK_STALLED = (
         "task.stalled",
         ERROR,
         Fault.OURS,
-        "Something that should move has stood still for too long; the integration starts again with new connections.",
-        "Nothing to do unless it comes back: then liveness fails, and a restart is safe. Report it with this line.",
+        (
+            "A part of the integration made no progress for 2 minutes (5 in a rebalance)."
+            " The integration restarts with new connections; open records will be read again."
+        ),
+        ("integration", "reason"),
+        (
+            "No action is needed unless this repeats. After 3 consecutive stalls /livez fails:"
+            " restart streamer, which is safe, and report this line as a bug."
+        ),
         1,
     )
-    LIBRARY_WARNED = ("library.warned", WARNING, None, "A library has a warning.", "", 1)
+    LIBRARY_WARNED = (
+        "library.warned",
+        WARNING,
+        None,
+        "A library logged a warning or an error.",
+        ("logger", "detail", "error_type"),
+        "",
+        1,
+    )
     LINES_DROPPED = (
         "log.lines_dropped",
         WARNING,
         Fault.SET_UP,
-        "Log lines were dropped because nobody took them from standard output fast enough.",
-        "Check whatever reads the log.",
+        "Log lines were dropped, because standard output was read too slowly. No event is affected.",
+        ("lines",),
+        "Check the program that reads streamer's standard output.",
     )
 
     def __init__(
@@ -269,6 +353,7 @@ class Event(enum.Enum):
         level: int,
         fault: Fault | None,
         meaning: str,
+        fields: tuple[str, ...],
         next_step: str = "",
         max_lines: int | None = None,
     ) -> None:
@@ -276,5 +361,6 @@ class Event(enum.Enum):
         self.level: Final = level
         self.fault: Final = fault
         self.meaning: Final = meaning
+        self.fields: Final = fields
         self.next_step: Final = next_step
         self.max_lines: Final = max_lines

@@ -1,4 +1,4 @@
-"""Folding: at most so many lines of one kind in a while, then one line that says how many were held back."""
+"""Folding: at most so many lines of one kind within some seconds, then one line that says how many were left out."""
 
 from collections.abc import Hashable
 from typing import Final, Generic, TypeVar
@@ -7,7 +7,7 @@ Key = TypeVar("Key", bound=Hashable)
 Line = TypeVar("Line")
 
 MAX_KEYS: Final = 1_000
-"""Kinds of lines that are watched at a time; with more, the one watched longest is let go."""
+"""Most kinds of lines that are watched at a time. Beyond it, the window that began first ends early."""
 
 
 class _Window(Generic[Line]):
@@ -47,7 +47,7 @@ class Folding(Generic[Key, Line]):
         return False
 
     def ended(self, now: float) -> list[tuple[Line, int]]:
-        """The last line of each window that is over and held lines back, and how many those were. Each is told once."""
+        """The last line of each window that is over and left lines out, and how many. Each is returned once."""
         while self._windows:
             key, window = next(iter(self._windows.items()))
             if now - window.began < self._seconds:

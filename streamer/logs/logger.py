@@ -2,8 +2,8 @@
 
 Callers write ``logger().emit(Event.BATCH_RETRYING, integration="sprig", calls=25)``. What can be said is catalogued in
 `streamer.logs.events`; field names are short in code, and `_name_for_outside` gives them the OpenTelemetry names that
-readers know. Lines of one kind and subject are folded, secrets are taken out, what libraries log comes out in the same
-form, and a reader of standard output that has stopped reading costs lines, not the service.
+readers know (`streamer.logs.fields`). Lines of one kind and subject are folded, secrets are removed, and what libraries
+log gets the same form. If nobody reads standard output, lines are dropped; the service never waits for a reader.
 """
 
 import contextlib
@@ -22,7 +22,9 @@ import orjson
 import structlog
 
 from streamer import __version__
-from streamer.logs.events import Event, FaultLine
+from streamer.logs.events import Event
+from streamer.logs.fault import FaultLine
+from streamer.logs.fields import FIELDS
 from streamer.logs.folding import Folding
 from streamer.logs.writer import LineWriter
 
@@ -32,30 +34,15 @@ FOLD_SECONDS: Final = 10.0
 """Lines of one kind and subject beyond `Event.max_lines` within this time are counted instead of written."""
 
 MAX_DETAIL_CHARACTERS: Final = 500
-"""Longest text of a library that is logged; only its first line, because the next ones quote what it worked on."""
+"""Longest text of a library that is logged. Only its first line is: the next ones quote what it worked on."""
 
 MAX_LAST_FAULTS: Final = 20
 """Lines about faults that `last_faults` keeps."""
 
 _SUBJECT: Final = ("integration", "destination", "topic", "partition", "reason", "error_type", "logger")
-"""Fields that tell one subject from another: what differs in one of them is never folded together."""
+"""The fields that make up the subject of a line. Lines that differ in one of them are never folded together."""
 
-_OUTSIDE_NAMES: Final = {
-    "attempt": "streamer.attempt",
-    "calls": "messaging.batch.message_count",
-    "client_id": "messaging.client.id",
-    "duration_seconds": "duration_s",
-    "error_type": "error.type",
-    "group": "messaging.consumer.group.name",
-    "message_id": "messaging.message.id",
-    "offset": "messaging.kafka.offset",
-    "partition": "messaging.destination.partition.id",
-    "sent_bytes": "http.request.body.size",
-    "stack": "exception.stacktrace",
-    "status": "http.response.status_code",
-    "topic": "messaging.destination.name",
-    "url": "url.full",
-}
+_OUTSIDE_NAMES: Final = {name: field.outside_name for name, field in FIELDS.items()}
 
 _SEVERITIES: Final = {"debug": ("DEBUG", 5), "info": ("INFO", 9), "warning": ("WARN", 13), "error": ("ERROR", 17)}
 """Level -> OpenTelemetry's severity text and number."""
@@ -63,7 +50,7 @@ _SEVERITIES: Final = {"debug": ("DEBUG", 5), "info": ("INFO", 9), "warning": ("W
 _SECRET_NAME: Final = re.compile(r"(key|password|token|secret|authorization)$", re.IGNORECASE)
 _URL_CREDENTIALS: Final = re.compile(rb'(?<=://)[^/\s"]+(?=@)')
 
-_KAFKA_FIELDS: Final = frozenset({"group", "message_id", "offset", "partition", "topic"})
+_KAFKA_FIELDS: Final = frozenset({"message_id", "offset", "partition", "topic"})
 
 _MEANINGS: Final = {event.event_name: event.meaning for event in Event}
 
@@ -96,10 +83,10 @@ class EventLogger:
         self.last_faults: deque[FaultLine] = deque(maxlen=MAX_LAST_FAULTS)
 
     def emit(self, event: Event, **fields: object) -> None:
-        """Write one line, or count it if too many of its kind and subject were written just now.
+        """Write one line, or only count it if too many of its kind and subject were written in the last seconds.
 
-        A line about a fault always says whose it is, whether data is at risk and what to do next; ``fields`` may say it
-        better than the catalogue. Fields that are None are left out.
+        A line about a fault always says whose fault it is, whether data is at risk and what to do next. ``fields`` may
+        replace what the catalogue says about these. Fields that are None are left out.
         """
         if event.level < self._level:
             return
@@ -116,7 +103,7 @@ class EventLogger:
             self._write(event, fields)
 
     def flush(self) -> None:
-        """Write what is folded now: the last thing before the end."""
+        """Write how many lines were folded and not reported yet; called before the process ends."""
         if self._folding is not None:
             self._write_suppressed(self._folding.ended(float("inf")))
 
@@ -148,14 +135,14 @@ def logger() -> EventLogger:
 
 
 def place_of(error: BaseException) -> str:
-    """Where an unexpected error came from, innermost last, without its text: that may quote a value."""
+    """Where an unexpected error came from, the innermost frame last. Without its text, which may quote a value."""
     frames = extract_tb(error.__traceback__)
     return " > ".join(f"{frame.filename.rpartition('/')[2]}:{frame.lineno} {frame.name}" for frame in frames)
 
 
 @contextlib.contextmanager
 def configured(choice: Choice, *, file_descriptor: int | None = None) -> Iterator[None]:
-    """Log as configured while the context lasts; at its end everything is written, if somebody takes it.
+    """Log as configured while the context lasts. At its end all lines are written, if somebody reads them.
 
     Args:
         choice: level and format.
@@ -188,7 +175,7 @@ def configured(choice: Choice, *, file_descriptor: int | None = None) -> Iterato
 
 
 class _LibraryHandler(logging.Handler):
-    """What libraries log, in our form: without tracebacks, and without the lines that quote what they worked on."""
+    """Writes what libraries log in our form: without tracebacks, and without lines that quote what they worked on."""
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
@@ -225,7 +212,7 @@ def _add_clock_time(_logger: object, _method: str, fields: Fields) -> Fields:
 
 
 def _name_for_outside(_logger: object, _method: str, fields: Fields) -> Fields:
-    """The short names of code become the names that readers of logs know, in the order in which people read a line."""
+    """Replace short names by the names that readers of logs know, in the order in which people read a line."""
     level, name = fields.pop("level"), fields.pop("event")
     severity_text, severity_number = _SEVERITIES[level]
     line: Fields = {
@@ -256,5 +243,5 @@ def _encode(_logger: object, _method: str, line: Any) -> bytes:
 
 
 def _without_credentials(line: bytes) -> bytes:
-    """On the whole line, so that no field, however deep, can hold a URL with credentials."""
+    """Applied to the whole line, so that no nested field can hold a URL with credentials."""
     return _URL_CREDENTIALS.sub(b"REDACTED", line)

@@ -1,4 +1,4 @@
-"""Lines to a file descriptor, from a thread of their own: whoever writes them never waits for whoever reads them."""
+"""Writes lines to a file descriptor from a thread of its own, so that callers never wait for a slow reader."""
 
 import os
 import queue
@@ -8,22 +8,22 @@ from collections.abc import Callable
 from typing import Final
 
 MAX_LINES: Final = 10_000
-"""Lines that wait to be written; beyond it they are dropped and counted."""
+"""Most lines that wait to be written; further lines are dropped and counted."""
 
 CLOSE_SECONDS: Final = 1.0
-"""At the end, longest wait for room in the queue, and then again for the last lines to be taken."""
+"""Longest wait at the end: once for room in the queue, and once more until the last lines are written."""
 
 _CHUNK_LINES: Final = 100
 
 
 class LineWriter:
-    """A bounded queue of lines and the thread that empties it.
+    """A bounded queue of lines and the thread that writes them.
 
     Its methods are called by one thread. It is a logger in structlog's sense: ``info`` and the others take a line.
 
     Args:
         descriptor: where the lines go.
-        on_dropped: told how many lines were dropped, once there is room again to say so.
+        on_dropped: called with the number of dropped lines, once there is room to log it.
         max_lines: lines that may wait.
     """
 
@@ -38,7 +38,7 @@ class LineWriter:
         self._thread.start()
 
     def write(self, line: bytes) -> None:
-        """Queue a line, without its end; or count it as dropped, if too many wait."""
+        """Queue a line (without its line break), or count it as dropped if too many lines wait."""
         if self._dropped and not self._queue.full():
             dropped, self._dropped = self._dropped, 0
             self._on_dropped(dropped)
@@ -50,7 +50,7 @@ class LineWriter:
     debug = info = warning = error = critical = write
 
     def close(self) -> None:
-        """Wait until all lines are written; after `CLOSE_SECONDS` without room or end they are given up."""
+        """Wait until all lines are written, for `CLOSE_SECONDS` at most; lines left then are dropped."""
         try:
             self._queue.put(None, timeout=CLOSE_SECONDS)
         except queue.Full:
@@ -79,4 +79,4 @@ class LineWriter:
             except BlockingIOError:
                 select.select((), (self._descriptor,), ())
             except OSError:
-                self._is_broken = True  # nobody will ever read it; the queue is emptied all the same
+                self._is_broken = True  # nobody reads it any more; the queue is still emptied

@@ -14,7 +14,7 @@ from collections.abc import AsyncGenerator, Callable, Collection
 from typing import Final
 
 from streamer.core.dead_letters.dead_letter import DeadLetter, Partition, Selection, Stock
-from streamer.core.dead_letters.redrive import OutgoingRecord, Plan, Refusal, redriven_record
+from streamer.core.dead_letters.redrive import OutgoingRecord, Plan, Skip, redriven_record
 from streamer.core.dead_letters.redrive_note import note_header
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
@@ -157,7 +157,7 @@ class Redrive:
                 self._plan.tally_of(letter).redriven += 1
                 offsets[record.topic, record.partition].append(record.offset)
             elif isinstance(error, MessageTooLargeError):
-                self._plan.tally_of(letter).refuse(Refusal.TOO_LARGE)
+                self._plan.tally_of(letter).skip(Skip.TOO_LARGE)
             else:
                 failure = error
         for partition, redriven in offsets.items():

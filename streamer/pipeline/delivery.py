@@ -244,17 +244,24 @@ class Delivery:
         self._dead_letters.add(aftermath.letters)
 
     def _tell(self, aftermath: Aftermath, calls: int, answer: Answer) -> None:
-        place = {"integration": self._integration, "destination": self._destination.name, "calls": calls}
         if aftermath.attempts:
             logger().emit(
                 Event.BATCH_RETRYING,
-                **place,
+                integration=self._integration,
+                destination=self._destination.name,
+                calls=calls,
                 attempt=aftermath.attempts,
                 error_type=answer.error,
                 wait_seconds=round(aftermath.wait_seconds, 1),
             )
         if aftermath.is_split:
-            logger().emit(Event.BATCH_SPLIT, **place, status=answer.status)
+            logger().emit(
+                Event.BATCH_SPLIT,
+                integration=self._integration,
+                destination=self._destination.name,
+                calls=calls,
+                status=answer.status,
+            )
 
     def _take_back(self, attempts: Sequence[Attempt]) -> None:
         """These failures turned out to be the destination's fault: nothing is charged, and no call waits for them."""

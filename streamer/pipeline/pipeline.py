@@ -123,7 +123,7 @@ class Pipeline:
         """What keeps it from being faster; ``now`` in monotonic seconds."""
         return limited_by(
             self.worker.limited_by(now),
-            is_held=self.is_guarded,
+            is_guarded=self.is_guarded,
             is_due=self.worker.is_due(now),
             is_full=self.custody.load.is_full,
             is_mapping=self._reader.is_taking,
@@ -234,9 +234,9 @@ class Pipeline:
         self._guard_memory.remember()
         self._reader.is_stopped = True
         logger().emit(
-            Event.INTEGRATION_HELD,
+            Event.INTEGRATION_GUARDED,
             integration=self.name,
-            refused=bad,
+            set_aside=bad,
             seen=seen,
             next_step="Nothing is lost: the records stay on Kafka. See why the last ones were dead-lettered: most "
             "often a topic holds another dialect. Correct the configuration, or set dead_letters.max_ratio: 1.",
@@ -247,7 +247,7 @@ class Pipeline:
         self.dead_letters.guard()
         self._reader.is_stopped = True
         logger().emit(
-            Event.INTEGRATION_HELD,
+            Event.INTEGRATION_GUARDED,
             integration=self.name,
             next_step="Still stopped from before: neither the configuration nor the version has changed. "
             "Correct the configuration, or set dead_letters.max_ratio: 1.",

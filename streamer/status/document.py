@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from streamer.core.model import Json
-from streamer.logs.events import FaultLine
+from streamer.logs.fault import FaultLine
 from streamer.status import AssignedPartition, DestinationStatus, IntegrationStatus, PartitionStatus, ServiceStatus
 from streamer.status.histogram import Histogram
 
@@ -14,7 +14,7 @@ def document_of(status: ServiceStatus, *, now: float, monotonic_now: float) -> J
     Args:
         status: the snapshot.
         now: seconds since the epoch.
-        monotonic_now: the same moment on the monotonic clock, in which destinations keep their times.
+        monotonic_now: the same moment on the monotonic clock, which the times of destinations use.
     """
     return {
         **version_of(status),
@@ -33,7 +33,7 @@ def document_of(status: ServiceStatus, *, now: float, monotonic_now: float) -> J
 
 
 def version_of(status: ServiceStatus) -> dict[str, str]:
-    """What is running, and with which configuration."""
+    """Which version runs, with which configuration."""
     return {
         "version": status.version,
         "commit": status.commit,
@@ -56,7 +56,7 @@ def _integration(integration: IntegrationStatus, now: float) -> Json:
         "lag_seconds": max((partition.lag_seconds(now) for partition in assigned), default=0.0),
         "account": _sum([_account(partition) for partition in integration.partitions]),
         "limited_by": integration.limited_by,
-        "buffer": {"events": integration.buffered_events, "bytes": integration.buffered_bytes},
+        "buffer": {"records": integration.buffered_records, "bytes": integration.buffered_bytes},
         "receipts": {
             "available": integration.receipts.is_available,
             "entries": integration.receipts.entries,

@@ -1,4 +1,4 @@
-"""A histogram of plain numbers: cheap to add to, read when somebody asks."""
+"""A histogram of plain numbers: adding a value is cheap, sums are made when it is read."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -6,10 +6,10 @@ from itertools import accumulate
 from typing import Final
 
 DURATION_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-"""Of one request or one turn of the event loop. Source: OpenTelemetry's advice for operations of messaging."""
+"""For one request or one turn of the event loop. Source: OpenTelemetry's advice for operations of messaging."""
 
 LATENCY_SECONDS: Final = (*DURATION_SECONDS, 30.0, 60.0, 300.0, 3_600.0, 28_800.0)
-"""Of an event from Kafka to its 2xx; up to 8 hours, which the documented retry schedule takes."""
+"""For an event on its way from Kafka to its 2xx; up to 8 hours, which the documented retry schedule takes."""
 
 BATCH_CALLS: Final = (1.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1_000.0, 2_500.0)
 BATCH_BYTES: Final = (1e3, 1e4, 3.2e4, 6.4e4, 1.28e5, 2.56e5, 5.12e5)
@@ -18,7 +18,7 @@ RETRY_AFTER_SECONDS: Final = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0)
 
 
 class Histogram:
-    """Counts of values by their upper bounds. ``bounds`` ascend; one more bucket takes what is above them all."""
+    """Counts of values by their upper bounds. ``bounds`` ascend; a last bucket counts the values above them all."""
 
     __slots__ = ("_bounds", "_counts", "sum")
 
@@ -45,10 +45,10 @@ class Histogram:
         return sum(self._counts)
 
     def cumulative(self) -> list[tuple[float, int]]:
-        """Each bound with how many values were at most that; infinity last."""
+        """Each bound with the number of values up to it; infinity last."""
         return list(zip((*self._bounds, float("inf")), accumulate(self._counts), strict=True))
 
     def quantile(self, share: float) -> float | None:
-        """The lowest bound that at least this share of the values does not exceed; None: no values yet."""
+        """The lowest bound that at least this share of the values do not exceed; None: no values yet."""
         wanted = share * self.count
         return next((bound for bound, count in self.cumulative() if count >= wanted), None) if self.count else None

@@ -1,14 +1,12 @@
 """The catalogue of metrics: names, labels and where each number is found in a snapshot of the status.
 
 Names and labels are a contract: dashboards and alerts use them. Each term of the sum of an account has the labels
-``integration``, ``topic`` and ``partition``. Labels are bounded: none is taken from a record. A counter is there from
-the start, at 0, for every value of a label that is known beforehand.
+``integration``, ``topic`` and ``partition``. Labels are bounded: none is taken from a record. A counter starts at 0 for
+every value of a label that is known beforehand. docs/metrics.md is made from this catalogue.
 """
 
-import enum
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Final, Generic, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from streamer.core.delivery.destination import State
 from streamer.core.delivery.limiting import Limit
@@ -22,50 +20,16 @@ from streamer.status import (
     PartitionStatus,
     ServiceStatus,
 )
-from streamer.status.histogram import Histogram
+from streamer.status.series import Reading, Series, counter, gauge, histogram
 
 KNOWN_STATUSES: Final = ("200", "400", "401", "429", "500", "503", "timeout")
-"""Ends of requests that are counted from 0; others appear when they occur."""
+"""Results of requests that are counted from 0; others appear when they occur."""
 
 LOST_REASONS: Final = ("retention",)
 
-Subject = TypeVar("Subject")
-
-Value = float | Histogram
-Reading = Value | Mapping[str, Value] | Mapping[tuple[str, str], Value] | Mapping[tuple[str, str, str], Value] | None
-"""One value; or several by the values of their own labels; or None: nothing to tell."""
-
-
-class Kind(enum.Enum):
-    """The types of Prometheus."""
-
-    COUNTER = enum.auto()
-    GAUGE = enum.auto()
-    HISTOGRAM = enum.auto()
-
-
-@dataclass(frozen=True, slots=True)
-class Series(Generic[Subject]):
-    """One metric of one kind of subject."""
-
-    kind: Kind
-    name: str
-    documentation: str
-    read: Callable[[Subject], Reading]
-    labels: tuple[str, ...]
-    """Its own labels, beside those of its subject."""
-
-
-def _counter(name: str, documentation: str, read: Callable[[Subject], Reading], *labels: str) -> Series[Subject]:
-    return Series(Kind.COUNTER, name, documentation, read, labels)
-
-
-def _gauge(name: str, documentation: str, read: Callable[[Subject], Reading], *labels: str) -> Series[Subject]:
-    return Series(Kind.GAUGE, name, documentation, read, labels)
-
-
-def _histogram(name: str, documentation: str, read: Callable[[Subject], Reading], *labels: str) -> Series[Subject]:
-    return Series(Kind.HISTOGRAM, name, documentation, read, labels)
+_WHILE_ASSIGNED: Final = "while the partition is assigned to this instance"
+_ONCE_STARTED: Final = "from the integration's first start; not while it is paused"
+_AS_THEY_OCCUR: Final = f"at 0 for {', '.join(KNOWN_STATUSES)}; others from their first occurrence"
 
 
 class Partition(NamedTuple):
@@ -103,59 +67,59 @@ def _assigned_by_topic(integration: IntegrationStatus) -> dict[str, float]:
 
 
 OF_SERVICE: Final[tuple[Series[ServiceStatus], ...]] = (
-    _gauge(
+    gauge(
         "streamer_build_info",
-        "What is running.",
+        "Always 1; the labels say which version runs.",
         lambda service: {(service.version, service.python, service.commit): 1},
         "version",
         "python",
         "commit",
     ),
-    _gauge(
+    gauge(
         "streamer_config_info",
-        "The configuration in force.",
+        "Always 1; the labels say which configuration is in use.",
         lambda service: {(service.config_sha256, service.mapping_version): 1},
         "sha256",
         "mapping_version",
     ),
-    _histogram(
+    histogram(
         "streamer_event_loop_lag_seconds",
-        "How late the event loop runs what is due.",
+        "How late the event loop runs what is due, in seconds.",
         lambda service: service.loop_lag_seconds,
     ),
 )
 
 OF_PARTITION: Final[tuple[Series[Partition], ...]] = (
-    _counter(
-        "streamer_events_consumed_total",
-        "Records read, again after a hand-back.",
+    counter(
+        "streamer_records_consumed_total",
+        "Records read. A record that was handed back is counted again when it is read again.",
         lambda partition: partition.status.account.consumed,
     ),
-    _counter(
-        "streamer_consumed_bytes_total",
-        "Bytes of the values of records read.",
+    counter(
+        "streamer_records_consumed_bytes_total",
+        "Bytes of the values of the records read.",
         lambda partition: partition.status.account.consumed_bytes,
     ),
-    _counter(
-        "streamer_events_delivered_total",
-        "Events that the destination took.",
+    counter(
+        "streamer_records_delivered_total",
+        "Records whose call the destination accepted.",
         lambda partition: {partition.integration.destination: partition.status.account.delivered},
         "destination",
     ),
-    _counter(
-        "streamer_events_duplicate_total",
+    counter(
+        "streamer_records_duplicate_total",
         "Records whose messageId was delivered before.",
         lambda partition: partition.status.account.duplicate,
     ),
-    _counter(
-        "streamer_events_filtered_total",
-        "Valid records that a named rule makes no call of.",
+    counter(
+        "streamer_records_filtered_total",
+        "Valid records that are not delivered because of a named rule.",
         lambda partition: {reason.value: partition.status.account.filtered[reason] for reason in FilterReason},
         "reason",
     ),
-    _counter(
-        "streamer_events_dead_lettered_total",
-        "Records set aside in a dead-letter topic, confirmed by the broker.",
+    counter(
+        "streamer_records_dead_lettered_total",
+        "Records written to a dead-letter topic, confirmed by the broker.",
         lambda partition: {
             (partition.integration.destination, reason.value): partition.status.account.dead_lettered[reason]
             for reason in DeadLetterReason
@@ -163,145 +127,189 @@ OF_PARTITION: Final[tuple[Series[Partition], ...]] = (
         "destination",
         "reason",
     ),
-    _counter(
-        "streamer_events_handed_back_total",
-        "Records that were open when their assignment ended; they are consumed again.",
+    counter(
+        "streamer_records_handed_back_total",
+        "Records that were open when their assignment ended. They are read again.",
         lambda partition: partition.status.account.handed_back,
     ),
-    _counter(
-        "streamer_events_known_settled_total",
-        "Records left out because the position's metadata states that an earlier owner settled them.",
+    counter(
+        "streamer_records_known_settled_total",
+        "Records read again and skipped, because the stored position says that they were settled before.",
         lambda partition: partition.status.account.known_settled,
     ),
-    _gauge("streamer_events_in_flight", "Records read and not settled.", lambda partition: partition.status.in_flight),
-    _gauge(
-        "streamer_events_unaccounted",
-        "Consumed, less delivered, duplicate, filtered, dead-lettered, handed back and in flight. Not 0 is a bug.",
+    gauge("streamer_records_in_flight", "Records read and not settled.", lambda partition: partition.status.in_flight),
+    gauge(
+        "streamer_records_unaccounted",
+        "consumed - delivered - duplicate - filtered - dead_lettered - handed_back - in flight. Not 0: a bug.",
         lambda partition: partition.status.unaccounted,
     ),
-    _counter(
+    counter(
         "streamer_records_lost_total",
-        "Records gone from the topic before they were read.",
+        "Records that Kafka deleted before they were read.",
         lambda partition: _known(partition.status.account.lost, LOST_REASONS),
         "reason",
     ),
-    _gauge("streamer_consumer_lag", "Records from the committed position to the high watermark.", _lag, "group"),
-    _gauge(
+    gauge(
+        "streamer_consumer_lag",
+        "Records from the committed position to the high watermark.",
+        _lag,
+        "group",
+        exists=f"{_WHILE_ASSIGNED} and its high watermark is known",
+    ),
+    gauge(
         "streamer_consumer_lag_seconds",
-        "Age of the oldest record that is not settled; 0 when nothing waits.",
+        "Age of the oldest record that is not settled, in seconds. 0: no record waits.",
         _lag_seconds,
         "group",
+        exists=_WHILE_ASSIGNED,
     ),
-    _gauge(
+    gauge(
         "streamer_retention_headroom_seconds",
-        "Until the broker deletes the oldest record that is not settled.",
+        "Seconds until Kafka deletes the oldest record that is not settled.",
         _assigned(lambda assigned: assigned.retention_headroom_seconds),
+        exists=f"{_WHILE_ASSIGNED} and its topic has a retention time",
     ),
-    _gauge(
-        "streamer_parked_events",
-        "Events that wait for their next attempt.",
+    gauge(
+        "streamer_records_parked",
+        "Records whose call failed and waits for its next attempt.",
         _assigned(lambda assigned: assigned.parked),
+        exists=_WHILE_ASSIGNED,
     ),
-    _gauge(
-        "streamer_dedup_complete_since_timestamp_seconds",
-        "Since when each delivery from the partition has its receipt on this instance.",
+    gauge(
+        "streamer_receipts_complete_since_timestamp_seconds",
+        "Since when this instance has a receipt of each delivery from the partition, in seconds since the epoch.",
         _assigned(lambda assigned: assigned.receipts_since),
+        exists=f"{_WHILE_ASSIGNED} and the receipts can be used",
     ),
 )
 
 OF_INTEGRATION: Final[tuple[Series[IntegrationStatus], ...]] = (
-    _gauge(
+    gauge(
         "streamer_integration_state",
-        "1 for the state that the integration is in.",
+        "1 for the state that the integration is in, 0 for the others.",
         lambda integration: {state.value: integration.state is state for state in IntegrationState},
         "state",
     ),
-    _counter(
+    counter(
         "streamer_pipeline_restarts_total",
-        "How often the integration failed and was started again.",
+        "How often the integration failed and was restarted.",
         lambda integration: integration.restarts,
     ),
-    _histogram(
+    histogram(
         "streamer_event_latency_seconds",
-        "Broker's time of the record to its 2xx.",
+        "Seconds from the record's timestamp on Kafka to the destination's 2xx.",
         lambda integration: {
             (topic, integration.destination): histogram for topic, histogram in integration.latency_seconds.items()
         },
         "topic",
         "destination",
+        exists="from the first delivery of the topic",
     ),
-    _gauge(
+    gauge(
         "streamer_drain_eta_seconds",
-        "When the lag is worked off at the present rate.",
+        "Seconds until the lag of the topic is 0, at the rate of the last minute.",
         lambda integration: integration.drain_eta_seconds,
         "topic",
+        exists="while records of the topic were settled in the last minute",
     ),
-    _counter(
+    counter(
         "streamer_limited_seconds_total",
-        "How long something has kept the integration from being faster, by what it was.",
+        "Seconds in which this limit kept the integration from being faster.",
         lambda integration: {limit.value: integration.limited_seconds.get(limit, 0.0) for limit in Limit},
         "by",
     ),
-    _counter("streamer_commits_total", "Commits.", lambda integration: integration.commits, "result"),
-    _counter(
-        "streamer_rebalances_total", "Changes of the assignment.", lambda integration: integration.rebalances, "kind"
+    counter(
+        "streamer_commits_total",
+        "Commits by result.",
+        lambda integration: integration.commits,
+        "result",
+        exists=_ONCE_STARTED,
     ),
-    _gauge("streamer_assigned_partitions", "Partitions that this instance reads.", _assigned_by_topic, "topic"),
-    _gauge("streamer_buffer_events", "Events held in memory.", lambda integration: integration.buffered_events),
-    _gauge("streamer_buffer_bytes", "Bytes of events held in memory.", lambda integration: integration.buffered_bytes),
-    _gauge(
-        "streamer_dedup_available",
-        "0: the store of receipts cannot be used.",
+    counter(
+        "streamer_rebalances_total",
+        "Changes of the assignment by kind.",
+        lambda integration: integration.rebalances,
+        "kind",
+        exists=_ONCE_STARTED,
+    ),
+    gauge(
+        "streamer_assigned_partitions",
+        "Partitions of the topic that this instance reads.",
+        _assigned_by_topic,
+        "topic",
+        exists="from the topic's first assignment to this instance",
+    ),
+    gauge(
+        "streamer_buffer_records",
+        "Open records in memory, without the parked ones.",
+        lambda integration: integration.buffered_records,
+    ),
+    gauge(
+        "streamer_buffer_bytes",
+        "Bytes of the open records in memory, with the parked ones.",
+        lambda integration: integration.buffered_bytes,
+    ),
+    gauge(
+        "streamer_receipts_available",
+        "1: the receipts are used. 0: they cannot be used until the next start.",
         lambda integration: integration.receipts.is_available,
     ),
-    _gauge("streamer_dedup_entries", "Receipts stored.", lambda integration: integration.receipts.entries),
-    _gauge("streamer_dedup_bytes", "Size of the file of receipts.", lambda integration: integration.receipts.bytes),
-    _counter(
-        "streamer_dedup_shrunk_total",
-        "How often receipts were dropped before their time, for want of room.",
+    gauge("streamer_receipts_entries", "Receipts on disk.", lambda integration: integration.receipts.entries),
+    gauge("streamer_receipts_bytes", "Bytes of the files of receipts.", lambda integration: integration.receipts.bytes),
+    counter(
+        "streamer_receipts_shrunk_total",
+        "How often receipts were deleted before receipts.window had passed, to make room.",
         lambda integration: integration.receipts.shrunk_total,
     ),
 )
 
 OF_DESTINATION: Final[tuple[Series[DestinationStatus], ...]] = (
-    _gauge(
+    gauge(
         "streamer_destination_state",
-        "1 for the state that the destination is in.",
+        "1 for the state that the destination is in, 0 for the others.",
         lambda destination: {state.value: destination.state is state for state in State},
         "state",
     ),
-    _gauge("streamer_concurrency_limit", "Requests that may be in flight.", lambda destination: destination.limit),
-    _gauge("streamer_concurrency_in_use", "Requests in flight.", lambda destination: destination.in_flight),
-    _counter(
+    gauge(
+        "streamer_concurrency_limit",
+        "How many requests may be in flight now; destinations.*.max_in_flight at most.",
+        lambda destination: destination.limit,
+    ),
+    gauge("streamer_concurrency_in_use", "Requests in flight.", lambda destination: destination.in_flight),
+    counter(
         "streamer_batches_total",
         "Requests by what became of their batch.",
         lambda destination: {result.value: destination.batches[result] for result in BatchResult},
         "result",
     ),
-    _counter(
+    counter(
         "streamer_http_requests_total",
-        "Requests by HTTP status, or by the fault that there was instead.",
+        "Requests by HTTP status, or by the network fault that occurred instead.",
         lambda destination: _known(destination.requests, KNOWN_STATUSES),
         "status",
+        exists=_AS_THEY_OCCUR,
     ),
-    _counter(
+    counter(
         "streamer_http_retries_total",
-        "Requests whose calls go again, by what went wrong.",
+        "Requests whose calls are sent again, by HTTP status or network fault.",
         lambda destination: _known(destination.retries, KNOWN_STATUSES[1:]),
         "reason",
+        exists=_AS_THEY_OCCUR.replace(f"{KNOWN_STATUSES[0]}, ", ""),
     ),
-    _histogram(
+    histogram(
         "streamer_http_request_duration_seconds",
-        "Duration of requests.",
+        "Duration of requests in seconds.",
         lambda destination: destination.request_seconds,
     ),
-    _histogram("streamer_batch_events", "Calls of a request.", lambda destination: destination.batch_calls),
-    _histogram(
-        "streamer_batch_bytes", "Bytes of a request's body on the wire.", lambda destination: destination.batch_bytes
+    histogram("streamer_batch_calls", "Calls in a request.", lambda destination: destination.batch_calls),
+    histogram(
+        "streamer_batch_bytes",
+        "Bytes of a request's body as sent, compressed if destinations.*.gzip is true.",
+        lambda destination: destination.batch_bytes,
     ),
-    _histogram(
+    histogram(
         "streamer_retry_after_seconds",
-        "Waits that the destination asked for.",
+        "Seconds that the destination asked streamer to wait (Retry-After).",
         lambda destination: destination.retry_after_seconds,
     ),
 )

@@ -1,7 +1,7 @@
 """Metrics for Prometheus, made from a snapshot of the status at every scrape.
 
-The hot path touches plain numbers only; Prometheus' own objects exist while a scrape is answered. What there is to
-scrape stands in `streamer.status.metric_catalogue`.
+The hot path only changes plain numbers; Prometheus' own objects exist while a scrape is answered. All metrics are
+listed in `streamer.status.metric_catalogue`.
 """
 
 import time
@@ -20,12 +20,9 @@ from streamer.status.metric_catalogue import (
     OF_INTEGRATION,
     OF_PARTITION,
     OF_SERVICE,
-    Kind,
     Partition,
-    Reading,
-    Series,
-    Subject,
 )
+from streamer.status.series import Kind, Reading, Series, Subject
 
 _FAMILIES: Final = {
     Kind.COUNTER: CounterMetricFamily,
@@ -48,7 +45,7 @@ class Metrics:
         GCCollector(registry=self._registry)
 
     def render(self, accept: str) -> tuple[bytes, str]:
-        """The body of an answer and its content type: OpenMetrics for an ``Accept`` header that asks for it."""
+        """The body of an answer and its content type: OpenMetrics if the ``Accept`` header asks for it."""
         encode, content_type = choose_encoder(accept)
         return encode(self._registry), content_type
 
@@ -58,7 +55,7 @@ class _StatusCollector(Collector):
         self._status = status
 
     def describe(self) -> Iterable[Metric]:
-        return ()  # asked for when it is registered, which may be before there is a status
+        return ()  # called when the collector is registered, which may be before there is a status
 
     def collect(self) -> Iterator[Metric]:
         status, now = self._status(), time.time()

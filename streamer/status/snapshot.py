@@ -1,7 +1,7 @@
 """What the service knows of itself, typed: a snapshot that `streamer.status.metrics` and `streamer.server` render.
 
-Whoever owns a state fills in its part; nothing here asks, waits or decides. A snapshot is taken between two turns of
-the event loop, so that in it the sums of `streamer.core.records.account.Account` add up.
+The owner of a state fills in its part; nothing here asks, waits or decides. A snapshot is taken without an await, so
+the sums of `streamer.core.records.account.Account` add up in it.
 """
 
 import enum
@@ -15,22 +15,22 @@ from streamer.core.delivery.answers import Answer
 from streamer.core.delivery.destination import State, Verdict
 from streamer.core.delivery.limiting import Limit
 from streamer.core.records.account import Account
-from streamer.logs.events import FaultLine
+from streamer.logs.fault import FaultLine
 from streamer.status.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that a probe looks at."""
+    """One thing that a probe checks."""
 
     name: str
     ok: bool
     detail: str = ""
-    """What is wrong; for a check that is ok, what would have to be known (a destination held while others deliver)."""
+    """What is wrong. For a check that is ok: what an operator should know, such as one held destination of several."""
 
     @property
     def is_degraded(self) -> bool:
-        """Ok, but not as it should be."""
+        """Whether the check passes although something is wrong."""
         return self.ok and bool(self.detail)
 
 
@@ -40,7 +40,7 @@ class BatchResult(enum.StrEnum):
     DELIVERED = "delivered"
     RETRIED = "retried"
     SPLIT = "split"
-    REJECTED = "rejected"
+    REFUSED = "refused"
 
 
 class IntegrationState(enum.StrEnum):
@@ -49,12 +49,12 @@ class IntegrationState(enum.StrEnum):
     STARTING = "starting"
     """Connecting to Kafka, or waiting for it."""
     RUNNING = "running"
-    HELD = "held"
-    """Stopped by its mass guard, until configuration or version change."""
+    GUARDED = "guarded"
+    """Stopped by the mass guard until the configuration or streamer's version changes."""
     PAUSED = "paused"
-    """Stopped by its configuration."""
+    """Stopped by a person, with ``status: paused``."""
     RESTARTING = "restarting"
-    """Failed, and waiting to be started again."""
+    """Failed, and waiting to be restarted."""
     DRAINING = "draining"
 
 
@@ -71,9 +71,9 @@ class DestinationStatus:
     reason: str = ""
     next_step: str = ""
     requests: Counter[str] = field(default_factory=Counter)
-    """By HTTP status, or by the fault that there was instead."""
+    """By HTTP status, or by the network fault that occurred instead."""
     retries: Counter[str] = field(default_factory=Counter)
-    """Requests whose calls go again, by what went wrong."""
+    """Requests whose calls are sent again, by HTTP status or network fault."""
     batches: Counter[BatchResult] = field(default_factory=Counter)
     request_seconds: Histogram = field(default_factory=lambda: Histogram(DURATION_SECONDS))
     batch_calls: Histogram = field(default_factory=lambda: Histogram(BATCH_CALLS))
@@ -88,7 +88,7 @@ class DestinationStatus:
             seconds: how long it took.
             sent_bytes: bytes of its body on the wire.
             calls: how many calls it carried.
-            verdict: what that meant for them.
+            verdict: what the answer means for the calls.
         """
         result = _result_of(verdict, calls)
         self.requests[answer.error or str(answer.status)] += 1
@@ -107,12 +107,12 @@ def _result_of(verdict: Verdict, calls: int) -> BatchResult:
         return BatchResult.DELIVERED
     if verdict in {Verdict.RETRY_CHARGED, Verdict.RETRY_FREE, Verdict.REFUSED_FREE}:
         return BatchResult.RETRIED
-    return BatchResult.SPLIT if calls > 1 else BatchResult.REJECTED
+    return BatchResult.SPLIT if calls > 1 else BatchResult.REFUSED
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AssignedPartition:
-    """A partition while it is ours. Positions are offsets; times are seconds since the epoch."""
+    """A partition while it is assigned to us. Positions are offsets; times are seconds since the epoch."""
 
     in_flight: int
     """Records read and not settled, the parked ones included."""
@@ -123,26 +123,26 @@ class AssignedPartition:
     high_watermark: int | None
     """The broker's end of what may be read; None until known."""
     oldest_waiting_at: float | None = None
-    """Broker's time of the oldest record that is not settled; None: nothing waits."""
+    """The timestamp of the oldest record that is not settled; None: no record waits."""
     retention_headroom_seconds: float | None = None
     receipts_since: float | None = None
-    """Since when every delivery from this partition has its receipt here; None: there are no receipts."""
+    """Since when this instance has a receipt of every delivery from the partition; None: it has no receipts."""
 
     @property
     def lag(self) -> int | None:
-        """Records from the committed position (before the first commit: where reading began) to the high watermark."""
+        """Records from the committed position (before the first commit: from the start) to the high watermark."""
         if self.high_watermark is None:
             return None
         return max(self.high_watermark - (self.position if self.committed is None else self.committed), 0)
 
     def lag_seconds(self, now: float) -> float:
-        """Age of the oldest record that is not settled; 0: nothing waits."""
+        """Age of the oldest record that is not settled; 0: no record waits."""
         return 0.0 if self.oldest_waiting_at is None else max(now - self.oldest_waiting_at, 0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartitionStatus:
-    """A partition that this process has, or had: its account stays, what depends on the assignment goes with it."""
+    """A partition that this process has or had. Its account stays; ``assigned`` ends with the assignment."""
 
     topic: str
     partition: int
@@ -156,7 +156,7 @@ class PartitionStatus:
 
     @property
     def unaccounted(self) -> int:
-        """What the sum of the account is out by; anything but 0 is a bug of ours."""
+        """By how much the account does not add up; anything but 0 is a bug of ours."""
         return self.account.unaccounted(self.in_flight)
 
 
@@ -183,17 +183,17 @@ class IntegrationStatus:
     restarts: int = 0
     partitions: Sequence[PartitionStatus] = ()
     latency_seconds: Mapping[str, Histogram] = field(default_factory=dict)
-    """Broker's time of the record to its 2xx, by topic."""
+    """Seconds from the record's timestamp on Kafka to its 2xx, by topic."""
     drain_eta_seconds: Mapping[str, float] = field(default_factory=dict)
-    """When the lag will be worked off at the present rate, by topic; absent where that cannot be said."""
+    """Seconds until the lag of a topic is 0 at the present rate; absent where that is not known."""
     limited_by: Limit | None = None
-    """What has kept it from being faster in most of the last ten seconds; None: not known yet."""
+    """What kept it from being faster in most of the last ten seconds; None: not known yet."""
     limited_seconds: Mapping[Limit, float] = field(default_factory=dict)
     commits: Mapping[str, int] = field(default_factory=dict)
     """By result."""
     rebalances: Mapping[str, int] = field(default_factory=dict)
     """By kind."""
-    buffered_events: int = 0
+    buffered_records: int = 0
     buffered_bytes: int = 0
     receipts: ReceiptsStatus
 
@@ -217,17 +217,17 @@ class ServiceStatus:
     loop_lag_seconds: Histogram
     """How late the event loop runs what is due."""
     last_faults: Sequence[FaultLine] = ()
-    """The newest lines of the log about faults; from `streamer.logs.EventLogger.last_faults`."""
+    """The latest log lines about faults; from `streamer.logs.EventLogger.last_faults`."""
 
 
 class StatusSource(Protocol):
-    """What tells the state of the service. Its methods are called on the event loop, and do not wait."""
+    """Knows the state of the service. Its methods are called on the event loop and do not wait."""
 
     def status(self) -> ServiceStatus:
         """A snapshot."""
 
     def live(self) -> Sequence[Check]:
-        """Whether this process works; a fault that a restart would not cure is not its business."""
+        """Whether this process works. Faults that a restart would not cure do not count."""
 
     def ready(self) -> Sequence[Check]:
         """Whether events flow, or could."""

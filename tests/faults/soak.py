@@ -41,7 +41,7 @@ hand, and then for another one did not hear that it was evicted."""
 NEVER: Final = {
     event.event_name
     for event in (
-        Event.INTEGRATION_HELD,
+        Event.INTEGRATION_GUARDED,
         Event.LINES_DROPPED,
         Event.OFFSETS_RESET,
         Event.PARTITION_LEFT_OUT,

@@ -207,7 +207,7 @@ async def test_again_is_for_those_redriven_before(desk: Desk) -> None:
     assert len(await desk.records()) == 4
 
 
-async def test_what_is_refused_is_told_and_stays(desk: Desk) -> None:
+async def test_what_is_skipped_is_told_and_stays(desk: Desk) -> None:
     """One that came back too often, one that nobody would deliver, one too large; the others are redriven."""
     await desk.set_aside([b"too often"], redrives=3)
     await desk.set_aside([b"not read"], integration="others")
@@ -217,7 +217,7 @@ async def test_what_is_refused_is_told_and_stays(desk: Desk) -> None:
     ended = await desk.run("redrive", "--execute")
 
     assert ended.exit_code == 1
-    for text in ("1 refused (over_limit)", "1 refused (not_read)", "1 refused (too_large)", "1 redriven, 0 left"):
+    for text in ("1 skipped (over_limit)", "1 skipped (not_read)", "1 skipped (too_large)", "1 redriven, 0 left"):
         assert text in ended.errors
     assert [record.value for record in await desk.records()] == [b"good"]
     assert (await desk.run("redrive", "--execute", "--max-redrives", "4", "--integration", "surveys")).exit_code == 1

@@ -85,7 +85,7 @@ async def test_the_redriven_are_delivered_once_to_their_own_integration(deployme
     assert set(times.values()) == {1}
 
 
-async def test_what_always_comes_back_is_refused_in_the_end(deployment: Deployment, topic: str) -> None:
+async def test_what_always_comes_back_is_skipped_in_the_end(deployment: Deployment, topic: str) -> None:
     """Each redrive of an event that is still refused makes one more dead letter, which counts them."""
     refuse(deployment, ["evt_3"])
     await deployment.produce(topic, survey_events(20))
@@ -98,5 +98,5 @@ async def test_what_always_comes_back_is_refused_in_the_end(deployment: Deployme
         exit_code, errors = await redrive(deployment, "--max-redrives", "2")
 
     assert exit_code == 1
-    assert "1 refused (over_limit)" in errors
+    assert "1 skipped (over_limit)" in errors
     assert "0 redriven, 0 left" in errors

@@ -10,7 +10,7 @@ from streamer.core.delivery.destination import State, Verdict
 from streamer.core.delivery.limiting import Limit
 from streamer.core.model import DeadLetterReason, FilterReason
 from streamer.core.records.account import Account
-from streamer.logs.events import FaultLine
+from streamer.logs.fault import FaultLine
 from streamer.status import (
     AssignedPartition,
     Check,
@@ -75,7 +75,7 @@ def _integration() -> IntegrationStatus:
         limited_seconds={Limit.DESTINATION: 12.5},
         commits={"stored": 9, "failed": 0},
         rebalances={"assigned": 1, "revoked": 0},
-        buffered_events=10,
+        buffered_records=10,
         buffered_bytes=500,
         receipts=ReceiptsStatus(is_available=True, entries=80, bytes=4_096, shrunk_total=0),
     )
@@ -94,7 +94,7 @@ def _service() -> ServiceStatus:
         destinations=[_destination()],
         loop_lag_seconds=Histogram((0.1, 1.0)),
         last_faults=[
-            FaultLine(NOW - 120, "batch.retrying", "sprig", "503", "Nothing to do."),
+            FaultLine(NOW - 120, "batch.retrying", "sprig", "503", "No action is needed."),
             FaultLine(NOW - 60, "destination.held", "production", "401", "Check the write key."),
         ],
     )

@@ -8,10 +8,11 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from streamer.core.records.account import Account
-from streamer.status import BatchResult, ServiceStatus
+from streamer.status import BatchResult, IntegrationState, IntegrationStatus, ReceiptsStatus, ServiceStatus
 from streamer.status.histogram import Histogram
-from streamer.status.metric_catalogue import OF_DESTINATION, OF_INTEGRATION, OF_PARTITION, OF_SERVICE, Kind, Series
+from streamer.status.metric_catalogue import OF_DESTINATION, OF_INTEGRATION, OF_PARTITION, OF_SERVICE, Partition
 from streamer.status.metrics import Metrics
+from streamer.status.series import Kind, Series
 
 
 class ToldService(Protocol):
@@ -43,23 +44,23 @@ DESTINATION = {"destination": "production"}
     [
         ("streamer_build_info", {"version": "1.2.3", "python": "3.11.7", "commit": "abc"}, 1),
         ("streamer_config_info", {"sha256": "0123abcd", "mapping_version": "1"}, 1),
-        ("streamer_events_consumed_total", PARTITION, 100),
-        ("streamer_consumed_bytes_total", PARTITION, 5_000),
-        ("streamer_events_delivered_total", {**PARTITION, **DESTINATION}, 80),
-        ("streamer_events_duplicate_total", PARTITION, 3),
-        ("streamer_events_filtered_total", {**PARTITION, "reason": "test_event"}, 4),
-        ("streamer_events_filtered_total", {**PARTITION, "reason": "paused"}, 0),
-        ("streamer_events_dead_lettered_total", {**PARTITION, **DESTINATION, "reason": "schema_invalid"}, 1),
-        ("streamer_events_dead_lettered_total", {**PARTITION, **DESTINATION, "reason": "internal_error"}, 0),
-        ("streamer_events_handed_back_total", PARTITION, 2),
-        ("streamer_events_known_settled_total", PARTITION, 5),
-        ("streamer_events_in_flight", PARTITION, 10),
-        ("streamer_events_unaccounted", PARTITION, 0),
+        ("streamer_records_consumed_total", PARTITION, 100),
+        ("streamer_records_consumed_bytes_total", PARTITION, 5_000),
+        ("streamer_records_delivered_total", {**PARTITION, **DESTINATION}, 80),
+        ("streamer_records_duplicate_total", PARTITION, 3),
+        ("streamer_records_filtered_total", {**PARTITION, "reason": "test_event"}, 4),
+        ("streamer_records_filtered_total", {**PARTITION, "reason": "paused"}, 0),
+        ("streamer_records_dead_lettered_total", {**PARTITION, **DESTINATION, "reason": "schema_invalid"}, 1),
+        ("streamer_records_dead_lettered_total", {**PARTITION, **DESTINATION, "reason": "internal_error"}, 0),
+        ("streamer_records_handed_back_total", PARTITION, 2),
+        ("streamer_records_known_settled_total", PARTITION, 5),
+        ("streamer_records_in_flight", PARTITION, 10),
+        ("streamer_records_unaccounted", PARTITION, 0),
         ("streamer_records_lost_total", {**PARTITION, "reason": "retention"}, 7),
         ("streamer_consumer_lag", GROUPED, 120),
-        ("streamer_parked_events", PARTITION, 1),
+        ("streamer_records_parked", PARTITION, 1),
         ("streamer_integration_state", {"integration": "sprig", "state": "running"}, 1),
-        ("streamer_integration_state", {"integration": "sprig", "state": "held"}, 0),
+        ("streamer_integration_state", {"integration": "sprig", "state": "guarded"}, 0),
         (
             "streamer_event_latency_seconds_count",
             {"integration": "sprig", "topic": "surveys", "destination": "production"},
@@ -76,20 +77,20 @@ DESTINATION = {"destination": "production"}
         ("streamer_commits_total", {"integration": "sprig", "result": "stored"}, 9),
         ("streamer_rebalances_total", {"integration": "sprig", "kind": "revoked"}, 0),
         ("streamer_assigned_partitions", {"integration": "sprig", "topic": "surveys"}, 1),
-        ("streamer_dedup_entries", {"integration": "sprig"}, 80),
+        ("streamer_receipts_entries", {"integration": "sprig"}, 80),
         ("streamer_destination_state", {**DESTINATION, "state": "held"}, 1),
         ("streamer_destination_state", {**DESTINATION, "state": "ok"}, 0),
         ("streamer_concurrency_in_use", DESTINATION, 2),
         ("streamer_batches_total", {**DESTINATION, "result": "delivered"}, 1),
         ("streamer_batches_total", {**DESTINATION, "result": "retried"}, 1),
         ("streamer_batches_total", {**DESTINATION, "result": "split"}, 1),
-        ("streamer_batches_total", {**DESTINATION, "result": "rejected"}, 1),
+        ("streamer_batches_total", {**DESTINATION, "result": "refused"}, 1),
         ("streamer_http_requests_total", {**DESTINATION, "status": "400"}, 2),
         ("streamer_http_requests_total", {**DESTINATION, "status": "503"}, 0),
         ("streamer_http_retries_total", {**DESTINATION, "reason": "429"}, 1),
         ("streamer_http_request_duration_seconds_bucket", {**DESTINATION, "le": "+Inf"}, 4),
         ("streamer_retry_after_seconds_sum", DESTINATION, 5),
-        ("streamer_batch_events_sum", DESTINATION, 76),
+        ("streamer_batch_calls_sum", DESTINATION, 76),
     ],
 )
 def test_a_number_of_the_status_is_under_its_name(
@@ -100,8 +101,28 @@ def test_a_number_of_the_status_is_under_its_name(
 
 def test_series_of_a_lag_end_with_the_assignment_and_its_account_stays(samples: Samples) -> None:
     names = {name for name, labels in samples if ("partition", "1") in labels}
-    assert "streamer_events_consumed_total" in names
+    assert "streamer_records_consumed_total" in names
     assert not any("lag" in name or "parked" in name for name in names)
+
+
+@pytest.mark.parametrize("series", OF_PARTITION, ids=lambda series: series.name)
+def test_a_series_that_ends_with_the_assignment_says_so(service: ToldService, series: Series[Partition]) -> None:
+    integration = service.told.integrations[0]
+    unassigned = Partition(integration, integration.partitions[1], now=0.0)
+    assert (series.read(unassigned) is None) is series.exists.startswith("while the partition is assigned")
+
+
+@pytest.mark.parametrize("series", OF_INTEGRATION, ids=lambda series: series.name)
+def test_a_series_that_an_integration_does_not_have_from_the_start_says_so(series: Series[IntegrationStatus]) -> None:
+    nothing_yet = IntegrationStatus(
+        name="sprig",
+        dialect="sprig",
+        group="streamer.sprig",
+        destination="production",
+        state=IntegrationState.STARTING,
+        receipts=ReceiptsStatus(is_available=True, entries=0, bytes=0, shrunk_total=0),
+    )
+    assert (series.read(nothing_yet) == {}) is bool(series.exists)
 
 
 def test_each_metric_explains_itself_and_keeps_the_rules_of_prometheus(service: ToldService) -> None:
@@ -122,7 +143,7 @@ def test_openmetrics_is_served_when_it_is_asked_for(service: ToldService) -> Non
     body, content_type = Metrics(service.status).render("application/openmetrics-text;version=1.0.0,text/plain;q=0.5")
     assert content_type.startswith("application/openmetrics-text; version=1.0.0")
     families = parse_openmetrics(body.decode())  # type: ignore[no-untyped-call]
-    assert any(family.name == "streamer_events_consumed" for family in families)
+    assert any(family.name == "streamer_records_consumed" for family in families)
     assert Metrics(service.status).render("*/*")[1].startswith("text/plain")
 
 
@@ -155,4 +176,4 @@ def test_a_histogram_counts_each_value_once_at_or_below_its_bound() -> None:
 
 
 def test_every_batch_result_is_a_known_one() -> None:
-    assert {result.value for result in BatchResult} == {"delivered", "retried", "split", "rejected"}
+    assert {result.value for result in BatchResult} == {"delivered", "retried", "split", "refused"}

@@ -68,7 +68,7 @@ async def get(client: aiohttp.ClientSession, path: str, accept: str = "*/*") -> 
         ("/readyz?exclude=kafka", [FINE, AWAY], (200, "ok\n")),
         ("/readyz/config", [FINE, AWAY], (200, "ok\n")),
         ("/readyz/kafka", [FINE, AWAY], (503, "[-]kafka failed: no broker answers\nreadyz check failed\n")),
-        ("/readyz/unknown", [FINE], (404, "readyz has no check of that name\n")),
+        ("/readyz/unknown", [FINE], (404, "/readyz has no check with this name\n")),
     ],
 )
 async def test_a_probe_in_words(
@@ -157,7 +157,7 @@ async def test_a_port_in_use_is_said_with_what_to_do(service: ToldService) -> No
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(
-            UnavailableError, match=rf"cannot listen on 127\.0\.0\.1:{port} .* set another server\.port"
+            UnavailableError, match=rf"cannot listen on 127\.0\.0\.1:{port} .* set server\.host and server\.port"
         ):
             await Server(Loopback(port=port), service).start()
 

@@ -8,7 +8,7 @@ from streamer.core.dead_letters.dead_letter import OUR_HEADERS, DeadLetter, Entr
 from streamer.core.model import Record
 
 
-class Refusal(enum.StrEnum):
+class Skip(enum.StrEnum):
     """Why a dead letter is not redriven although it was selected. A closed list."""
 
     OVER_LIMIT = "over_limit"
@@ -62,7 +62,7 @@ def redriven_record(record: Record, letter: DeadLetter) -> OutgoingRecord:
 class Tally:
     """What becomes of the selected dead letters of one integration, reason and topic that they were read from.
 
-    It adds up: ``dead_letters = redriven_before + refused + redriven + left``.
+    It adds up: ``dead_letters = redriven_before + skipped + redriven + left``.
     """
 
     integration: str
@@ -70,17 +70,17 @@ class Tally:
     topic: str
     dead_letters: int = 0
     redriven_before: int = 0
-    refused: dict[Refusal, int] = field(default_factory=dict)
+    skipped: dict[Skip, int] = field(default_factory=dict)
     redriven: int = 0
 
     @property
     def left(self) -> int:
         """Dead letters that could be redriven and are not yet."""
-        return self.dead_letters - self.redriven_before - sum(self.refused.values()) - self.redriven
+        return self.dead_letters - self.redriven_before - sum(self.skipped.values()) - self.redriven
 
-    def refuse(self, refusal: Refusal) -> None:
+    def skip(self, why: Skip) -> None:
         """Count one that is not redriven."""
-        self.refused[refusal] = self.refused.get(refusal, 0) + 1
+        self.skipped[why] = self.skipped.get(why, 0) + 1
 
 
 class Plan:
@@ -99,7 +99,7 @@ class Plan:
         Args:
             entries: the selected dead letters.
             is_read: whether an integration would deliver records of a topic.
-            max_redrives: a dead letter that was redriven as often already is refused.
+            max_redrives: a dead letter that was redriven as often already is skipped.
             again: choose also those that were redriven before.
         """
         self.chosen: dict[Partition, dict[int, DeadLetter]] = {}
@@ -110,11 +110,11 @@ class Plan:
             if is_redriven and not again:
                 tally.redriven_before += 1
             elif letter.redrives >= max_redrives:
-                tally.refuse(Refusal.OVER_LIMIT)
+                tally.skip(Skip.OVER_LIMIT)
             elif not is_read(letter.integration, letter.topic):
-                tally.refuse(Refusal.NOT_READ)
+                tally.skip(Skip.NOT_READ)
             elif letter.is_tombstone:
-                tally.refuse(Refusal.TOMBSTONE)
+                tally.skip(Skip.TOMBSTONE)
             else:
                 self.chosen.setdefault(partition, {})[offset] = letter
 
@@ -141,9 +141,7 @@ class Plan:
         return sum(tally.left for tally in self._tallies.values())
 
     @property
-    def refused(self) -> Mapping[Refusal, int]:
+    def skipped(self) -> Mapping[Skip, int]:
         """How many are not redriven, and why; only what occurs."""
-        totals = {
-            refusal: sum(tally.refused.get(refusal, 0) for tally in self._tallies.values()) for refusal in Refusal
-        }
-        return {refusal: total for refusal, total in totals.items() if total}
+        totals = {why: sum(tally.skipped.get(why, 0) for tally in self._tallies.values()) for why in Skip}
+        return {why: total for why, total in totals.items() if total}

@@ -1,44 +1,48 @@
-"""What keeps an integration from being faster: one answer at a time, and the account of it over time."""
+"""What keeps an integration from being faster: now, and in seconds since the start."""
 
 import enum
 from collections import defaultdict, deque
 from typing import Final
 
 RECENT_SAMPLES: Final = 40
-"""Samples that `LimitedTime.lately` looks at: 10 seconds of one each quarter of a second."""
+"""Samples that `LimitedTime.lately` uses: those of 10 seconds, at one each quarter of a second."""
 
 
 class Limit(enum.StrEnum):
     """What would have to be more, or to change, for events to flow faster."""
 
     FETCH = "fetch"
-    """Everything that has come from Kafka is on its way: there is no more, or it comes no faster."""
+    """All records that came from Kafka are being delivered: Kafka has no more, or sends no faster."""
     MAPPING = "mapping"
-    """There is work, and requests may begin: our CPU is the limit."""
+    """Records wait, and requests may start: our CPU is the limit."""
     CONCURRENCY = "concurrency"
-    """As many requests are in flight as ``max_in_flight`` allows, or as many records open as ``limits`` allow."""
+    """As many requests are in flight as ``max_in_flight`` allows, or as many records are open as ``limits`` allow."""
     RATE = "rate"
-    """``rate_limit``."""
+    """As many calls are sent as ``rate_limit`` allows."""
     DESTINATION = "destination"
-    """As many requests are in flight as the destination was found to hold."""
+    """As many requests are in flight as the destination can serve at a time."""
     BACKING_OFF = "backing_off"
-    """The destination is unhappy; nothing but probes is sent."""
+    """The destination is unhappy; only probes are sent."""
     HELD = "held"
-    """The destination, or the integration itself, is held or paused."""
+    """The destination's set-up is wrong; only probes are sent."""
+    GUARDED = "guarded"
+    """The mass guard stopped the integration."""
+    PAUSED = "paused"
+    """A person paused the integration (``status: paused``)."""
 
 
-def limited_by(destination: Limit | None, *, is_held: bool, is_due: bool, is_full: bool, is_mapping: bool) -> Limit:
+def limited_by(destination: Limit | None, *, is_guarded: bool, is_due: bool, is_full: bool, is_mapping: bool) -> Limit:
     """What limits an integration now.
 
     Args:
-        destination: why no request may begin; None: one may.
-        is_held: whether the integration takes nothing because it is paused, or its mass guard has tripped.
+        destination: why no request may start; None: one may.
+        is_guarded: whether the mass guard stopped the integration.
         is_due: whether calls wait for a request.
-        is_full: whether nothing is read because too much is open.
-        is_mapping: whether records that have come from Kafka are not mapped yet.
+        is_full: whether reading stopped because too many records are open.
+        is_mapping: whether records that came from Kafka are not mapped yet.
     """
-    if is_held:
-        return Limit.HELD
+    if is_guarded:
+        return Limit.GUARDED
     if destination in {Limit.HELD, Limit.BACKING_OFF}:
         return destination
     if is_due:
@@ -49,7 +53,7 @@ def limited_by(destination: Limit | None, *, is_held: bool, is_due: bool, is_ful
 
 
 class LimitedTime:
-    """How long each `Limit` has been the one.
+    """For how long each `Limit` was the one that counted.
 
     Attributes:
         seconds: since the start, by limit.
@@ -66,7 +70,7 @@ class LimitedTime:
 
     @property
     def lately(self) -> Limit | None:
-        """What has limited most of the last seconds; None: not known yet."""
+        """The limit of most of the last 10 seconds; None: not known yet."""
         recent: defaultdict[Limit, float] = defaultdict(float)
         for limit, seconds in self._recent:
             recent[limit] += seconds

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.core.dead_letters.dead_letter import Count, DeadLetter, Selection, Stock, count, read_dead_letter
-from streamer.core.dead_letters.redrive import Plan, Refusal, redriven_record
+from streamer.core.dead_letters.redrive import Plan, Skip, redriven_record
 from streamer.core.dead_letters.redrive_note import note_header, read_note
 
 SET_ASIDE_AT = 1_770_000_000.0
@@ -203,20 +203,20 @@ def test_what_was_redriven_is_chosen_again_only_when_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "refusal"),
+    ("changes", "why"),
     [
-        ({"streamer.redrives": b"3"}, Refusal.OVER_LIMIT),
+        ({"streamer.redrives": b"3"}, Skip.OVER_LIMIT),
         ({"streamer.redrives": b"2"}, None),
-        ({"__connect.errors.topic": b"retired"}, Refusal.NOT_READ),
-        ({"streamer.integration": b"retired"}, Refusal.NOT_READ),
-        ({"streamer.value.null": b"1"}, Refusal.TOMBSTONE),
+        ({"__connect.errors.topic": b"retired"}, Skip.NOT_READ),
+        ({"streamer.integration": b"retired"}, Skip.NOT_READ),
+        ({"streamer.value.null": b"1"}, Skip.TOMBSTONE),
     ],
 )
-def test_what_could_not_end_delivered_is_refused(changes: Mapping[str, bytes], refusal: Refusal | None) -> None:
+def test_what_could_not_end_delivered_is_skipped(changes: Mapping[str, bytes], why: Skip | None) -> None:
     """A record written to where nobody delivers it would be lost; one that always comes back would go on for ever."""
     made = plan(dead_letter(0, changes))
-    assert made.refused == ({} if refusal is None else {refusal: 1})
-    assert made.left == len(chosen(made)) == (1 if refusal is None else 0)
+    assert made.skipped == ({} if why is None else {why: 1})
+    assert made.left == len(chosen(made)) == (1 if why is None else 0)
 
 
 LETTERS = st.builds(
@@ -238,7 +238,7 @@ def test_the_account_of_a_redrive_adds_up(letters: list[dict[str, bytes]], data:
     records = [dead_letter(offset, changes) for offset, changes in enumerate(letters)]
     made = plan(*records, note(len(letters), *noted)) if noted else plan(*records)
     for tally in made.tallies:
-        assert tally.dead_letters == (tally.redriven_before + sum(tally.refused.values()) + tally.redriven + tally.left)
+        assert tally.dead_letters == (tally.redriven_before + sum(tally.skipped.values()) + tally.redriven + tally.left)
     assert sum(tally.dead_letters for tally in made.tallies) == len(letters)
     assert sum(tally.redriven_before for tally in made.tallies) == len(noted)
     assert made.left == len(chosen(made))

@@ -1,0 +1,73 @@
+"""The fields of log lines: short names in code, the names that readers of logs know, and what each one says."""
+
+from typing import Final, NamedTuple
+
+
+class LogField(NamedTuple):
+    """One field of log lines."""
+
+    outside_name: str
+    """Its name in the JSON line: OpenTelemetry's where there is one."""
+    meaning: str
+    """With the unit, if it has one."""
+
+
+COMMON_FIELDS: Final = {
+    "timestamp": "When the line was written: RFC 3339, in UTC.",
+    "level": "`debug`, `info`, `warning` or `error`.",
+    "severity_text": "The level under OpenTelemetry's name: `DEBUG`, `INFO`, `WARN` or `ERROR`.",
+    "severity_number": "The level under OpenTelemetry's number: 5, 9, 13 or 17.",
+    "event_name": "The name of the event.",
+    "body": "What the event means: the first sentences of its section on this page.",
+    "logger": "`streamer`, or the library that logged the line.",
+    "service.name": "`streamer`.",
+    "service.version": "streamer's version.",
+    "messaging.system": "`kafka`, on lines about a topic, a record or a messageId.",
+    "fault": "Whose fault it is. Only on lines about a fault, as are the next two.",
+    "data_at_risk": "`yes` or `no`: whether events are lost.",
+    "next_step": "What to do.",
+    "suppressed": "How many lines of this kind and subject were folded into this one.",
+}
+"""Outside name -> meaning of the fields that any line may have."""
+
+FIELDS: Final = {
+    "attempt": LogField("streamer.attempt", "Number of the attempt that failed; the first is 1."),
+    "calls": LogField("messaging.batch.message_count", "Calls in the request."),
+    "config_sha256": LogField("config_sha256", "12 hexadecimal digits that change with any setting but the secrets."),
+    "consumed": LogField("consumed", "Records read since the process started."),
+    "dead_letter_topic": LogField("dead_letter_topic", "The topic of the dead letter."),
+    "dead_lettered": LogField("dead_lettered", "Records dead-lettered since the process started."),
+    "delivered": LogField("delivered", "Records delivered since the process started."),
+    "destination": LogField("destination", "Name of the destination in the configuration."),
+    "destination_state": LogField("destination_state", "`ok`, `backing_off` or `held`."),
+    "detail": LogField("detail", "What exactly happened, without a value of a record."),
+    "duplicate": LogField("duplicate", "Records found to be duplicates since the process started."),
+    "duration_seconds": LogField("duration_s", "Duration of the request in seconds."),
+    "error_type": LogField("error.type", "An HTTP status, the name of a network fault, or the type of an error."),
+    "filtered": LogField("filtered", "Records filtered since the process started."),
+    "handed_back": LogField("handed_back", "Records that were open and will be read again."),
+    "high_watermark": LogField("high_watermark", "The broker's end of what may be read in the partition."),
+    "host": LogField("host", "Address that the server listens on."),
+    "in_flight": LogField("in_flight", "Records read and not settled."),
+    "integration": LogField("integration", "Name of the integration in the configuration."),
+    "lines": LogField("lines", "How many lines were dropped."),
+    "logger": LogField("logger", "The library that logged the line."),
+    "message_id": LogField("messaging.message.id", "The messageId of the call."),
+    "offset": LogField("messaging.kafka.offset", "Offset of the record."),
+    "partition": LogField("messaging.destination.partition.id", "Number of the partition, as a text."),
+    "partitions": LogField("partitions", "How many partitions had a new position."),
+    "port": LogField("port", "Port that the server listens on."),
+    "position": LogField("position", "The next offset that will be read."),
+    "reason": LogField("reason", "Why, from a closed list."),
+    "records": LogField("records", "How many records."),
+    "set_aside": LogField("set_aside", "How many of the records that the mass guard looked at would be dead letters."),
+    "requests": LogField("requests", "Requests in flight."),
+    "seen": LogField("seen", "How many records the mass guard looked at: the latest ones, 200 at most."),
+    "stack": LogField("exception.stacktrace", "Files, lines and functions that the error passed, the innermost last."),
+    "start": LogField("start", "The offset that reading starts from."),
+    "status": LogField("http.response.status_code", "HTTP status of the answer."),
+    "stored": LogField("stored", "The stored position."),
+    "topic": LogField("messaging.destination.name", "Name of the topic."),
+    "wait_seconds": LogField("wait_seconds", "Seconds until the next attempt."),
+}
+"""Name in code -> the field, for all fields that some events have (`streamer.logs.Event.fields`)."""
