@@ -21,6 +21,7 @@ from streamer import __version__
 from streamer.core.dead_letters.dead_letter import OUR_HEADERS
 from streamer.core.dead_letters.guard import MassGuard
 from streamer.core.errors import UnavailableError
+from streamer.core.mapping.version import MAPPING_VERSION
 from streamer.core.model import DeadLetterReason, Record, Stage
 from streamer.core.records.in_flight import Size
 from streamer.core.records.ledger import OpenRecord, PartitionLedger
@@ -211,7 +212,7 @@ class DeadLetters:
             ("__connect.errors.exception.message", refusal.detail.encode()[:MAX_DETAIL_BYTES].decode(errors="ignore")),
             ("streamer.destination", self._destination),
             ("streamer.dead_letter_time", _utc(time.time())),
-            ("streamer.mapping_version", __version__),
+            ("streamer.mapping_version", MAPPING_VERSION),
             ("streamer.http.status", refusal.http_status),
         ]
         if opened is not None:
