@@ -234,7 +234,7 @@ class DestinationSettings(Section):
         return None if self.endpoint else f"{_SETTINGS_HOST}/v1/projects/{write_key}/settings"
 
     def read_write_key(self) -> str:
-        """The write key; one from a file is read anew at each call, so that it can be exchanged while running.
+        """The write key. A key from a file is read again at each call, so that it can be replaced while streamer runs.
 
         Raises:
             UnavailableError: the file cannot be read or holds no write key.
