@@ -6,11 +6,9 @@ Meanings are the docstrings in `streamer.settings`; types, limits, defaults and 
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, get_args, get_origin
+from typing import Final, get_origin
 
-from pydantic import BaseModel
-from pydantic.fields import FieldInfo
-
+from streamer.devkit.docs.fields import Field, fields_of, section_in
 from streamer.devkit.docs.values import Value
 from streamer.settings import Settings
 
@@ -104,39 +102,31 @@ def sections() -> Iterator[SectionText]:
     yield from _sections(Settings, (), "")
 
 
-def _sections(model: type[BaseModel], path: tuple[str, ...], meaning: str) -> Iterator[SectionText]:
-    inner = {name: found for name, field in model.model_fields.items() if (found := _section_in(field.annotation))}
+def _sections(section: type, path: tuple[str, ...], meaning: str) -> Iterator[SectionText]:
+    fields = list(fields_of(section))
     yield SectionText(
         path=path,
         meaning=meaning,
-        text=_markdown(inspect.getdoc(model)),
-        settings=tuple(
-            _setting((*path, name), field) for name, field in model.model_fields.items() if name not in inner
-        ),
+        text=_markdown(inspect.getdoc(section)),
+        settings=tuple(_setting(path, field) for field in fields if section_in(field.annotation) is None),
     )
-    for name, (section, key) in inner.items():
-        yield from _sections(section, (*path, name, *key), _markdown(model.model_fields[name].description))
+    for field in fields:
+        if inner := section_in(field.annotation):
+            key = (NAME,) if get_origin(field.annotation) is dict else ()
+            yield from _sections(inner, (*path, field.name, *key), _markdown(field.description))
 
 
-def _section_in(annotation: Any) -> tuple[type[BaseModel], tuple[str, ...]] | None:
-    """The section that a field is, or that each value of its mapping is; with the key that leads to it."""
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation, ()
-    if get_origin(annotation) is dict and (found := _section_in(get_args(annotation)[1])):
-        return found[0], (NAME,)
-    return None
-
-
-def _setting(path: tuple[str, ...], field: FieldInfo) -> Setting:
-    value = Value(field.annotation, field.metadata, path[-1])
-    default = DEFAULTS.get(".".join(path))
-    if default is None and field.is_required():
-        default = "required"
-    elif default is None:
-        given = field.get_default(call_default_factory=True)
-        default = "none" if given is None else f"`{value.show(given)}`"
+def _setting(section: tuple[str, ...], field: Field) -> Setting:
+    path = (*section, field.name)
+    value = Value(field.annotation, field.metadata, field.name)
+    assert not field.is_computed or ".".join(path) in DEFAULTS, f"say in DEFAULTS what {'.'.join(path)} is by default"
+    default = "required" if field.is_required else "none" if field.default is None else f"`{value.show(field.default)}`"
     return Setting(
-        path=path, type=value.words, limits=value.limits, default=default, meaning=_markdown(field.description)
+        path=path,
+        type=value.words,
+        limits=value.limits,
+        default=DEFAULTS.get(".".join(path), default),
+        meaning=_markdown(field.description),
     )
 
 

@@ -12,7 +12,6 @@ from pydantic import BeforeValidator, SecretStr
 from pydantic.fields import FieldInfo
 
 from streamer.settings import parse_duration, parse_size
-from streamer.settings.model import Name
 
 UNITS: Final[Mapping[str, str]] = {
     "max_calls": "calls",
@@ -30,7 +29,6 @@ _PLAIN: Final[Mapping[Any, str]] = {
     SecretStr: "secret text",
     Path: "path",
     str | datetime: "`earliest`, `latest` or a time",
-    dict[Name, Name]: "mapping of text to text",
 }
 _SECONDS: Final = {"h": 3_600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
 _MAX_HOURS: Final = 48.0
@@ -70,6 +68,8 @@ class Value:
             return f"one of {', '.join(f'`{choice}`' for choice in choices)}"
         if self._entry is not None:
             return f"list of {self._entry.words}s".replace("texts", "text")
+        if get_origin(self._kind) is dict:
+            return "mapping of text to text"
         if self._parser is not None:
             return "duration" if self._parser is parse_duration else "size in bytes"
         return self._whole_number() if self._kind is int else _PLAIN[self._kind]

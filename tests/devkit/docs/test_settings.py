@@ -1,20 +1,22 @@
 """``docs/configuration.md`` says what the model of the configuration says, and all of it."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import pytest
 import yaml
-from pydantic import BaseModel
+from annotated_types import MinLen
 
+from streamer.devkit.docs.fields import Field, fields_of, section_in
 from streamer.devkit.docs.settings import DEFAULTS, NAME, Setting, render, sections
-from streamer.devkit.docs.values import UNITS
+from streamer.devkit.docs.values import UNITS, Value
 from streamer.settings import Settings
 from streamer.settings.loading import _find, _read_overrides
 
 DOCS: Final = Path(__file__).parents[3] / "docs"
 SETTINGS: Final = [setting for section in sections() for setting in section.settings]
-MODELS: Final = [model for model in BaseModel.__subclasses__() if model.__module__ == "streamer.settings.sections"]
 NAMES: Final = {"destinations": "eu-prod.2", "integrations": "sprig"}
 LEAST: Final[Any] = {
     "destinations": {NAMES["destinations"]: {}},
@@ -29,12 +31,12 @@ def path_of(setting: Setting) -> tuple[str, ...]:
     return tuple(NAMES[setting.path[0]] if key == NAME else key for key in setting.path)
 
 
-def models() -> list[type[BaseModel]]:
-    """Every section of the model."""
-    found: list[type[BaseModel]] = list(MODELS)
-    for model in found:
-        found += model.__subclasses__()
-    return found
+def fields_in(section: type, path: str = "") -> Iterator[tuple[str, Field]]:
+    """Every field of the model, sections included, with its place."""
+    for one in fields_of(section):
+        yield f"{path}{one.name}", one
+        if inner := section_in(one.annotation):
+            yield from fields_in(inner, f"{path}{one.name}.")
 
 
 def test_the_committed_page_is_up_to_date() -> None:
@@ -43,28 +45,17 @@ def test_the_committed_page_is_up_to_date() -> None:
 
 
 def test_every_field_of_the_model_has_a_meaning() -> None:
-    fields = {(model.__name__, name): field for model in models() for name, field in model.model_fields.items()}
+    fields = dict(fields_in(Settings))
 
     assert len(fields) > len(SETTINGS)
-    assert [name for name, field in fields.items() if not (field.description or "").endswith(".")] == []
+    assert [name for name, field in fields.items() if not field.description.endswith(".")] == []
 
 
 def test_every_setting_is_on_the_page_once() -> None:
-    def leaves(value: BaseModel | dict[str, BaseModel], path: tuple[str, ...] = ()) -> set[tuple[str, ...]]:
-        entries = value.items() if isinstance(value, dict) else iter(value)
-        return {
-            leaf
-            for key, entry in entries
-            for leaf in (
-                leaves(entry, (*path, key))
-                if isinstance(entry, BaseModel) or (path == () and isinstance(entry, dict))
-                else {(*path, key)}
-            )
-        }
+    names = [setting.name.replace(f".{NAME}", "") for setting in SETTINGS]
+    settings = [name for name, one in fields_in(Settings) if section_in(one.annotation) is None]
 
-    paths = [path_of(setting) for setting in SETTINGS]
-    assert len(paths) == len(set(paths))
-    assert set(paths) == leaves(Settings.model_validate(LEAST))
+    assert sorted(names) == sorted(settings)
 
 
 def test_the_defaults_are_those_of_the_model() -> None:
@@ -137,3 +128,30 @@ def test_types_and_limits_are_put_into_words(name: str, words: str, limits: str)
     [setting] = [setting for setting in SETTINGS if setting.name == name]
 
     assert (setting.type, setting.limits) == (words, limits)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What a dialect may declare."""
+
+    names: dict[str, Annotated[str, MinLen(1)]] = field(default_factory=dict)
+    """Names, and what
+    to send instead."""
+    event: Annotated[str, MinLen(1)] = "Answered"
+    kinds: tuple[Annotated[str, MinLen(1)], ...] = ("A", "B")
+    """Kinds."""
+
+
+def test_a_dataclass_is_a_section_as_well() -> None:
+    assert section_in(dict[str, Choices]) is Choices
+    shown = [
+        (one.name, value.words, value.limits, value.show(one.default), one.description)
+        for one in fields_of(Choices)
+        for value in [Value(one.annotation, one.metadata, one.name)]
+    ]
+
+    assert shown == [
+        ("names", "mapping of text to text", "", "{}", "Names, and what\nto send instead."),
+        ("event", "text", "not empty", "Answered", ""),
+        ("kinds", "list of text", "each not empty", "[A, B]", "Kinds."),
+    ]
