@@ -1,4 +1,4 @@
-# The service and the sandbox in one image: no root, no compiler, no package cache, nothing that is not locked.
+# The service and the sandbox in one image. It has no root, no compiler and no package cache, and every package is locked.
 #
 #   docker build -t streamer .
 #   docker run -v "$PWD/streamer.yaml":/etc/streamer/streamer.yaml:ro -v streamer-state:/var/lib/streamer streamer
@@ -8,9 +8,9 @@
 FROM python:3.13-slim AS build
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-# Without pip of its own: what runs does not install.
+# Without pip: the image that runs installs nothing.
 RUN python -m venv --without-pip /opt/streamer
-# Dependencies before the source, so that a changed line of ours does not fetch them again.
+# Dependencies before the source, so that a change of the source does not download them again.
 COPY requirements.lock requirements-build.lock ./
 RUN python -m pip --python /opt/streamer/bin/python install --require-hashes --only-binary :all: -r requirements.lock \
  && python -m pip install --require-hashes --only-binary :all: -r requirements-build.lock
@@ -25,16 +25,16 @@ LABEL org.opencontainers.image.title="streamer" \
       org.opencontainers.image.description="Delivers survey events from Kafka to Segment" \
       org.opencontainers.image.licenses="Apache-2.0"
 COPY --from=build /opt/streamer /opt/streamer
-# A number, because Kubernetes' runAsNonRoot can judge no name.
+# A number, because Kubernetes' runAsNonRoot cannot check a name.
 RUN install --directory --owner 10001 --group 10001 /var/lib/streamer
 ENV PATH=/opt/streamer/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001:10001
-# Where the default `state_dir: ./state` lies.
+# The default `state_dir: ./state` is in this directory.
 WORKDIR /var/lib/streamer
 VOLUME /var/lib/streamer
 EXPOSE 8080
 STOPSIGNAL SIGTERM
-# For the default port; an orchestrator asks by itself.
+# For the default port. Kubernetes ignores this and has probes of its own.
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s \
     CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8080/livez', timeout=4)"]
 ENTRYPOINT ["streamer"]

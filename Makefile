@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint bench bench-full soak lock clean
+.PHONY: help setup demo test lint bench bench-full soak lock release clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -44,12 +44,15 @@ soak: setup ## faults of all kinds for MINUTES (10), drawn with SEED, then KILLS
 
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q
 
-lock: setup ## compile the lock files anew: Python packages from pyproject.toml, Kafka's jars
+lock: setup ## compile the lock files again: Python packages from pyproject.toml, Kafka's jars
 	@$(BIN)/python -m pip install --quiet uv
 	@$(COMPILE) pyproject.toml -o requirements.lock
 	@$(COMPILE) pyproject.toml --extra demo --group dev -o requirements-dev.lock
 	@echo 'setuptools>=80' | $(COMPILE) - -o requirements-build.lock
 	@$(BIN)/python -m streamer.devkit.broker.jars > jars.toml && mv jars.toml streamer/devkit/broker/
+
+release: setup ## check, build, commit and tag VERSION=x.y.z; pushes and uploads nothing
+	@$(BIN)/python -m tools.release "$(VERSION)"
 
 clean: ## remove what the commands above made
 	@rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist *.egg-info

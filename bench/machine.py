@@ -9,6 +9,8 @@ from typing import Final
 
 import psutil
 
+from streamer import __version__
+
 LIBRARIES: Final = ("aiokafka", "aiohttp", "orjson", "jsonschema-rs", "isal", "lmdb", "uvloop")
 
 MAX_IDLE_LOAD: Final = 0.35
@@ -24,7 +26,7 @@ def facts() -> dict[str, str]:
         "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "libraries": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
-        "streamer": f"{version('streamer')}, commit {_commit()}",
+        "streamer": f"{__version__}, commit {_commit()}",
         "load": " ".join(f"{load:.2f}" for load in os.getloadavg()),
     }
 

@@ -8,6 +8,7 @@ from typing import Final, Protocol
 
 from streamer import __version__
 from streamer.core.delivery.destination import State
+from streamer.core.mapping.version import MAPPING_VERSION
 from streamer.core.records.account import Account
 from streamer.core.records.ledger import PartitionLedger
 from streamer.destinations import Destination
@@ -93,7 +94,7 @@ class ServiceView:
             python=platform.python_version(),
             commit=os.environ.get("STREAMER_COMMIT", "unknown"),
             config_sha256=service.settings.fingerprint(),
-            mapping_version=__version__,
+            mapping_version=MAPPING_VERSION,
             started_at=service.started_at,
             is_draining=service.is_draining,
             integrations=[self._integration(integration) for integration in service.integrations.values()],

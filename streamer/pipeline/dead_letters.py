@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
-from streamer import __version__
 from streamer.core.dead_letters.dead_letter import OUR_HEADERS
 from streamer.core.dead_letters.guard import MassGuard
 from streamer.core.errors import UnavailableError
+from streamer.core.mapping.version import MAPPING_VERSION
 from streamer.core.model import Record
 from streamer.core.records.pending_letter import PendingLetter
 from streamer.kafka import MessageTooLargeError
@@ -194,7 +194,7 @@ class DeadLetters:
             ("__connect.errors.exception.message", letter.detail.encode()[:MAX_DETAIL_BYTES].decode(errors="ignore")),
             ("streamer.destination", self._destination),
             ("streamer.dead_letter_time", _utc(time.time())),
-            ("streamer.mapping_version", __version__),
+            ("streamer.mapping_version", MAPPING_VERSION),
             ("streamer.http.status", letter.http_status),
         ]
         if opened is not None:

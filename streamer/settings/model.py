@@ -1,4 +1,7 @@
-"""The whole configuration, and the sections of an integration."""
+"""The whole configuration, and the sections of an integration.
+
+The docstring of each setting is its text in ``docs/configuration.md``; ``make docs`` writes that page.
+"""
 
 import hashlib
 import json
@@ -56,33 +59,50 @@ class EventsSettings(Section):
     """Names of events, as the platform gives them, that are sent under another name or not at all."""
 
     rename: dict[Name, Name] = Field(default_factory=dict)
+    """The platform's event name, and the name to send instead. The messageId stays the same."""
     disabled: tuple[Name, ...] = ()
+    """The platform's names of events that are not sent. Their records are filtered as ``event_disabled``."""
 
 
 class DeadLettersSettings(Section):
-    """Where refused records go, and how many may before the integration holds itself."""
+    """Where dead letters go, and when the mass guard stops the integration."""
 
     topic: Topic | None = None
-    """None: ``<topic>.dlq`` of each topic."""
+    """Topic for the dead letters of the whole integration. Without it, each topic has its own: ``<topic>.dlq``."""
     max_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
+    """Share of the last 200 records above which the mass guard stops the integration instead of dead-lettering more, if
+    at least 20 were rejected or refused. 1 switches the guard off."""
 
 
 class LimitsSettings(Section):
-    """How much of an integration may be open at a time."""
+    """How many records of an integration may be open at a time. At a limit, the next records wait on Kafka."""
 
     max_open_records: Annotated[int, Field(ge=1)] = 200_000
+    """Most records that are read and not settled, without those that are parked."""
     max_open_bytes: Annotated[Size, Field(ge=1 << 20)] = 64 << 20
+    """Most memory for the values of these records and the calls made from them. Parked records have the same limit
+    once more."""
     max_parked_per_partition: Annotated[int, Field(ge=1)] = 2_000
+    """Most records of a partition that are parked: they failed alone and wait for their next attempt. Above it, the one
+    with the most attempts is dead-lettered early. At most ``max_open_records``."""
 
 
 class SprigDialectSettings(Section):
     """Choices of the dialect ``sprig``."""
 
     environment: str | None = None
+    """Environment id of Sprig. Records that name another one are filtered as ``other_environment``; records that name
+    none are sent."""
     event_name: Name = "SDK - Submitted - Survey Response"
+    """Event name of the calls."""
     anonymous: Literal["skip", "send"] = "skip"
+    """Visitors without a user id. ``skip``: they are filtered as ``no_identity``. ``send``: they are sent under the
+    partner's anonymous id."""
     extended_properties: bool = False
+    """Whether calls also carry the properties ``questionId`` and ``selectedIndexes``."""
     answer_event_types: tuple[Annotated[Name, AfterValidator(_normalize_event_type)], ...] = ("ANSWER_SUBMITTED",)
+    """Event types of webhook records that carry an answer. Upper and lower case, and blanks and underscores, count as
+    the same."""
 
     def to_core(self) -> core.SprigSettings:
         """The same choices as the mapping takes them."""
@@ -99,9 +119,13 @@ class ProductFruitsDialectSettings(Section):
     """Choices of the dialect ``product_fruits``."""
 
     event_names: dict[Name, Name] = Field(default_factory=dict)
+    """Raw name of an event of Product Fruits, and the event name to send. Replaces entries of the packaged table."""
     survey_event_name: Name = "Survey Answered"
+    """Event name of the calls for survey answers."""
     feedback_event_name: Name = "Feedback Sent"
+    """Event name of the calls for feedback."""
     traits: bool = False
+    """Whether e-mail address, name and user properties are sent as ``context.traits``."""
 
     def to_core(self) -> core.ProductFruitsSettings:
         """The same choices as the mapping takes them."""
@@ -112,21 +136,33 @@ class IntegrationSettings(Section):
     """Topics of one dialect, bound to one destination, with a consumer group of their own."""
 
     dialect: core.Dialect
+    """Form of the records: that of the platform, or ``canonical`` for streamer's own."""
     topics: Annotated[tuple[Topic, ...], Field(min_length=1, max_length=1_000)]
+    """Topics to read. The name of a topic has 1 to 249 letters, digits, dots, underscores and hyphens."""
     destination: str
+    """Name of the destination, one of ``destinations``."""
     group_id: Annotated[str, Field(min_length=1, max_length=255)]
-    """``streamer.<name>`` by default."""
+    """Consumer group. No two integrations may have the same one."""
     start: Start = "earliest"
-    """Where a group without committed positions begins."""
+    """Where to begin with a topic of which the group has no committed position. A time needs a zone, as in
+    ``2026-01-31T08:00:00Z``."""
     status: Literal["running", "paused"] = "running"
+    """``running``: records are read and delivered. ``paused``: they are not; ``on_pause`` says what becomes of them."""
     on_pause: Literal["hold", "discard"] = "hold"
-    """hold: records stay on Kafka while paused; discard: they are filtered."""
+    """What happens to records while the integration is paused. ``hold``: they stay on Kafka. ``discard``: they are
+    filtered as ``paused``."""
     events: EventsSettings = EventsSettings()
+    """Events to rename or not to send."""
     strip_registry_prefix: bool = False
+    """Whether values begin with the 5-byte prefix of a Confluent-compatible schema registry (JSON Schema only)."""
     dead_letters: DeadLettersSettings = DeadLettersSettings()
+    """Where dead letters go, and how many there may be."""
     limits: LimitsSettings = LimitsSettings()
+    """How much may be open at a time."""
     sprig: SprigDialectSettings = SprigDialectSettings()
+    """Only for the dialects ``sprig`` and ``canonical``."""
     product_fruits: ProductFruitsDialectSettings = ProductFruitsDialectSettings()
+    """Only for the dialects ``product_fruits`` and ``canonical``."""
 
     def dead_letter_topic(self, topic: str) -> str:
         """Where records of ``topic`` go that can never be delivered."""
@@ -144,12 +180,20 @@ class Settings(Section, BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STREAMER_", env_nested_delimiter="__")
 
     kafka: KafkaSettings = KafkaSettings()
+    """The brokers."""
     state_dir: Path = Path("state")
+    """Directory for the receipts and for the notes of the mass guard. It must be on a local disk, and no two processes
+    may share it."""
     receipts: ReceiptsSettings = ReceiptsSettings()
+    """Notes of what was delivered."""
     server: ServerSettings = ServerSettings()
+    """Health, metrics and status over HTTP."""
     log: LogSettings = LogSettings()
+    """What is logged, and how."""
     destinations: dict[str, DestinationSettings] = Field(default_factory=dict)
+    """Where calls go, by name. A name has 1 to 64 letters, digits, dots, underscores and hyphens."""
     integrations: dict[str, IntegrationSettings] = Field(default_factory=dict)
+    """What is delivered, by name. A name has 1 to 64 letters, digits, dots, underscores and hyphens."""
 
     @classmethod
     def settings_customise_sources(

@@ -139,7 +139,7 @@ def test_a_repository_that_is_away_is_reported_with_its_error_and_a_way_out(
 
 
 def test_a_missing_extra_is_named() -> None:
-    with pytest.raises(UnavailableError, match=r'absent_package: pip install "streamer\[demo\]"'):
+    with pytest.raises(UnavailableError, match=r'absent_package: pip install "survey-streamer\[demo\]"'):
         kafka_jars.import_demo_package("absent_package.part")
 
 

@@ -7,7 +7,7 @@ import pytest
 from aiokafka.structs import RecordMetadata
 from structlog.testing import capture_logs
 
-from streamer import __version__
+from streamer.core.mapping.version import MAPPING_VERSION
 from streamer.core.model import FilterReason
 from streamer.devkit.broker import Broker
 from streamer.devkit.sandbox.faults import Action, Fault, Match
@@ -51,7 +51,7 @@ async def test_a_record_that_cannot_be_read_is_set_aside_unchanged(deployment: D
         "streamer.integration": b"surveys",
         "streamer.redrives": b"0",
         "streamer.destination": b"segment",
-        "streamer.mapping_version": __version__.encode(),
+        "streamer.mapping_version": MAPPING_VERSION.encode(),
         "__connect.errors.topic": topic.encode(),
         "__connect.errors.partition": b"1",
         "__connect.errors.offset": b"0",

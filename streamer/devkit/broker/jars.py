@@ -25,6 +25,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
+from streamer import DISTRIBUTION
 from streamer.core.errors import UnavailableError
 
 REQUESTED: Final = (
@@ -91,7 +92,7 @@ def import_demo_package(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise UnavailableError(
-            f'A local Kafka needs the Python package {name.partition(".")[0]}: pip install "streamer[demo]"'
+            f'A local Kafka needs the Python package {name.partition(".")[0]}: pip install "{DISTRIBUTION}[demo]"'
         ) from error
 
 

@@ -1,0 +1,83 @@
+"""What streamer stores outside of itself, byte by byte: a later version has to read it (docs/compatibility.md).
+
+Where one of these tests fails, old metadata or old files are no longer understood. That needs another version in the
+format itself (``s1:``, ``streamer receipts 2``), so that each side sees that it is not its own.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import lmdb
+
+from streamer.core.records.statement import Run, Statement, decode, encode
+from streamer.receipts import Deliveries, digest_of
+from streamer.receipts.store import ReceiptStore
+
+STATEMENT: Final = Statement(
+    position=100,
+    horizon=130,
+    open=(Run(100, 101, 0), Run(103, 104, 3), Run(110, 120, 0)),
+    fingerprint=1_767_225_600_000,
+    replay_until=105,
+)
+METADATA: Final = "s1:HoHQ6ra3MwUACQMaCkM7L5E"
+
+DIGESTS: Final = {"a": "27c35e6e9373877f29e562464e46497e", "b": "96172b4c53372cd10faddc821bfe0318"}
+TABLES: Final = {
+    b"meta": {
+        b"\x00\x00": b'["surveys.sprig", 3]',
+        b"format": b"streamer receipts 2",
+        b"state": bytes.fromhex("00 6955b900 6955b900"),
+    },
+    b"0": {
+        b"\x00\x00\x00\x00": bytes.fromhex(
+            f"6955b901 {DIGESTS['a']} 2900000000000000 {DIGESTS['b']} 2a00000000000000",
+        )
+    },
+    b"1": {},
+}
+
+
+def test_metadata_of_version_s1_is_read() -> None:
+    assert decode(METADATA, STATEMENT.position) == STATEMENT
+
+
+def test_metadata_is_written_as_version_s1() -> None:
+    written = encode(
+        STATEMENT.position,
+        STATEMENT.horizon,
+        STATEMENT.open,
+        STATEMENT.fingerprint,
+        replay_until=STATEMENT.replay_until,
+    )
+
+    assert written == METADATA
+
+
+def test_receipts_are_written_as_version_2(tmp_path: Path) -> None:
+    store = ReceiptStore(tmp_path, max_log_bytes=1 << 24, now=1_767_225_600.0)
+    store.add([Deliveries("surveys.sprig", 3, [41, 42], [digest_of(name) for name in DIGESTS])], 1_767_225_601.5)
+    store.close(sync=True)
+
+    with lmdb.open(str(tmp_path), max_dbs=3, readonly=True, lock=False, create=False) as env:
+        tables = {name: env.open_db(name, create=False) for name in TABLES}
+        with env.begin() as txn:
+            assert {name: dict(txn.cursor(table)) for name, table in tables.items()} == TABLES
+
+
+def test_receipts_of_version_2_are_read(tmp_path: Path) -> None:
+    with lmdb.open(str(tmp_path), max_dbs=3, map_size=1 << 24) as env:
+        for name, entries in TABLES.items():
+            table = env.open_db(name)
+            with env.begin(table, write=True) as txn:
+                for key, value in entries.items():
+                    txn.put(key, value)
+
+    store = ReceiptStore(tmp_path, max_log_bytes=1 << 24, now=1_767_225_700.0)
+    found = store.find([digest_of(name) for name in DIGESTS], oldest=0.0)
+    store.close(sync=False)
+
+    assert [(place.topic, place.partition, place.offset) for place in found.values()] == [
+        ("surveys.sprig", 3, 41),
+        ("surveys.sprig", 3, 42),
+    ]
