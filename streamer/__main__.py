@@ -24,8 +24,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; those of the process by default.
 
     Returns:
-        The exit code: 0 done, 1 failed, 2 wrong usage, 69 something we depend on is away, 78 the configuration is
-        wrong, 130 interrupted.
+        The exit code: 0 done, 1 failed, 2 wrong usage, 69 something that we depend on is not available, 78 the
+        configuration is wrong, 130 interrupted, 143 `streamer run` was ended by a second signal.
     """
     args = _parser().parse_args(argv)
     try:
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has gone, as `head` does. Python would complain when it flushes at exit.
+        # The reader of our output has ended, as `head` does. Python would report an error when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_FAILED
     return code

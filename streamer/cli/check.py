@@ -1,4 +1,4 @@
-"""``streamer check``: everything that is wrong with a configuration, at once."""
+"""``streamer check``: lists everything that is wrong with a configuration."""
 
 import argparse
 import asyncio
@@ -20,18 +20,20 @@ def add_parser(commands: "Commands") -> None:
     parser = commands.add_parser(
         "check",
         help="list everything that is wrong with a configuration",
-        description="List everything that is wrong with a configuration file, and with --connect also with what it"
-        " points to: brokers, topics, rights, dead-letter topics, write keys. Nothing is changed and nothing is sent.",
-        epilog="Exit codes: 0 all is well, 78 faults in the file, 69 problems found with --connect."
+        description="List everything that is wrong with a configuration file. With --connect, also check what the file"
+        " names: brokers, topics, rights, dead-letter topics, write keys. Nothing is changed, and no event is sent.",
+        epilog="Exit codes: 0 no faults, 78 faults in the file, 69 problems found with --connect."
         " Example: streamer check --config streamer.yaml --connect",
     )
     add_config(parser)
-    parser.add_argument("--connect", action="store_true", help="also ask the brokers, and Segment about the write keys")
+    parser.add_argument(
+        "--connect", action="store_true", help="also ask the brokers, and ask Segment about the write keys"
+    )
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Check, and print what was found: a summary on stdout, problems on stderr."""
+    """Check, and print the result: a summary on stdout, problems on stderr."""
     # The model and the clients take a third of a second to load; `streamer --help` should not wait for them.
     from streamer.settings import load  # noqa: PLC0415
 
@@ -42,8 +44,8 @@ def run(args: argparse.Namespace) -> int:
         with quiet_client():
             found = asyncio.run(problems(settings))
         if found:
-            count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
-            print(f"streamer: {count} with what {args.config} points to:", *found, sep="\n  ", file=sys.stderr)
+            count = "is 1 problem" if len(found) == 1 else f"are {len(found)} problems"
+            print(f"streamer: {args.config} is valid, but there {count}:", *found, sep="\n  ", file=sys.stderr)
             return EXIT_UNAVAILABLE
     _print_summary(settings)
     return 0
@@ -58,4 +60,4 @@ def _print_summary(settings: "Settings") -> None:
             f"{name}: {', '.join(integration.topics)} ({integration.dialect}) -> {integration.destination}"
             f" ({destination.url}), group {integration.group_id}, {status}, dead letters to {', '.join(dead_letters)}"
         )
-    print(f"configuration {settings.fingerprint()} is in order")
+    print(f"configuration {settings.fingerprint()} has no faults")

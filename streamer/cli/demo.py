@@ -1,4 +1,4 @@
-"""``streamer demo``: everything on one machine, to watch."""
+"""``streamer demo``: shows the whole way of sample events on one machine."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -11,17 +11,18 @@ def add_parser(commands: "Commands") -> None:
     """Register the command."""
     parser = commands.add_parser(
         "demo",
-        help="watch sample events leave a real Kafka and arrive, each once, in a local Segment",
+        help="deliver sample events from a real Kafka to a local Segment, and check the result",
         description="Start a real Apache Kafka, a Segment-compatible sandbox, a producer of sample events and the"
-        " service, and end with the account: every record that was read, and what became of it. Nothing leaves this"
-        " machine.",
-        epilog="Exit codes: 0 the account adds up and every event arrived exactly once, 1 it does not."
+        " service. At the end, print how many records were read and what became of them. No event leaves this machine.",
+        epilog="Exit codes: 0 the account adds up and every expected event arrived exactly once, 1 otherwise."
         " Example: streamer demo --events 10000 --once",
     )
     parser.add_argument(
-        "--events", metavar="N", type=number_of_events, default=2_000, help="how many events (default: 2000)"
+        "--events", metavar="N", type=number_of_events, default=2_000, help="number of sample events (default: 2000)"
     )
-    parser.add_argument("--once", action="store_true", help="end with the account instead of staying up for a look")
+    parser.add_argument(
+        "--once", action="store_true", help="end after the account; without it, keep running on a terminal until Ctrl-C"
+    )
     parser.set_defaults(run=run)
 
 
@@ -33,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def number_of_events(text: str) -> int:
-    """Read the value of ``--events``, from 1; argparse shows this name where it is no number."""
+    """Read the value of ``--events``, from 1. argparse shows the name of this function if it is not a number."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("should be 1 or more")

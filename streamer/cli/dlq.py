@@ -1,4 +1,4 @@
-"""``streamer dlq ls`` and ``streamer dlq redrive``: what was set aside, and its way back."""
+"""``streamer dlq ls`` and ``streamer dlq redrive``: counts dead letters, and writes them back to their topics."""
 
 import argparse
 import asyncio
@@ -27,25 +27,26 @@ EXIT_USAGE: Final = 2
 EXIT_INTERRUPTED: Final = 130
 
 DEFAULT_RATE: Final = 100.0
-"""Records a second: a trickle beside the traffic of a topic, and a million in three hours."""
+"""Records a second: little beside the traffic of a topic, and a million in three hours."""
 
 DEFAULT_MAX_REDRIVES: Final = 3
 
 _SKIPS: Final = {
-    Skip.OVER_LIMIT: "redriven as often as allowed; cure the cause, then raise --max-redrives",
-    Skip.NOT_READ: "their integration does not read that topic, or discards what it reads",
-    Skip.TOMBSTONE: "there is nothing to deliver: neither key nor value",
-    Skip.TOO_LARGE: "the broker takes no record of this size; raise max.message.bytes of the topic",
+    Skip.OVER_LIMIT: "they were redriven --max-redrives times; remove the cause, then raise --max-redrives",
+    Skip.NOT_READ: "their integration does not read that topic, or discards its records (on_pause: discard)",
+    Skip.TOMBSTONE: "they have no value, so there is nothing to deliver",
+    Skip.TOO_LARGE: "the broker rejects records of this size; raise max.message.bytes of the topic",
 }
 
 
 def add_parser(commands: "Commands") -> None:
-    """Register the command and its two parts."""
+    """Register the command and its two subcommands."""
     parser = commands.add_parser(
         "dlq",
-        help="count dead letters, and redrive them",
-        description="Dead letters are records that were set aside with a reason. ls counts them; redrive writes them"
-        " back to the topics they were read from, once their cause is cured.",
+        help="count dead letters, or write them back to their topics (redrive)",
+        description="Dead letters are records that could not be delivered. streamer wrote them to a dead-letter topic,"
+        " with the reason. ls counts them; redrive writes them back to the topics that they were read from, and is run"
+        " after the cause is removed.",
         epilog="Example: streamer dlq ls --config streamer.yaml",
     )
     parts = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
@@ -57,8 +58,8 @@ def _add_ls(parts: "Commands") -> None:
     ls = parts.add_parser(
         "ls",
         help="count dead letters by integration, reason and topic",
-        description="Read the dead-letter topics to the end they have now, and count by integration, reason and topic:"
-        " how many there are, how many of them were redriven, the time of the oldest and of the newest.",
+        description="Read the dead-letter topics to their present end. For each integration, reason and topic, print"
+        " the number of dead letters, how many of them were redriven, and the times of the oldest and the newest.",
         epilog="Example: streamer dlq ls --config streamer.yaml --reason rejected_400 --since 2h",
     )
     _add_selection(ls)
@@ -68,35 +69,37 @@ def _add_ls(parts: "Commands") -> None:
 def _add_redrive(parts: "Commands") -> None:
     redrive = parts.add_parser(
         "redrive",
-        help="write dead letters back to the topics they were read from",
-        description="Write dead letters that were not redriven before back to the topics they were read from: key,"
-        " value, headers and timestamp as they were. Each is delivered to its own integration and to no other. Without"
-        " --execute nothing is written. It is safe to interrupt and to repeat: what was redriven is noted in the"
-        " dead-letter topic.",
-        epilog="Exit codes: 0 done, 1 some were skipped, 69 brokers away, 78 faulty configuration, 130 interrupted."
+        help="write dead letters back to the topics that they were read from",
+        description="Write dead letters that were not redriven before back to the topics that they were read from, with"
+        " their key, value, headers and timestamp. Only the integration that dead-lettered a record delivers it again."
+        " Without --execute nothing is written. The command can be interrupted and repeated: streamer notes in the"
+        " dead-letter topic which dead letters were redriven.",
+        epilog="Exit codes: 0 done, 1 some dead letters were skipped or are left, 69 the brokers are not available, 78"
+        " faults in the configuration, 130 interrupted."
         " Example: streamer dlq redrive --config streamer.yaml --integration sprig --reason rejected_400 --execute",
     )
     _add_selection(redrive)
     add = redrive.add_argument
-    add("--execute", action="store_true", help="write; without it, say what would be written")
+    add("--execute", action="store_true", help="write; without it, print what would be written")
     add(
         "--rate",
         metavar="N/s",
         type=per_second,
         default=DEFAULT_RATE,
-        help=f"most records a second (default: {DEFAULT_RATE:.0f}/s)",
+        help=f"write at most this many records a second (default: {DEFAULT_RATE:.0f}/s)",
     )
     add(
         "--max-redrives",
         metavar="N",
         type=positive,
         default=DEFAULT_MAX_REDRIVES,
-        help="skip those that were redriven as often and came back (default: %(default)s)",
+        help="skip dead letters that were redriven this many times before (default: %(default)s)",
     )
     add(
         "--again",
         action="store_true",
-        help="also those redriven before; what is older than receipts.window may be delivered twice",
+        help="also write dead letters that were redriven before; events that were delivered longer ago than"
+        " receipts.window may be delivered twice",
     )
     redrive.set_defaults(run=run_redrive)
 
@@ -104,7 +107,13 @@ def _add_redrive(parts: "Commands") -> None:
 def _add_selection(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add = parser.add_argument
-    add("--integration", metavar="NAME", action="append", default=[], help="only of this one, repeatable")
+    add(
+        "--integration",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="only dead letters of this integration; repeatable",
+    )
     reasons = [reason.value for reason in DeadLetterReason]
     add(
         "--reason",
@@ -112,11 +121,21 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         choices=reasons,
-        help=f"only for this one, repeatable: {', '.join(reasons)}",
+        help=f"only dead letters with this reason; repeatable; one of {', '.join(reasons)}",
     )
-    add("--since", metavar="TIME", type=instant, help="set aside then or later: RFC 3339, or how long ago (30m)")
-    add("--until", metavar="TIME", type=instant, help="set aside before then")
-    add("-o", "--output", choices=("table", "json"), help="default: a table on a terminal, else a JSON object a line")
+    add(
+        "--since",
+        metavar="TIME",
+        type=instant,
+        help="only dead letters of this time or later: RFC 3339, or how long ago (30m)",
+    )
+    add("--until", metavar="TIME", type=instant, help="only dead letters from before this time")
+    add(
+        "-o",
+        "--output",
+        choices=("table", "json"),
+        help="default: a table on a terminal, otherwise one JSON object per line",
+    )
 
 
 def run_ls(args: argparse.Namespace) -> int:
@@ -132,7 +151,7 @@ def run_ls(args: argparse.Namespace) -> int:
 
 
 def run_redrive(args: argparse.Namespace) -> int:
-    """Redrive, or say what would be; print the account."""
+    """Redrive, or only print what would be redriven; print the counts."""
     settings = _load(args)
     if settings is None:
         return EXIT_USAGE
@@ -141,7 +160,7 @@ def run_redrive(args: argparse.Namespace) -> int:
 
 
 def _load(args: argparse.Namespace) -> "Settings | None":
-    """The configuration; None when it has no integration of a name that was given."""
+    """The configuration; None if an option names an integration that it does not have."""
     # The model and the client take a third of a second to load; `streamer --help` should not wait for them.
     from streamer.settings import load  # noqa: PLC0415
 
@@ -149,7 +168,7 @@ def _load(args: argparse.Namespace) -> "Settings | None":
     for name in args.integration:
         if name not in settings.integrations:
             known = ", ".join(settings.integrations)
-            print(f"streamer: there is no integration {name} in {args.config}, only {known}", file=sys.stderr)
+            print(f"streamer: {args.config} has no integration {name}; it has {known}", file=sys.stderr)
             return None
     return settings
 
@@ -183,7 +202,7 @@ async def _read(reader: "TopicReader", settings: "Settings", args: argparse.Name
     stock, missing = await take_stock(reader, topics, selection, bar.show)
     bar.clear()
     for topic in missing:
-        print(f"streamer: there is no topic {topic}, so no dead letters in it", file=sys.stderr)
+        print(f"streamer: the topic {topic} does not exist, so it has no dead letters", file=sys.stderr)
     return stock
 
 
@@ -225,7 +244,7 @@ async def _carry_out(
 
 
 def _on_signal(stop: Callable[[], None]) -> None:
-    """Have the first SIGINT or SIGTERM finish what is in hand; a second one ends at once, as without us."""
+    """Call ``stop`` at the first SIGINT or SIGTERM, which finishes the present batch; a second one ends at once."""
     loop = asyncio.get_running_loop()
     signals = (signal.SIGINT, signal.SIGTERM)
 
@@ -241,18 +260,18 @@ def _on_signal(stop: Callable[[], None]) -> None:
 def _say_foreign(stock: Stock) -> None:
     if stock.foreign:
         print(
-            f"streamer: left alone, since they are no dead letters of ours: {stock.foreign:,} records", file=sys.stderr
+            f"streamer: records that are not dead letters of streamer, not counted: {stock.foreign:,}", file=sys.stderr
         )
 
 
 def _say_end(plan: Plan, *, is_dry: bool) -> None:
-    """What happened and what to do next, for people."""
+    """Print what happened and what to do next."""
     for why, letters in plan.skipped.items():
         print(f"streamer: {letters:,} skipped ({why}): {_SKIPS[why]}", file=sys.stderr)
     if is_dry:
-        print(f"streamer: nothing was written; --execute redrives {plan.left:,}", file=sys.stderr)
+        print(f"streamer: nothing was written; --execute writes {plan.left:,} records", file=sys.stderr)
     else:
-        next_step = "; the same command goes on with them" if plan.left else ""
+        next_step = "; run the same command again to continue" if plan.left else ""
         print(f"streamer: {plan.redriven:,} redriven, {plan.left:,} left{next_step}", file=sys.stderr)
 
 

@@ -1,4 +1,4 @@
-"""How commands print their data: a table for people, a JSON object a line for programs."""
+"""How commands print their data: a table for people, one JSON object per line for programs."""
 
 import json
 import sys

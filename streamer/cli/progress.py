@@ -1,4 +1,4 @@
-"""A progress bar for commands that take their time: one line on stderr, written over and over."""
+"""A progress bar for commands that take long: one line on stderr, drawn again and again."""
 
 import math
 import shutil
@@ -12,7 +12,7 @@ BAR_CHARACTERS: Final = 30
 
 
 class ProgressBar:
-    """Shows how far a work has come; nothing at all where stderr is no terminal."""
+    """Shows how much of the work is done; shows nothing if stderr is not a terminal."""
 
     def __init__(self, label: str, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._label = label
@@ -22,7 +22,7 @@ class ProgressBar:
         self._drawn = -math.inf
 
     def show(self, done: int, total: int) -> None:
-        """Draw the state now, unless it was drawn a moment ago and there is more to come."""
+        """Draw the bar, unless it was drawn less than `REDRAW_SECONDS` ago and the work is not done."""
         now = self._clock()
         if not self._is_shown or (done < total and now - self._drawn < REDRAW_SECONDS):
             return
@@ -30,14 +30,14 @@ class ProgressBar:
         self._write(progress_line(self._label, done, total, now - self._begun))
 
     def clear(self) -> None:
-        """Take the bar away, for words or data to come."""
+        """Remove the bar, so that other lines can be printed."""
         if self._is_shown:
             self._write("")
 
     @staticmethod
     def _write(line: str) -> None:
         columns = shutil.get_terminal_size().columns
-        # Back to the first column, and delete what stood in the line.
+        # Go back to the first column and delete the line.
         sys.stderr.write(f"\r\x1b[K{line[: columns - 1]}")
         sys.stderr.flush()
 

@@ -1,4 +1,4 @@
-"""Commands that ask Kafka once say themselves what matters."""
+"""Commands that ask Kafka once print their own errors, so the Kafka client stays quiet."""
 
 import contextlib
 import logging
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def quiet_client() -> Iterator[None]:
-    """Keep the Kafka client from logging each failed attempt while the context lasts."""
+    """While the context lasts, the Kafka client does not log its failed attempts."""
     log = logging.getLogger("aiokafka")
     level = log.level
     log.setLevel(logging.CRITICAL)

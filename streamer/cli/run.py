@@ -1,4 +1,4 @@
-"""``streamer run``: the service."""
+"""``streamer run``: runs the service."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -13,17 +13,20 @@ def add_parser(commands: "Commands") -> None:
     """Register the command."""
     parser = commands.add_parser(
         "run",
-        help="deliver survey events until told to stop",
-        description="Deliver survey events until SIGTERM or SIGINT, then finish the requests in flight, commit, and"
-        " exit with 0; a second signal ends at once. While brokers or topics are away, keep trying and be not ready.",
-        epilog="Example: streamer run --config streamer.yaml",
+        help="run the service: deliver survey events until SIGTERM or SIGINT",
+        description="Deliver survey events until SIGTERM or SIGINT; then finish the requests in flight, commit, and"
+        " exit with 0. A second signal ends the process at once. While brokers or topics are not available, streamer"
+        " keeps trying and reports that it is not ready.",
+        epilog="Exit codes: 0 after one signal, 143 after a second one, 69 the HTTP port, a write key file or state_dir"
+        " cannot be used, 78 faults in the configuration, or the brokers reject the credentials at the start."
+        " Example: streamer run --config streamer.yaml",
     )
     add_config(parser)
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the service to its end."""
+    """Run the service until it ends."""
     from streamer import service  # noqa: PLC0415 - a third of a second that `streamer --help` should not wait for
     from streamer.settings import load  # noqa: PLC0415 - the same
 

@@ -45,37 +45,45 @@ def add_parser(subparsers: "Commands") -> None:
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     add("--port", type=_between(0, 65_535), default=DEFAULT_PORT, help="port; 0: any free one (default: %(default)s)")
-    add("--allow-remote", action="store_true", help="allow an address that other machines reach; there is no password")
+    add(
+        "--allow-remote",
+        action="store_true",
+        help="allow an address that other machines can reach; the sandbox has no password",
+    )
     add(
         "--require-key",
         action="append",
         metavar="KEY",
-        help="take this write key only, repeatable; others get 401, which Segment would not answer",
+        help="accept only this write key; repeatable. Other keys get 401, which Segment itself does not answer",
     )
     add("--latency", type=_duration, default=0.0, metavar="DURATION", help="wait before each answer, such as 20ms")
-    add("--status", type=_between(200, 599), help="answer every request with this status; not 2xx: none is taken")
-    add("--retry-after", metavar="SECONDS", help="send Retry-After, seconds or an HTTP date, with every answer")
+    add(
+        "--status",
+        type=_between(200, 599),
+        help="answer every request with this status; calls are accepted only if it is 2xx",
+    )
+    add("--retry-after", metavar="SECONDS", help="send Retry-After with every answer: seconds, or an HTTP date")
     add(
         "--refuse-message-id",
         action="append",
         default=[],
         metavar="ID",
-        help="answer 400 to each request with this messageId, repeatable",
+        help="answer 400 to each request with this messageId; repeatable",
     )
-    add("--record", type=Path, metavar="PATH", help="append each received call to this file, a JSON line each")
+    add("--record", type=Path, metavar="PATH", help="append each received call to this file, as one line of JSON")
     add(
         "--max-ids",
         type=_between(1, 100_000_000),
         default=MAX_IDS,
         metavar="N",
-        help="messageIds remembered (default: %(default)s)",
+        help="remember at most this many messageIds (default: %(default)s)",
     )
     add(
         "--dedup-window",
         type=_duration,
         default=DEDUP_WINDOW_SECONDS,
         metavar="DURATION",
-        help="how long a messageId is a duplicate (default: 24h)",
+        help="how long a repeated messageId counts as a duplicate (default: 24h)",
     )
     parser.set_defaults(run=run)
 
@@ -95,7 +103,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         uvloop.run(_serve(args, faults))
     except SettingsError as error:
-        return _fail(f"{error}; add --allow-remote if that is meant", EXIT_USAGE)
+        return _fail(f"{error}; add --allow-remote to allow that", EXIT_USAGE)
     except UnavailableError as error:
         return _fail(str(error), EXIT_FAILED)
     return 0
@@ -124,10 +132,10 @@ async def _serve(args: argparse.Namespace, faults: "list[Fault]") -> None:
 
 
 def _faults(args: argparse.Namespace) -> "list[Fault]":
-    """The script that the options say.
+    """The faults that the options ask for.
 
     Raises:
-        ValueError: a header would break.
+        ValueError: an option cannot be sent as a header.
     """
     from streamer.devkit.sandbox.faults import Action, Fault, Match  # noqa: PLC0415
 
@@ -157,7 +165,7 @@ def _duration(text: str) -> float:
 def _between(lowest: int, highest: int) -> Callable[[str], int]:
     def number(text: str) -> int:
         if not (text.isascii() and text.isdigit() and lowest <= int(text) <= highest):
-            raise argparse.ArgumentTypeError(f"not a whole number from {lowest} to {highest}")
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from {lowest} to {highest}")
         return int(text)
 
     return number

@@ -1,4 +1,4 @@
-"""Values of options, read for argparse: each raises ``ArgumentTypeError`` with what it should have been."""
+"""Reads values of options for argparse. Each function raises ``ArgumentTypeError`` with the expected form."""
 
 import argparse
 import math
@@ -8,11 +8,11 @@ from datetime import datetime
 
 def instant(text: str) -> float:
     """A time in seconds since the epoch: RFC 3339, or a duration before now."""
-    # The settings' model takes a third of a second to load; only who gives a time waits for it.
+    # The settings' model takes a third of a second to load; only commands with a time wait for it.
     from streamer.settings import parse_duration  # noqa: PLC0415
 
     try:
-        if not text.isdigit():  # seconds or a year? nobody can tell
+        if not text.isdigit():  # could be seconds or a year
             return time.time() - parse_duration(text)
     except ValueError:
         pass
@@ -32,12 +32,12 @@ def per_second(text: str) -> float:
     except ValueError:
         rate = 0.0
     if not 0 < rate < math.inf:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number a second, such as 100/s")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a rate, such as 100/s")
     return rate
 
 
 def positive(text: str) -> int:
-    """A whole number from 1."""
+    """A whole number of at least 1."""
     if not (text.isascii() and text.isdigit() and int(text)):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)

@@ -1,4 +1,4 @@
-"""``streamer version``: what exactly is running, for bug reports."""
+"""``streamer version``: prints which versions run, for bug reports."""
 
 import argparse
 import platform
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from streamer.cli.options import Commands
 
 _LIBRARIES: Final = ("aiokafka", "aiohttp", "jsonschema-rs", "lmdb", "orjson", "pydantic", "structlog")
-"""Those whose version explains behaviour."""
+"""Libraries whose version can explain a behaviour."""
 
 
 def add_parser(commands: "Commands") -> None:
     """Register the command."""
     parser = commands.add_parser(
         "version",
-        help="print the version of streamer and of what it stands on",
-        description="Print the version of streamer, Python and the libraries that matter, a line each.",
+        help="print the versions of streamer, Python and the main libraries",
+        description="Print the versions of streamer, Python and the main libraries, one per line.",
         epilog="Example: streamer version",
     )
     parser.set_defaults(run=run)
 
 
 def run(_args: argparse.Namespace) -> int:
-    """Print name and version, a line each."""
+    """Print name and version, one per line."""
     print(f"streamer {__version__}")
     print(f"{platform.python_implementation()} {platform.python_version()}")
     for library in _LIBRARIES:

@@ -1,6 +1,6 @@
-"""What must fit together: settings that are right one by one and wrong in company.
+"""Checks of settings against each other: each value is valid alone, and together they cannot work.
 
-Each check yields `Clash`es. They run on what is left once mistyped values are put aside, so that all is listed at once.
+Each check yields `Clash`es. Values of a wrong type are removed before, so that all faults are listed at once.
 """
 
 import re
@@ -27,11 +27,11 @@ class Clash:
     path: KeyPath
     text: str
     others: tuple[KeyPath, ...] = ()
-    """The further settings it depends on: where one of those is at fault itself, this one is not certain."""
+    """Other settings that it depends on. If one of them has a fault of its own, this clash is not reported."""
 
 
 def clashes(settings: Settings) -> Iterator[Clash]:
-    """Everything that does not fit together."""
+    """All clashes."""
     yield from _kafka(settings.kafka)
     for section in ("destinations", "integrations"):
         names = getattr(settings, section)
@@ -39,9 +39,7 @@ def clashes(settings: Settings) -> Iterator[Clash]:
             yield Clash((section,), "is empty; streamer needs at least one")
         for name in names:
             if not _NAME.fullmatch(name):
-                yield Clash(
-                    (section, name), "is no usable name: 1 to 64 letters, digits, dots, underscores and hyphens"
-                )
+                yield Clash((section, name), "should be 1 to 64 letters, digits, dots, underscores and hyphens")
     for name, destination in settings.destinations.items():
         yield from _destination(("destinations", name), destination)
     for name, integration in settings.integrations.items():
@@ -57,24 +55,25 @@ def _kafka(kafka: KafkaSettings) -> Iterator[Clash]:
         return ("kafka", key)
 
     if not kafka.bootstrap_servers:
-        yield Clash(path("bootstrap_servers"), "is missing; give host:port, several separated by commas")
+        yield Clash(path("bootstrap_servers"), "is missing; write host:port, several separated by commas")
     if kafka.heartbeat_interval_ms * 3 > kafka.session_timeout_ms:
         yield Clash(
             path("heartbeat_interval_ms"),
-            f"should be at most a third of session_timeout_ms ({kafka.session_timeout_ms}), or a late one ends it",
+            f"should be at most a third of session_timeout_ms ({kafka.session_timeout_ms}), because one late heartbeat"
+            " would end the session",
             (path("session_timeout_ms"),),
         )
     if kafka.request_timeout_ms < kafka.rebalance_timeout_ms + 10_000:
         yield Clash(
             path("request_timeout_ms"),
             f"should be at least rebalance_timeout_ms + 10000 ({kafka.rebalance_timeout_ms + 10_000}),"
-            " or joining the group times out while another member drains",
+            " because joining the group would time out while another member drains",
             (path("rebalance_timeout_ms"),),
         )
     if kafka.max_partition_fetch_bytes > kafka.fetch_max_bytes:
         yield Clash(
             path("max_partition_fetch_bytes"),
-            f"should not exceed fetch_max_bytes ({kafka.fetch_max_bytes})",
+            f"should be at most fetch_max_bytes ({kafka.fetch_max_bytes})",
             (path("fetch_max_bytes"),),
         )
     for key, text in (*_sasl(kafka), *_tls(kafka)):
@@ -85,7 +84,7 @@ def _sasl(kafka: KafkaSettings) -> Iterator[tuple[str, str]]:
     if not kafka.security_protocol.startswith("SASL_"):
         for key in sorted(kafka.model_fields_set):
             if key.startswith("sasl_"):
-                yield key, f"has no effect with security_protocol {kafka.security_protocol}; SASL_SSL uses it"
+                yield key, f"has no effect with security_protocol {kafka.security_protocol}; remove it, or use SASL_SSL"
     elif kafka.sasl_mechanism == "OAUTHBEARER":
         if kafka.sasl_oauth_token_file is None:
             yield "sasl_oauth_token_file", "is missing; sasl_mechanism OAUTHBEARER needs it"
@@ -93,50 +92,52 @@ def _sasl(kafka: KafkaSettings) -> Iterator[tuple[str, str]]:
         if kafka.sasl_plain_username is None:
             yield "sasl_plain_username", f"is missing; sasl_mechanism {kafka.sasl_mechanism} needs it"
         if (kafka.sasl_plain_password is None) == (kafka.sasl_plain_password_file is None):
-            yield "sasl_plain_password", "should be given, either here or in sasl_plain_password_file"
+            yield "sasl_plain_password", "should be set, either here or in sasl_plain_password_file, and not in both"
 
 
 def _tls(kafka: KafkaSettings) -> Iterator[tuple[str, str]]:
     if not kafka.security_protocol.endswith("SSL"):
         for key in sorted(kafka.model_fields_set):
             if key.startswith("ssl_"):
-                yield key, f"has no effect with security_protocol {kafka.security_protocol}; SSL and SASL_SSL use it"
+                yield key, f"has no effect with security_protocol {kafka.security_protocol}; remove it, or use SSL"
         return
     if kafka.ssl_keyfile is not None and kafka.ssl_certfile is None:
-        yield "ssl_certfile", "is missing; ssl_keyfile is the key of its certificate"
+        yield "ssl_certfile", "is missing; ssl_keyfile needs the certificate that belongs to it"
     if kafka.ssl_password is not None and kafka.ssl_password_file is not None:
-        yield "ssl_password", "is given twice; use it or ssl_password_file"
+        yield "ssl_password", "is set twice; set it or ssl_password_file"
 
 
 def _destination(path: KeyPath, destination: DestinationSettings) -> Iterator[Clash]:
     if destination.write_key is None and destination.write_key_file is None:
-        yield Clash((*path, "write_key"), "is missing; give it as ${VARIABLE}, or give write_key_file")
+        yield Clash(
+            (*path, "write_key"), "is missing; set it, for example to ${SEGMENT_WRITE_KEY}, or set write_key_file"
+        )
     if destination.write_key is not None and destination.write_key_file is not None:
-        yield Clash((*path, "write_key"), "is given twice; use it or write_key_file")
+        yield Clash((*path, "write_key"), "is set twice; set it or write_key_file")
     if destination.endpoint is not None and "region" in destination.model_fields_set:
-        yield Clash((*path, "region"), "does not go with endpoint; give one of them", ((*path, "endpoint"),))
+        yield Clash((*path, "region"), "cannot be combined with endpoint; set one of them", ((*path, "endpoint"),))
 
 
 def _integration(path: KeyPath, integration: IntegrationSettings) -> Iterator[Clash]:
     for topic, times in Counter(integration.topics).items():
         if times > 1:
-            yield Clash((*path, "topics"), f"has {topic} more than once")
+            yield Clash((*path, "topics"), f"lists {topic} more than once")
     if any(integration.dead_letter_topic(topic) in integration.topics for topic in integration.topics):
         yield Clash(
             (*path, "dead_letters", "topic"),
-            "should not be a topic that is read: each dead letter would come back as a record",
+            "should not be one of the topics: each dead letter would be read again as a record",
             ((*path, "topics"),),
         )
     for section, dialect in _DIALECT_SECTIONS.items():
         if section in integration.model_fields_set and integration.dialect not in {dialect, Dialect.CANONICAL}:
             yield Clash(
-                (*path, section), f"has no effect on dialect {integration.dialect}; remove it", ((*path, "dialect"),)
+                (*path, section), f"has no effect with dialect {integration.dialect}; remove it", ((*path, "dialect"),)
             )
     limits = integration.limits
     if limits.max_parked_per_partition > limits.max_open_records:
         yield Clash(
             (*path, "limits", "max_parked_per_partition"),
-            f"cannot hold: parked records are open, and max_open_records is {limits.max_open_records}",
+            f"should be at most max_open_records ({limits.max_open_records}), because parked records are open",
             ((*path, "limits", "max_open_records"),),
         )
 
@@ -145,17 +146,19 @@ def _unknown_destination(path: KeyPath, integration: IntegrationSettings, settin
     if integration.destination in settings.destinations:
         return
     near = get_close_matches(integration.destination, settings.destinations, n=1)
-    hint = f" (did you mean {near[0]}?)" if near else f"; there is {', '.join(settings.destinations) or 'none'}"
-    yield Clash((*path, "destination"), f"names no destination{hint}", (("destinations", integration.destination),))
+    hint = f" (did you mean {near[0]}?)" if near else f"; known: {', '.join(settings.destinations) or 'none'}"
+    yield Clash(
+        (*path, "destination"), f"is not the name of a destination{hint}", (("destinations", integration.destination),)
+    )
 
 
 def _pair(one: str, other: str, settings: Settings) -> Iterator[Clash]:
-    """What two integrations may not have in common."""
+    """Clashes between two integrations."""
     first, second = settings.integrations[one], settings.integrations[other]
     if first.group_id == second.group_id:
         yield Clash(
             ("integrations", other, "group_id"),
-            f"is also that of {one}; each would commit positions for the other's topics",
+            f"is also the group of {one}; each integration needs its own, or their commits mix",
         )
     shared = sorted(set(first.topics) & set(second.topics))
     destinations = first.destination, second.destination
@@ -169,11 +172,13 @@ def _pair(one: str, other: str, settings: Settings) -> Iterator[Clash]:
     topics = ", ".join(shared)
     path: KeyPath = ("integrations", other, "topics")
     if first.destination == second.destination:
-        yield Clash(path, f"shares {topics} and the destination with {one}: each call would be sent twice", others)
+        yield Clash(
+            path, f"has {topics} in common with {one}, and the same destination: each call would be sent twice", others
+        )
     elif len({settings.destinations[name].message_id_suffix for name in destinations}) == 1:
         yield Clash(
             path,
-            f"shares {topics} with {one} under an equal message_id_suffix: Segment remembers ids across sources and"
-            f" would drop the second copy; give {second.destination} a message_id_suffix of its own",
+            f"has {topics} in common with {one}, and the same message_id_suffix: Segment compares messageIds across"
+            f" sources and would drop the second copy; give {second.destination} a message_id_suffix of its own",
             (*others, *(("destinations", name, "message_id_suffix") for name in destinations)),
         )

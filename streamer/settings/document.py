@@ -1,9 +1,9 @@
-"""The configuration file as a tree of texts: YAML read strictly, then ``${VAR}`` filled in.
+"""The configuration file as a tree of texts: YAML read strictly, then ``${VAR}`` replaced.
 
-Scalars stay texts here and get their types from the model. So ``no``, ``0123``, ``1:30`` and a date, which YAML 1.1
-turns into a boolean, an octal, a sexagesimal number and a timestamp, arrive as they were written, and a value from the
-environment is treated like one from the file. Variables are filled in after parsing, in scalar values only: no variable
-can add a key.
+Scalars stay texts here; the model gives them their types. YAML 1.1 would turn ``no``, ``0123``, ``1:30`` and a date
+into a boolean, an octal number, a sexagesimal number and a timestamp; here they keep their text. Values from the
+environment are treated like values from the file. Variables are replaced after parsing, in scalar values only, so no
+variable can add a key.
 """
 
 import re
@@ -23,7 +23,7 @@ MAX_FILE_BYTES: Final = 1_000_000
 """Largest configuration file that is read."""
 
 _MAX_VALUES: Final = 20_000
-"""Most values in a document once aliases are followed: a few lines of nested ones would otherwise become billions."""
+"""Most values in a document, counting what aliases repeat: a few lines of nested aliases can stand for billions."""
 
 _MAX_DEPTH: Final = 32
 
@@ -35,7 +35,7 @@ _PLAIN_TAGS: Final = frozenset(
     for kind in ("str", "int", "float", "bool", "null", "timestamp", "map", "seq", "merge", "value")
 )
 _QUOTED: Final = re.compile(r"""'(?:[^']|<[^']*>)'|(?P<piece>'[^']*'|"[^"]*")""")
-"""What the parser quotes: single characters and token kinds, which may be shown, and pieces of the file."""
+"""What the parser quotes: single characters and kinds of tokens, which may be shown, and pieces of the file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,18 +49,18 @@ class Fault:
 
 @dataclass(slots=True)
 class Document:
-    """What was read from a file; ``root`` is usable as far as ``faults`` allow."""
+    """What was read from a file. ``root`` has no value where there is a fault."""
 
     root: dict[str, Any] = field(default_factory=dict)
     lines: dict[KeyPath, int] = field(default_factory=dict)
     """Line of each key and list entry, from 1."""
     interpolated: set[KeyPath] = field(default_factory=set)
-    """Values that hold something from the environment and may be secret."""
+    """Values that hold a variable of the environment, and so may be secret."""
     faults: list[Fault] = field(default_factory=list)
 
 
 def read(path: Path, environ: Mapping[str, str]) -> Document:
-    """Read the configuration file ``path`` and fill in its variables from ``environ``.
+    """Read the configuration file ``path`` and replace its variables from ``environ``.
 
     Raises:
         SettingsError: the file cannot be read at all: missing, too large, not UTF-8, not YAML.
@@ -69,31 +69,31 @@ def read(path: Path, environ: Mapping[str, str]) -> Document:
         with path.open("rb") as file:
             content = file.read(MAX_FILE_BYTES + 1)
     except OSError as error:
-        raise SettingsError([f"{path}: cannot be read: {error.strerror}; give the file with --config"]) from error
+        raise SettingsError([f"{path}: cannot be read: {error.strerror}; name the file with --config"]) from error
     if len(content) > MAX_FILE_BYTES:
-        raise SettingsError([f"{path}: is larger than {MAX_FILE_BYTES} bytes, which no configuration is"])
+        raise SettingsError([f"{path}: is larger than {MAX_FILE_BYTES} bytes, the limit for a configuration file"])
     try:
         node = yaml.compose(content.decode("utf-8-sig"), Loader=yaml.SafeLoader)
     except UnicodeDecodeError as error:
-        raise SettingsError([f"{path}: is not UTF-8 (at byte {error.start})"]) from error
+        raise SettingsError([f"{path}: is not UTF-8 at byte {error.start}; save the file as UTF-8"]) from error
     except RecursionError as error:
-        raise SettingsError([f"{path}: is nested too deeply"]) from error
+        raise SettingsError([f"{path}: is nested more than {_MAX_DEPTH} levels deep"]) from error
     except yaml.YAMLError as error:
         raise SettingsError([f"{path}: is not YAML: {_syntax_fault(error)}"]) from error
     return _Reader(path, environ).read(node)
 
 
 def _syntax_fault(error: yaml.YAMLError) -> str:
-    """What the parser found, without the pieces of the file it quotes: they may be of a secret."""
+    """What the parser found, without the pieces of the file that it quotes: they may be part of a secret."""
     if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark:
         problem = _QUOTED.sub(lambda match: "..." if match["piece"] else match[0], error.problem or "unexpected text")
-        hint = "; inside { } put ${NAME} in quotes" if problem.endswith("got '{'") else ""
+        hint = "; put ${NAME} in quotes inside { }" if problem.endswith("got '{'") else ""
         return f"line {error.problem_mark.line + 1}, column {error.problem_mark.column + 1}: {problem}{hint}"
-    return "it holds characters that YAML does not allow"
+    return "it has characters that YAML does not allow"
 
 
 class _Reader:
-    """Turns YAML nodes into plain values, noting lines and faults on the way."""
+    """Turns YAML nodes into plain values, and notes lines and faults."""
 
     def __init__(self, path: Path, environ: Mapping[str, str]) -> None:
         self._path = path
@@ -119,7 +119,7 @@ class _Reader:
                 [f"{self._path}: has over {_MAX_VALUES} values or {_MAX_DEPTH} levels, counting what aliases repeat"]
             )
         if node.tag not in _PLAIN_TAGS:
-            self._fault(path, "carries a YAML tag; only plain texts, lists and mappings are read")
+            self._fault(path, "has a YAML tag (!...); only texts, lists and mappings without tags are allowed")
             return None
         if isinstance(node, yaml.MappingNode):
             return self._mapping(node, path)
@@ -135,20 +135,20 @@ class _Reader:
         for key_node, value_node in node.value:
             line = key_node.start_mark.line + 1
             if not isinstance(key_node, yaml.ScalarNode):
-                self._fault(path, f"has a key on line {line} that is no text")
+                self._fault(path, f"has a key on line {line} that is not a text")
             elif key_node.value in keys:
-                self._fault((*path, key_node.value), f"is there twice, again on line {line}; one would hide the other")
+                self._fault((*path, key_node.value), f"is set twice, again on line {line}; remove one of them")
             elif key_node.tag.endswith(":merge"):
                 merged = self._merged(value_node, path)
             else:
-                # An alias is read where it is used, but its line is that of the key that uses it.
+                # The value of an alias is read where it is used; its line is that of the key that uses it.
                 self._document.lines[*path, key_node.value] = line
                 own[key_node.value] = self._value(value_node, (*path, key_node.value))
             keys.add(str(key_node.value))
         return merged | own
 
     def _merged(self, node: yaml.Node, path: KeyPath) -> dict[str, Any]:
-        """What ``<<`` brings in: a mapping, or a list of them of which the first one wins."""
+        """What ``<<`` adds: a mapping, or a list of mappings of which the first one wins."""
         sources = node.value if isinstance(node, yaml.SequenceNode) else [node]
         merged: dict[str, Any] = {}
         for source in sources:
@@ -156,7 +156,7 @@ class _Reader:
             if isinstance(value, dict):
                 merged = value | merged
             else:
-                self._fault(path, "merges (<<) something that is no mapping")
+                self._fault(path, "merges (<<) a value that is not a mapping")
         return merged
 
     def _interpolate(self, text: str, path: KeyPath) -> str:
@@ -165,7 +165,9 @@ class _Reader:
                 return "${"
             if match["name"] is None:
                 self._fault(
-                    path, "has a ${ that is no variable; write ${NAME}, ${NAME:-default}, ${NAME:?message} or $${"
+                    path,
+                    "has a ${ without a variable; write ${NAME}, ${NAME:-default} or ${NAME:?message}, or $${ for a"
+                    " plain ${",
                 )
                 return ""
             self._document.interpolated.add(path)
@@ -174,12 +176,12 @@ class _Reader:
         return _VARIABLE.sub(fill_in, text)
 
     def _variable(self, name: str, operator: str | None, argument: str | None, path: KeyPath) -> str:
-        """The value of one variable; with an operator, as in a shell, an empty one counts as not set."""
+        """The value of one variable. With an operator, an empty one counts as not set, as in a shell."""
         value = self._environ.get(name)
         if operator == "-":
             return value or argument or ""
         if value is None or (operator == "?" and not value):
-            hint = argument or f"set it, or give a default with ${{{name}:-default}}"
+            hint = argument or f"set it, or write a default: ${{{name}:-default}}"
             self._fault(path, f"needs the environment variable {name}, which is not set: {hint}")
             return ""
         return value

@@ -20,15 +20,15 @@ _MAX_SHOWN_CHARACTERS: Final = 40
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the configuration file and put the environment on top of it.
+    """Read the configuration file, then override it from the environment.
 
     Args:
         path: the YAML file.
         environ: the environment; ``os.environ`` by default. ``STREAMER_KAFKA__BOOTSTRAP_SERVERS`` overrides
-            ``kafka.bootstrap_servers``, and any variable can stand in a value as ``${NAME}``.
+            ``kafka.bootstrap_servers``, and a value can use any variable as ``${NAME}``.
 
     Raises:
-        SettingsError: with every fault that was found; no text holds a secret.
+        SettingsError: there are faults. It lists all of them; no text holds a secret.
     """
     environ = os.environ if environ is None else environ
     document = read(path, environ)
@@ -47,14 +47,13 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
 
 
 class _Environment(EnvSettingsSource):
-    """The variables ``STREAMER_*`` that go on with a section of the configuration.
+    """The variables ``STREAMER_*`` whose name continues with a section of the configuration.
 
-    Others are not ours to judge: Kubernetes puts ``STREAMER_PORT`` and more into the environment of whatever runs
-    beside a service called ``streamer``.
+    Others are ignored: Kubernetes sets ``STREAMER_PORT`` and more in pods beside a service with the name ``streamer``.
     """
 
     def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
-        """Lists and mappings are JSON; what is not goes on as text, and its fault is found with the others."""
+        """Lists and mappings are JSON. Anything else stays a text, and validation reports it with the other faults."""
         try:
             return super().decode_complex_value(field_name, field, value)
         except ValueError:
@@ -62,7 +61,7 @@ class _Environment(EnvSettingsSource):
 
 
 def _read_overrides(root: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
-    """The tree of settings that the environment has."""
+    """The settings from the environment, as a tree."""
     source = _Environment(Settings)
     source.env_vars = {name.lower(): value for name, value in environ.items()}
     overrides = source()
@@ -77,7 +76,7 @@ def _read_overrides(root: dict[str, Any], environ: Mapping[str, str]) -> dict[st
 
 
 def _as_variable(name: str) -> str:
-    """``EU-prod`` as a variable's name can have it: ``eu_prod``."""
+    """``EU-prod`` as it is written in the name of a variable: ``eu_prod``."""
     return name.lower().replace("-", "_").replace(".", "_")
 
 
@@ -90,7 +89,7 @@ def _merge(base: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _validate(tree: dict[str, Any], faults: list[Fault]) -> tuple[Settings | None, list[Fault]]:
-    """The settings without the faulty values, and all faults: so that one fault does not hide another behind it."""
+    """The settings without the faulty values, and all faults: one fault does not hide another."""
     while True:
         try:
             return Settings.model_validate(tree), faults
@@ -109,7 +108,7 @@ def _validate(tree: dict[str, Any], faults: list[Fault]) -> tuple[Settings | Non
 
 
 def _without(tree: Any, path: KeyPath) -> Any:
-    """A copy of ``tree`` without the value at ``path``; of a list, the whole list goes."""
+    """A copy of ``tree`` without the value at ``path``; for an entry of a list, without the whole list."""
     if not path or not isinstance(tree, dict) or path[0] not in tree:
         return tree
     key, rest = path[0], path[1:]
@@ -119,7 +118,7 @@ def _without(tree: Any, path: KeyPath) -> Any:
 
 
 def _overlap(one: KeyPath, other: KeyPath) -> bool:
-    """Whether one path is the other or leads to it."""
+    """Whether the paths are equal, or one leads to the other."""
     length = min(len(one), len(other))
     return one[:length] == other[:length]
 
@@ -144,13 +143,13 @@ def _has_secret(kind: Any) -> bool:
 
 
 def _known_names(path: KeyPath) -> list[str]:
-    """The settings that the section at ``path`` can have."""
+    """The names of the settings of the section at ``path``."""
     section = _type_at(path)
     return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
 
 
 def _type_at(path: KeyPath) -> Any:
-    """The type that the model gives to the value at ``path``; None for a path it does not know."""
+    """The type of the value at ``path`` in the model; None: the model has no such path."""
     kind: Any = Settings
     for key in path:
         if isinstance(kind, type) and issubclass(kind, BaseModel):
@@ -161,22 +160,22 @@ def _type_at(path: KeyPath) -> Any:
 
 
 class _Describer:
-    """Writes faults for people: path, place, value where it cannot be a secret, and what to do."""
+    """Writes faults for people: path, place, the value if it cannot be a secret, and what to do."""
 
     def __init__(self, document: Document, overrides: dict[str, Any]) -> None:
         self._document = document
         self._overrides = overrides
 
     def __call__(self, fault: Fault) -> str:
-        """One line on ``fault``."""
+        """One line about ``fault``."""
         return f"{_dotted(fault.path)}{self._place(fault.path)}:{self._value(fault.path)} {fault.text}"
 
     def order(self, fault: Fault) -> tuple[int, str]:
-        """Sorts faults as they stand in the file."""
+        """Sorts faults by their line in the file."""
         return self._line(fault.path), _dotted(fault.path)
 
     def _line(self, path: KeyPath) -> int:
-        """The line of the value, or of the nearest section around it; 0 where nothing of it stands in the file."""
+        """The line of the value, or of the nearest section around it; 0: neither is in the file."""
         nearest = (self._document.lines.get(path[:length]) for length in range(len(path), 0, -1))
         return next((line for line in nearest if line is not None), 0)
 

@@ -1,4 +1,4 @@
-"""Durations and sizes as people write them: ``15s``, ``100ms``, ``64MiB``."""
+"""Reads durations and sizes as people write them: ``15s``, ``100ms``, ``64MiB``."""
 
 import math
 import re
@@ -16,7 +16,7 @@ _BYTES: Final = {
     "GiB": 1 << 30,
 }
 _QUANTITY: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)")
-"""A number without sign or exponent, and a unit. The bounds keep it from being an attack."""
+"""A number without sign or exponent, and a unit. Its length is bounded, so that no input can take long to read."""
 
 
 def parse_duration(text: object) -> float:
@@ -28,7 +28,7 @@ def parse_duration(text: object) -> float:
     number, unit = _split(text)
     if number is None or unit not in {"", *_SECONDS}:
         raise ValueError("is not a duration (write a number with ms, s, m, h or d, such as 100ms, 15s or 6h)")
-    # Divided, not multiplied by 0.001, which is no binary fraction: 100ms is 0.1 and not 0.1000...01.
+    # Divided, not multiplied by 0.001, which has no exact binary form: 100ms is 0.1 and not 0.1000...01.
     return number / 1_000 if unit == "ms" else number * _SECONDS.get(unit, 1.0)
 
 
@@ -41,13 +41,13 @@ def parse_size(text: object) -> int:
     number, unit = _split(text)
     if number is None or unit not in _BYTES or not (number * _BYTES[unit]).is_integer():
         raise ValueError(
-            "is not a size (write bytes, or a number with KB, MB, GB, KiB, MiB or GiB, such as 480KB or 64MiB)"
+            "is not a size (write a number of bytes, or a number with KB, MB, GB, KiB, MiB or GiB, such as 480KB)"
         )
     return int(number * _BYTES[unit])
 
 
 def _split(text: object) -> tuple[float | None, str]:
-    """Number and unit of a quantity; None for the number where there is none."""
+    """Number and unit of a quantity; the number is None if the value is no quantity."""
     if isinstance(text, int | float) and not isinstance(text, bool):
         return (float(text), "") if math.isfinite(text) and text >= 0 else (None, "")
     match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None

@@ -63,7 +63,7 @@ def test_faults_go_to_stderr_all_at_once(config: Path, capsys: pytest.CaptureFix
 def test_a_missing_file_is_a_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--config", str(tmp_path / "none.yaml")]) == 78
     assert (
-        "none.yaml: cannot be read: No such file or directory; give the file with --config" in capsys.readouterr().err
+        "none.yaml: cannot be read: No such file or directory; name the file with --config" in capsys.readouterr().err
     )
 
 
@@ -72,7 +72,7 @@ def test_the_environment_may_name_the_file(
 ) -> None:
     monkeypatch.setenv("STREAMER_CONFIG", str(config))
     assert main(["check"]) == 0
-    assert "is in order" in capsys.readouterr().out
+    assert "has no faults" in capsys.readouterr().out
 
 
 def test_connect_lists_every_problem_outside(
@@ -83,6 +83,6 @@ def test_connect_lists_every_problem_outside(
     out, err = capsys.readouterr()
     assert out == ""
     heading, brokers, write_key = err.splitlines()
-    assert heading == f"streamer: 2 problems with what {config} points to:"
+    assert heading == f"streamer: {config} is valid, but there are 2 problems:"
     assert brokers.startswith(f"  kafka: 127.0.0.1:{closed_port}: nothing listens there; start the broker")
     assert write_key.startswith(f"  destinations.local: write_key_file {tmp_path / 'key'} cannot be read: No such file")

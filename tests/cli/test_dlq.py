@@ -74,7 +74,7 @@ def test_an_integration_that_is_not_configured_is_wrong_usage(
     part: str, config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["dlq", part, "--config", str(config), "--integration", "spring"]) == 2
-    assert capsys.readouterr() == ("", f"streamer: there is no integration spring in {config}, only sprig\n")
+    assert capsys.readouterr() == ("", f"streamer: {config} has no integration spring; it has sprig\n")
 
 
 @pytest.mark.parametrize("arguments", [["ls"], ["redrive", "--execute"]])

@@ -134,7 +134,7 @@ async def test_dead_letters_are_counted(desk: Desk) -> None:
         ("surveys", "rejected_400", 3),
     ]
     assert {row["topic"] for row in ended.rows} == {desk.dead_letter_topic}
-    assert ended.errors == "streamer: left alone, since they are no dead letters of ours: 1 records\n"
+    assert ended.errors == "streamer: records that are not dead letters of streamer, not counted: 1\n"
 
 
 async def test_a_table_is_for_people(desk: Desk) -> None:
@@ -153,7 +153,7 @@ async def test_without_execute_nothing_is_written(desk: Desk) -> None:
 
     assert ended.exit_code == 0
     assert [(row["dead_letters"], row["redriven"], row["left"]) for row in ended.rows] == [(3, 0, 3)]
-    assert "nothing was written; --execute redrives 3" in ended.errors
+    assert "nothing was written; --execute writes 3 records" in ended.errors
     assert await desk.records() == []
     assert len(await desk.consume_all(desk.dead_letter_topic)) == 3
 
@@ -238,7 +238,7 @@ async def test_a_repetition_goes_on_where_an_interruption_ended(desk: Desk, numb
     [row] = interrupted.rows
     assert 0 < row["redriven"] < 30
     assert row["left"] == 30 - row["redriven"]
-    assert f"{row['left']} left; the same command goes on with them" in interrupted.errors
+    assert f"{row['left']} left; run the same command again to continue" in interrupted.errors
     assert len(await desk.records()) == row["redriven"]
 
     [repeated] = (await desk.run("redrive", "--execute", "--rate", "1000/s")).rows
@@ -340,7 +340,7 @@ async def test_a_dead_letter_topic_that_is_missing_holds_none(desk: Desk) -> Non
     for _ in range(2):
         ended = await desk.run("ls")
         assert (ended.exit_code, ended.rows) == (0, [])
-        assert "there is no topic streamer-test.absent, so no dead letters in it" in ended.errors
+        assert "the topic streamer-test.absent does not exist, so it has no dead letters" in ended.errors
 
 
 async def planned(desk: Desk, reader: TopicReader) -> Plan:

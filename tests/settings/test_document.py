@@ -78,9 +78,9 @@ def test_variables_in_keys_are_left_alone(read_text: ReadText) -> None:
         ("${NONE}", "needs the environment variable NONE, which is not set: set it, or"),
         ("${NONE:?from the vault}", "needs the environment variable NONE, which is not set: from the vault"),
         ("${EMPTY:?from the vault}", "needs the environment variable EMPTY, which is not set: from the vault"),
-        ("${not a name}", "has a ${ that is no variable"),
-        ("${A:default}", "has a ${ that is no variable"),
-        ("${A", "has a ${ that is no variable"),
+        ("${not a name}", "has a ${ without a variable"),
+        ("${A:default}", "has a ${ without a variable"),
+        ("${A", "has a ${ without a variable"),
     ],
 )
 def test_a_variable_that_cannot_be_filled_in_is_a_fault(read_text: ReadText, text: str, fault: str) -> None:
@@ -92,7 +92,7 @@ def test_a_variable_that_cannot_be_filled_in_is_a_fault(read_text: ReadText, tex
 def test_a_key_that_is_there_twice_is_a_fault(read_text: ReadText) -> None:
     document = read_text("a:\n  b: 1\n  c: 2\n  b: 3\n")
     assert [(fault.path, fault.text) for fault in document.faults] == [
-        (("a", "b"), "is there twice, again on line 4; one would hide the other")
+        (("a", "b"), "is set twice, again on line 4; remove one of them")
     ]
 
 
@@ -122,10 +122,10 @@ def test_lines_are_those_of_the_keys(read_text: ReadText) -> None:
 @pytest.mark.parametrize(
     ("text", "fault"),
     [
-        ("a: !!python/object/apply:os.getcwd []", "carries a YAML tag"),
-        ("a: !secret x", "carries a YAML tag"),
-        ("? [x]\n: 1", "has a key on line 1 that is no text"),
-        ("<<: 1", "merges (<<) something that is no mapping"),
+        ("a: !!python/object/apply:os.getcwd []", "has a YAML tag"),
+        ("a: !secret x", "has a YAML tag"),
+        ("? [x]\n: 1", "has a key on line 1 that is not a text"),
+        ("<<: 1", "merges (<<) a value that is not a mapping"),
         ("- a", "should be a mapping with the keys"),
         ("text", "should be a mapping with the keys"),
     ],
@@ -142,10 +142,10 @@ def test_yaml_that_has_no_place_in_a_configuration_is_a_fault(read_text: ReadTex
         ("a: 1\n b: 2", r"is not YAML: line 2, column 3: "),
         ("a: 1\n---\nb: 2", r"is not YAML: line 2, "),
         ("a: *unknown_alias", r"is not YAML: line 1, column 4: found undefined alias \.\.\.$"),
-        ("{a: ${A}}", r"inside \{ \} put \$\{NAME\} in quotes$"),
-        ("a: \x00", "holds characters that YAML does not allow"),
-        (b"a: \xff", r"is not UTF-8 \(at byte 3\)"),
-        ("[" * 5_000, "is nested too deeply"),
+        ("{a: ${A}}", r"put \$\{NAME\} in quotes inside \{ \}$"),
+        ("a: \x00", "it has characters that YAML does not allow"),
+        (b"a: \xff", r"is not UTF-8 at byte 3"),
+        ("[" * 5_000, "is nested more than 32 levels deep"),
         ("#" * (MAX_FILE_BYTES + 1), "is larger than 1000000 bytes"),
         ("a: &a [*a]", "has over 20000 values or 32 levels"),
         ("a: [" + "1," * 20_001 + "]", "has over 20000 values or 32 levels"),
@@ -167,6 +167,6 @@ def test_nested_aliases_do_not_explode(read_text: ReadText) -> None:
 
 def test_a_missing_file_is_told_by_name(tmp_path: Path) -> None:
     with pytest.raises(
-        SettingsError, match=r"none\.yaml: cannot be read: No such file or directory; give the file with"
+        SettingsError, match=r"none\.yaml: cannot be read: No such file or directory; name the file with"
     ):
         read(tmp_path / "none.yaml", {})

@@ -46,7 +46,7 @@ SASL = "broker:9092\n  security_protocol: SASL_SSL\n  sasl_mechanism: "
         ("broker:9092", "broker", "kafka.bootstrap_servers (line 2): 'broker' should be host:port"),
         ("broker:9092", "broker:99999", "kafka.bootstrap_servers (line 2): 'broker:99999' should be host:port"),
         ("broker:9092", "a:1,,b:2", "kafka.bootstrap_servers (line 2): 'a:1,,b:2' should be host:port"),
-        ("broker:9092", "''", "kafka.bootstrap_servers (line 2): '' is missing; give host:port"),
+        ("broker:9092", "''", "kafka.bootstrap_servers (line 2): '' is missing; write host:port"),
         ("[surveys.sprig]", "[]", "integrations.sprig.topics (line 9): "),
         ("[surveys.sprig]", "[ok, not ok]", "integrations.sprig.topics[1] (line 9): 'not ok' is no topic name"),
         ("[surveys.sprig]", "[..]", "integrations.sprig.topics[0] (line 9): '..' is no topic name"),
@@ -156,7 +156,7 @@ SASL = "broker:9092\n  security_protocol: SASL_SSL\n  sasl_mechanism: "
         (
             "    write_key: ${KEY}\n",
             "    gzip: true\n",
-            "destinations.production.write_key (line 4): is missing; give it as",
+            "destinations.production.write_key (line 4): is missing; set it,",
         ),
         # what does not fit together
         (
@@ -169,7 +169,11 @@ SASL = "broker:9092\n  security_protocol: SASL_SSL\n  sasl_mechanism: "
             "b:1\n  request_timeout_ms: 39999",
             "kafka.request_timeout_ms (line 3): '39999' should be at least",
         ),
-        ("broker:9092", "b:1\n  fetch_max_bytes: 2MiB", "kafka.max_partition_fetch_bytes (line 1): should not exceed"),
+        (
+            "broker:9092",
+            "b:1\n  fetch_max_bytes: 2MiB",
+            "kafka.max_partition_fetch_bytes (line 1): should be at most fetch_",
+        ),
         (
             "broker:9092",
             "b:1\n  sasl_plain_username: u",
@@ -188,7 +192,7 @@ SASL = "broker:9092\n  security_protocol: SASL_SSL\n  sasl_mechanism: "
         (
             "broker:9092",
             SASL + "PLAIN\n  sasl_plain_username: x",
-            "kafka.sasl_plain_password (line 1): should be given, ei",
+            "kafka.sasl_plain_password (line 1): should be set, eith",
         ),
         (
             "broker:9092",
@@ -203,42 +207,42 @@ SASL = "broker:9092\n  security_protocol: SASL_SSL\n  sasl_mechanism: "
         (
             "broker:9092",
             "b:1\n  security_protocol: SSL\n  ssl_password: ${KEY}\n  ssl_password_file: f",
-            "kafka.ssl_password (line 4): is given twice; use it or ssl_password_file",
+            "kafka.ssl_password (line 4): is set twice; set it or ssl_password_file",
         ),
-        ("${KEY}", "${KEY}\n    write_key_file: f", "destinations.production.write_key (line 5): is given twice"),
+        ("${KEY}", "${KEY}\n    write_key_file: f", "destinations.production.write_key (line 5): is set twice"),
         (
             "${KEY}",
             "${KEY}\n    region: us\n    endpoint: http://x:1",
-            "destinations.production.region (line 6): 'us' does ",
+            "destinations.production.region (line 6): 'us' cannot ",
         ),
         (
             "destination: production",
             "destination: prod",
-            "integrations.sprig.destination (line 10): 'prod' names no destina",
+            "integrations.sprig.destination (line 10): 'prod' is not the name ",
         ),
-        ("[surveys.sprig]", "[a, b, a]", "integrations.sprig.topics (line 9): has a more than once"),
+        ("[surveys.sprig]", "[a, b, a]", "integrations.sprig.topics (line 9): lists a more than once"),
         (
             "[surveys.sprig]",
             "[a, a.dlq]",
-            "integrations.sprig.dead_letters.topic (line 7): should not be a topic that is ",
+            "integrations.sprig.dead_letters.topic (line 7): should not be one of the topics",
         ),
         (
             "surveys.sprig]",
             "t]\n    dead_letters: {topic: t}",
-            "integrations.sprig.dead_letters.topic (line 10): 't' should not be a topic that is read",
+            "integrations.sprig.dead_letters.topic (line 10): 't' should not be one of the topics",
         ),
         (
             "surveys.sprig]",
             "t]\n    limits: {max_open_records: 1999}",
-            "integrations.sprig.limits.max_parked_per_partition (line 10): cannot hold: parked records are open, and",
+            "integrations.sprig.limits.max_parked_per_partition (line 10): should be at most max_open_records (1999)",
         ),
         (
             "surveys.sprig]",
             "t]\n    product_fruits: {traits: true}",
-            "integrations.sprig.product_fruits (line 10): has no effect on dialect sprig; remove it",
+            "integrations.sprig.product_fruits (line 10): has no effect with dialect sprig; remove it",
         ),
-        ("  sprig:", "  my sprig:", "integrations.my sprig (line 7): is no usable name"),
-        ("  production:", f"  {'x' * 65}:", f"destinations.{'x' * 65} (line 4): is no usable name"),
+        ("  sprig:", "  my sprig:", "integrations.my sprig (line 7): should be 1 to 64 letters"),
+        ("  production:", f"  {'x' * 65}:", f"destinations.{'x' * 65} (line 4): should be 1 to 64 letters"),
     ],
 )
 def test_a_fault_is_told_with_path_line_and_remedy(
@@ -259,14 +263,16 @@ class TestTwoIntegrations:
     def test_may_not_send_one_topic_to_one_destination(self, faults_of: FaultsOf, good: str) -> None:
         (fault,) = faults_of(good + second())
         assert fault.startswith(
-            "integrations.other.topics (line 13): shares surveys.sprig and the destination with sprig"
+            "integrations.other.topics (line 13): has surveys.sprig in common with sprig, and the same destination"
         )
 
     def test_may_not_send_equal_ids_to_two_destinations(self, faults_of: FaultsOf, good: str) -> None:
         """Segment's memory of ids spans sources: the second copy would be answered with 200 and dropped."""
         text = good.replace("integrations:", "  europe: {write_key: k, region: eu}\nintegrations:")
         (fault,) = faults_of(text + second(destination="europe"))
-        assert fault.startswith("integrations.other.topics (line 14): shares surveys.sprig with sprig under an equal")
+        assert fault.startswith(
+            "integrations.other.topics (line 14): has surveys.sprig in common with sprig, and the same message_id_"
+        )
         assert fault.endswith("give europe a message_id_suffix of its own")
 
     def test_may_share_a_topic_under_different_suffixes(self, load_text: Callable[..., object], good: str) -> None:
@@ -277,7 +283,7 @@ class TestTwoIntegrations:
 
     def test_may_not_share_a_group(self, faults_of: FaultsOf, good: str) -> None:
         (fault,) = faults_of(good + second(topics="[t]", group_id="streamer.sprig"))
-        assert fault.startswith("integrations.other.group_id (line 15): 'streamer.sprig' is also that of sprig")
+        assert fault.startswith("integrations.other.group_id (line 15): 'streamer.sprig' is also the group of sprig")
 
 
 def test_all_faults_are_listed_at_once_in_the_order_of_the_file(faults_of: FaultsOf, good: str) -> None:
@@ -312,13 +318,13 @@ def test_an_empty_file_says_what_is_needed(faults_of: FaultsOf) -> None:
     assert faults_of("") == [
         "destinations: is empty; streamer needs at least one",
         "integrations: is empty; streamer needs at least one",
-        "kafka.bootstrap_servers: is missing; give host:port, several separated by commas",
+        "kafka.bootstrap_servers: is missing; write host:port, several separated by commas",
     ]
 
 
 def test_a_near_destination_is_suggested(faults_of: FaultsOf, good: str) -> None:
     (fault,) = faults_of(good.replace("destination: production", "destination: produktion"))
-    assert fault.endswith("'produktion' names no destination (did you mean production?)")
+    assert fault.endswith("'produktion' is not the name of a destination (did you mean production?)")
 
 
 class TestEnvironment:

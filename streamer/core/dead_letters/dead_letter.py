@@ -1,4 +1,4 @@
-"""What stands in the dead-letter topics: read from the headers of its records, selected and counted."""
+"""Dead letters as the headers of the records in dead-letter topics describe them: read, selected, counted."""
 
 import math
 import sys
@@ -11,20 +11,20 @@ from streamer.core.dead_letters.redrive_note import read_note
 from streamer.core.model import Record
 
 OUR_HEADERS: Final = ("streamer.", "__connect.errors.")
-"""What the names of our headers begin with. A record goes back without them; everybody else's are kept."""
+"""How the names of our headers begin. A redriven record loses them and keeps all other headers."""
 
 Partition = tuple[str, int]
-"""Topic and number of a partition."""
+"""Name of the topic, and number of the partition."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """What the headers of a dead letter say; its key and value stay on Kafka. One per dead letter: some 200 bytes."""
+    """What the headers of a dead letter say, in about 200 bytes; its key and value stay on Kafka."""
 
     integration: str
     reason: str
     topic: str
-    """Where its record was read, and goes back to."""
+    """The topic that its record was read from and is written back to."""
     partition: int
     redrives: int
     """How often it was redriven before it became this dead letter."""
@@ -35,19 +35,19 @@ class DeadLetter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selection:
-    """Which dead letters a command is about. Without any limits: all of them."""
+    """Which dead letters a command selects. Without arguments: all of them."""
 
     integrations: frozenset[str] = frozenset()
-    """Empty: of all integrations."""
+    """Empty: dead letters of all integrations."""
     reasons: frozenset[str] = frozenset()
-    """Empty: for all reasons."""
+    """Empty: dead letters with any reason."""
     since: float = -math.inf
     """Set aside at this time or later, in seconds since the epoch."""
     until: float = math.inf
     """Set aside before this time."""
 
     def takes(self, letter: DeadLetter) -> bool:
-        """Whether a dead letter is one of them."""
+        """Whether a dead letter is selected."""
         return (
             (not self.integrations or letter.integration in self.integrations)
             and (not self.reasons or letter.reason in self.reasons)
@@ -56,15 +56,15 @@ class Selection:
 
 
 def read_dead_letter(record: Record) -> DeadLetter | None:
-    """What a record of a dead-letter topic says of itself; None when it is no dead letter of ours."""
-    # Ours come last, and a name that is there twice counts with its last value.
+    """The dead letter that a record of a dead-letter topic describes; None: it is not a dead letter of ours."""
+    # Our headers come last. If a name occurs twice, its last value counts.
     texts = {
         name: value.decode(errors="replace")
         for name, value in record.headers
         if value is not None and name.startswith(OUR_HEADERS)
     }
     try:
-        time = texts.get("streamer.dead_letter_time")  # left out when the broker took no more bytes
+        time = texts.get("streamer.dead_letter_time")  # left out if the record would be too large with it
         return DeadLetter(
             integration=sys.intern(texts["streamer.integration"]),
             reason=sys.intern(texts["streamer.reason"]),
@@ -79,7 +79,7 @@ def read_dead_letter(record: Record) -> DeadLetter | None:
 
 
 class Entry(NamedTuple):
-    """A dead letter in its place."""
+    """A dead letter with its place in the dead-letter topic."""
 
     partition: Partition
     offset: int
@@ -90,18 +90,18 @@ class Entry(NamedTuple):
 class Stock:
     """The selected dead letters of some topics, and which of them were redriven.
 
-    Holds their descriptions in memory, not their records.
+    Keeps their descriptions in memory, not their records.
     """
 
     def __init__(self, selection: Selection) -> None:
         self.foreign = 0
-        """Records that are no dead letters of ours; they are left alone."""
+        """How many records are not dead letters of ours; they are left alone."""
         self._selection = selection
         self._letters: dict[Partition, dict[int, DeadLetter]] = {}
         self._redriven: dict[Partition, set[int]] = {}
 
     def take(self, record: Record) -> None:
-        """Take in the next record of a partition of a dead-letter topic."""
+        """Read the next record of a partition of a dead-letter topic."""
         partition = (record.topic, record.partition)
         noted = read_note(record)
         if noted is not None:

@@ -1,4 +1,4 @@
-"""Dead letters on their way back: which of those selected are redriven, and as what."""
+"""Redriving dead letters: which of the selected ones are redriven, and what is written for each."""
 
 import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,18 +12,18 @@ class Skip(enum.StrEnum):
     """Why a dead letter is not redriven although it was selected. A closed list."""
 
     OVER_LIMIT = "over_limit"
-    """It was redriven as often as allowed, and came back each time."""
+    """It was redriven as often as allowed, and became a dead letter each time."""
     NOT_READ = "not_read"
-    """Nobody would deliver it: its integration does not read that topic, or discards what it reads."""
+    """It would not be delivered: its integration does not read that topic, or discards its records."""
     TOMBSTONE = "tombstone"
-    """There is nothing to deliver: its record had neither key nor value."""
+    """There is nothing to deliver: the value of its record is null."""
     TOO_LARGE = "too_large"
-    """The broker takes no record of this size in that topic."""
+    """The broker rejects records of this size in that topic."""
 
 
 @dataclass(slots=True, kw_only=True)
 class OutgoingRecord:
-    """A record to be written; its representation, which may end up in a log, has nothing of its producer's."""
+    """A record to be written. Its representation may end up in a log, so it shows nothing of its producer."""
 
     topic: str
     partition: int
@@ -33,15 +33,15 @@ class OutgoingRecord:
     timestamp: int = -1
     """Milliseconds since the epoch; -1: the time of writing."""
     offset: int = -1
-    """Not known before it is written."""
+    """-1: not known before the record is written."""
 
 
 def redriven_record(record: Record, letter: DeadLetter) -> OutgoingRecord:
-    """The record that a dead letter was made of, to be written once more.
+    """The record that a dead letter was made from, to be written again.
 
-    Key, value and everybody else's headers are as they were. So is the timestamp: an event that brings no time of its
-    own is dated by it, and must not become one of today. ``streamer.integration`` keeps other integrations that read
-    the same topic from delivering the event a second time.
+    Key, value and all headers that are not ours stay the same. So does the timestamp: an event without a time of its
+    own gets this one, and must not get today's. Because of ``streamer.integration``, other integrations that read the
+    same topic do not deliver the event a second time.
     """
     ours: list[tuple[str, bytes | None]] = [
         ("streamer.redrives", str(letter.redrives + 1).encode()),
@@ -75,11 +75,11 @@ class Tally:
 
     @property
     def left(self) -> int:
-        """Dead letters that could be redriven and are not yet."""
+        """Dead letters that can be redriven and are not redriven yet."""
         return self.dead_letters - self.redriven_before - sum(self.skipped.values()) - self.redriven
 
     def skip(self, why: Skip) -> None:
-        """Count one that is not redriven."""
+        """Count one that is left alone."""
         self.skipped[why] = self.skipped.get(why, 0) + 1
 
 
@@ -98,9 +98,9 @@ class Plan:
 
         Args:
             entries: the selected dead letters.
-            is_read: whether an integration would deliver records of a topic.
-            max_redrives: a dead letter that was redriven as often already is skipped.
-            again: choose also those that were redriven before.
+            is_read: whether an integration delivers records of a topic.
+            max_redrives: dead letters that were redriven this often before are skipped.
+            again: also choose those that were redriven before.
         """
         self.chosen: dict[Partition, dict[int, DeadLetter]] = {}
         self._tallies: dict[tuple[str, str, str], Tally] = {}
@@ -119,7 +119,7 @@ class Plan:
                 self.chosen.setdefault(partition, {})[offset] = letter
 
     def tally_of(self, letter: DeadLetter) -> Tally:
-        """Where a dead letter counts."""
+        """The tally in which a dead letter is counted."""
         group = (letter.integration, letter.reason, letter.topic)
         if group not in self._tallies:
             self._tallies[group] = Tally(integration=letter.integration, reason=letter.reason, topic=letter.topic)
@@ -127,21 +127,21 @@ class Plan:
 
     @property
     def tallies(self) -> list[Tally]:
-        """All of them, by integration, reason and topic."""
+        """All tallies, sorted by integration, reason and topic."""
         return [self._tallies[group] for group in sorted(self._tallies)]
 
     @property
     def redriven(self) -> int:
-        """How many are back in their topics, confirmed by the broker."""
+        """How many were written back to their topics, confirmed by the broker."""
         return sum(tally.redriven for tally in self._tallies.values())
 
     @property
     def left(self) -> int:
-        """How many could be redriven and are not yet."""
+        """How many can be redriven and are not redriven yet."""
         return sum(tally.left for tally in self._tallies.values())
 
     @property
     def skipped(self) -> Mapping[Skip, int]:
-        """How many are not redriven, and why; only what occurs."""
+        """How many are left alone, by reason; reasons that do not occur are left out."""
         totals = {why: sum(tally.skipped.get(why, 0) for tally in self._tallies.values()) for why in Skip}
         return {why: total for why, total in totals.items() if total}

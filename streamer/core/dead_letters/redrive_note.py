@@ -1,10 +1,9 @@
-"""Notes of what was redriven, kept in the dead-letter topics themselves.
+"""Notes that say which dead letters were redriven, kept in the dead-letter topics themselves.
 
-Once records are back in the topic they were read from, a note is appended to the partition of their dead letters: a
-record whose header lists their offsets. It stands behind them in the same partition, so retention never deletes it
-before them, and nothing limits how many there are. The position of a consumer group could not say the same: it expires
-a week after its last commit, while dead letters often stay for longer, and its metadata has no room for the holes that
-filters leave.
+After records were written back, a note is appended to the partition of their dead letters: a record whose header lists
+their offsets. It is behind them in the same partition, so retention never deletes it before them, and there may be any
+number of notes. The position of a consumer group cannot replace them: it expires a week after its last commit, while
+dead letters often stay longer, and its metadata has no room for the gaps that selections leave.
 """
 
 from collections.abc import Collection, Iterator, Sequence
@@ -22,7 +21,7 @@ def note_header(offsets: Collection[int]) -> tuple[str, bytes]:
 
 
 def read_note(record: Record) -> list[range] | None:
-    """The offsets that a note lists, all below its own; None when the record is no note."""
+    """The offsets that a note lists, all below its own; None: the record is not a note."""
     listed = dict(record.headers).get(NOTE_HEADER)
     if listed is None:
         return None
@@ -30,7 +29,7 @@ def read_note(record: Record) -> list[range] | None:
     try:
         for span in listed.split(b","):
             first, _, last = span.partition(b"-")
-            # What a damaged note claims of records behind it is not believed.
+            # A damaged note may list offsets of records behind it; these are ignored.
             spans.append(range(int(first), min(int(last or first) + 1, record.offset)))
     except ValueError:
         return None
@@ -38,7 +37,7 @@ def read_note(record: Record) -> list[range] | None:
 
 
 def _spans(offsets: Sequence[int]) -> Iterator[str]:
-    """``3``, ``7-12``: runs of ascending offsets."""
+    """Consecutive offsets as spans: ``3``, ``7-12``."""
     begin = 0
     for end in range(1, len(offsets) + 1):
         if end == len(offsets) or offsets[end] != offsets[end - 1] + 1:
