@@ -18,7 +18,7 @@ import uvloop
 
 from streamer import logs
 from streamer.core.errors import SettingsError
-from streamer.destinations import Destination
+from streamer.destinations import open_destination
 from streamer.integration import Integration, root_of
 from streamer.logs import Event, logger
 from streamer.server import Server
@@ -91,7 +91,7 @@ class Service:
         self.loop_lag_seconds = Histogram(DURATION_SECONDS)
         """How late the event loop runs what is due."""
         self.destinations = {
-            name: Destination(name, destination) for name, destination in settings.destinations.items()
+            name: open_destination(name, destination, timings) for name, destination in settings.destinations.items()
         }
         self.integrations = {
             name: Integration(name, settings, destination=self.destinations[integration.destination], timings=timings)

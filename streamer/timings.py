@@ -6,6 +6,8 @@ brokers, their client or the destination do.
 
 from dataclasses import dataclass
 
+from streamer.core.delivery.destination import HELD_PROBE_SECONDS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timings:
@@ -55,7 +57,7 @@ class Timings:
     """Longest such wait."""
     healthy_after: float = 600.0
     """A pipeline that ran this long is restarted after the shortest wait, and its stall counts as the first."""
-    held_probe: float = 30.0
+    held_probe: float = HELD_PROBE_SECONDS
     """How often a held destination is probed."""
     summary_every: float = 60.0
     """How often each integration logs its account."""

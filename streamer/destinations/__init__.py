@@ -1,5 +1,18 @@
 """Where calls go: permits and probes, and one module for each API that is called."""
 
 from streamer.destinations.destination import Destination
+from streamer.destinations.http import Exchange
+from streamer.destinations.segment import SegmentClient
+from streamer.settings import DestinationSettings
+from streamer.timings import PRODUCTION, Timings
 
-__all__ = ["Destination"]
+__all__ = ["Destination", "Exchange", "open_destination"]
+
+
+def open_destination(name: str, settings: DestinationSettings, timings: Timings = PRODUCTION) -> Destination:
+    """The destination that the configuration names; nothing is sent yet. A new API is chosen here.
+
+    Raises:
+        UnavailableError: its credentials cannot be read.
+    """
+    return Destination(name, settings, client=SegmentClient(settings), timings=timings)

@@ -1,7 +1,8 @@
-"""One Segment source, shared by the integrations that deliver to it: permits, gate, probes.
+"""One destination, shared by the integrations that deliver to it: permits and probes.
 
 The service owns destinations; pipelines borrow a permit for each request. What is allowed and what an answer means is
-decided by `streamer.core.delivery.destination.DestinationMachine`; this class waits, sends and tells.
+decided by `streamer.core.delivery.destination.DestinationMachine`; this class waits, sends and logs. It serves any API:
+what a request looks like is known to its `Client` alone.
 """
 
 import asyncio
@@ -9,16 +10,17 @@ import random
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, Protocol
 
 from streamer.core.delivery.answers import Answer
 from streamer.core.delivery.destination import Attempt, DestinationMachine, State, Verdict
 from streamer.core.delivery.limiting import Limit
 from streamer.core.errors import UnavailableError
-from streamer.destinations.segment import SegmentClient
+from streamer.destinations.http import Exchange
 from streamer.logs import Event, logger
 from streamer.settings import DestinationSettings
 from streamer.status import DestinationStatus
+from streamer.timings import Timings
 
 _EVENTS: Final = {
     State.OK: Event.DESTINATION_RESUMED,
@@ -27,22 +29,55 @@ _EVENTS: Final = {
 }
 
 
-class Destination:
-    """The gate to one Segment source."""
+class Client(Protocol):
+    """One API that calls go to."""
 
-    def __init__(self, name: str, settings: DestinationSettings) -> None:
-        """Prepare; nothing is sent yet.
+    @property
+    def envelope_bytes(self) -> int:
+        """Bytes of a request's body beside the calls, at most."""
+
+    async def send(self, bodies: Sequence[bytes], *, resend_count: int) -> Exchange:
+        """Make one request of serialised calls; whatever goes wrong becomes an `Answer`.
+
+        Args:
+            bodies: the calls.
+            resend_count: how often these calls were sent before; 0 on the first attempt.
+        """
+
+    def reread_credentials(self) -> None:
+        """Read the credentials again; after an error the ones read before are used.
 
         Raises:
-            UnavailableError: the write key cannot be read.
+            UnavailableError: they cannot be read.
+        """
+
+    def renew_connections(self) -> None:
+        """Resolve the host again for the requests to come; those on their way are left alone."""
+
+    async def close(self) -> None:
+        """Close all connections."""
+
+
+class Destination:
+    """The permits of one destination, and the requests made with them."""
+
+    def __init__(self, name: str, settings: DestinationSettings, *, client: Client, timings: Timings) -> None:
+        """Prepare; nothing is sent yet.
+
+        Args:
+            name: in the configuration.
+            settings: limits, and how calls are batched and retried.
+            client: makes the requests.
+            timings: how long to wait before probes.
         """
         self.name = name
         self.settings = settings
-        self._client = SegmentClient(settings)
+        self._client = client
         self._machine = DestinationMachine(
             max_in_flight=settings.max_in_flight,
             max_batch_bytes=settings.batch.max_bytes,
             max_calls_per_second=settings.rate_limit,
+            held_probe_seconds=timings.held_probe,
             now=time.monotonic(),
         )
         self.status = DestinationStatus(name=name, limit=self._machine.limit)
@@ -62,6 +97,11 @@ class Destination:
         return self._machine.max_batch_bytes
 
     @property
+    def envelope_bytes(self) -> int:
+        """Bytes of a request's body beside the calls, at most."""
+        return self._client.envelope_bytes
+
+    @property
     def wants_probe(self) -> bool:
         """Whether the next request must carry one single event."""
         return self._machine.probing
@@ -75,7 +115,7 @@ class Destination:
         return self._machine.limited_by(now)
 
     def on_refund(self, listener: Callable[[Sequence[Attempt]], None]) -> Callable[[], None]:
-        """Have ``listener`` told of attempts whose charge is taken back; call what is returned to end that."""
+        """Call ``listener`` with attempts whose charge is taken back; call what is returned to end that."""
         self._refund_listeners.append(listener)
         return lambda: self._refund_listeners.remove(listener)
 
@@ -121,7 +161,7 @@ class Destination:
         """
         try:
             if attempt.is_probe and self._machine.state is State.HELD:
-                self._reread_write_key()
+                self._reread_credentials()
             exchange = await self._client.send(bodies, resend_count=resend_count)
         except BaseException:
             self._machine.abandon(attempt)
@@ -143,9 +183,9 @@ class Destination:
             self._alarm.cancel()
         await self._client.close()
 
-    def _reread_write_key(self) -> None:
+    def _reread_credentials(self) -> None:
         try:
-            self._client.reread_write_key()
+            self._client.reread_credentials()
         except UnavailableError as error:
             logger().emit(Event.DESTINATION_KEY_UNREADABLE, destination=self.name, detail=str(error))
 

@@ -25,13 +25,11 @@ from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.open_record import OpenRecord
 from streamer.core.records.pending_letter import PendingLetter
 from streamer.destinations import Destination
-from streamer.destinations.segment import ENVELOPE_BYTES
 from streamer.kafka import TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.intake import Intake
 from streamer.receipts import Deliveries, Receipts
-from streamer.settings import DestinationSettings
 
 
 class Delivery:
@@ -70,7 +68,7 @@ class Delivery:
         self._observe_latency = observe_latency
         retry = destination.settings.retry
         self._shipping = Shipping(
-            Outbox(_batcher_for(destination.settings), parked),
+            Outbox(_batcher_for(destination), parked),
             RetryPolicy(quick=tuple(retry.quick), schedule=tuple(retry.schedule)),
             custody,
         )
@@ -197,7 +195,7 @@ class Delivery:
             verdict, answer = await self._destination.send(
                 attempt,
                 [record.body for record in records],
-                size=sum([record.size for record in records]) + len(records) + ENVELOPE_BYTES,
+                size=sum([record.size for record in records]) + len(records) + self._destination.envelope_bytes,
                 resend_count=max([record.failures for record in records]),
             )
         finally:
@@ -269,14 +267,15 @@ class Delivery:
         self._work.set()
 
 
-def _batcher_for(settings: DestinationSettings) -> Batcher[OpenRecord]:
+def _batcher_for(destination: Destination) -> Batcher[OpenRecord]:
+    settings = destination.settings
     batch = settings.batch
     return Batcher(
         max_bytes=batch.max_bytes,
         # Of a larger one the destination would get a burst, and then nothing for seconds.
         max_calls=min(batch.max_calls, settings.rate_limit or batch.max_calls),
         linger_seconds=batch.linger,
-        envelope_bytes=ENVELOPE_BYTES,
+        envelope_bytes=destination.envelope_bytes,
     )
 
 

@@ -12,7 +12,8 @@ import pytest
 import trustme
 
 from streamer.core.delivery.answers import AnswerKind, NetworkFault
-from streamer.destinations.segment import MAX_ANSWER_BYTES, SegmentClient
+from streamer.destinations.http import MAX_ANSWER_BYTES
+from streamer.destinations.segment import SegmentClient
 from streamer.devkit.sandbox.faults import Action, Fault
 from streamer.devkit.sandbox.server import Sandbox
 from streamer.settings import DestinationSettings

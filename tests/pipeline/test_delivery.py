@@ -3,63 +3,27 @@
 import asyncio
 import dataclasses
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import orjson
 import pytest
 from structlog.testing import capture_logs
 
-from streamer.core.delivery.answers import Answer, NetworkFault, answer_of_fault, answer_of_status
+from streamer.core.delivery.answers import Answer
 from streamer.core.delivery.destination import State
 from streamer.core.delivery.parked import Parked
 from streamer.core.mapping import Mapper
 from streamer.core.records.custody import Custody
 from streamer.destinations import Destination
-from streamer.destinations.segment import Exchange
 from streamer.kafka import StoredPosition
 from streamer.kafka import TopicPartition as Place
 from streamer.pipeline import Pipeline
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.delivery import Delivery
 from streamer.receipts import Receipts
+from tests.doubles.destination import ACCEPTED, BROKEN, Decide, MemoryClient, status
 from tests.pipeline.engine import GROUP, TOPIC, Engine, eventually
 from tests.service.harness import survey_event, survey_events
-
-ACCEPTED = answer_of_status(200, None)
-BROKEN = answer_of_fault(NetworkFault.RESET)
-
-Decide = Callable[[Sequence[str]], Answer | Awaitable[Answer]]
-
-
-class Receiver:
-    """The client of a destination: takes batches in memory, and answers as a test decides."""
-
-    def __init__(self) -> None:
-        self.decide: Decide = lambda _message_ids: ACCEPTED
-        self.batches: list[list[str]] = []
-        """The messageIds of each request, as it came."""
-        self.taken: list[str] = []
-        """The messageIds that were answered with a 2xx."""
-        self.keys_read = 0
-
-    async def send(self, bodies: Sequence[bytes], *, resend_count: int) -> Exchange:
-        assert resend_count >= 0
-        message_ids = [orjson.loads(body)["messageId"] for body in bodies]
-        self.batches.append(message_ids)
-        answer = self.decide(message_ids)
-        await asyncio.sleep(0)
-        if not isinstance(answer, Answer):
-            answer = await answer
-        if answer is ACCEPTED:
-            self.taken += message_ids
-        return Exchange(answer, seconds=0.001, sent_bytes=sum(map(len, bodies)))
-
-    def reread_write_key(self) -> None:
-        self.keys_read += 1
-
-    def renew_connections(self) -> None: ...
-    async def close(self) -> None: ...
 
 
 class Delivering(Engine):
@@ -67,7 +31,7 @@ class Delivering(Engine):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
-        self.receiver = Receiver()
+        self.receiver = MemoryClient()
         self.target = self.new_target()
         self.receipts = Receipts.open(
             directory / "receipts", window_seconds=86_400, max_bytes=64 << 20, now=time.time()
@@ -75,9 +39,8 @@ class Delivering(Engine):
 
     def new_target(self) -> Destination:
         """A destination that knows nothing yet."""
-        target = Destination("segment", self.settings().destinations["segment"])
-        target._client = self.receiver  # type: ignore[assignment]
-        return target
+        settings = self.settings().destinations["segment"]
+        return Destination("segment", settings, client=self.receiver, timings=self.timings)
 
     def deliver(self, custody: Custody, dead_letters: DeadLetters) -> Delivery:
         """Make the worker, as `streamer.integration` does."""
@@ -119,7 +82,7 @@ def worker_of(pipeline: Pipeline) -> Delivery:
 
 def refusing(*bad: str) -> Decide:
     """400 for every batch that holds one of these."""
-    return lambda message_ids: answer_of_status(400, None) if set(bad).intersection(message_ids) else ACCEPTED
+    return lambda message_ids: status(400) if set(bad).intersection(message_ids) else ACCEPTED
 
 
 def failing(*bad: str) -> Decide:
@@ -213,7 +176,7 @@ class TestRefusals:
         def refuse_the_first(message_ids: Sequence[str]) -> Answer:
             if "twice" in message_ids and not bad[0]:
                 bad[0] += len(message_ids) == 1
-                return answer_of_status(400, None)
+                return status(400)
             return ACCEPTED
 
         engine.receiver.decide = refuse_the_first
@@ -226,7 +189,7 @@ class TestRefusals:
         assert engine.total("dead_lettered") == 1
 
     async def test_without_evidence_that_anything_is_taken_nothing_is_blamed(self, engine: Delivering) -> None:
-        engine.receiver.decide = lambda _message_ids: answer_of_status(400, None)
+        engine.receiver.decide = lambda _message_ids: status(400)
         engine.cluster.append(TOPIC, survey_events(20))
         async with engine.running(engine.deliver):
             await eventually(lambda: engine.target.state is State.HELD)
@@ -234,7 +197,7 @@ class TestRefusals:
         assert engine.total("handed_back") == 20
 
     async def test_a_batch_that_is_too_large_is_halved(self, engine: Delivering) -> None:
-        engine.receiver.decide = lambda ids: answer_of_status(413, None) if len(ids) > 30 else ACCEPTED
+        engine.receiver.decide = lambda ids: status(413) if len(ids) > 30 else ACCEPTED
         engine.cluster.append(TOPIC, survey_events(100))
         async with engine.running(engine.deliver):
             await engine.settled(100)
@@ -315,7 +278,7 @@ class TestFailures:
         assert engine.total("handed_back") == 40
 
     async def test_a_wrong_key_holds_and_nothing_is_set_aside(self, engine: Delivering) -> None:
-        engine.receiver.decide = lambda _message_ids: answer_of_status(401, None)
+        engine.receiver.decide = lambda _message_ids: status(401)
         engine.cluster.append(TOPIC, survey_events(40))
         with capture_logs() as lines:
             async with engine.running(engine.deliver):

@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from streamer.core.delivery import destination as destination_rules
 from streamer.core.delivery.destination import State
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from tests.service.harness import Deployment, delivery_of, eventually, survey_event, survey_events
@@ -81,11 +80,9 @@ async def test_several_refused_events_are_all_found(deployment: Deployment, topi
     assert len(await deployment.dead_letters()) == 4
 
 
-async def test_a_destination_that_refuses_everything_is_held(
-    deployment: Deployment, topic: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_destination_that_refuses_everything_is_held(deployment: Deployment, topic: str) -> None:
     """A disabled source answers 400 to all: that is no verdict on any event."""
-    monkeypatch.setattr(destination_rules, "HELD_PROBE_SECONDS", 0.1)
+    deployment.hurry(held_probe=0.1)
     deployment.sandbox.faults.set(Fault(action=Action(status=400)))
     await deployment.produce(topic, survey_events(300), partition=0)
 

@@ -4,7 +4,6 @@ import asyncio
 
 import pytest
 
-from streamer.core.delivery import destination as destination_rules
 from streamer.core.delivery.destination import State
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.devkit.sandbox.record import SandboxRecord
@@ -19,11 +18,9 @@ def requests(record: SandboxRecord) -> int:
     return sum(record.requests_by_answer.values())
 
 
-async def test_a_wrong_key_holds_the_destination_until_it_is_right(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_wrong_key_holds_the_destination_until_it_is_right(deployment: Deployment) -> None:
     """401 says that our set-up is wrong: no event is blamed, and no restart is needed once it is cured."""
-    monkeypatch.setattr(destination_rules, "HELD_PROBE_SECONDS", 0.2)
+    deployment.hurry(held_probe=0.2)
     deployment.sandbox.faults.set(Fault(action=Action(status=401)))
     [topic] = await deployment.integrate()
     await deployment.produce(topic, survey_events(EVENTS))
@@ -44,11 +41,9 @@ async def test_a_wrong_key_holds_the_destination_until_it_is_right(
     assert len(set(probed)) == 3, "each probe carries a different event"
 
 
-async def test_the_write_key_file_is_read_again_before_a_probe(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_write_key_file_is_read_again_before_a_probe(deployment: Deployment) -> None:
     """Exchanging a mounted secret is enough."""
-    monkeypatch.setattr(destination_rules, "HELD_PROBE_SECONDS", 0.2)
+    deployment.hurry(held_probe=0.2)
     key_file = deployment.directory / "key"
     key_file.write_text("revoked_write_key")
     del deployment.destination["write_key"]
@@ -174,10 +169,8 @@ async def test_two_integrations_share_the_permits_of_a_destination(deployment: D
     assert deployment.sandbox.record.max_requests_in_flight == 1
 
 
-async def test_a_held_destination_does_not_hold_another(
-    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(destination_rules, "HELD_PROBE_SECONDS", 0.2)
+async def test_a_held_destination_does_not_hold_another(deployment: Deployment) -> None:
+    deployment.hurry(held_probe=0.2)
     deployment.document["destinations"]["closed"] = {**deployment.destination, "write_key": "another_write_key"}
     deployment.require_key(deployment.destination["write_key"])
     [stuck] = await deployment.integrate("stuck", destination="closed")

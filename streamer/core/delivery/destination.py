@@ -114,7 +114,13 @@ class DestinationMachine:
     """
 
     def __init__(
-        self, *, max_in_flight: int, max_batch_bytes: int, now: float, max_calls_per_second: float | None = None
+        self,
+        *,
+        max_in_flight: int,
+        max_batch_bytes: int,
+        now: float,
+        max_calls_per_second: float | None = None,
+        held_probe_seconds: float = HELD_PROBE_SECONDS,
     ) -> None:
         """Begin in ``ok``.
 
@@ -123,6 +129,7 @@ class DestinationMachine:
             max_batch_bytes: largest batch.
             now: monotonic time.
             max_calls_per_second: see `CallRate`; None: any rate.
+            held_probe_seconds: how often it is probed while held.
         """
         assert max_in_flight >= 1, "a destination without permits is never sent to"
         self.state = State.OK
@@ -132,6 +139,7 @@ class DestinationMachine:
         self.last_accepted_at: float | None = None
         self.max_batch_bytes = max_batch_bytes
         self._max_in_flight = max_in_flight
+        self._held_probe_seconds = held_probe_seconds
         self._configured_batch_bytes = max_batch_bytes
         self._in_flight: set[Attempt] = set()
         self._concurrency = ConcurrencyLimit(max_in_flight, now)
@@ -314,7 +322,7 @@ class DestinationMachine:
 
     def _on_set_up(self, attempt: Attempt, answer: Answer, now: float) -> Verdict:
         if self.state is State.BACKING_OFF or not self._is_late(attempt):
-            self._close(State.HELD, answer.error, now, HELD_PROBE_SECONDS)
+            self._close(State.HELD, answer.error, now, self._held_probe_seconds)
         return Verdict.RETRY_FREE
 
     def _on_refused(self, attempt: Attempt, now: float) -> Verdict:
@@ -322,7 +330,7 @@ class DestinationMachine:
             self._refusals_without_evidence += 1
         if not self._is_late(attempt):
             if self._refusals_without_evidence >= MAX_REFUSALS_WITHOUT_EVIDENCE:
-                self._close(State.HELD, REFUSES_EVERYTHING, now, HELD_PROBE_SECONDS)
+                self._close(State.HELD, REFUSES_EVERYTHING, now, self._held_probe_seconds)
             elif self.state is not State.OK:
                 self._open(now)  # it is well enough to judge a call
             elif attempt.is_probe:

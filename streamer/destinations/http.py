@@ -1,0 +1,158 @@
+"""What any HTTP API that calls go to needs: connections, their age, and one name for each way a request can end.
+
+Whatever happens on the wire becomes an `Answer`; none of it is an exception outside. What an answer means for the
+events is decided in `streamer.core.delivery.destination`.
+"""
+
+import asyncio
+import contextlib
+import errno
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Final, NamedTuple
+
+import aiohttp
+
+from streamer.core.delivery.answers import (
+    Answer,
+    AnswerKind,
+    NetworkFault,
+    answer_of_fault,
+    answer_of_status,
+    parse_retry_after,
+)
+
+MAX_ANSWER_BYTES: Final = 65_536
+"""Most of an answer's body that is read; the connection of a longer one is closed. The content is never looked at."""
+
+MAX_CONNECTION_AGE_SECONDS: Final = 300.0
+"""Connections are replaced after this time: addresses of a host change, and a kept connection never asks again."""
+
+CLOSE_SECONDS: Final = 5.0
+"""Longest wait for connections to close."""
+
+
+class Exchange(NamedTuple):
+    """One request and what came of it."""
+
+    answer: Answer
+    seconds: float
+    sent_bytes: int
+    """Bytes of the body on the wire, compressed or not."""
+
+
+class HttpConnections:
+    """The connections to one HTTP API."""
+
+    def __init__(self, *, timeout_seconds: float) -> None:
+        """Connect when the first request is made; ``timeout_seconds`` is the longest that one request may take."""
+        self._timeout_seconds = timeout_seconds
+        self._session: aiohttp.ClientSession | None = None
+        self._session_since = 0.0
+        self._closing: set[asyncio.Task[None]] = set()
+        self._open_requests: dict[aiohttp.ClientSession, int] = {}
+
+    async def request(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Exchange:
+        """Make one request; redirects are not followed."""
+        session = self._current_session()
+        self._open_requests[session] += 1
+        started = time.monotonic()
+        try:
+            answer = await _exchange(session, method, url, body, headers)
+        finally:
+            self._open_requests[session] -= 1
+            self._retire(session)
+        return Exchange(answer, time.monotonic() - started, len(body))
+
+    def renew(self) -> None:
+        """Resolve the host again for the requests to come; those on their way are left alone."""
+        session, self._session = self._session, None
+        if session is not None:
+            self._retire(session)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        self.renew()
+        if self._closing:
+            await asyncio.wait(self._closing, timeout=CLOSE_SECONDS)
+
+    def _current_session(self) -> aiohttp.ClientSession:
+        now = time.monotonic()
+        if self._session is not None and now - self._session_since > MAX_CONNECTION_AGE_SECONDS:
+            self.renew()
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
+                timeout=aiohttp.ClientTimeout(total=self._timeout_seconds),
+                auto_decompress=False,
+                cookie_jar=aiohttp.DummyCookieJar(),
+            )
+            self._session_since = now
+            self._open_requests[self._session] = 0
+        return self._session
+
+    def _retire(self, session: aiohttp.ClientSession) -> None:
+        if session is self._session or self._open_requests.get(session) != 0:
+            return
+        del self._open_requests[session]
+        closing = asyncio.get_running_loop().create_task(session.close(), name="close connections")
+        self._closing.add(closing)
+        closing.add_done_callback(self._closing.discard)
+
+
+async def _exchange(
+    session: aiohttp.ClientSession, method: str, url: str, body: bytes, headers: Mapping[str, str]
+) -> Answer:
+    try:
+        async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
+            wait = parse_retry_after(response.headers.get("Retry-After"), _now_at(response))
+            answer = answer_of_status(response.status, wait)
+            if answer.kind is AnswerKind.ACCEPTED:
+                # A 2xx that breaks off is an unknown outcome, so the body is read to its end; it is not parsed.
+                await _read_to_end(response.content)
+            return answer
+    except aiohttp.ClientPayloadError:
+        return answer_of_fault(NetworkFault.CUT_OFF)
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        return answer_of_fault(_fault_of(error))
+
+
+async def _read_to_end(body: aiohttp.StreamReader) -> None:
+    """Read a body to its end or our limit, and forget it; a single ``read`` returns with what has arrived by then."""
+    left = MAX_ANSWER_BYTES
+    while left > 0 and (part := await body.read(left)):
+        left -= len(part)
+
+
+def _now_at(response: aiohttp.ClientResponse) -> float:
+    """Epoch seconds by the answer's own clock where it has one, because a Retry-After date is by that clock."""
+    with contextlib.suppress(TypeError, ValueError):
+        return parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+    return time.time()
+
+
+def _fault_of(error: Exception) -> NetworkFault:
+    cause = getattr(error, "os_error", error)
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        unknown = isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME
+        return NetworkFault.DNS_UNKNOWN_HOST if unknown else NetworkFault.DNS_TEMPORARY
+    if isinstance(cause, OSError) and cause.errno in _RESETS:
+        return NetworkFault.RESET  # aiohttp's own error of this errno is no ConnectionResetError
+    return next(
+        (fault for kinds, fault in _FAULTS if isinstance(error, kinds) or isinstance(cause, kinds)), NetworkFault.OTHER
+    )
+
+
+_RESETS: Final = frozenset({errno.ECONNABORTED, errno.ECONNRESET, errno.EPIPE})
+
+_FAULTS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], NetworkFault], ...]] = (
+    (TimeoutError, NetworkFault.TIMEOUT),
+    ((aiohttp.ClientConnectorCertificateError, ssl.SSLCertVerificationError), NetworkFault.TLS_VERIFICATION),
+    ((aiohttp.ClientSSLError, ssl.SSLError), NetworkFault.TLS_RESET),
+    (ConnectionRefusedError, NetworkFault.REFUSED),
+    ((aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError), NetworkFault.RESET),
+)
+"""The first row that fits wins."""
