@@ -5,10 +5,10 @@ starts again from its committed position. What we work around here, each measure
 
 - Deserialisers would lose records of other partitions when one raises; there are none, values stay bytes.
 - ``getmany`` with an empty selection means *all* partitions; `Source.poll` never passes one by accident.
-- An assignment is live before the callback is told, so what is read across it is thrown away and read again.
+- An assignment is live before the callback is told, so records read across it are thrown away and read again.
 - While the assignment callback runs there are no heartbeats, so it only takes note; state is restored outside of it.
 - A join is judged by the request timeout: it is kept above the rebalance timeout.
-- ``commit`` retries for ever, keeps the caller waiting, and fails behind its back once it has stopped waiting; every
+- ``commit`` retries without end, and when the caller stops waiting, its error appears elsewhere later. Every
   commit has a timeout here that ends it, and every outcome a name.
 - Closing a client swallows a cancellation of its caller; `streamer.kafka.closing` raises it after all.
 - An idempotent producer that was refused one batch is refused everything after it; the one for dead letters is not.

@@ -101,7 +101,7 @@ async def create_topics(
 
 
 async def retention_seconds(kafka: KafkaSettings, topics: Collection[str]) -> dict[str, float]:
-    """How long the brokers keep the records of topics; topics that keep them for ever, or do not tell us, are left out.
+    """How long the brokers keep the records of topics. Left out: topics without a limit, or without rights to see it.
 
     Raises:
         UnavailableError: the brokers cannot be asked.

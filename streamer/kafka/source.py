@@ -95,7 +95,7 @@ class Source:
             topics: what to read.
             fetch_share: the part of what may be fetched ahead that is this integration's.
             commit_timeout_seconds: longest wait for one commit.
-            on_assigned: told of an assignment that is already live; must not block.
+            on_assigned: called with an assignment that is already live; must not block.
             on_revoked: called before partitions are taken; may commit, and bounds its own time.
         """
         self._kafka = kafka
@@ -267,7 +267,7 @@ class Source:
     def fetched_at(self, partition: TopicPartition) -> float | None:
         """Epoch seconds of the last answer to a fetch of the partition, empty ones included; None before the first.
 
-        It stands still while fetched records wait to be polled.
+        It does not advance while fetched records wait to be polled.
         """
         if partition not in self._joined.assignment():
             return None

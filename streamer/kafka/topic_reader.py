@@ -21,7 +21,7 @@ Bounds = Mapping[tuple[str, int], tuple[int, int]]
 POLL_SECONDS: Final = 1.0
 
 MAX_STALL_SECONDS: Final = 30.0
-"""Longest wait for anything to arrive. The client itself would wait for its brokers for ever."""
+"""Longest wait for anything to arrive. The client itself would wait for its brokers without end."""
 
 MAX_POLLED_RECORDS: Final = 500
 

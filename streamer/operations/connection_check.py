@@ -92,6 +92,6 @@ async def ask_for_source(session: aiohttp.ClientSession, url: str) -> None:
             f"Segment cannot be asked about the write key ({type(error).__name__}); look at DNS, firewall and proxy"
         ) from None
     if status == 404:  # noqa: PLR2004 - the status is the subject
-        raise UnavailableError("Segment knows no source with this write key; copy it anew from the source's API keys")
+        raise UnavailableError("Segment knows no source with this write key; copy it again from the source's API keys")
     if status != 200:  # noqa: PLR2004 - the status is the subject
         raise UnavailableError(f"Segment gave status {status} when asked about the write key; try again later")

@@ -1,9 +1,9 @@
 """The partitions that are ours: where each one starts, what is open in it, and what is committed.
 
 Owns the ledgers. The client's protocol is eager: at every rebalance all partitions are taken, and most are given back
-a moment later. So a ledger is not ended when its partition is taken but *suspended*; once it is known what we are
-given, `restore` keeps the ledgers whose stored position is the one we stored last (nobody else had the partition), and
-ends the others. Restoring asks the brokers and therefore happens outside the client's callbacks.
+a moment later. Therefore a ledger does not end when its partition is taken; it is *suspended*. After the rebalance,
+`restore` keeps the ledgers whose stored position is the one that this instance stored last (no other member had the
+partition), and ends the others. Restoring asks the brokers, so it happens outside the client's callbacks.
 """
 
 import asyncio
@@ -39,7 +39,7 @@ class Assignment:
         Args:
             integration: for the log.
             start: where a group without stored positions begins: ``earliest``, ``latest`` or a time. What a topic gets
-                later is read from its beginning: new partitions, and all of them when it is made anew.
+                later is read from its beginning: new partitions, and all of them when it is recreated.
             account_of: the account of a partition; it outlives assignments.
             fence: ends the custody of an assignment's records; returns how many were open.
             timings: how often to commit, and how long a position beyond the end is doubted.
@@ -52,7 +52,7 @@ class Assignment:
         self.ledgers: dict[TopicPartition, PartitionLedger] = {}
         """One for each partition of ours, and during a rebalance of those that were."""
         self.epoch = 0
-        """Changes whenever partitions are taken or given: what was read before belongs to nobody."""
+        """Changes whenever partitions are taken or given: records that were read before must not be taken."""
         self.is_restored = False
         """Whether the ledgers are those of the partitions given to us, so that these may be read."""
         self.changed = asyncio.Event()
@@ -67,7 +67,7 @@ class Assignment:
         self._beyond_since: dict[TopicPartition, float] = {}
 
     def give(self, partitions: frozenset[TopicPartition]) -> None:
-        """Note an assignment. It may not be read before it is restored."""
+        """Note an assignment. Its partitions may not be read before `restore`."""
         self.epoch += 1
         self.rebalances["assigned"] += 1
         self.is_restored = False

@@ -1,7 +1,7 @@
 """Where among stored receipts those with a fingerprint are: a linear hash table in a mapped file, worked on in batches.
 
 A fingerprint is 32 bits of a digest, so what is found here are candidates, and what is stored has the last word. The
-file has no name and ends with the process; the table is made anew whenever a store is opened.
+file has no name and ends with the process; the table is built again whenever a store is opened.
 
 A bucket is a row of `_WIDTH` fingerprints and `_WIDTH` numbers. The table grows by splitting buckets in their order, a
 few with each batch, so that no batch waits for a large table to be copied, and the file grows with what is in it. What

@@ -30,7 +30,7 @@ _INSTANT: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6}
 
 def _check_topic(topic: str) -> str:
     if not _TOPIC.fullmatch(topic):
-        raise ValueError("is no topic name: it should be 1 to 249 letters, digits, dots, underscores and hyphens")
+        raise ValueError("is not a topic name: it should be 1 to 249 letters, digits, dots, underscores and hyphens")
     return topic
 
 
@@ -41,7 +41,7 @@ def _parse_start(text: object) -> str | datetime:
         try:
             return datetime.fromisoformat(text.upper())
         except ValueError as error:
-            raise ValueError("is no date and time that exists") from error
+            raise ValueError("is not a date and time that exists") from error
     raise ValueError("should be earliest, latest or a time with its zone, such as 2026-01-31T08:00:00Z")
 
 

@@ -56,7 +56,7 @@ def _check_brokers(text: str) -> str:
 
 def _check_write_key(key: SecretStr) -> SecretStr:
     if not _WRITE_KEY.fullmatch(key.get_secret_value()):
-        raise ValueError("is no write key: it should be 1 to 256 printable characters without blanks and colons")
+        raise ValueError("is not a write key: it should be 1 to 256 printable characters without blanks and colons")
     return key
 
 

@@ -40,7 +40,7 @@ async def test_a_known_source_is_in_order(session: aiohttp.ClientSession, segmen
 @pytest.mark.parametrize(
     ("status", "problem"),
     [
-        (404, "Segment knows no source with this write key; copy it anew"),
+        (404, "Segment knows no source with this write key; copy it again"),
         (503, "Segment gave status 503 when asked about the write key; try again later"),
         (302, "Segment gave status 302"),
     ],

@@ -48,8 +48,8 @@ SASL = "broker:9092\n  security_protocol: SASL_SSL\n  sasl_mechanism: "
         ("broker:9092", "a:1,,b:2", "kafka.bootstrap_servers (line 2): 'a:1,,b:2' should be host:port"),
         ("broker:9092", "''", "kafka.bootstrap_servers (line 2): '' is missing; write host:port"),
         ("[surveys.sprig]", "[]", "integrations.sprig.topics (line 9): "),
-        ("[surveys.sprig]", "[ok, not ok]", "integrations.sprig.topics[1] (line 9): 'not ok' is no topic name"),
-        ("[surveys.sprig]", "[..]", "integrations.sprig.topics[0] (line 9): '..' is no topic name"),
+        ("[surveys.sprig]", "[ok, not ok]", "integrations.sprig.topics[1] (line 9): 'not ok' is not a topic name"),
+        ("[surveys.sprig]", "[..]", "integrations.sprig.topics[0] (line 9): '..' is not a topic name"),
         ("kafka:", "receipts: {window: 0}\nkafka:", "receipts.window (line 1): '0' should be greater than 0"),
         (
             "kafka:",

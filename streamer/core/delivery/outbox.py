@@ -1,8 +1,8 @@
 """What goes out next: the calls of one integration that wait for a request.
 
 The unit of sending is a `Shipment`: calls that travel in one request. It comes from fresh calls (cut into batches),
-from events whose retry is due (in the groups they were parked in), or from a refused batch that is being bisected. What
-goes again goes before what is fresh.
+from events whose retry is due (in the groups they were parked in), or from a refused batch that is being bisected.
+Retries are sent before fresh calls.
 """
 
 import math
@@ -24,7 +24,7 @@ class Shipment:
     def __init__(self, records: Sequence[OpenRecord], *, bisection: Bisection[OpenRecord] | None = None) -> None:
         self.records = records
         self.bisection = bisection
-        """Set when it is a step of finding who spoilt a refused batch."""
+        """Set when it is a step in the search for the calls at fault in a refused batch."""
 
     @property
     def is_retry(self) -> bool:
@@ -56,7 +56,7 @@ class Outbox:
         self._batcher.extend(records, now)
 
     def add_alone(self, record: OpenRecord) -> None:
-        """Take a call that failed before a restart: in company it would decide about the others' retries."""
+        """Take a call that failed before a restart. It is sent alone: another failure would delay its company."""
         self._urgent.append(Shipment([record]))
 
     def due_at(self) -> float | None:
@@ -79,7 +79,7 @@ class Outbox:
         return Shipment(batch.items) if batch is not None else None
 
     def take_probe(self) -> Shipment | None:
-        """One single event, due or not, each time a different one: `put_back` puts a failed probe's at the end."""
+        """One single event, due or not. Each is a different one: `put_back` puts that of a failed probe at the end."""
         while (fresh := self._batcher.take_one()) is None and self._urgent:
             shipment = self._urgent.popleft()
             if shipment.bisection is not None:
@@ -92,14 +92,14 @@ class Outbox:
         return Shipment([fresh]) if fresh is not None else None
 
     def put_back(self, records: Sequence[OpenRecord], *, was_probe: bool = False) -> None:
-        """Calls go again, uncharged. Events charged earlier keep their company; a probe's goes behind the others."""
+        """Calls are sent again, uncharged. Events charged earlier stay together; that of a probe goes to the end."""
         if any(record.charges for record in records):
             self._urgent.append(Shipment(records))
         else:
             self._batcher.put_back(records, at_end=was_probe)
 
     def put_back_halves(self, records: Sequence[OpenRecord]) -> None:
-        """A batch was too large for one request: it goes again in halves."""
+        """A batch was too large for one request: it is sent again in halves."""
         middle = (len(records) + 1) // 2
         self._urgent.extend(Shipment(half) for half in (records[:middle], records[middle:]) if half)
 
@@ -121,7 +121,7 @@ class Outbox:
         return self._release(self._parked.take_refunded(attempts))
 
     def go_on(self, bisection: Bisection[OpenRecord]) -> None:
-        """Send the next step of a bisection, or what it leaves undecided."""
+        """Send the next step of a bisection; when it is over, the calls that it leaves undecided."""
         step = bisection.next()
         if step is None or any(record.ledger.is_fenced for record in step):
             self.give_up(bisection)
@@ -129,7 +129,7 @@ class Outbox:
             self._urgent.append(Shipment(step, bisection=bisection))
 
     def give_up(self, bisection: Bisection[OpenRecord], *, but_for: Iterable[OpenRecord] = ()) -> None:
-        """A bisection ends, because it is through or the destination has turned: what is undecided goes like any call.
+        """A bisection is finished, or the destination is unhappy: undecided calls are sent like any other.
 
         Args:
             bisection: the search.

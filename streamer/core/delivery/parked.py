@@ -3,9 +3,9 @@
 One heap for all of them: no task and no permit each. Events that failed together wait together, in groups small enough
 to travel as one request.
 
-An event that failed alone does not count as load, so that failing events never stop good ones; caps bound such events,
-and what is over a cap is given up early, the event with the most attempts first. An event that failed in company may
-be innocent: it stays load, is never given up for want of room, and after the quick attempts it has been alone.
+An event that failed alone does not count as load, so that failing events never stop good ones. Caps bound the number
+of such events; above a cap, the event with the most attempts is given up early. An event that failed in company may be
+innocent: it stays load and is never given up for lack of room, and after the quick attempts it is alone.
 """
 
 import heapq

@@ -1,7 +1,7 @@
 """What a commit states beside its position: which records above it are settled already.
 
-A position can only say "everything below". When one record waits hours for its next attempt while 100,000 above it
-have been delivered, a restart would send them all again. So the metadata of a commit carries a `Statement`: from the
+A position can only say "everything below". When one record waits for hours and 100,000 records above it have been
+delivered, a restart would send all of them again. So the metadata of a commit carries a `Statement`: from the
 position up to a horizon, the offsets that are still open; every other one there is settled, and nothing is known from
 the horizon on. A statement holds facts that were true when it was written and cannot become untrue, so an old one that
 is read late costs repeats, never a record. Repeats are cheap and skips are not: one that is damaged, foreign or of
@@ -14,7 +14,7 @@ The text is ASCII: ``s1:`` and base64url without padding of
 
 The open offsets are entries ``varint gap * 4 + kind``: the gap is counted from the end of the entry before (the first
 one's from the position), and the kind says what follows: nothing (0: one offset), or a varint (1: one offset with so
-many failed attempts; 2: so many offsets in a row). The checksum covers the position too: metadata that a tool has
+many failed attempts; 2: so many consecutive offsets). The checksum covers the position too: metadata that a tool has
 carried over to another position is foreign.
 """
 
@@ -43,7 +43,7 @@ _ONE, _CHARGED, _SEVERAL = range(3)
 
 
 class Run(NamedTuple):
-    """Open offsets in a row, from ``first`` to below ``end``, all with the same number of failed attempts."""
+    """Consecutive open offsets, from ``first`` to below ``end``, all with the same number of failed attempts."""
 
     first: int
     end: int
@@ -260,7 +260,7 @@ def _varint(number: int) -> bytes:
 
 
 def _read_varints(encoded: bytes) -> Iterator[int]:
-    """Numbers in a row. ValueError: one is cut off, or no offset could be so large."""
+    """The numbers one after the other. ValueError: one is cut off, or no offset could be so large."""
     number = bits = 0
     for byte in encoded:
         number |= (byte & _LOW_BITS) << bits

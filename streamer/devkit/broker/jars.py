@@ -4,7 +4,7 @@ They are fetched once, from Maven Central or the repositories of jgo's own confi
 ``$XDG_CACHE_HOME/streamer`` (``~/.cache/streamer``). Every use checks every jar against its locked digest, so where a
 jar came from does not matter. Neither Maven nor an installed Java is needed.
 
-``make lock`` compiles the lock anew.
+``make lock`` compiles the lock again.
 """
 
 import hashlib

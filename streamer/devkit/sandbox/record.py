@@ -4,7 +4,7 @@ Every call that could be read ends in exactly one `Verdict`, so that at any time
 
     received = accepted + duplicates + swallowed + refused
 
-"Received" is the wire: before de-duplication, and each attempt of the sender counts anew. A request whose body could
+"Received" is the wire: before de-duplication, and each attempt of the sender counts. A request whose body could
 not be read (not JSON, damaged gzip) counts as a request and holds no calls.
 """
 
