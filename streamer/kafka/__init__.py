@@ -1,18 +1,19 @@
-"""Records in, positions and dead letters out. This package alone speaks to the Kafka client; `Brokers` is the way in.
+"""Reads records, stores positions, writes dead letters. This package alone uses the Kafka client.
 
-The client is asyncio only and its group protocol is eager: at every rebalance all partitions are revoked and each one
-starts again from its committed position. What we work around here, each measured or read in the client's source:
+The client is asyncio only and its group protocol is eager: at every rebalance all partitions are revoked, and each one
+starts again from its committed position. Traps of the client that this package works around, each one measured or read
+in the client's source:
 
-- Deserialisers would lose records of other partitions when one raises; there are none, values stay bytes.
+- If a deserialiser raises, records of other partitions are lost. We use none: values stay bytes.
 - ``getmany`` with an empty selection means *all* partitions; `Source.poll` never passes one by accident.
-- An assignment is live before the callback is told, so records read across it are thrown away and read again.
-- While the assignment callback runs there are no heartbeats, so it only takes note; state is restored outside of it.
-- A join is judged by the request timeout: it is kept above the rebalance timeout.
-- ``commit`` retries without end, and when the caller stops waiting, its error appears elsewhere later. Every
-  commit has a timeout here that ends it, and every outcome a name.
-- Closing a client swallows a cancellation of its caller; `streamer.kafka.closing` raises it after all.
-- An idempotent producer that was refused one batch is refused everything after it; the one for dead letters is not.
-- The bootstrap hides why it failed behind "unable to bootstrap"; `preflight` finds the reason.
+- An assignment is in force before the callback is called, so what is read across it is dropped and read again.
+- No heartbeats are sent while the assignment callback runs. So it only notes the assignment; state is restored later.
+- A join ends after the request timeout, which is therefore longer than the rebalance timeout.
+- ``commit`` retries without end, and once its caller has stopped waiting, its error is lost. Here every commit has a
+  timeout, and every result has a name.
+- Closing a client swallows a cancellation of its caller; `streamer.kafka.closing` raises it again.
+- After one rejected batch, everything that an idempotent producer writes is rejected. Ours is not idempotent.
+- "Unable to bootstrap" hides why it failed; `preflight` finds the reason.
 """
 
 from aiokafka import TopicPartition

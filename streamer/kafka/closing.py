@@ -1,4 +1,4 @@
-"""Closing what the Kafka client has open: in bounded time, and without losing a cancellation."""
+"""Closes Kafka clients within a time limit, without losing a cancellation."""
 
 import asyncio
 import contextlib
@@ -8,14 +8,14 @@ from typing import Final
 from aiokafka.errors import KafkaError
 
 CLOSE_TIMEOUT_SECONDS: Final = 10.0
-"""Longest wait: the client may sit in a join, in a callback, or over what it has not sent."""
+"""Longest wait: the client may be in a join, in a callback, or waiting for what it sent."""
 
 
 async def close(stop: Callable[[], Awaitable[object]]) -> None:
-    """Call ``stop`` of a consumer, a producer or an admin client; whatever it raises, it is closed for us.
+    """Call ``stop`` of a consumer, a producer or an admin client. If it raises an error, the client counts as closed.
 
-    While it waits for the tasks it has cancelled, the client swallows a cancellation that is meant for its caller. A
-    task that goes on after that can keep the whole service from ending, so the cancellation is raised here.
+    While the client waits for tasks that it cancelled, it swallows a cancellation of its caller. A task that continues
+    after that can keep the whole service from ending, so the cancellation is raised here.
     """
     task = asyncio.current_task()
     assert task is not None, "a coroutine runs in a task"

@@ -1,4 +1,4 @@
-"""What is asked of the brokers outside of a group: whether they let us in, and about topics."""
+"""Questions to the brokers outside of a consumer group: whether we can log in, and about topics."""
 
 import contextlib
 from collections.abc import AsyncIterator, Collection, Mapping
@@ -17,10 +17,10 @@ from streamer.settings import KafkaSettings
 
 
 async def preflight(kafka: KafkaSettings) -> None:
-    """Open one connection, to learn in plain words why there is none.
+    """Open one connection, to find out why there is none.
 
     Raises:
-        SettingsError: a broker answered and refuses our credentials, certificate or protocol, or we its certificate.
+        SettingsError: a broker rejects our credentials, certificate or protocol, or we reject its certificate.
         UnavailableError: no broker can be reached.
     """
     options = client_options(kafka)
@@ -44,8 +44,8 @@ async def preflight(kafka: KafkaSettings) -> None:
 async def _log_in(host: str, port: int, options: Mapping[str, Any]) -> None:
     """Connect and disconnect.
 
-    One more request after the login shows that it holds: a refused bearer token comes as an answer that asks for a
-    word more (RFC 7628), and aiokafka 0.14 takes it for a success.
+    One more request after the login shows that the login succeeded: a broker that rejects a bearer token asks for one
+    more message (RFC 7628), and aiokafka 0.14 takes that for a success.
     """
     connection = await create_conn(host, port, **options)
     try:
@@ -62,7 +62,7 @@ def _connection_options(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 async def missing_topics(kafka: KafkaSettings, topics: Collection[str]) -> list[str]:
-    """Which of the topics do not exist, in order.
+    """Which of the topics do not exist, sorted.
 
     Raises:
         UnavailableError: the brokers cannot be asked.
@@ -75,33 +75,35 @@ async def missing_topics(kafka: KafkaSettings, topics: Collection[str]) -> list[
 async def create_topics(
     kafka: KafkaSettings, topics: Collection[str], *, like: str | None = None, partitions: int = 1
 ) -> None:
-    """Create topics with the cluster's own replication factor; those that exist are left alone.
+    """Create topics with the cluster's default replication factor; topics that exist stay as they are.
 
     Args:
         kafka: where the brokers are.
         topics: their names.
-        like: a topic whose number of partitions they get.
-        partitions: their number of partitions otherwise.
+        like: a topic that has the number of partitions to use.
+        partitions: the number of partitions without ``like``.
 
     Raises:
-        UnavailableError: a broker refused or cannot be asked.
+        UnavailableError: a broker rejects the request, or cannot be asked.
     """
     async with _admin(kafka) as admin:
         if like is not None:
             [description] = await admin.describe_topics([like])
             partitions = len(description["partitions"]) or partitions
-        # -1 is the cluster's own replication factor, which the client takes only together with an (empty) assignment.
+        # -1 is the cluster's default, which the client accepts only together with an (empty) assignment.
         answer = await admin.create_topics(
             [NewTopic(topic, partitions, -1, replica_assignments={}) for topic in topics]
         )
-    refused = {topic: for_code(code) for topic, code, *_ in answer.topic_errors if code}
-    reasons = [f"{topic}: {error.__name__}" for topic, error in refused.items() if error is not TopicAlreadyExistsError]
+    rejected = {topic: for_code(code) for topic, code, *_ in answer.topic_errors if code}
+    reasons = [
+        f"{topic}: {error.__name__}" for topic, error in rejected.items() if error is not TopicAlreadyExistsError
+    ]
     if reasons:
-        raise UnavailableError(f"topics that could not be made: {', '.join(reasons)}")
+        raise UnavailableError(f"topics could not be created: {', '.join(reasons)}; create them yourself")
 
 
 async def retention_seconds(kafka: KafkaSettings, topics: Collection[str]) -> dict[str, float]:
-    """How long the brokers keep the records of topics. Left out: topics without a limit, or without rights to see it.
+    """How long the brokers keep the records of topics. Topics without a limit, or with an unknown one, are left out.
 
     Raises:
         UnavailableError: the brokers cannot be asked.

@@ -1,4 +1,4 @@
-"""The positions of a consumer group: what is stored, and storing it."""
+"""Reads and stores the positions of a consumer group."""
 
 import asyncio
 import enum
@@ -26,7 +26,7 @@ from streamer.core.errors import UnavailableError
 from streamer.kafka.options import describe_kafka_error
 
 COMMIT_RETRY_SECONDS: Final = 0.1
-"""Wait before a commit is sent again to a coordinator that has moved or is still loading."""
+"""Wait before a commit is sent again because the coordinator has moved or is still loading."""
 
 OFFSETS_TIMEOUT_SECONDS: Final = 10.0
 """Longest wait for the group's stored positions."""
@@ -39,16 +39,16 @@ class CommitResult(enum.StrEnum):
 
     STORED = "stored"
     MEMBERSHIP_CHANGED = "membership_changed"
-    """Refused: a rebalance is on. What was not stored is read again by whoever owns the partition then."""
+    """Rejected because of a rebalance. The next owner of the partition reads again what was not stored."""
     METADATA_TOO_LARGE = "metadata_too_large"
     NOT_AUTHORISED = "not_authorised"
     TIMED_OUT = "timed_out"
-    """No answer in time; it may still land, which is harmless: it only claims what was true."""
+    """No answer in time. It may still be stored, which is harmless: it only states what was true."""
     FAILED = "failed"
 
 
 class StoredPosition(NamedTuple):
-    """What the broker has stored for a partition."""
+    """The position that the broker has stored for a partition."""
 
     offset: int | None
     """None: nothing stored."""
@@ -58,13 +58,13 @@ class StoredPosition(NamedTuple):
 async def fetch(
     consumer: AIOKafkaConsumer, group_id: str, partitions: Collection[TopicPartition]
 ) -> dict[TopicPartition, StoredPosition]:
-    """What a group has committed, with its metadata.
+    """The committed positions of a group, with their metadata.
 
-    Asked by a request of our own: the client's calls drop the metadata or, worse, the error of the whole answer. A
-    coordinator that is still loading its offsets would look as if nothing were stored.
+    We send a request of our own, because the client's calls drop the metadata or, worse, the error of the whole answer:
+    a coordinator that is still loading its offsets would look as if nothing were stored.
 
     Raises:
-        UnavailableError: the coordinator cannot be asked, or cannot tell yet.
+        UnavailableError: the coordinator cannot be asked, or has not loaded the positions yet.
     """
     topics: dict[str, list[int]] = {}
     for partition in partitions:
@@ -89,7 +89,10 @@ async def fetch(
     if any(issubclass(fault, NotCoordinatorForGroupError) for fault in faults):
         coordinator.coordinator_dead()
     if faults or stored.keys() != set(partitions):
-        raise UnavailableError(", ".join(fault.__name__ for fault in faults) or "the coordinator told too little")
+        raise UnavailableError(
+            ", ".join(fault.__name__ for fault in faults)
+            or "the group coordinator's reply omitted some partitions; streamer asks again"
+        )
     return stored
 
 
@@ -98,7 +101,7 @@ async def store(
 ) -> CommitResult:
     """Store positions with their metadata; never raises for what a broker may answer."""
     assigned = consumer.assignment()
-    # No await between the filter and the call: one partition that is not ours would refuse them all.
+    # No await between the filter and the call: with one partition that is not ours, all would be rejected.
     ours = {partition: position for partition, position in positions.items() if partition in assigned}
     if not ours:
         return CommitResult.STORED
@@ -111,10 +114,10 @@ async def store(
 
 
 async def _store(consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, OffsetAndMetadata]) -> None:
-    """What the client's ``commit`` does, in the task of the caller.
+    """Do what the client's ``commit`` does, in the task of the caller.
 
-    The client shields the request by a task of its own. Once we have stopped waiting for that, nobody takes its
-    error, which is then reported like that of a task gone astray.
+    The client shields the request with a task of its own. After we have stopped waiting for that task, its error would
+    be reported as one that was never retrieved.
     """
     coordinator = consumer._coordinator  # noqa: SLF001 - see above
     while True:
@@ -140,4 +143,4 @@ _COMMIT_ENDS: Final = (
     ((GroupAuthorizationFailedError, TopicAuthorizationFailedError), CommitResult.NOT_AUTHORISED),
     (KafkaError, CommitResult.FAILED),
 )
-"""The first row that fits wins."""
+"""The first row that matches wins."""

@@ -1,4 +1,4 @@
-"""How every Kafka client of ours connects, and what its errors mean in plain words."""
+"""How all our Kafka clients connect, and what their errors mean in plain words."""
 
 import importlib.util
 import socket
@@ -27,61 +27,61 @@ _Kinds = type[BaseException] | tuple[type[BaseException], ...]
 _MEANINGS: Final[tuple[tuple[_Kinds, str], ...]] = (
     (
         errors.UnsupportedSaslMechanismError,
-        "the broker does not offer this sasl_mechanism; ask its operators which one it does",
+        "the broker does not support this kafka.sasl_mechanism; ask its operators which one to use",
     ),
     (
         errors.IllegalSaslStateError,
-        "the broker expects no SASL on this listener; correct kafka.security_protocol or the port",
+        "the broker does not use SASL on this listener; correct kafka.security_protocol or the port",
     ),
     (
         _WRONG_CREDENTIALS,
-        "the broker refused the credentials; correct kafka.sasl_*, or have the user created",
+        "the broker rejected the credentials; correct kafka.sasl_*, or ask for the user to be created",
     ),
     (
         errors.TopicAuthorizationFailedError,
-        "no right on the topic; streamer needs READ and DESCRIBE on what it reads, WRITE and DESCRIBE on dead letters",
+        "a right on the topic is missing; grant READ and DESCRIBE on topics, WRITE and DESCRIBE on dead-letter topics",
     ),
-    (errors.GroupAuthorizationFailedError, "no right on the consumer group; streamer needs READ on it"),
+    (errors.GroupAuthorizationFailedError, "a right on the consumer group is missing; grant READ on the group"),
     (
         errors.ClusterAuthorizationFailedError,
-        "no right on the cluster; older brokers want IDEMPOTENT_WRITE for dead letters, and create_topics wants CREATE",
+        "a right on the cluster is missing; grant CREATE for kafka.create_topics: true (old brokers: IDEMPOTENT_WRITE)",
     ),
     (
         errors.UnknownTopicOrPartitionError,
-        "the topic does not exist, or streamer has no right to DESCRIBE it; create it or grant the right",
+        "the topic does not exist, or the right to DESCRIBE it is missing; create the topic or grant the right",
     ),
     (
         ssl.SSLCertVerificationError,
-        "the broker's certificate is not trusted; correct kafka.ssl_cafile, or the host name if that is what differs",
+        "the broker's certificate is not trusted; correct kafka.ssl_cafile, or the host name if it does not match",
     ),
-    (ssl.SSLError, "the TLS handshake failed; the listener may not speak TLS, or no version that we speak"),
-    (socket.gaierror, "the host name is not known; correct kafka.bootstrap_servers, or look at DNS"),
-    (ConnectionRefusedError, "nothing listens there; start the broker, or correct kafka.bootstrap_servers"),
+    (ssl.SSLError, "the TLS handshake failed; the listener does not use TLS, or no version that streamer supports"),
+    (socket.gaierror, "the host name is unknown; correct kafka.bootstrap_servers, or check DNS"),
+    (ConnectionRefusedError, "no program listens on this port; start the broker, or correct kafka.bootstrap_servers"),
     (
         (TimeoutError, errors.RequestTimedOutError, errors.KafkaTimeoutError),
-        "no answer in time; the broker is overloaded, a firewall drops packets, or kafka.security_protocol differs",
+        "no answer in time; the broker is overloaded, a firewall drops packets, or kafka.security_protocol is wrong",
     ),
     (
         # A host name with several addresses ends in a bare OSError when all of them fail.
         (errors.KafkaConnectionError, OSError, errors.NodeNotReadyError, errors.NoBrokersAvailable),
-        "no connection, or it broke; is the broker up, and kafka.security_protocol that of its listener?",
+        "the connection failed; check that the broker runs, and that kafka.security_protocol is that of its listener",
     ),
 )
-"""The first row that fits wins; put special ones first."""
+"""The first row that matches wins, so special errors come first."""
 
 _OUR_CERTIFICATE_REFUSED: Final = (
-    "the broker wants a certificate of ours that it trusts; correct kafka.ssl_certfile and kafka.ssl_keyfile"
+    "the broker does not trust streamer's certificate, or got none; correct kafka.ssl_certfile and kafka.ssl_keyfile"
 )
 
 
 class _TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # the library has no type information
-    """Gives the bearer token in a file that something else keeps fresh."""
+    """Reads the bearer token from a file that something else renews."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
     async def token(self) -> str:
-        """The token as it is now. A small local file: read in place, since the client waits for it under a lock."""
+        """The present token. The file is small and local, and the client waits under a lock, so reading blocks."""
         return read_secret_file(self._path, "kafka.sasl_oauth_token_file")
 
 
@@ -117,13 +117,11 @@ def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
             cafile=kafka.ssl_cafile,
             certfile=kafka.ssl_certfile,
             keyfile=kafka.ssl_keyfile,
-            # An empty one, or OpenSSL would ask for it on the terminal.
+            # Without a password OpenSSL would ask for one on the terminal.
             password=password or "",
         )
     except OSError as error:  # ssl.SSLError is one
-        reason = (
-            error.strerror if isinstance(error, FileNotFoundError | PermissionError) else "not the PEM it should be"
-        )
+        reason = error.strerror if isinstance(error, FileNotFoundError | PermissionError) else "not in PEM format"
         raise SettingsError(
             [f"kafka.ssl_cafile, ssl_certfile, ssl_keyfile or ssl_password cannot be used: {reason}"]
         ) from error
@@ -139,7 +137,7 @@ def _sasl_options(kafka: KafkaSettings) -> dict[str, Any]:
         options["sasl_oauth_token_provider"] = _TokenFile(kafka.sasl_oauth_token_file)
     elif kafka.sasl_mechanism == "GSSAPI":
         if importlib.util.find_spec("gssapi") is None:
-            raise SettingsError(["kafka.sasl_mechanism: GSSAPI needs a package: pip install 'aiokafka[gssapi]'"])
+            raise SettingsError(["kafka.sasl_mechanism: GSSAPI needs a package: run pip install 'aiokafka[gssapi]'"])
         options["sasl_kerberos_service_name"] = kafka.sasl_kerberos_service_name
         options["sasl_kerberos_domain_name"] = kafka.sasl_kerberos_domain_name
     else:
@@ -156,10 +154,10 @@ def _sasl_password(kafka: KafkaSettings) -> str:
 
 
 def describe_kafka_error(error: BaseException) -> str:
-    """One sentence on an error of the client or of its connection: what it means, what to do, and its name.
+    """One sentence about an error of the client or of its connection: what it means, what to do, and its name.
 
-    Its causes are looked at as well: the client wraps special errors into "connection closed". An unknown one is given
-    by name and its own text, which for this client holds names and codes, never records.
+    Its causes are examined too: the client wraps special errors into "connection closed". An unknown error is described
+    by its own text, which in this client holds names and codes, never records.
     """
     for kinds, meaning in _MEANINGS:
         for cause in _chain(error):
@@ -170,24 +168,24 @@ def describe_kafka_error(error: BaseException) -> str:
 
 
 def is_set_up_fault(error: BaseException) -> bool:
-    """Whether a broker answered, and one of us does not accept the other: trying again changes nothing."""
+    """Whether a broker answered, and it or we rejected the other side, so that another attempt would fail too."""
     kinds = (*_WRONG_CREDENTIALS, ssl.SSLCertVerificationError)
     return any(isinstance(cause, kinds) or _is_about_our_certificate(cause) for cause in _chain(error))
 
 
 def _is_about_our_certificate(error: BaseException) -> bool:
-    """Whether a broker ended the handshake over what we showed: TLSV13_ALERT_CERTIFICATE_REQUIRED and its like."""
+    """Whether a broker ended the handshake because of our certificate, as with TLSV13_ALERT_CERTIFICATE_REQUIRED."""
     reason = _tls_reason(error)
     return "_ALERT_" in reason and ("CERTIFICATE" in reason or reason.endswith("UNKNOWN_CA"))
 
 
 def _tls_reason(error: BaseException) -> str:
-    """OpenSSL's name for what went wrong; "" for other errors, and for those that Python raises by itself."""
+    """OpenSSL's name for the fault; "" for other errors, and for those that Python itself raises."""
     return (getattr(error, "reason", None) or "") if isinstance(error, ssl.SSLError) else ""
 
 
 def _name(error: BaseException) -> str:
-    """An error's name, and of TLS what exactly it objects to: an expired certificate, another host name."""
+    """The name of an error; for TLS also the exact fault, such as an expired certificate or another host name."""
     detail = getattr(error, "verify_message", "") or _tls_reason(error)
     return f"{type(error).__name__}: {detail}" if detail else type(error).__name__
 

@@ -1,4 +1,4 @@
-"""Dead letters out, each confirmed."""
+"""Writes dead letters, each one confirmed by the brokers."""
 
 import asyncio
 from collections.abc import Sequence
@@ -36,16 +36,16 @@ class DeadLetterProducer:
         """Connect.
 
         Raises:
-            UnavailableError: the brokers are away; it may be tried again.
+            UnavailableError: the brokers are not available; `start` may be called again.
         """
         kafka = self._kafka
         self._producer = AIOKafkaProducer(
             **client_options(kafka) | {"request_timeout_ms": self._request_timeout_ms},
             acks="all",
-            # Not idempotent: after one refused batch the client leaves a gap in its sequence numbers, and the broker
-            # refuses whatever it writes to that partition from then on. A copy in rare cases is the lesser evil.
+            # Not idempotent: after one rejected batch the client leaves a gap in its sequence numbers, and the broker
+            # rejects everything that it writes to that partition afterwards. A rare copy is better than that.
             enable_idempotence=False,
-            # The broker decides what is too large: a dead letter carries the record and its headers.
+            # The broker decides what is too large: a dead letter has the record and more headers.
             max_request_size=max(kafka.max_partition_fetch_bytes, kafka.fetch_max_bytes),
         )
         try:
@@ -55,7 +55,7 @@ class DeadLetterProducer:
             raise UnavailableError(describe_kafka_error(error)) from error
 
     async def stop(self) -> None:
-        """Disconnect; whatever is unconfirmed by then stays open and is read again."""
+        """Disconnect. The records of dead letters that are not confirmed stay open and are read again."""
         producer, self._producer = self._producer, None
         if producer is not None:
             await close(producer.stop)
@@ -70,12 +70,12 @@ class DeadLetterProducer:
         ``streamer.value.null``.
 
         Raises:
-            MessageTooLargeError: the broker takes no message of this size.
-            UnavailableError: not confirmed in time, or refused; it may be written all the same, so a copy is possible.
+            MessageTooLargeError: the broker rejects records of this size.
+            UnavailableError: not confirmed in time, or rejected; it may have been written, so a copy is possible.
         """
         producer = self._producer
         if producer is None:
-            raise UnavailableError("not connected")
+            raise UnavailableError("not connected to the brokers")
         value = record.value
         if value is None and record.key is None:
             value, headers = b"", [*headers, ("streamer.value.null", b"1")]
@@ -93,10 +93,10 @@ class DeadLetterProducer:
         except MessageSizeTooLargeError as error:
             raise MessageTooLargeError(str(type(error).__name__)) from error
         except TimeoutError as error:
-            raise UnavailableError(f"not confirmed within {timeout_seconds:g} s") from error
+            raise UnavailableError(f"the brokers did not confirm the write within {timeout_seconds:g} s") from error
         except KafkaError as error:
             raise UnavailableError(describe_kafka_error(error)) from error
 
 
 class MessageTooLargeError(StreamerError):
-    """The broker takes no message of this size."""
+    """The broker rejects records of this size."""

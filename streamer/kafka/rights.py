@@ -1,4 +1,4 @@
-"""What the brokers allow us on consumer groups, asked without joining one."""
+"""Which rights we have on consumer groups, found out without joining one."""
 
 import asyncio
 from collections.abc import Collection
@@ -16,11 +16,11 @@ _RETRY_SECONDS: Final = 0.3
 
 
 async def forbidden_groups(kafka: KafkaSettings, groups: Collection[str]) -> list[str]:
-    """Which consumer groups are closed to us, in order.
+    """The consumer groups that we have no right to join, sorted.
 
-    What is asked is where the group's coordinator is. That takes the right to DESCRIBE the group, which READ includes:
-    who may not even ask, may not join. (The authorised operations themselves are lost in aiokafka 0.14, which reads
-    version 3 of DescribeGroups' answer as version 2.)
+    The question is where the group's coordinator is. It needs the right to DESCRIBE the group, which READ includes: a
+    client that may not ask may not join. (The authorised operations themselves are lost in aiokafka 0.14, which reads
+    version 3 of the answer to DescribeGroups as version 2.)
 
     Raises:
         UnavailableError: the brokers cannot be asked.
@@ -36,7 +36,7 @@ async def forbidden_groups(kafka: KafkaSettings, groups: Collection[str]) -> lis
 
 
 async def _may_ask(admin: AIOKafkaAdminClient, group: str) -> bool:
-    while True:  # the caller bounds the time
+    while True:  # the caller sets a timeout
         try:
             await admin.find_coordinator(group)
         except GroupAuthorizationFailedError:
@@ -44,7 +44,7 @@ async def _may_ask(admin: AIOKafkaAdminClient, group: str) -> bool:
         except KafkaError as error:
             if not error.retriable:
                 raise
-            # A young cluster makes the topic of its coordinators when one is first asked for.
+            # A new cluster creates the topic of its coordinators at the first question.
             await asyncio.sleep(_RETRY_SECONDS)
         else:
             return True

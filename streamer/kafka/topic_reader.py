@@ -1,4 +1,4 @@
-"""Reads topics from one offset to another and leaves no trace: no consumer group, nothing committed."""
+"""Reads topics from one offset to another, without a consumer group and without commits."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
@@ -16,12 +16,12 @@ from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.settings import KafkaSettings
 
 Bounds = Mapping[tuple[str, int], tuple[int, int]]
-"""For each topic and partition, the first offset to read and the one after the last."""
+"""For each topic and partition: the first offset to read, and the one after the last."""
 
 POLL_SECONDS: Final = 1.0
 
 MAX_STALL_SECONDS: Final = 30.0
-"""Longest wait for anything to arrive. The client itself would wait for its brokers without end."""
+"""Longest wait for something to arrive. The client itself would wait for its brokers without end."""
 
 MAX_POLLED_RECORDS: Final = 500
 
@@ -38,13 +38,13 @@ class TopicReader:
 
         Raises:
             SettingsError: a file that the connection needs cannot be used.
-            UnavailableError: the brokers are away.
+            UnavailableError: the brokers are not available.
         """
         kafka = self._kafka
         self._consumer = AIOKafkaConsumer(
             **client_options(kafka),
             enable_auto_commit=False,
-            auto_offset_reset="earliest",  # retention may delete under our feet: then go on with what is left
+            auto_offset_reset="earliest",  # retention may delete records while we read: continue with the rest
             isolation_level=kafka.isolation_level,
             fetch_max_bytes=kafka.fetch_max_bytes,
             max_partition_fetch_bytes=kafka.max_partition_fetch_bytes,
@@ -68,7 +68,7 @@ class TopicReader:
             await close(consumer.stop)
 
     async def bounds(self, topics: Collection[str]) -> dict[tuple[str, int], tuple[int, int]]:
-        """What there is to read now: the bounds of every partition of the topics that exist.
+        """The present bounds of every partition of those topics that exist.
 
         Raises:
             UnavailableError: the brokers cannot be asked.
@@ -85,17 +85,17 @@ class TopicReader:
         except KafkaError as error:
             raise UnavailableError(describe_kafka_error(error)) from error
         except TimeoutError as error:
-            raise UnavailableError(_stalled("no offsets")) from error
+            raise UnavailableError(_stalled("the brokers sent no offsets")) from error
         return {(place.topic, place.partition): (first[place], end[place]) for place in sorted(partitions)}
 
     async def read(self, bounds: Bounds) -> AsyncGenerator[Sequence[Record], None]:
-        """The records within the bounds, partition after partition, in the order of their offsets.
+        """The records within the bounds, one partition after another, in the order of their offsets.
 
-        One partition at a time: a response for several can hold a record that the client refuses for its size, and then
-        drops what it has read from the others.
+        One partition at a time: if a response for several holds a record that the client rejects for its size, the
+        client drops what it read from the others.
 
         Raises:
-            UnavailableError: nothing has come for `MAX_STALL_SECONDS`, or a record cannot be read.
+            UnavailableError: nothing arrived for `MAX_STALL_SECONDS`, or a record cannot be read.
         """
         consumer = self._open
         for place, (first, end) in bounds.items():
@@ -110,7 +110,7 @@ class TopicReader:
                     yield within
 
     async def _poll(self, partition: TopicPartition, position: int) -> tuple[Sequence[Record], int]:
-        """What comes next, and the position behind it, which also passes markers that are no records."""
+        """The next records, and the position behind them, which also passes markers of transactions."""
         try:
             async with asyncio.timeout(MAX_STALL_SECONDS):
                 reached = position
@@ -124,14 +124,14 @@ class TopicReader:
         except KafkaError as error:
             raise UnavailableError(f"{partition.topic}: {describe_kafka_error(error)}") from error
         except TimeoutError as error:
-            raise UnavailableError(_stalled(f"nothing from {partition.topic}")) from error
+            raise UnavailableError(_stalled(f"{partition.topic}: no record arrived")) from error
         return records, reached
 
     async def _describe(self, topics: Collection[str]) -> list[dict[str, Any]]:
         admin = AIOKafkaAdminClient(**client_options(self._kafka))
         try:
             await admin.start()
-            # Of all topics: asking for one by name would make it where brokers make topics on demand.
+            # All topics: asking for one by name would create it if the brokers create topics on demand.
             described = cast("list[dict[str, Any]]", await admin.describe_topics())
         finally:
             await close(admin.close)
@@ -148,4 +148,4 @@ class TopicReader:
 
 
 def _stalled(what: str) -> str:
-    return f"{what} for {MAX_STALL_SECONDS:g} s; are the brokers up, and is streamer allowed to READ the topic?"
+    return f"{what} for {MAX_STALL_SECONDS:g} s; check that the brokers run, and that streamer may READ the topic"

@@ -1,1 +1,1 @@
-"""What an operator asks and does beside the running service."""
+"""What an operator does beside the running service: checks of the set-up, redriving dead letters."""

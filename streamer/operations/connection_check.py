@@ -1,4 +1,4 @@
-"""What ``streamer check --connect`` asks of the world: brokers, topics, groups, and Segment about the write keys."""
+"""What ``streamer check --connect`` checks: brokers, topics, groups, and write keys at Segment."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ TIMEOUT_SECONDS: Final = 20.0
 
 
 async def problems(settings: Settings) -> list[str]:
-    """Everything outside that would keep streamer from delivering, a line each; no line holds a secret."""
+    """Everything outside streamer that would keep it from delivering, a line for each; no line holds a secret."""
     found: list[str] = []
     async with _collecting(found, "kafka"):
         await _ask_brokers(settings, found)
@@ -34,7 +34,7 @@ async def problems(settings: Settings) -> list[str]:
 
 @asynccontextmanager
 async def _collecting(found: list[str], subject: str) -> AsyncIterator[None]:
-    """Note what ends the block instead of passing it on, so that the next subject is looked at too."""
+    """Note an error that ends the block instead of raising it, so that the next subject is checked too."""
     try:
         async with asyncio.timeout(TIMEOUT_SECONDS):
             yield
@@ -43,7 +43,7 @@ async def _collecting(found: list[str], subject: str) -> AsyncIterator[None]:
     except UnavailableError as error:
         found.append(f"{subject}: {error}")
     except TimeoutError:
-        found.append(f"{subject}: no answer within {TIMEOUT_SECONDS:g} s; look at addresses, DNS and firewalls")
+        found.append(f"{subject}: no answer within {TIMEOUT_SECONDS:g} s; check addresses, DNS and firewalls")
 
 
 async def _ask_brokers(settings: Settings, found: list[str]) -> None:
@@ -58,17 +58,17 @@ async def _ask_brokers(settings: Settings, found: list[str]) -> None:
     for topic in await missing_topics(kafka, {*topics, *dead_letter_topics}):
         if topic in topics:
             found.append(
-                f"integrations.{topics[topic]}.topics: {topic} does not exist, or streamer has no right to DESCRIBE it;"
-                " create it or grant the right"
+                f"integrations.{topics[topic]}.topics: {topic} does not exist, or the right to DESCRIBE it is"
+                " missing; create the topic or grant the right"
             )
         elif not kafka.create_topics:
             found.append(
                 f"integrations.{dead_letter_topics[topic]}.dead_letters.topic: {topic} does not exist; create it,"
-                " or set kafka.create_topics to true"
+                " or set kafka.create_topics: true"
             )
     groups = {integration.group_id: name for name, integration in integrations.items()}
     found.extend(
-        f"integrations.{groups[group]}.group_id: no right on the consumer group {group}; grant READ"
+        f"integrations.{groups[group]}.group_id: a right on the consumer group {group} is missing; grant READ"
         for group in await forbidden_groups(kafka, groups)
     )
 
@@ -78,20 +78,22 @@ async def ask_for_source(session: aiohttp.ClientSession, url: str) -> None:
 
     Args:
         session: makes the request.
-        url: where the source's settings are. Holds the write key, so no error may carry it.
+        url: address of the source's settings. It holds the write key, so no error may show it.
 
     Raises:
-        UnavailableError: there is no such source, or no answer that tells.
+        UnavailableError: there is no such source, or no clear answer.
     """
     try:
         async with session.get(url, allow_redirects=False) as response:
             status = response.status
     except aiohttp.ClientError as error:
-        # The text of some of these errors holds the address: only the kind is passed on, and nothing chained.
+        # The text of some of these errors holds the address: only the type is passed on, without a chained error.
         raise UnavailableError(
-            f"Segment cannot be asked about the write key ({type(error).__name__}); look at DNS, firewall and proxy"
+            f"Segment cannot be asked about the write key ({type(error).__name__}); check DNS, firewall and proxy"
         ) from None
     if status == 404:  # noqa: PLR2004 - the status is the subject
-        raise UnavailableError("Segment knows no source with this write key; copy it again from the source's API keys")
+        raise UnavailableError(
+            "Segment has no source with this write key; copy the key again from the API keys of the source"
+        )
     if status != 200:  # noqa: PLR2004 - the status is the subject
-        raise UnavailableError(f"Segment gave status {status} when asked about the write key; try again later")
+        raise UnavailableError(f"Segment answered {status} when asked about the write key; run the check again later")

@@ -1,10 +1,10 @@
-"""Takes stock of dead letters, and writes those that were chosen back to the topics they were read from.
+"""Counts dead letters, and writes chosen ones back to the topics that they were read from.
 
-Confirmed before counted: a record is back when all in-sync replicas have it. After each batch a note in the dead-letter
-topic says which were redriven, so that a repetition goes on where an interruption ended. Whatever comes between the two
-(a kill, a broker that goes away), at most one batch is written twice; the copies have the same messageIds, and the
-integration drops those of delivered events as duplicates. The same goes for two redrives at a time, which know nothing
-of each other.
+A record counts as written back when all in-sync replicas have confirmed it. After each batch, a note in the dead-letter
+topic says which dead letters were redriven, so that a repeated run continues where an interrupted one ended. If
+something happens between the two (a kill, a broker that stops), at most one batch is written twice. The copies have
+the same messageIds, and the integration drops copies of delivered events as duplicates. Two redrives at the same time
+do not know of each other, so they may write copies too.
 """
 
 import asyncio
@@ -23,16 +23,16 @@ from streamer.kafka.topic_reader import TopicReader
 from streamer.settings import KafkaSettings, Settings
 
 WRITE_TIMEOUT_SECONDS: Final = 15.0
-"""Longest wait for the confirmation of one record; after it, its fate is unknown."""
+"""Longest wait for the confirmation of one record; after it, we do not know whether the record was written."""
 
 MAX_BATCH_RECORDS: Final = 100
-"""Most records between two notes, and so the most that are written twice after a kill."""
+"""Most records between two notes, and so the most records that are written twice after a kill."""
 
 MAX_BATCH_BYTES: Final = 8 << 20
-"""A batch ends with the record that brings its values to this size."""
+"""A batch ends with the record with which its values reach this size."""
 
 Progress = Callable[[int, int], None]
-"""Told how far a work has come: done, and all there is to do."""
+"""Called with the progress of a work: how much is done, and how much there is in all."""
 
 _Batch = list[tuple[Record, DeadLetter]]
 
@@ -49,7 +49,7 @@ def dead_letter_topics(settings: Settings, integrations: Collection[str]) -> lis
 
 
 def is_read(settings: Settings, name: str, topic: str) -> bool:
-    """Whether an integration of this name would deliver records of a topic, now or once it is resumed."""
+    """Whether an integration of this name delivers records of a topic, now or after it is resumed."""
     integration = settings.integrations.get(name)
     return integration is not None and topic in integration.topics and not settings.mapping(name).discard
 
@@ -57,7 +57,7 @@ def is_read(settings: Settings, name: str, topic: str) -> bool:
 async def take_stock(
     reader: TopicReader, topics: Collection[str], selection: Selection, on_progress: Progress
 ) -> tuple[Stock, list[str]]:
-    """Read dead-letter topics to the end they have now.
+    """Read dead-letter topics to their present end.
 
     Returns:
         The selected dead letters, and those of the topics that do not exist.
@@ -85,9 +85,9 @@ class Redrive:
 
         Args:
             kafka: where the brokers are.
-            plan: what to redrive; counts what was.
+            plan: what to redrive; it also counts what was redriven.
             max_per_second: most records written in a second, over the whole run.
-            on_progress: told after each batch.
+            on_progress: called after each batch.
         """
         self._plan = plan
         self._max_per_second = max_per_second
@@ -96,10 +96,10 @@ class Redrive:
         self._producer = DeadLetterProducer(kafka)
 
     async def run(self, reader: TopicReader, stop: asyncio.Event) -> None:
-        """Write everything back, or what can be until ``stop`` is set: the batch in hand is finished.
+        """Write everything back, or until ``stop`` is set: then the present batch is finished.
 
         Raises:
-            UnavailableError: the brokers do not answer or refuse. What was redriven by then is counted and noted.
+            UnavailableError: the brokers do not answer, or reject a write. What was redriven is counted and noted.
         """
         await self._producer.start()
         try:
@@ -123,7 +123,7 @@ class Redrive:
                     return
 
     async def _batches(self, reader: TopicReader) -> AsyncGenerator[_Batch, None]:
-        """The chosen dead letters with their records, read once more: only descriptions were kept."""
+        """The chosen dead letters with their records, which are read again: only descriptions were kept."""
         chosen = self._plan.chosen
         bounds = {partition: (min(offsets), max(offsets) + 1) for partition, offsets in chosen.items()}
         batch: _Batch = []
@@ -151,7 +151,7 @@ class Redrive:
         for (record, letter), task in zip(batch, tasks, strict=True):
             error = task.result()
             if isinstance(error, MessageTooLargeError):
-                # The client sends what is written together as one message: by itself it may be small enough.
+                # The client sends records that are written together in one request: alone it may be small enough.
                 error = await self._write(record, letter)
             if error is None:
                 self._plan.tally_of(letter).redriven += 1
@@ -166,7 +166,7 @@ class Redrive:
             raise failure
 
     async def _write(self, record: Record, letter: DeadLetter) -> MessageTooLargeError | UnavailableError | None:
-        """Write one record back; None when it is confirmed. Returned, since one failure must not cancel the others."""
+        """Write one record back; None: confirmed. Errors are returned, because one must not cancel the other writes."""
         outgoing = redriven_record(record, letter)
         try:
             await self._producer.write(
@@ -185,6 +185,6 @@ class Redrive:
             await self._producer.write(topic, note, note.headers, timeout_seconds=WRITE_TIMEOUT_SECONDS)
         except UnavailableError as error:
             raise UnavailableError(
-                f"{topic}: could not note that {len(offsets)} of its dead letters were redriven: {error}. Nothing is"
-                " lost; the next redrive writes them once more, and copies of what was delivered end as duplicates"
+                f"{topic}: could not note that {len(offsets)} of its dead letters were redriven: {error}. No event is"
+                " lost: the next redrive writes them again, and copies of delivered events end as duplicates"
             ) from error

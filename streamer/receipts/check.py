@@ -1,4 +1,4 @@
-"""Whether a store of receipts is sound, found out by a child process: reading a damaged one can crash the reader.
+"""Checks a store of receipts in a child process, because reading a damaged store can crash the reader.
 
 Run as a program with a directory as its argument, this module is that child.
 """
@@ -18,7 +18,7 @@ _UNSOUND_EXIT_CODE: Final = 3
 
 
 def is_sound(path: Path, *, max_seconds: float) -> bool:
-    """Whether a child process can read all of the store in ``path``; True too if no fault was found in that time."""
+    """Whether a child process can read all of the store in ``path``; also True if it found no fault in that time."""
     try:
         check = subprocess.run(  # noqa: S603 - our own interpreter and module, and a path from the configuration
             [sys.executable, "-P", "-m", __name__, str(path)],
@@ -34,7 +34,7 @@ def is_sound(path: Path, *, max_seconds: float) -> bool:
 
 
 def _read_all(path: str) -> None:
-    """Visit every page and every entry of the store. Raises, or crashes, if it is damaged."""
+    """Visit every page and every entry of the store. Raises an error, or crashes, if the store is damaged."""
     with lmdb.open(path, max_dbs=3, readonly=True, lock=False, create=False) as env:
         with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a device, not a path of ours
             env.copyfd(nowhere.fileno(), compact=True)  # visits the branches and the list of free pages

@@ -1,9 +1,9 @@
-"""Receipts as bytes: chunks of up to 84 receipts of one moment, under the number of their first one.
+"""Receipts as bytes: chunks of up to 84 receipts of one moment, stored under the number of their first receipt.
 
     number of the first (32 bits) -> delivered at (32 bits, seconds), then of each receipt
                                      digest (16 bytes), source (16 bits) and offset (48 bits), little-endian
 
-So many fill half a page of LMDB, which is the most that it stores without a page of its own: 24.5 bytes a receipt.
+84 receipts fill half a page of LMDB, the most that it stores without an extra page: 24.5 bytes per receipt.
 """
 
 import struct
@@ -25,7 +25,7 @@ _DIGEST: Final = blake2b(digest_size=_DIGEST_BYTES)
 _WORDS: Final = _DIGEST_BYTES // 4
 _RECEIPT: Final = np.dtype([("digest", "<u4", _WORDS), ("place", "<u8")])
 _STORED: Final = struct.Struct("<16sQ")
-"""The same for a single one."""
+"""The same for a single receipt."""
 _RECEIPT_BYTES: Final = _RECEIPT.itemsize
 _CHUNK_RECEIPTS: Final = 84
 _OFFSET_BITS: Final = 48
@@ -39,7 +39,7 @@ class Deliveries(NamedTuple):
     partition: int
     offsets: Sequence[int]
     digests: Sequence[bytes]
-    """Of their messageIds, see `digest_of`."""
+    """Digests of their messageIds, see `digest_of`."""
 
 
 class Receipt(NamedTuple):
@@ -52,7 +52,7 @@ class Receipt(NamedTuple):
 
 
 def digest_of(message_id: str) -> bytes:
-    """What stands for a messageId among receipts."""
+    """The digest under which a messageId is stored."""
     digest = _DIGEST.copy()  # a third cheaper than a new one with its arguments
     digest.update(message_id.encode())
     return digest.digest()
@@ -64,12 +64,12 @@ def fingerprints_of(digests: Sequence[bytes]) -> Fingerprints:
 
 
 def pack(deliveries: Iterable[tuple[int, Deliveries]]) -> Receipts:
-    """The receipts of deliveries; with those of a partition comes the number of their source."""
+    """The receipts of deliveries. The deliveries of each partition come with the number of their source."""
     return np.concatenate([_pack_source(source, one) for source, one in deliveries])
 
 
 def to_chunks(receipts: Receipts, first: int, delivered_at: int) -> list[tuple[bytes, bytes]]:
-    """Keys and values to store, for receipts that are numbered from ``first`` on."""
+    """Keys and values to store, for receipts with numbers from ``first``."""
     stored, head = receipts.tobytes(), _SECONDS.pack(delivered_at)
     return [
         (
@@ -81,10 +81,10 @@ def to_chunks(receipts: Receipts, first: int, delivered_at: int) -> list[tuple[b
 
 
 def in_order(chunks: Iterable[tuple[bytes, bytes]]) -> Iterator[Receipts]:
-    """The receipts of all chunks that are stored, from the first one on.
+    """The receipts of all stored chunks, from the first one.
 
     Raises:
-        ValueError: one is missing, or is none.
+        ValueError: a chunk is missing or damaged.
     """
     count = 0
     for key, value in chunks:
@@ -96,17 +96,17 @@ def in_order(chunks: Iterable[tuple[bytes, bytes]]) -> Iterator[Receipts]:
 
 
 def count_to(key: bytes, value: bytes) -> int:
-    """How many receipts there are up to the end of this chunk. struct.error when it is none."""
+    """How many receipts there are up to the end of this chunk. Raises struct.error if it is not a chunk."""
     return int(_NUMBER.unpack(key)[0]) + (len(value) - _SECONDS.size) // _RECEIPT_BYTES
 
 
 def key_of(number: int) -> bytes:
-    """What the key of the chunk with a receipt is equal to or less than."""
+    """The upper bound of the key of the chunk that holds the receipt with this number."""
     return _NUMBER.pack(number)
 
 
 def receipt_in(key: bytes, value: bytes, number: int) -> Receipt:
-    """One receipt of a chunk. struct.error when it is not there."""
+    """One receipt of a chunk. Raises struct.error if the chunk does not have it."""
     (first,), (delivered_at,) = _NUMBER.unpack(key), _SECONDS.unpack_from(value)
     digest, place = _STORED.unpack_from(value, _SECONDS.size + (number - first) * _RECEIPT_BYTES)
     return Receipt(digest, place >> _OFFSET_BITS, place & _OFFSET_MASK, delivered_at)

@@ -1,14 +1,14 @@
-"""Where among stored receipts those with a fingerprint are: a linear hash table in a mapped file, worked on in batches.
+"""Finds stored receipts by their fingerprint: a linear hash table in a mapped file, used in batches.
 
-A fingerprint is 32 bits of a digest, so what is found here are candidates, and what is stored has the last word. The
-file has no name and ends with the process; the table is built again whenever a store is opened.
+A fingerprint is 32 bits of a digest, so the table finds candidates, and the stored receipt decides. The file has no
+name and ends with the process; the table is built again whenever a store is opened.
 
 A bucket is a row of `_WIDTH` fingerprints and `_WIDTH` numbers. The table grows by splitting buckets in their order, a
-few with each batch, so that no batch waits for a large table to be copied, and the file grows with what is in it. What
-finds its bucket full waits in a dict until that is split: at most some 2 % of the receipts.
+few with each batch, so that no batch waits until a large table is copied. The file grows with the table. A receipt
+whose bucket is full waits in a dict until the bucket is split; these are at most some 2 % of the receipts.
 
 Why not one tree with digests as keys: each receipt would rewrite a page of it. Measured on two million ids, such a tree
-took 8.3 us to add one and 3.6 us to look for one; log and table together take 1.2 and 0.3 us, at ten million as well.
+took 8.3 us to add one and 3.6 us to find one; log and table together take 1.2 and 0.3 us, with ten million ids too.
 """
 
 import os
@@ -24,7 +24,7 @@ Fingerprints = NDArray[np.uint32]
 _WIDTH: Final = 16
 _BUCKET_BYTES: Final = 2 * _WIDTH * 4
 _LOAD: Final = 6
-"""Receipts a bucket, on average. Those that are still to be split hold up to twice as many."""
+"""Receipts per bucket, on average. Buckets that are not split yet hold up to twice as many."""
 _FIRST_BUCKETS: Final = 64
 _GROWTH_SHARE: Final = 8
 """The file grows by an eighth of itself, or by `_FIRST_BUCKETS`."""
@@ -34,11 +34,11 @@ class FingerprintIndex:
     """The numbers of receipts by their fingerprints. Not thread-safe.
 
     Args:
-        directory: where the file is, on a local disk; its room is reserved before it is written to.
-        expected: how many receipts will be added at once: what is made large enough need not be split.
+        directory: where the file is, on a local disk. Its space is reserved before it is written to.
+        expected: how many receipts will be added at once, so that the table starts large enough.
 
     Raises:
-        OSError: the disk does not let us, or, from `add` too, has no room.
+        OSError: the file cannot be written, or the disk is full; from `add` too.
     """
 
     def __init__(self, directory: Path, *, expected: int = 0) -> None:
@@ -62,7 +62,7 @@ class FingerprintIndex:
         return self._capacity * _BUCKET_BYTES
 
     def clear(self) -> None:
-        """Forget everything, and keep the room."""
+        """Remove all receipts, and keep the space."""
         self._used.fill(0)
         self._count = 0
         self._base = _FIRST_BUCKETS  # a power of two: buckets at the beginning of this round of splits
@@ -70,14 +70,14 @@ class FingerprintIndex:
         self._overflow: dict[int, list[tuple[int, int]]] = {}
 
     def add(self, fingerprints: Fingerprints, first: int) -> None:
-        """Add receipts that are numbered from ``first`` on."""
+        """Add receipts with numbers from ``first``."""
         self._count += len(fingerprints)
         while (wanted := -(-self._count // _LOAD) - self._buckets) > 0:
             self._split_buckets(min(wanted, self._base - self._split))
         self._insert(fingerprints, np.arange(first, first + len(fingerprints), dtype=np.uint32))
 
     def candidates(self, fingerprints: Fingerprints) -> list[tuple[int, int]]:
-        """Pairs of an index in ``fingerprints`` and the number of a receipt that may be the one."""
+        """Pairs of an index in ``fingerprints`` and the number of a receipt that may match."""
         if not self._count:
             return []
         buckets = self._buckets_of(fingerprints)
@@ -96,7 +96,7 @@ class FingerprintIndex:
         return found
 
     def close(self) -> None:
-        """Give the room back to the disk."""
+        """Free the space on the disk."""
         self._file.close()
 
     @property
@@ -124,7 +124,7 @@ class FingerprintIndex:
         self._numbers[buckets, slots] = numbers[fits]
 
     def _split_buckets(self, count: int) -> None:
-        """Divide the next buckets between themselves and as many new ones, by one more bit of the fingerprints."""
+        """Split the next buckets: one more bit of the fingerprints says what moves to the new ones."""
         self._reserve(self._buckets + count)
         first = self._split
         old, new = slice(first, first + count), slice(first + self._base, first + self._base + count)
@@ -146,7 +146,7 @@ class FingerprintIndex:
                 self._insert(pairs[:, 0], pairs[:, 1])
 
     def _reserve(self, buckets: int) -> None:
-        """Have room for so many. Without the reservation, a full disk would end the process while it writes."""
+        """Reserve space for so many buckets. Without that, a full disk would kill the process while it writes."""
         if buckets <= self._capacity:
             return
         capacity = max(buckets, self._capacity + max(_FIRST_BUCKETS, self._capacity // _GROWTH_SHARE))

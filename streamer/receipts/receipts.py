@@ -1,14 +1,14 @@
 """Receipts: the durable notes of which messageIds of one integration were delivered, and from where.
 
-An index, never the truth: without receipts, records that are read again are sent again, which Segment's own memory of
-messageIds mostly catches; no event is ever lost with them. So nothing here may stop the service. A store that cannot be
-trusted is set aside, a full one forgets its older half, one that cannot be used remembers nothing; each is reported in
-`Receipts.problems`.
+Receipts only save repeated deliveries. Without them, records that are read again are sent again, and Segment's own
+memory of messageIds drops most copies; no event is lost. So nothing here may stop the service. A store that cannot be
+trusted is set aside, a full one deletes its older half, and one that cannot be used stores nothing. Each of these is
+reported in `Receipts.problems`.
 
-There are two generations. When the current one is a window old, the previous one holds nothing that still counts; it is
-emptied and takes its place. The age of a receipt is checked when it is read, so the window is exact to the second
-whatever the generations hold. When the current one has taken its share of the room, they change places early, and the
-window is shorter until the next change.
+There are two generations. When the current one is a window old, no receipt of the previous one counts any more: the
+previous one is emptied and becomes the current one. The age of a receipt is checked when it is read, so the window is
+exact to the second. When the current generation has used its share of the space, this happens early, and the window is
+shorter until the next change.
 """
 
 import collections
@@ -33,33 +33,33 @@ from streamer.receipts.store import (
 __all__ = ["MIN_BYTES", "Place", "Problem", "ProblemKind", "Receipts"]
 
 MIN_BYTES: Final = 64 << 20
-"""Least ``max_bytes`` that leaves room to work in, whatever the batches. With less, large ones may empty the store."""
+"""Least ``max_bytes`` with enough space for batches of any size. With less, large ones may empty the store."""
 
 MAX_PROBLEMS: Final = 32
-"""Problems kept until somebody takes them; the oldest go first."""
+"""Most problems kept until `Receipts.take_problems` is called; beyond it, the oldest are dropped."""
 
 MAX_CHECK_SECONDS: Final = 10.0
-"""Longest check, at start, of a store that was not closed. What is sound by then is used."""
+"""Longest check, at the start, of a store that was not closed. If no fault is found in this time, it is used."""
 
 _LOG_SHARE: Final = 1 / 2
 """Part of ``max_bytes`` for the file of receipts. Their indexes, which take about as much, get the rest."""
 
 _GENERATION_SHARE: Final = 0.4
-"""Part of ``max_bytes`` for one generation with its index. Two fit, and a fifth is left for the pages that two
-transactions replace: LMDB never writes to a page in use, and uses it again two transactions later at the earliest."""
+"""Part of ``max_bytes`` for one generation with its index. Two fit. A fifth is left for the pages that two transactions
+replace: LMDB never overwrites a page in use, and uses it again two transactions later at the earliest."""
 
 
 class ProblemKind(enum.StrEnum):
-    """What can happen to a store. None of it loses or stops an event."""
+    """What can happen to a store. None of these loses or delays an event."""
 
     POWER_LOST = "power_lost"
     """Set aside: it was not closed before the machine went down."""
     UNREADABLE = "unreadable"
-    """Set aside: damaged, or no file of receipts, or another version's."""
+    """Set aside: damaged, not a file of receipts, or of another version."""
     FULL = "full"
-    """Receipts were dropped before their time (all of them where ``max_bytes`` was lowered): the window is shorter."""
+    """Receipts were deleted early (all of them if ``max_bytes`` was lowered), so the window is shorter."""
     UNUSABLE = "unusable"
-    """Given up until the next start: nothing is remembered."""
+    """Not used until the next start: no receipt is stored or found."""
 
 
 class Problem(NamedTuple):
@@ -72,20 +72,20 @@ class Problem(NamedTuple):
 class Receipts:
     """Which messageIds were delivered within the window. Not thread-safe.
 
-    ``now`` is the wall clock in seconds since the epoch throughout. It may jump: a receipt from the future counts as
-    one of now.
+    ``now`` is always the wall clock, in seconds since the epoch. It may jump: a receipt from the future counts as one
+    from now.
 
     Args:
-        directory: on a local disk; made if missing.
+        directory: on a local disk; created if it is missing.
         window_seconds: how long a receipt counts.
-        max_bytes: most the files may take on disk; sensibly at least `MIN_BYTES`.
-        boot_id: identifies the boot of this machine; None: ask the kernel.
+        max_bytes: most bytes of the files on disk; should be at least `MIN_BYTES`.
+        boot_id: identifies the last boot of this machine; None: read it from the kernel.
     """
 
     def __init__(self, directory: Path, *, window_seconds: float, max_bytes: int, boot_id: str | None = None) -> None:
         assert window_seconds > 0
         self.shrunk_total = 0
-        """How often receipts were dropped before their time, for want of room."""
+        """How often receipts were deleted early, to make room."""
         self.problems: collections.deque[Problem] = collections.deque(maxlen=MAX_PROBLEMS)
         self._home = StateDirectory(directory, DATA_FILE, boot_id=boot_id)
         self._window_seconds = window_seconds
@@ -96,12 +96,12 @@ class Receipts:
     def open(
         cls, directory: Path, *, window_seconds: float, max_bytes: int, now: float, boot_id: str | None = None
     ) -> "Receipts":
-        """Open the store in ``directory``, or do without: whatever is wrong with it becomes a problem, not an error.
+        """Open the store in ``directory``, or run without it: each fault of the store becomes a problem, not an error.
 
         Blocks for up to `MAX_CHECK_SECONDS` if the store was not closed. The arguments are the class's.
 
         Raises:
-            UnavailableError: another process uses the same directory; nothing was touched.
+            UnavailableError: another process uses the same directory; nothing was changed.
         """
         receipts = cls(directory, window_seconds=window_seconds, max_bytes=max_bytes, boot_id=boot_id)
         try:
@@ -113,11 +113,11 @@ class Receipts:
 
     @property
     def available(self) -> bool:
-        """False: nothing is found or remembered, because the store cannot be used."""
+        """False: no receipt is found or stored, because the store cannot be used."""
         return self._store is not None
 
     def find(self, digests: Sequence[bytes], now: float) -> dict[bytes, Place]:
-        """From where those messageIds were delivered that were delivered within the window; see `digest_of`."""
+        """Of those messageIds that were delivered within the window: where their records were. See `digest_of`."""
         if self._store is None:
             return {}
         try:
@@ -127,7 +127,7 @@ class Receipts:
             return {}
 
     def add(self, deliveries: Sequence[Deliveries], now: float) -> None:
-        """Note what was delivered, of each partition once. Survives a kill, not a loss of power."""
+        """Store receipts of what was delivered, each partition once. They survive a kill, but not a loss of power."""
         if self._store is None:
             return
         try:
@@ -140,7 +140,7 @@ class Receipts:
             self._give_up(error)
 
     def entries(self) -> int:
-        """How many receipts are stored, those past the window included."""
+        """How many receipts are stored, including those older than the window."""
         return self._gauge(ReceiptStore.__len__)
 
     def bytes(self) -> int:
@@ -148,19 +148,19 @@ class Receipts:
         return self._gauge(lambda store: store.file_bytes)
 
     def window_start(self, now: float) -> float:
-        """Since when, in seconds since the epoch, everything delivered with this directory has its receipt in it."""
+        """Since when (seconds since the epoch) everything delivered with this directory has its receipt in it."""
         if self._store is None:
             return now
         return min(now, max(self._store.previous_began, now - self._window_seconds))
 
     def take_problems(self) -> list[Problem]:
-        """What has happened since this was last called, oldest first."""
+        """The problems since the last call, oldest first."""
         taken = list(self.problems)
         self.problems.clear()
         return taken
 
     def close(self) -> None:
-        """Sync to disk, which takes as long as the disk takes, and let the next process in."""
+        """Sync to disk, which takes as long as the disk needs, and let another process use the directory."""
         try:
             if self._store is not None:
                 store, self._store = self._store, None
@@ -182,16 +182,18 @@ class Receipts:
     def _open(self, now: float) -> None:
         left = self._home.left()
         if left is Left.POWER_LOST:
-            self._set_aside(Problem(ProblemKind.POWER_LOST, "not closed before the machine went down"), now)
+            self._set_aside(
+                Problem(ProblemKind.POWER_LOST, "the receipts were not closed before the machine went down"), now
+            )
         elif left is Left.KILLED and not is_sound(self._home.path, max_seconds=MAX_CHECK_SECONDS):
-            self._set_aside(Problem(ProblemKind.UNREADABLE, "damaged, found on reading all of it"), now)
+            self._set_aside(Problem(ProblemKind.UNREADABLE, "the receipts are damaged"), now)
         try:
             self._store = self._open_store(now)
         except UNREADABLE_ERRORS as error:
             self._set_aside(Problem(ProblemKind.UNREADABLE, str(error)), now)
             self._store = self._open_store(now)
         if self._store.file_bytes > self._max_bytes:
-            self._begin_anew(now, "it is over the limit")
+            self._begin_anew(now, "the files are larger than that")
 
     def _open_store(self, now: float) -> ReceiptStore:
         self._home.mark_open()
@@ -199,7 +201,7 @@ class Receipts:
 
     def _set_aside(self, problem: Problem, now: float) -> None:
         aside = self._home.set_aside(now)
-        self.problems.append(Problem(problem.kind, f"{problem.detail}; kept as {aside.name}"))
+        self.problems.append(Problem(problem.kind, f"{problem.detail}; the old files are kept as {aside.name}"))
 
     def _rotate_if_due(self, store: ReceiptStore, now: float) -> None:
         if now < store.current_began:
@@ -210,13 +212,13 @@ class Receipts:
             return
         dropped = store.rotate(now)
         if dropped and not is_old:
-            self._count_shrunk(f"{dropped} receipts dropped early, limit {self._max_bytes} bytes")
+            self._count_shrunk(f"{dropped} receipts deleted early; receipts.max_bytes is {self._max_bytes}")
 
     def _begin_anew(self, now: float, cause: str) -> ReceiptStore:
-        """Empty the store altogether: the only way to give room back to the disk."""
+        """Delete the store and begin a new one: the only way to free space on the disk."""
         if self._store is not None:
             store, self._store = self._store, None
-            self._count_shrunk(f"all {len(store)} receipts dropped, limit {self._max_bytes} bytes: {cause}")
+            self._count_shrunk(f"all {len(store)} receipts deleted; receipts.max_bytes is {self._max_bytes}: {cause}")
             store.close(sync=False)
         self._home.delete()
         self._store = self._open_store(now)

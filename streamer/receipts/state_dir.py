@@ -1,8 +1,8 @@
-"""The directory of one store on local disk: who owns it, how it was left, and how it is set aside.
+"""The directory of a store on local disk: which process owns it, how it was left, and how it is set aside.
 
-Nothing is synced to disk while the service runs, so what a directory holds can only be trusted in two cases: it was
-closed (closing syncs), or the machine has not gone down since, for then the page cache has everything that was ever
-written, whatever became of the process. A marker file beside the data says which it is.
+Nothing is synced to disk while the service runs. So the data in a directory can be trusted in two cases only: the
+directory was closed (closing syncs), or the machine has not gone down since, because then the page cache has everything
+that was written, even if the process was killed. A marker file beside the data says which case it is.
 """
 
 import enum
@@ -24,20 +24,20 @@ class Left(enum.Enum):
 
     EMPTY = enum.auto()
     CLOSED = enum.auto()
-    """Closed and synced, and not touched since."""
+    """Closed and synced, and not changed since."""
     KILLED = enum.auto()
-    """Not closed, but the machine has been up ever since; or touched by somebody else after it was closed."""
+    """Not closed, but the machine has not gone down since; or changed by something else after it was closed."""
     POWER_LOST = enum.auto()
-    """Not closed, and the machine has been down since: what had not reached the disk is gone."""
+    """Not closed, and the machine went down since: data that had not reached the disk is lost."""
 
 
 class StateDirectory:
-    """A directory with one data file in it, for the use of one process at a time.
+    """A directory with one data file, used by one process at a time.
 
     Args:
-        path: the directory; its parent gets a lock file of the same name, which outlives setting aside.
-        data_file: name of the file whose size and time tell whether somebody else has touched it.
-        boot_id: identifies the boot of this machine; None: ask the kernel.
+        path: the directory. Its parent gets a lock file of the same name, which stays when the directory is set aside.
+        data_file: name of the file whose size and time show whether something else has changed it.
+        boot_id: identifies the last boot of this machine; None: read it from the kernel.
     """
 
     def __init__(self, path: Path, data_file: str, *, boot_id: str | None = None) -> None:
@@ -48,11 +48,11 @@ class StateDirectory:
         self._lock: int | None = None
 
     def claim(self) -> None:
-        """Make this process the owner until `release`, or until it ends in any way.
+        """Make this process the owner until `release`, or until the process ends.
 
         Raises:
             UnavailableError: another process (or another store of this one) is the owner.
-            OSError: the directory's parent cannot be made or written to.
+            OSError: the directory's parent cannot be created or written to.
         """
         self.path.parent.mkdir(parents=True, exist_ok=True)
         lock_path = self.path.with_name(self.path.name + ".lock")
@@ -63,8 +63,8 @@ class StateDirectory:
             owner = os.read(lock, 32).decode("ascii", "replace").strip() or "unknown"
             os.close(lock)
             raise UnavailableError(
-                f"{self.path.parent} is in use by another streamer (process {owner}): "
-                "end that one, or give this one a state_dir of its own; nothing was read or sent"
+                f"{self.path.parent} is in use by another streamer (process {owner}). No event was read or sent. Stop "
+                "that process, or set another state_dir for this one"
             ) from error
         except OSError:
             os.close(lock)
@@ -87,23 +87,23 @@ class StateDirectory:
         return Left.KILLED if boot_id == self._boot_id != "" else Left.POWER_LOST
 
     def mark_open(self) -> None:
-        """Make the directory if it is missing, and note, durably, that its data is not synced from here on.
+        """Create the directory if it is missing, and note on disk that its data is not synced from now on.
 
         Raises:
-            OSError: it cannot be made or written to.
+            OSError: it cannot be created or written to.
         """
         self.path.mkdir(exist_ok=True)
         self._write_marker(None)
 
     def mark_closed(self) -> None:
-        """Note that all data is on disk. Call it after syncing and closing the data file."""
+        """Note that all data is on disk. Call this after the data file was synced and closed."""
         self._write_marker(self._stamp())
 
     def set_aside(self, now: float) -> Path:
-        """Move the directory out of the way, for somebody to look at; one set aside earlier is deleted.
+        """Rename the directory and keep it for an operator to look at. One that was set aside earlier is deleted.
 
         Raises:
-            OSError: it cannot be moved.
+            OSError: it cannot be renamed.
         """
         aside = self.path.with_name(f"{self.path.name}.set-aside-{int(now)}")
         for older in self.path.parent.glob(f"{self.path.name}.set-aside-*"):
@@ -126,7 +126,7 @@ class StateDirectory:
         return [stat.st_size, stat.st_mtime_ns]
 
     def _write_marker(self, closed_as: list[int] | None) -> None:
-        # Renamed into place, so that a kill leaves the old marker or the new one, never half of one.
+        # Written under another name and renamed, so that a kill leaves the old marker or the new one, never a part.
         draft = self._marker.with_suffix(".new")
         with draft.open("w") as file:
             json.dump({"boot_id": self._boot_id, "closed_as": closed_as}, file)
@@ -151,4 +151,4 @@ def _read_boot_id() -> str:
     try:
         return _BOOT_ID.read_text().strip()
     except OSError:
-        return ""  # not Linux: every unclean end counts as a loss of power, the safe reading
+        return ""  # not Linux: every unclean end counts as a loss of power, which is the safe assumption

@@ -1,15 +1,16 @@
-"""Receipts on disk: two generations of them, and where they came from. Only this module and `check.py` import lmdb.
+"""Receipts on disk: two generations, and the partitions they came from. Only this module and `check.py` import lmdb.
 
-An LMDB file holds what is true, in three tables:
+An LMDB file holds the receipts, in three tables:
 
     generation   chunks of receipts (`chunks.py`), twice
     meta         "format" -> version; "state" -> current generation, when each began; source -> JSON [topic, partition]
 
-Receipts are only ever appended, to the current generation; an index of each (`index.py`) tells where to look.
-`ReceiptStore.rotate` empties the other one, which then becomes the current one. Nothing is synced before
-`ReceiptStore.close`: what was written survives the process in any case, a loss of power only by luck.
+Receipts are appended to the current generation; each generation has an index that finds them (`index.py`).
+`ReceiptStore.rotate` empties the other generation, which then becomes the current one. Nothing is synced before
+`ReceiptStore.close`: what was written survives a kill of the process, but maybe not a loss of power.
 
-LMDB trusts its file, and a damaged one can crash whoever reads it: `check.py` has a child process read it first.
+LMDB trusts its file, and a damaged file can crash the process that reads it, so a child process reads it first
+(`check.py`).
 """
 
 import errno
@@ -30,10 +31,10 @@ from streamer.receipts.index import FingerprintIndex, Fingerprints
 DATA_FILE: Final = "data.mdb"
 
 STORE_ERRORS: Final = (lmdb.Error, struct.error, OSError)
-"""What any call here may raise when the file or the disk is at fault."""
+"""What any call here may raise if the file or the disk is at fault."""
 
 FULL_ERRORS: Final = (lmdb.MapFullError, lmdb.DiskError)
-"""Those of them that say: no room, in the file or on the disk. What was to be written is not."""
+"""Those that mean: no space in the file or on the disk. Nothing of the call was written."""
 
 UNREADABLE_ERRORS: Final = (
     lmdb.CorruptedError,
@@ -45,24 +46,24 @@ UNREADABLE_ERRORS: Final = (
     lmdb.PanicError,
     lmdb.VersionMismatchError,
 )
-"""Those of them that say: this is no file of receipts, or no longer."""
+"""Those that mean: the file is damaged, or is not a file of receipts."""
 
 GENERATIONS: Final = (b"0", b"1")
-"""Names of their tables."""
+"""Names of the tables of the two generations."""
 
 _FORMAT: Final = b"streamer receipts 2"
 _STATE: Final = struct.Struct(">BII")
 _SOURCE: Final = struct.Struct(">H")
 _MAX_RECEIPTS: Final = 1 << 32
-"""Of one generation."""
+"""Most receipts of one generation."""
 _MAX_SOURCES: Final = 1 << 16
 _MAX_SECONDS: Final = (1 << 32) - 1
 _REBUILD_CHUNKS: Final = 1_000
-"""Put into an index at a time when a store is opened."""
+"""How many chunks are put into an index at a time when a store is opened."""
 
 
 class Place(NamedTuple):
-    """Where a record stands, or stood."""
+    """Where a record is, or was."""
 
     topic: str
     partition: int
@@ -81,7 +82,7 @@ class Generation:
         self._index = FingerprintIndex(directory, expected=expected)
 
     def load(self) -> None:
-        """Fill the index with what is stored. ValueError when that is damaged."""
+        """Fill the index from the stored receipts. Raises ValueError if they are damaged."""
         read: list[Fingerprints] = []
         with self._env.begin(self.table) as txn, txn.cursor() as cursor:
             for receipts in chunks.in_order(cursor):
@@ -101,7 +102,7 @@ class Generation:
         return self._index.bytes
 
     def find(self, digests: Sequence[bytes], oldest: float) -> list[Receipt]:
-        """The receipts of ``digests`` that were delivered at ``oldest`` or later, the last ones last."""
+        """The receipts of ``digests`` that were delivered at ``oldest`` or later, in the order of delivery."""
         candidates = self._index.candidates(chunks.fingerprints_of(digests))
         found: list[Receipt] = []
         if candidates:
@@ -113,22 +114,22 @@ class Generation:
         return found
 
     def append(self, deliveries: Iterable[tuple[int, Deliveries]], delivered_at: int) -> None:
-        """Add receipts; with the deliveries of a partition comes the number of their source."""
+        """Add receipts. The deliveries of each partition come with the number of their source."""
         receipts = chunks.pack(deliveries)
         if self._count + len(receipts) > _MAX_RECEIPTS:
-            raise lmdb.MapFullError(f"{_MAX_RECEIPTS} receipts, which is the most")
+            raise lmdb.MapFullError(f"a generation has reached its limit of {_MAX_RECEIPTS} receipts")
         with self._env.begin(self.table, write=True) as txn, txn.cursor() as cursor:
             cursor.putmulti(chunks.to_chunks(receipts, self._count, delivered_at), append=True)
         self._note(chunks.fingerprints_in(receipts))
 
     def clear(self, txn: lmdb.Transaction) -> None:
-        """Forget everything; the table when the transaction is committed, the index at once."""
+        """Delete everything: the table when the transaction is committed, the index at once."""
         txn.drop(self.table, delete=False)
         self._index.clear()
         self._count = 0
 
     def close(self) -> None:
-        """Let go of the index."""
+        """Close the index."""
         self._index.close()
 
     def _note(self, fingerprints: Fingerprints) -> None:
@@ -137,7 +138,7 @@ class Generation:
             self._index.add(fingerprints, first)
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                raise lmdb.MapFullError("no room on the disk for the index of the receipts") from error
+                raise lmdb.MapFullError("the disk has no space for the index of the receipts") from error
             raise
 
 
@@ -145,13 +146,13 @@ class ReceiptStore:
     """Open files of receipts. Not thread-safe. Times are seconds since the epoch, kept to the second.
 
     Args:
-        path: its directory, which exists and is ours alone. A file in it is opened, or made if there is none.
-        max_log_bytes: most the file may take; a larger one is opened, and says so in `file_bytes`.
-        now: when the first generation begins, in a new file.
+        path: its directory, which exists and is used by this process only. The file in it is opened or created.
+        max_log_bytes: most bytes of the file. A larger file is opened too; `file_bytes` shows its size.
+        now: for a new file, when its first generation begins.
 
     Raises:
-        lmdb.Error: the file is damaged, or not one of receipts, or of another version's.
-        OSError: the disk does not let us.
+        lmdb.Error: the file is damaged, not a file of receipts, or of another version.
+        OSError: the file cannot be read or written.
     """
 
     def __init__(self, path: Path, *, max_log_bytes: int, now: float) -> None:
@@ -181,17 +182,17 @@ class ReceiptStore:
 
     @property
     def current_began(self) -> int:
-        """When the generation that is written to began."""
+        """When the current generation began."""
         return self._began[self._current]
 
     @property
     def previous_began(self) -> int:
-        """When the other generation began; from there on nothing was dropped."""
+        """When the previous generation began. No receipt since then was deleted."""
         return self._began[1 - self._current]
 
     @property
     def current_bytes(self) -> int:
-        """What the generation that is written to takes on disk."""
+        """Bytes of the current generation on disk."""
         generation = self._generations[self._current]
         with self._env.begin() as txn:
             stat = txn.stat(generation.table)
@@ -199,7 +200,7 @@ class ReceiptStore:
 
     @property
     def file_bytes(self) -> int:
-        """Size of all files. They do not shrink: free pages are kept for later."""
+        """Size of all files. They do not shrink: free pages are used again later."""
         log_bytes = (self._env.info()["last_pgno"] + 1) * self._env.stat()["psize"]
         return int(log_bytes) + sum(generation.index_bytes for generation in self._generations)
 
@@ -207,7 +208,7 @@ class ReceiptStore:
         return sum(map(len, self._generations))
 
     def find(self, digests: Sequence[bytes], oldest: float) -> dict[bytes, Place]:
-        """The places from which those of ``digests`` were delivered that were delivered at ``oldest`` or later."""
+        """Of those of ``digests`` that were delivered at ``oldest`` or later: the places of their records."""
         found: dict[bytes, Place] = {}
         for generation in (self._generations[1 - self._current], self._generations[self._current]):
             for receipt in generation.find(digests, oldest):
@@ -215,7 +216,7 @@ class ReceiptStore:
         return found
 
     def add(self, deliveries: Sequence[Deliveries], now: float) -> None:
-        """Note the deliveries, all of them or (when this raises) none that can be found."""
+        """Store receipts of the deliveries: all of them, or none if this raises."""
         if not deliveries:
             return
         sources = self._sources
@@ -226,7 +227,7 @@ class ReceiptStore:
         self._generations[self._current].append(with_sources, _seconds(now))
 
     def rotate(self, now: float) -> int:
-        """Empty the previous generation and write to it from now on. Returns how many receipts that dropped."""
+        """Empty the previous generation and write to it from now on. Returns how many receipts were deleted."""
         older = 1 - self._current
         began = list(self._began)
         began[older] = _seconds(now)
@@ -238,13 +239,13 @@ class ReceiptStore:
         return dropped
 
     def not_after(self, now: float) -> None:
-        """The clock went back: let no generation have begun later than now, or it would never end."""
+        """The clock went back: set no beginning of a generation later than now, or it would not end in time."""
         began = [min(seconds, _seconds(now)) for seconds in self._began]
         self._write_state(self._current, began)
         self._began = began
 
     def close(self, *, sync: bool) -> None:
-        """Let go of the file; with ``sync`` after all of it has reached the disk."""
+        """Close the file; with ``sync``, after all of it has reached the disk."""
         try:
             if sync:
                 self._env.sync(True)
@@ -261,25 +262,25 @@ class ReceiptStore:
     def _read_meta(self) -> None:
         with self._env.begin(self._meta) as txn:
             if txn.get(b"format") != _FORMAT:
-                raise lmdb.IncompatibleError("not a file of receipts of this version")
+                raise lmdb.IncompatibleError("it is not a file of receipts of this version")
             try:
                 self._current, *self._began = _STATE.unpack(txn.get(b"state", b""))
                 sources = [json.loads(value) for key, value in txn.cursor() if len(key) == _SOURCE.size]
                 self._places = [(str(topic), int(partition)) for topic, partition in sources]
             except (struct.error, ValueError, TypeError) as error:
-                raise lmdb.CorruptedError("the notes on its own state cannot be read") from error
+                raise lmdb.CorruptedError("the state of the file cannot be read") from error
 
     def _place(self, receipt: Receipt) -> Place:
         try:
             topic, partition = self._places[receipt.source]
         except IndexError as error:
-            raise lmdb.CorruptedError("a receipt names no place") from error
+            raise lmdb.CorruptedError("a receipt has an unknown partition") from error
         return Place(topic, partition, receipt.offset)
 
     def _add_source(self, place: tuple[str, int]) -> None:
         source = len(self._places)
         if source == _MAX_SOURCES:
-            raise lmdb.MapFullError(f"receipts of {_MAX_SOURCES} partitions, which is the most")
+            raise lmdb.MapFullError(f"the file has reached its limit of {_MAX_SOURCES} partitions")
         with self._env.begin(self._meta, write=True) as txn:
             txn.put(_SOURCE.pack(source), json.dumps(place).encode())
         self._places.append(place)

@@ -84,5 +84,5 @@ def test_connect_lists_every_problem_outside(
     assert out == ""
     heading, brokers, write_key = err.splitlines()
     assert heading == f"streamer: {config} is valid, but there are 2 problems:"
-    assert brokers.startswith(f"  kafka: 127.0.0.1:{closed_port}: nothing listens there; start the broker")
+    assert brokers.startswith(f"  kafka: 127.0.0.1:{closed_port}: no program listens on this port; start the broker")
     assert write_key.startswith(f"  destinations.local: write_key_file {tmp_path / 'key'} cannot be read: No such file")

@@ -84,7 +84,7 @@ def test_brokers_that_are_away_are_told_in_plain_words(
     assert main(["dlq", *arguments, "--config", str(config)]) == 69
     out, err = capsys.readouterr()
     assert out == ""
-    assert "nothing listens there; start the broker" in err
+    assert "no program listens on this port; start the broker" in err
 
 
 def test_faults_of_the_configuration_end_with_78(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -81,7 +81,7 @@ def test_a_file_that_is_no_certificate_is_a_fault(tmp_path: Path, setting: str, 
     if content is not None:
         file.write_text(content)
     kafka = {"ssl_certfile": file, setting: file}
-    with pytest.raises(SettingsError, match=r"cannot be used: (No such file or directory|not the PEM it should be)"):
+    with pytest.raises(SettingsError, match=r"cannot be used: (No such file or directory|not in PEM format)"):
         options_of(security_protocol="SSL", **kafka)
 
 
@@ -108,27 +108,27 @@ def test_kerberos_without_its_package_says_what_to_install(monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("error", "meaning"),
     [
-        (errors.SaslAuthenticationFailed("bad password"), "the broker refused the credentials"),
-        (errors.AuthenticationFailedError(), "the broker refused the credentials"),
-        (errors.UnsupportedSaslMechanismError(), "the broker does not offer this sasl_mechanism"),
-        (errors.IllegalSaslStateError(), "the broker expects no SASL on this listener"),
-        (errors.TopicAuthorizationFailedError("t"), "no right on the topic"),
-        (errors.GroupAuthorizationFailedError("g"), "no right on the consumer group"),
-        (errors.ClusterAuthorizationFailedError(), "no right on the cluster"),
+        (errors.SaslAuthenticationFailed("bad password"), "the broker rejected the credentials"),
+        (errors.AuthenticationFailedError(), "the broker rejected the credentials"),
+        (errors.UnsupportedSaslMechanismError(), "the broker does not support this kafka.sasl_mechanism"),
+        (errors.IllegalSaslStateError(), "the broker does not use SASL on this listener"),
+        (errors.TopicAuthorizationFailedError("t"), "a right on the topic is missing"),
+        (errors.GroupAuthorizationFailedError("g"), "a right on the consumer group is missing"),
+        (errors.ClusterAuthorizationFailedError(), "a right on the cluster is missing"),
         (errors.UnknownTopicOrPartitionError("t"), "the topic does not exist"),
         (ssl.SSLCertVerificationError("x"), "the broker's certificate is not trusted"),
         (ssl.SSLError("x"), "the TLS handshake failed"),
-        (ConnectionRefusedError(), "nothing listens there"),
+        (ConnectionRefusedError(), "no program listens on this port"),
         (TimeoutError(), "no answer in time"),
         (errors.RequestTimedOutError(), "no answer in time"),
-        (errors.KafkaConnectionError("closed"), "no connection, or it broke"),
-        (OSError("Multiple exceptions: ..."), "no connection, or it broke"),
+        (errors.KafkaConnectionError("closed"), "the connection failed"),
+        (OSError("Multiple exceptions: ..."), "the connection failed"),
     ],
 )
 def test_an_error_is_told_as_cause_and_remedy(error: BaseException, meaning: str) -> None:
     text = describe_kafka_error(error)
     assert text.startswith(meaning)
-    assert ";" in text or "needs" in text
+    assert ";" in text
     assert text.endswith(f"({type(error).__name__})")
 
 
@@ -183,5 +183,5 @@ def test_what_tls_objects_to_is_told() -> None:
     error.verify_message = "certificate has expired"
     assert describe_kafka_error(error).endswith("(SSLCertVerificationError: certificate has expired)")
     text = describe_kafka_error(tls_error("TLSV13_ALERT_CERTIFICATE_REQUIRED"))
-    assert text.startswith("the broker wants a certificate of ours")
+    assert text.startswith("the broker does not trust streamer's certificate")
     assert text.endswith("(SSLError: TLSV13_ALERT_CERTIFICATE_REQUIRED)")

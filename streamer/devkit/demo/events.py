@@ -1,4 +1,4 @@
-"""Sample events of every dialect, made by number: composed, with no real person, company or id in them."""
+"""Sample events of every dialect, made from a number. They hold no real person, company or id."""
 
 import uuid
 from collections.abc import Iterator
@@ -17,18 +17,18 @@ INTEGRATIONS: Final = ("sprig", "product_fruits", "getuserfeedback")
 DUPLICATE_EVERY: Final = 10
 DISABLED_EVERY: Final = 25
 MALFORMED_EVERY: Final = 40
-"""Of the events of one platform, each so many-th is sent twice, is of a disabled kind, or is broken."""
+"""Of the events of one platform, every 10th is sent twice, every 25th is of a disabled kind, every 40th is broken."""
 
 DISABLED_EVENTS: Final[dict[str, list[str]]] = {
     "sprig": [],
     "product_fruits": ["Tour Skipped"],
     "getuserfeedback": ["Flow Viewed"],
 }
-"""Names that the demo's configuration disables. Sprig's counterpart is a study only seen: not in its stream."""
+"""Event names that the demo's configuration disables. For Sprig, a study that was only seen takes their place."""
 
 
 class SampleEvent(NamedTuple):
-    """One record to produce, and how it must end."""
+    """One record to produce, and its expected outcome."""
 
     integration: str
     key: bytes

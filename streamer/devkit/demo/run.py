@@ -1,7 +1,7 @@
-"""``streamer demo``: a real Kafka, a local Segment, a producer and the service, ending with the account.
+"""``streamer demo``: a real Kafka, a local Segment, a producer and the service, with the account at the end.
 
-Nothing is simulated but Segment itself: the service is the one that `streamer run` runs, with a configuration file like
-a user's, and every check at the end compares what the producer made with what the sandbox received.
+Only Segment is simulated. The service is the one that `streamer run` runs, with a configuration file like a user's. The
+checks at the end compare what the producer made with what the sandbox received.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ from streamer.settings import Settings, load
 PROGRESS_SECONDS: Final = 0.5
 
 STALLED_AFTER_SECONDS: Final = 60.0
-"""Without any progress for so long, the demo ends and shows the account as it is."""
+"""After so long without progress, the demo ends and shows the account as it is."""
 
 PARTITIONS: Final = 3
 
@@ -62,7 +62,7 @@ async def _demo(number: int, *, stays_up: bool) -> int:
             with log_path.open("wb") as log, logs.configured(settings.log, file_descriptor=log.fileno()):
                 passed = await _deliver(settings, sandbox, list(sample_events(number)), stop, stays_up=stays_up)
         if not passed:
-            _say("demo: the last lines of the service's log:")
+            _say(f"demo: the last {SHOWN_LOG_LINES} lines of the service's log:")
             _say("\n".join(log_path.read_text().splitlines()[-SHOWN_LOG_LINES:]))
     return 0 if passed else 1
 
@@ -74,7 +74,7 @@ async def _kafka(directory: Path) -> AsyncIterator[str]:
         _say(f"demo: using the Kafka at {external}")
         yield external
         return
-    _say("demo: starting Apache Kafka (a few seconds; the first time it is fetched, about a minute)")
+    _say("demo: starting Apache Kafka (some seconds; about a minute the first time, to download it)")
     async with Broker(directory / "kafka", report=_say) as broker:
         yield broker.bootstrap_servers
 
@@ -83,7 +83,7 @@ async def _kafka(directory: Path) -> AsyncIterator[str]:
 async def _segment() -> AsyncIterator[Sandbox]:
     sandbox = Sandbox()
     await sandbox.start()
-    _say(f"demo: the local Segment shows what it receives at {sandbox.url}")
+    _say(f"demo: {sandbox.url} shows what the local Segment receives")
     try:
         yield sandbox
     finally:
@@ -129,9 +129,7 @@ async def _deliver(
 
         passed = _show_account(service, sandbox, settings, events)
         if stays_up and not stop.is_set():
-            _say(
-                f"demo: still up for a look at http://127.0.0.1:{service.port}/status and {sandbox.url}; Ctrl-C ends it"
-            )
+            _say(f"demo: still running; see http://127.0.0.1:{service.port}/status and {sandbox.url}; Ctrl-C ends it")
             await stop.wait()
         stop.set()
         await running
@@ -146,7 +144,7 @@ async def _produce(settings: Settings, events: list[SampleEvent]) -> None:
 
 
 async def _until_settled(service: Service, expected: int, stop: asyncio.Event) -> None:
-    """Show progress until every record is settled, or nothing moves any more."""
+    """Show progress until every record is settled, or until there is none for `STALLED_AFTER_SECONDS`."""
     loop = asyncio.get_running_loop()
     settled, moved_at = 0, loop.time()
     while settled < expected and not stop.is_set() and loop.time() - moved_at < STALLED_AFTER_SECONDS:
@@ -158,7 +156,7 @@ async def _until_settled(service: Service, expected: int, stop: asyncio.Event) -
 
 
 def _show_account(service: Service, sandbox: Sandbox, settings: Settings, events: list[SampleEvent]) -> bool:
-    """Print the account and the checks on it; whether all of them hold."""
+    """Print the account and the checks; True if all checks passed."""
     columns = ("consumed", "delivered", "duplicate", "filtered", "dead_lettered", "handed_back", "in_flight")
     print(f"{'integration':<16}" + "".join(f"{column:>14}" for column in columns))
     totals = {name: integration.totals() for name, integration in service.integrations.items()}
@@ -184,11 +182,11 @@ def _checks(
             all(map(Totals.adds_up, totals.values())),
         ),
         (
-            f"every record that was produced was consumed ({len(events):,})",
+            f"every produced record was consumed ({len(events):,})",
             sum(total.consumed for total in totals.values()) == len(events),
         ),
         (
-            "every record ended as it was meant to",
+            "every record had the expected outcome",
             all(
                 getattr(totals[name], outcome.value) == produced[name, outcome]
                 for name in totals
@@ -216,5 +214,5 @@ def _expected_ids(settings: Settings, events: list[SampleEvent]) -> set[str]:
 
 
 def _say(line: str) -> None:
-    """Words for people go to stderr; stdout has the account."""
+    """Print progress to stderr; stdout has only the account."""
     print(line, file=sys.stderr, flush=True)

@@ -1,12 +1,12 @@
-"""What people and tests ask of a sandbox: the page at ``/`` and the endpoints under ``/_sandbox/``.
+"""The sandbox for people and tests: the page at ``/`` and the endpoints under ``/_sandbox/``.
 
 GET    /_sandbox/record          all counters
 GET    /_sandbox/calls?limit=N   the latest calls with their bodies, newest first
-GET    /_sandbox/ids             messageId -> how often it was taken
+GET    /_sandbox/ids             messageId -> how often it was answered with a 2xx
 GET    /_sandbox/faults          the faults in force
-PUT    /_sandbox/faults          put a list of faults, or one, in their place
+PUT    /_sandbox/faults          replace them by a list of faults, or by one
 POST   /_sandbox/faults          add a list of faults, or one
-DELETE /_sandbox/faults          answer as Segment does
+DELETE /_sandbox/faults          remove all faults: answer as Segment does
 POST   /_sandbox/reset           forget all calls and messageIds; the faults and the record file stay
 """
 
@@ -32,7 +32,7 @@ PAGE_BODY_CHARACTERS: Final = 600
 """How much of a call the page shows."""
 
 IDS_A_WRITE: Final = 5_000
-"""How many messageIds are written before others get their turn."""
+"""How many messageIds are written before other requests are served."""
 
 PAGE_HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -42,7 +42,7 @@ PAGE_HEADERS: Final = {
 
 
 class Admin:
-    """Shows a record and steers a script of faults."""
+    """Shows a record and changes a script of faults."""
 
     def __init__(self, record: SandboxRecord, faults: FaultScript) -> None:
         self._record = record
@@ -83,12 +83,12 @@ class Admin:
         except ValueError:
             limit = -1
         if limit < 0:
-            raise web.HTTPBadRequest(text="limit: a whole number of calls, 0 or more\n")
+            raise web.HTTPBadRequest(text="limit should be a whole number of calls, 0 or more\n")
         calls = [_call(entry, body) for entry, body in self._record.latest(min(limit, LATEST_CALLS))]
         return _json(orjson.dumps(calls))
 
     async def _show_ids(self, request: web.Request) -> web.StreamResponse:
-        """One JSON object, written in parts: the sandbox goes on taking calls meanwhile."""
+        """One JSON object, written in parts, so that the sandbox can receive calls in between."""
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
         counts, separator = self._record.counts(), b"{"
@@ -141,7 +141,7 @@ def _call(entry: ReceivedCall, body: bytes | None) -> dict[str, Json]:
 
 
 def _row(entry: ReceivedCall, body: bytes | None) -> str:
-    shown = "(too large to be kept)" if body is None else body.decode()
+    shown = "(too large, not kept)" if body is None else body.decode()
     if len(shown) > PAGE_BODY_CHARACTERS:
         shown = shown[:PAGE_BODY_CHARACTERS] + " \N{HORIZONTAL ELLIPSIS}"
     verdict = f"{entry.verdict} ({entry.discard})" if entry.discard else entry.verdict

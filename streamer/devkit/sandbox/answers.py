@@ -1,13 +1,13 @@
-"""What Segment answers, and which calls it drops after a 200. Pure: bytes in, judgement out.
+"""What Segment answers, and which calls it drops after a 200. Pure functions from bytes to a judgement.
 
 Segment answers 400 to a body that is not JSON or over a size limit, and to a write key that is empty or very short.
-Nearly everything else gets a 200, although calls that break its rules are then discarded at ingest, unseen by the
-sender: those calls are *swallowed* here, under Segment's own discard codes. Where Segment's documentation leaves a
-point open, the sandbox takes the reading that is harder on the sender, so that what passes here passes there:
+Nearly everything else gets a 200. Calls that break its rules are then discarded at ingest, and the sender does not
+learn of it: here those calls are *swallowed*, under Segment's own discard codes. Where Segment's documentation leaves a
+point open, the sandbox is stricter, so that what passes here also passes at Segment:
 
 - "32 KB" is 32,000 bytes and "500 KB" 500,000, counted before compression; a call in a batch is counted as compact
   UTF-8 JSON.
-- One call over the limit refuses its whole batch; one call too many (2,501) swallows the whole batch.
+- One call over the size limit makes the whole batch refused; one call too many (2,501) makes all of it swallowed.
 - A messageId over 100 characters is swallowed (documented: dropped silently by one product, undefined in the others).
 - Basic authentication needs its colon.
 
@@ -27,13 +27,13 @@ from streamer.core.model import MAX_CALL_BYTES, Json
 from streamer.devkit.sandbox.discards import CALL_TYPES, Discard, discard_of
 
 MAX_BATCH_BYTES: Final = 500_000
-"""Longest body of a batch; one byte more is answered 400."""
+"""Longest body of a batch in bytes; a longer one is answered 400."""
 
 MAX_BATCH_CALLS: Final = 2_500
-"""Most calls of a batch; above it Segment answers 200 and drops calls."""
+"""Most calls of a batch; if there are more, Segment answers 200 and drops calls."""
 
 MAX_BODY_BYTES: Final = 8_000_000
-"""Most bytes that are read of one body, before and after decompression; the rest is not looked at."""
+"""Most bytes that are read of one body, before and after decompression; the rest is ignored."""
 
 MIN_WRITE_KEY_CHARACTERS: Final = 8
 """Shortest write key that gets a 200. Segment refuses "very short" ones, such as six characters; real ones have 32."""
@@ -59,27 +59,27 @@ class Reply:
 
     @property
     def accepts(self) -> bool:
-        """Whether the sender takes this for a success."""
+        """Whether the sender takes this answer for a success."""
         return 200 <= self.status < 300  # noqa: PLR2004 - HTTP's own range
 
 
 SUCCESS: Final = Reply(200, '{"success": true}', JSON_HEADERS)
 BAD_REQUEST: Final = Reply(400, "Bad Request")
-BAD_WRITE_KEY: Final = Reply(400, "Bad Request: no write key, or one that is too short")
+BAD_WRITE_KEY: Final = Reply(400, "Bad Request: the write key is missing or too short")
 UNKNOWN_WRITE_KEY: Final = Reply(
-    401, "Unauthorized: the sandbox was started with --require-key, and this is another key"
+    401, "Unauthorized: this is not the write key that the sandbox was started with (--require-key)"
 )
 TOO_LARGE: Final = Reply(400, "Exceed payload limit")
 NO_REPLY: Final = Reply(0, "")
-"""What a sender gets whose connection is reset."""
+"""Stands for a reset connection: the sender gets no answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Received:
     """One request as it arrived.
 
-    ``calls`` holds what could be read, also of a body that will be refused for its size; ``refusal`` is set when
-    nothing could.
+    ``calls`` holds what could be read, also of a body that will be refused for its size. ``refusal`` is set if nothing
+    could be read.
     """
 
     path: str
@@ -91,7 +91,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What becomes of a request: the answer, and for each call None or why it is dropped after a 2xx."""
+    """What becomes of a request: the answer, and for each call why it is dropped after a 2xx, or None."""
 
     reply: Reply
     discards: list[Discard | None]
@@ -104,8 +104,8 @@ def read_request(path: str, authorization: str, encoding: str, raw: bytes) -> Re
 
     Args:
         path: one of `CALL_PATHS`.
-        authorization: value of the header ``Authorization``, "" without.
-        encoding: value of the header ``Content-Encoding``, "" without.
+        authorization: value of the header ``Authorization``; "" without it.
+        encoding: value of the header ``Content-Encoding``; "" without it.
         raw: the body as it was sent.
     """
     body = _decompress(encoding.strip().lower(), raw)
@@ -118,7 +118,7 @@ def read_request(path: str, authorization: str, encoding: str, raw: bytes) -> Re
     calls = _calls(path, document)
     if calls is None:
         return Received(path=path, refusal=BAD_REQUEST)
-    body_key = document.pop("writeKey", None)  # a single call carries it too, and a secret is not put on record
+    body_key = document.pop("writeKey", None)  # a single call has it too, and a secret must not be recorded
     write_key = _basic_user(authorization) or (body_key if isinstance(body_key, str) else "")
     return Received(path=path, size_bytes=len(body), calls=calls, write_key=write_key)
 
@@ -128,7 +128,7 @@ def judge(received: Received, required_keys: Container[str] | None = None) -> Ju
 
     Args:
         received: the request.
-        required_keys: the only write keys that are taken; None: any plausible one, as Segment does.
+        required_keys: the only write keys that are accepted; None: any plausible one, as at Segment.
     """
     refusal = received.refusal or _key_refusal(received.write_key, required_keys) or _size_refusal(received)
     if refusal:
@@ -148,7 +148,7 @@ def judge(received: Received, required_keys: Container[str] | None = None) -> Ju
 
 
 def refuse(received: Received, reply: Reply) -> Judgement:
-    """Answer ``reply`` to a request and take none of its calls."""
+    """Answer ``reply`` to a request, and accept none of its calls."""
     return Judgement(reply=reply, discards=[None] * len(received.calls))
 
 
@@ -158,7 +158,7 @@ def is_plausible_key(write_key: str, required_keys: Container[str] | None = None
 
 
 def compact(value: Json) -> bytes | None:
-    """A decoded JSON value as compact UTF-8 JSON; None when it is nested too deep to be written (over 254 levels)."""
+    """A decoded JSON value as compact UTF-8 JSON; None if it is nested too deeply to be written (over 254 levels)."""
     try:
         return orjson.dumps(value)
     except orjson.JSONEncodeError:
@@ -173,7 +173,7 @@ def _decompress(encoding: str, raw: bytes) -> bytes | Reply:
     stream = isal_zlib.decompressobj(wbits=31)
     try:
         body: bytes = stream.decompress(raw, MAX_BODY_BYTES)
-    except isal_zlib.error:  # type: ignore[misc]  # its stub forgets that it is an exception
+    except isal_zlib.error:  # type: ignore[misc]  # its stub does not say that it is an exception
         return BAD_REQUEST
     if stream.eof:
         return body
@@ -181,7 +181,7 @@ def _decompress(encoding: str, raw: bytes) -> bytes | Reply:
 
 
 def _calls(path: str, document: Json) -> list[Json] | None:
-    """The calls of a decoded body; None when it does not have the shape of one."""
+    """The calls of a decoded body; None if it does not have the right shape."""
     if not isinstance(document, dict):
         return None
     if path not in BATCH_PATHS:

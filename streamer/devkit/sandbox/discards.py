@@ -1,4 +1,4 @@
-"""Which calls Segment drops at ingest, unseen by the sender, after it has answered 200. Pure.
+"""Which calls Segment drops at ingest after it answered 200, without telling the sender. Pure.
 
 Source: Segment docs, delivery overview ("Discarded events") and the specification of each call.
 """
@@ -16,7 +16,7 @@ CALL_TYPES: Final = frozenset({"identify", "track", "page", "screen", "group", "
 
 
 class Discard(enum.StrEnum):
-    """Why Segment drops what it has answered 200 to. Its own codes, but for the last two, for which it names none."""
+    """Why Segment drops a call after a 200. The codes are Segment's own, except the last two, for which it has none."""
 
     BAD_REQUEST = "bad_request"
     CATEGORY_NOT_STRING = "category_not_string"
@@ -38,11 +38,11 @@ def discard_of(call: Json, call_type: str | None) -> Discard | None:
 
     Args:
         call: the decoded call.
-        call_type: the type that the path says; None in a batch, where the call says it.
+        call_type: the type in the path; None in a batch, where each call has its type.
     """
     if not isinstance(call, dict):
         return Discard.BAD_REQUEST
-    call_type = call_type or call.get("type")  # any JSON: compared with ==, since it may not be hashable
+    call_type = call_type or call.get("type")  # may be any JSON, so it is compared with ==: it may not be hashable
     if call_type == "track":
         discard = _event_discard(call.get("event")) or _object_discard(call, "properties")
     elif call_type in ("page", "screen"):
@@ -55,7 +55,7 @@ def discard_of(call: Json, call_type: str | None) -> Discard | None:
 
 
 def message_id_of(call: Json) -> str | None:
-    """The call's messageId; None when it has none, for which Segment mints one."""
+    """The call's messageId; None if it has none (Segment then makes one)."""
     message_id = call.get("messageId") if isinstance(call, dict) else None
     return message_id if isinstance(message_id, str) and message_id else None
 

@@ -1,8 +1,8 @@
-"""Scripted faults: which requests get another answer than Segment's own, and which one.
+"""Scripted faults: which requests get another answer than Segment's, and which one.
 
-A script is a list of faults, tried in order for each request. The latencies of all that match add up; the first one
-that does more than wait decides the answer. As JSON (`read_faults`) a fault looks like this; ``match`` and all of its
-members may be left out:
+A script is a list of faults, which are tried in order for each request. The latencies of all matching faults add up;
+the first one that does more than wait decides the answer. As JSON (`read_faults`) a fault looks like this; ``match``
+and all of its members may be left out:
 
     {"match": {"message_id": ["pf_1"], "event": "Survey Answered", "path": "/v1/batch", "marked": "poison", "every": 3},
      "times": 5, "for_seconds": 60,
@@ -30,7 +30,7 @@ MARK: Final = "sandbox"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """Which requests a fault is for: those for which everything given here holds. Empty: all."""
+    """Which requests a fault applies to: those for which everything given here is true. Empty: all."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -45,12 +45,12 @@ class Match:
     marked: str | None = None
     """One of its calls has this text as ``properties.sandbox``."""
     path: str | None = None
-    """It came to this path."""
+    """The request was sent to this path."""
     every: Annotated[int, Field(ge=1)] = 1
-    """Of the requests for which the above holds, each n-th: the n-th, the 2n-th and so on."""
+    """Of the requests for which the rest is true, each n-th: the n-th, the 2n-th and so on."""
 
     def holds(self, path: str, calls: Sequence[Json]) -> bool:
-        """Whether a request fits, but for ``every``."""
+        """Whether a request matches, without ``every``."""
         if self.path is not None and self.path != path:
             return False
         if self.message_ids and not any(message_id_of(call) in self.message_ids for call in calls):
@@ -64,60 +64,60 @@ class Match:
 class Action:
     """What happens to a request instead of, or on the way to, Segment's own answer.
 
-    A status other than 2xx, and ``reset``, take none of the request's calls. With every other action the calls are
-    taken as usual: then only the sender does not learn of it. At most one of ``status``, ``reset``, ``reset_after``,
-    ``hang``, ``cut_body``.
+    With a status other than 2xx, and with ``reset``, none of the request's calls is accepted. With every other action
+    the calls are accepted as usual, and only the sender does not learn of it. At most one of ``status``, ``reset``,
+    ``reset_after``, ``hang`` and ``cut_body`` may be set.
     """
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     status: Annotated[int | None, Field(ge=200, le=599)] = None
-    """Answer this. A 2xx stands for Segment's 200 only and does not hide its 400."""
+    """Answer with this status. A 2xx replaces only Segment's 200, not its 400."""
     retry_after: int | str | None = None
-    """Header ``Retry-After``: seconds or an HTTP date. Seconds go out as ``X-RateLimit-Reset`` too, as at Segment."""
+    """Header ``Retry-After``: seconds or an HTTP date. Seconds are sent as ``X-RateLimit-Reset`` too, as by Segment."""
     latency_seconds: Annotated[
         float, BeforeValidator(parse_duration), Field(alias="latency", ge=0, allow_inf_nan=False)
     ] = 0.0
-    """Wait before answering; the calls are on record before the wait."""
+    """Wait before answering; the calls are recorded before the wait."""
     reset: bool = False
     """Reset the connection."""
     reset_after: bool = False
-    """Take the calls, then reset the connection instead of answering."""
+    """Accept the calls, then reset the connection instead of answering."""
     hang: bool = False
-    """Take the calls, then never answer."""
+    """Accept the calls, then never answer."""
     cut_body: bool = False
-    """Take the calls, then break off in the middle of the 200's body."""
+    """Accept the calls, then close the connection in the middle of the answer's body."""
     body: str | None = None
     """Body of the answer."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """More headers of the answer, such as a redirect's Location."""
 
     def __post_init__(self) -> None:
-        """Refuse what contradicts itself.
+        """Check that the members do not contradict each other.
 
         Raises:
-            ValueError: with what is wrong.
+            ValueError: they do; the text says how.
         """
         if sum((self.status is not None, self.reset, self.reset_after, self.hang, self.cut_body)) > 1:
-            raise ValueError("at most one of status, reset, reset_after, hang and cut_body")
+            raise ValueError("at most one of status, reset, reset_after, hang and cut_body may be set")
         texts = (str(self.retry_after), *self.headers, *self.headers.values())
         if any("\r" in text or "\n" in text for text in texts):
-            raise ValueError("a header cannot hold a line break")
+            raise ValueError("a header cannot have a line break")
 
     @property
     def refuses(self) -> bool:
-        """Whether the request's calls are not taken."""
+        """Whether the request's calls are not accepted."""
         return self.reset or (self.status is not None and not Reply(self.status, "").accepts)
 
     @property
     def unanswered(self) -> str:
-        """How the sender is left without a whole answer, in the script's own word; "" when it gets one."""
+        """Why the sender gets no whole answer, in the script's own word; "" if it gets one."""
         ways = ("reset", "reset_after", "hang", "cut_body")
         return next((way for way in ways if getattr(self, way)), "")
 
     @property
     def only_waits(self) -> bool:
-        """Whether the answer stays Segment's own."""
+        """Whether the answer is the one that Segment would give."""
         return self == Action(latency_seconds=self.latency_seconds)
 
     def reply(self, judged: Reply) -> Reply:
@@ -145,13 +145,13 @@ class Fault:
     action: Action
     match: Match = field(default_factory=Match)
     times: Annotated[int | None, Field(ge=1)] = None
-    """Happens this often, then it is over; None: without end."""
+    """The fault ends after it happened this often; None: it does not end."""
     for_seconds: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
-    """Is over this long after it was added; None: never."""
+    """The fault ends this many seconds after it was added; None: it does not end."""
 
 
 class FaultsError(ValueError):
-    """A script cannot be used; its text says where and why, a line for each fault found."""
+    """A script cannot be used; the text says where and why, a line for each mistake."""
 
 
 _SCRIPT: Final = TypeAdapter(list[Fault])
@@ -161,7 +161,7 @@ def read_faults(document: bytes) -> list[Fault]:
     """Read a script, or a single fault, from JSON.
 
     Raises:
-        FaultsError: it is not one.
+        FaultsError: it is not a script.
     """
     listed = document if document.lstrip().startswith(b"[") else b"[" + document + b"]"
     try:
@@ -178,7 +178,7 @@ def write_faults(faults: Iterable[Fault]) -> bytes:
 
 @dataclass(slots=True)
 class _Armed:
-    """A fault in force, with what it has seen so far."""
+    """A fault in force, with its counts so far."""
 
     fault: Fault
     ends_at: float
@@ -202,8 +202,8 @@ class FaultScript:
     """The faults in force.
 
     Args:
-        faults: the first ones.
-        clock: seconds that only grow; counts ``for_seconds``.
+        faults: the faults to begin with.
+        clock: monotonic seconds, for ``for_seconds``.
     """
 
     def __init__(self, faults: Iterable[Fault] = (), *, clock: Callable[[], float] = time.monotonic) -> None:
@@ -219,27 +219,27 @@ class FaultScript:
         return [armed.fault for armed in self._armed]
 
     def add(self, *faults: Fault) -> None:
-        """Put faults behind those in force.
+        """Add faults behind those in force.
 
         Raises:
-            FaultsError: there would be more than `MAX_FAULTS`; none has been added.
+            FaultsError: there would be more than `MAX_FAULTS`; none was added.
         """
         if len(self.in_force) + len(faults) > MAX_FAULTS:
-            raise FaultsError(f"more than {MAX_FAULTS} faults; clear some first")
+            raise FaultsError(f"there would be more than {MAX_FAULTS} faults; remove some first")
         now = self._clock()
         self._armed += [_Armed(fault, now + (fault.for_seconds or float("inf"))) for fault in faults]
 
     def set(self, *faults: Fault) -> None:
-        """Put these faults in the place of those in force; raises as `add` does, with the old ones gone."""
+        """Replace the faults in force. Raises as `add` does; the old faults are removed in any case."""
         self.clear()
         self.add(*faults)
 
     def clear(self) -> None:
-        """From now on answer as Segment does."""
+        """Remove all faults: from now on, answer as Segment does."""
         self._armed = []
 
     def decide(self, path: str, calls: Sequence[Json]) -> Action:
-        """What happens to this request; counts it."""
+        """What happens to this request. Counts the request."""
         if not self._armed:
             return _NOTHING
         now, latency_seconds = self._clock(), 0.0

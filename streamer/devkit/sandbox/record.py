@@ -1,11 +1,11 @@
-"""What came of every call: counters, a count for each messageId, and the latest calls.
+"""What became of every call: counters, a count for each messageId, and the latest calls.
 
 Every call that could be read ends in exactly one `Verdict`, so that at any time
 
     received = accepted + duplicates + swallowed + refused
 
-"Received" is the wire: before de-duplication, and each attempt of the sender counts. A request whose body could
-not be read (not JSON, damaged gzip) counts as a request and holds no calls.
+``received`` counts calls before de-duplication; each attempt of the sender counts again. A request whose body could not
+be read (not JSON, damaged gzip) counts as a request without calls.
 """
 
 import enum
@@ -20,30 +20,30 @@ from streamer.devkit.sandbox.answers import Judgement, compact
 from streamer.devkit.sandbox.discards import Discard, message_id_of
 
 LATEST_CALLS: Final = 200
-"""How many calls are kept with their bodies."""
+"""How many of the latest calls are kept with their bodies."""
 
 MAX_IDS: Final = 1_000_000
-"""How many messageIds are remembered, at about 300 bytes each."""
+"""Most messageIds that are remembered, at about 300 bytes each."""
 
 DEDUP_WINDOW_SECONDS: Final = 24 * 3600.0
-"""How long Segment remembers a messageId, counted from the call it published."""
+"""How long Segment remembers a messageId, from the call that it published."""
 
 
 class Verdict(enum.StrEnum):
-    """How a call can end here."""
+    """What can become of a call."""
 
     ACCEPTED = "accepted"
-    """Published. The sender may not know: the answer can get lost by a scripted fault."""
+    """Published. The sender may not know, because a scripted fault can drop the answer."""
     DUPLICATE = "duplicate"
-    """Taken with a 2xx, and dropped because its messageId was accepted within the window."""
+    """Answered with a 2xx, and dropped because its messageId was accepted within the window."""
     SWALLOWED = "swallowed"
-    """Taken with a 2xx, and dropped for breaking a rule."""
+    """Answered with a 2xx, and dropped because it breaks a rule."""
     REFUSED = "refused"
-    """Not taken: the whole request was answered with an error, or its connection reset."""
+    """Not accepted: the whole request was answered with an error, or its connection was reset."""
 
 
 class ReceivedCall(NamedTuple):
-    """One call on record. ``received_at`` is in seconds since the epoch; ``answer`` a status, or how none was given."""
+    """One recorded call. ``received_at``: seconds since the epoch. ``answer``: a status, or why there was none."""
 
     received_at: float
     message_id: str | None
@@ -57,10 +57,9 @@ class SandboxRecord:
     """Counters and memory of one sandbox; only `receive`, `request_open` and `clear` change it.
 
     Args:
-        max_ids: most messageIds remembered; above it the one accepted longest ago is forgotten (``forgotten_ids``
-        counts them, and
-            a forgotten one that comes again is accepted again).
-        dedup_window_seconds: a messageId that comes again later than this after it was accepted is accepted again.
+        max_ids: most messageIds remembered. Beyond it, the one accepted longest ago is forgotten, and would be accepted
+            again; ``forgotten_ids`` counts them.
+        dedup_window_seconds: a messageId that is repeated later than this after it was accepted is accepted again.
     """
 
     def __init__(self, *, max_ids: int = MAX_IDS, dedup_window_seconds: float = DEDUP_WINDOW_SECONDS) -> None:
@@ -71,7 +70,7 @@ class SandboxRecord:
         self.clear()
 
     def clear(self) -> None:
-        """Forget everything, the memory of messageIds included; requests in flight will be counted when they end."""
+        """Forget everything, also the messageIds. Requests in flight are counted when they end."""
         self.received = self.accepted = self.duplicates = self.refused = 0
         self.swallowed_by_code: Counter[Discard] = Counter()
         self.requests_by_answer: Counter[str] = Counter()
@@ -84,7 +83,7 @@ class SandboxRecord:
 
     @property
     def swallowed(self) -> int:
-        """Calls dropped after a 2xx for breaking a rule."""
+        """Calls dropped after a 2xx because they break a rule."""
         return self.swallowed_by_code.total()
 
     @property
@@ -93,11 +92,11 @@ class SandboxRecord:
         return self._ids.keys()
 
     def count(self, message_id: str) -> int:
-        """How often this messageId was taken, that is accepted or found to be a duplicate."""
+        """How often this messageId was accepted or found to be a duplicate."""
         return self._ids.get(message_id, (0, 0.0))[0]
 
     def counts(self) -> Iterator[tuple[str, int]]:
-        """Each accepted messageId and its count. Ids forgotten while this runs are left out, new ones may be."""
+        """Each accepted messageId and its count. Ids that are forgotten or added while this runs may be left out."""
         for message_id in list(self._ids):
             if count := self.count(message_id):
                 yield message_id, count
@@ -136,17 +135,17 @@ class SandboxRecord:
     def receive(
         self, path: str, calls: list[Json], judgement: Judgement, answer: str, now: float
     ) -> list[ReceivedCall]:
-        """Put one request on record.
+        """Record one request.
 
         Args:
-            path: where it came to.
+            path: the path of the request.
             calls: its calls.
             judgement: what becomes of them.
-            answer: the status it is answered with, or a word for the way in which it is not.
+            answer: the status of the answer, or a word that says why there is none.
             now: seconds since the epoch.
 
         Returns:
-            What was put on record for each call, in order.
+            What was recorded for each call, in order.
         """
         assert len(calls) == len(judgement.discards)
         self.requests_by_answer[answer] += 1

@@ -1,10 +1,10 @@
-"""The record as a file: one JSON line for each received call, for whoever checks a run afterwards.
+"""The record as a file: one line of JSON for each received call, to check a run afterwards.
 
     {"time": 1741064769.0, "messageId": "a-1", "verdict": "accepted", "path": "/v1/batch", "status": 200, "code": null}
 
-``time`` is in seconds since the epoch; ``messageId`` null when the call had none; ``verdict`` one of
-`record.Verdict`; ``status`` null when the sender got no whole answer (a scripted fault); ``code`` Segment's discard
-code of a swallowed call.
+``time``: seconds since the epoch. ``messageId``: null if the call had none. ``verdict``: one of `record.Verdict`.
+``status``: null if the sender got no whole answer (a scripted fault). ``code``: Segment's discard code of a swallowed
+call.
 """
 
 import errno
@@ -18,20 +18,20 @@ import orjson
 from streamer.devkit.sandbox.record import ReceivedCall
 
 MAX_RECORD_FILE_BYTES: Final = 64_000_000_000
-"""Longest file; about 450 million calls."""
+"""Longest file in bytes; about 450 million calls."""
 
 
 class RecordFile:
-    """Appends to one file, which is complete up to the latest answered request even if the sandbox is killed.
+    """Appends to a file, which has all calls up to the latest answered request even if the sandbox is killed.
 
-    Writes block, for microseconds: they go to the operating system's cache, and are not synced to the disk.
+    Writes block for microseconds: they go to the cache of the operating system and are not synced to disk.
 
     Args:
-        path: the file; made if it is missing.
-        max_bytes: at this length it takes no more.
+        path: the file; created if it is missing.
+        max_bytes: most bytes of the file.
 
     Raises:
-        OSError: it cannot be opened.
+        OSError: the file cannot be opened.
     """
 
     def __init__(self, path: Path, *, max_bytes: int = MAX_RECORD_FILE_BYTES) -> None:
@@ -42,13 +42,13 @@ class RecordFile:
         """Write the calls of one request.
 
         Raises:
-            OSError: they are not, or not wholly, in the file: the disk or the file is full.
+            OSError: the calls are not, or not all, in the file: the disk or the file is full.
         """
         lines = b"".join(map(_line, entries))
         if self._file.tell() + len(lines) > self._max_bytes:
             raise OSError(errno.EFBIG, f"the record file has reached its limit of {self._max_bytes} bytes")
         if lines and self._file.write(lines) != len(lines):
-            raise OSError(errno.ENOSPC, "the record file took part of the calls only")
+            raise OSError(errno.ENOSPC, "the disk is full; only part of the calls are in the record file")
 
     def close(self) -> None:
         """Close the file."""

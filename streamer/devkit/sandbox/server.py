@@ -1,4 +1,4 @@
-"""The sandbox behind HTTP: reads requests, has them judged, puts them on record, and answers or fails as scripted."""
+"""The HTTP server of the sandbox: reads, judges and records requests, and answers or fails as scripted."""
 
 import asyncio
 import ipaddress
@@ -35,13 +35,13 @@ from streamer.devkit.sandbox.record import DEDUP_WINDOW_SECONDS, MAX_IDS, Sandbo
 from streamer.devkit.sandbox.record_file import RecordFile
 
 STOP_SECONDS: Final = 1.0
-"""How long `Sandbox.stop` waits for answers that are being written."""
+"""How long `Sandbox.stop` waits for answers in progress."""
 
 RESET_LINGER: Final = struct.pack("ii", 1, 0)
-"""SO_LINGER on, for no time: closing the socket sends a reset instead of an orderly end."""
+"""SO_LINGER on, for 0 s: closing the socket sends a reset."""
 
 CUT_BYTES: Final = 20
-"""How much of a cut body is missing."""
+"""How many bytes of a cut body are missing."""
 
 log = logging.getLogger(__name__)
 
@@ -50,9 +50,9 @@ class Sandbox:
     """A Segment-compatible receiver on a local port.
 
     Args:
-        required_keys: the only write keys that are taken; None: any plausible one, as Segment does.
-        faults: the script it starts with.
-        record_path: also append each received call to this file, in the form of `record_file`.
+        required_keys: the only write keys that are accepted; None: any plausible one, as at Segment.
+        faults: the script to begin with.
+        record_path: file to which each received call is appended, in the form of `record_file`.
         max_ids: see `SandboxRecord`.
         dedup_window_seconds: see `SandboxRecord`.
         clock: seconds since the epoch, for the record and its window.
@@ -80,21 +80,21 @@ class Sandbox:
         self._changed = asyncio.Event()
 
     async def start(self, host: str = "127.0.0.1", port: int = 0, *, allow_remote: bool = False) -> None:
-        """Listen; `url` says where from then on.
+        """Listen; `url` has the address afterwards.
 
         Args:
             host: the address to listen on.
-            port: 0 takes any free one.
-            allow_remote: whether an address that other machines reach is meant.
+            port: 0: any free one.
+            allow_remote: whether other machines may reach the address.
 
         Raises:
             SettingsError: ``host`` is not a loopback address, and ``allow_remote`` is not set.
-            UnavailableError: the port is taken, or the record file cannot be opened.
+            UnavailableError: the address cannot be listened on, or the record file cannot be opened.
         """
         assert self._runner is None, "started twice"
         if not (allow_remote or is_loopback(host)):
             raise SettingsError(
-                [f"{host} is not a loopback address, and whoever reaches the sandbox can read and steer it"]
+                [f"{host} is not a loopback address, and the sandbox has no password: others could read and change it"]
             )
         self._stopping.clear()
         try:
@@ -104,14 +104,16 @@ class Sandbox:
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
             await self.stop()
-            raise UnavailableError(f"the sandbox cannot start: {error.strerror or error}") from error
+            raise UnavailableError(
+                f"the sandbox cannot start on {host}:{port}: {error.strerror or error}; set another --port or --record"
+            ) from error
         name, bound_port = self._runner.addresses[0][:2]
         self.url = f"http://[{name}]:{bound_port}" if ":" in name else f"http://{name}:{bound_port}"
 
     async def stop(self) -> None:
-        """Stop listening. Requests that hang are reset, those that wait are answered now; `start` may follow.
+        """Stop listening. Hanging requests are reset, waiting ones are answered now. `start` may be called again.
 
-        The record, with its memory of messageIds, stays.
+        The record stays, and with it the memory of messageIds.
         """
         self._stopping.set()
         if self._runner:
@@ -122,7 +124,7 @@ class Sandbox:
             self._record_file = None
 
     async def until(self, reached: Callable[[SandboxRecord], bool]) -> None:
-        """Wait until the record is as wanted: looked at as requests are recorded and end. The caller sets a timeout."""
+        """Wait until the record is as wanted; checked whenever a request is recorded or ends. Set a timeout outside."""
         while not reached(self.record):
             await self._changed.wait()
 
@@ -135,13 +137,13 @@ class Sandbox:
         return web.AppRunner(
             app,
             access_log=None,
-            auto_decompress=False,  # damaged gzip is ours to judge, and its size ours to limit
-            handler_cancellation=True,  # a sender that hangs up frees the request that hangs
+            auto_decompress=False,  # we judge damaged gzip ourselves, and limit its size
+            handler_cancellation=True,  # a sender that disconnects ends its hanging request
             shutdown_timeout=STOP_SECONDS,
         )
 
     async def _show_settings(self, request: web.Request) -> web.Response:
-        """Segment's check of a write key: it gives a source's settings for one that exists, else 404."""
+        """Segment's check of a write key: the settings of its source if there is one, else 404."""
         if is_plausible_key(request.match_info["write_key"], self._required_keys):
             return web.json_response({"integrations": {}})
         raise web.HTTPNotFound
@@ -153,7 +155,9 @@ class Sandbox:
                 action = self.faults.decide(received.path, received.calls)
                 judgement = self._judge(received, action)
                 if not self._put_on_record(received, judgement, action):
-                    return web.Response(status=503, text="the sandbox cannot write its record file; see its log")
+                    return web.Response(
+                        status=503, text="the sandbox cannot write its record file; see the log of the sandbox"
+                    )
                 if action.latency_seconds:
                     await self._wait(action.latency_seconds)
                 return await self._answer(request, judgement.reply, action)
@@ -167,10 +171,10 @@ class Sandbox:
         return judged if action.only_waits else replace(judged, reply=action.reply(judged.reply))
 
     def _put_on_record(self, received: Received, judgement: Judgement, action: Action) -> bool:
-        """Record one request; False: the record file is full or broken, so the sender must not get a 2xx.
+        """Record one request; False: the record file cannot be written, so the sender must not get a 2xx.
 
-        The counters have the request by then as it was to be answered: for its calls the outcome is unknown, as after
-        a lost answer.
+        The counters then already have the request with its intended answer: what became of its calls is unknown, as
+        after a lost answer.
         """
         answer = action.unanswered or str(judgement.reply.status)
         entries = self.record.receive(received.path, received.calls, judgement, answer, self._clock())
@@ -179,12 +183,12 @@ class Sandbox:
             if self._record_file:
                 self._record_file.append(entries)
         except OSError:
-            log.exception("the record file cannot be written; calls are refused until it can")
+            log.exception("the record file cannot be written; calls are refused with 503 until it can")
             return False
         return True
 
     def _wake(self) -> None:
-        """Let those that wait in `until` look again; those that come later wait for the next change."""
+        """Let callers that wait in `until` check again; later callers wait for the next change."""
         self._changed.set()
         self._changed.clear()
 
@@ -204,7 +208,7 @@ class Sandbox:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches a server on ``host``; a name other than localhost is not looked up."""
+    """Whether only this machine can reach a server on ``host``. Names other than localhost are not looked up."""
     if host == "localhost":
         return True
     try:
