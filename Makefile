@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint bench bench-full soak lock release clean
+.PHONY: help setup demo test lint docs bench bench-full soak lock release clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -30,6 +30,9 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
+
+docs: setup ## write the pages in docs/ that are made from the code
+	@$(BIN)/python -m streamer.devkit.docs
 
 bench: setup ## what an event costs and how long it takes, in 3 minutes; options go into ARGS (ARGS=--help)
 	@$(BIN)/python -m bench $(ARGS)

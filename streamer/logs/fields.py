@@ -18,7 +18,7 @@ COMMON_FIELDS: Final = {
     "severity_text": "The level under OpenTelemetry's name: `DEBUG`, `INFO`, `WARN` or `ERROR`.",
     "severity_number": "The level under OpenTelemetry's number: 5, 9, 13 or 17.",
     "event_name": "The name of the event.",
-    "body": "What the event means: the first sentences of its section on this page.",
+    "body": "What the event means: the first text of its section on this page.",
     "logger": "`streamer`, or the library that logged the line.",
     "service.name": "`streamer`.",
     "service.version": "streamer's version.",
@@ -43,7 +43,9 @@ FIELDS: Final = {
     "detail": LogField("detail", "What exactly happened, without a value of a record."),
     "duplicate": LogField("duplicate", "Records found to be duplicates since the process started."),
     "duration_seconds": LogField("duration_s", "Duration of the request in seconds."),
-    "error_type": LogField("error.type", "An HTTP status, the name of a network fault, or the type of an error."),
+    "error_type": LogField(
+        "error.type", "An HTTP status, a network fault, the type of an error, or the result of a commit."
+    ),
     "filtered": LogField("filtered", "Records filtered since the process started."),
     "handed_back": LogField("handed_back", "Records that were open and will be read again."),
     "high_watermark": LogField("high_watermark", "The broker's end of what may be read in the partition."),
@@ -58,7 +60,7 @@ FIELDS: Final = {
     "partitions": LogField("partitions", "How many partitions had a new position."),
     "port": LogField("port", "Port that the server listens on."),
     "position": LogField("position", "The next offset that will be read."),
-    "reason": LogField("reason", "Why, from a closed list."),
+    "reason": LogField("reason", "Why, in a word or a short text without values."),
     "records": LogField("records", "How many records."),
     "set_aside": LogField("set_aside", "How many of the records that the mass guard looked at would be dead letters."),
     "requests": LogField("requests", "Requests in flight."),

@@ -135,7 +135,7 @@ class Receipts:
             try:
                 self._store.add(deliveries, now)
             except FULL_ERRORS as error:
-                self._begin_anew(now, str(error)).add(deliveries, now)
+                self._replace_store(now, str(error)).add(deliveries, now)
         except STORE_ERRORS as error:
             self._give_up(error)
 
@@ -193,7 +193,7 @@ class Receipts:
             self._set_aside(Problem(ProblemKind.UNREADABLE, str(error)), now)
             self._store = self._open_store(now)
         if self._store.file_bytes > self._max_bytes:
-            self._begin_anew(now, "the files are larger than that")
+            self._replace_store(now, "the files are larger than that")
 
     def _open_store(self, now: float) -> ReceiptStore:
         self._home.mark_open()
@@ -214,7 +214,7 @@ class Receipts:
         if dropped and not is_old:
             self._count_shrunk(f"{dropped} receipts deleted early; receipts.max_bytes is {self._max_bytes}")
 
-    def _begin_anew(self, now: float, cause: str) -> ReceiptStore:
+    def _replace_store(self, now: float, cause: str) -> ReceiptStore:
         """Delete the store and begin a new one: the only way to free space on the disk."""
         if self._store is not None:
             store, self._store = self._store, None

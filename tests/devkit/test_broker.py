@@ -115,7 +115,7 @@ async def test_a_partition_without_a_position_is_told_apart_from_one_at_zero(
     assert (await admin.list_consumer_group_offsets(topic, partitions=[partition]))[partition].offset == 0
 
 
-async def test_a_topic_that_nobody_made_is_not_made_by_asking(admin: AIOKafkaAdminClient) -> None:
+async def test_asking_for_a_topic_does_not_create_it(admin: AIOKafkaAdminClient) -> None:
     """`create_topics: false` means it: readiness must be able to see that a dead-letter topic is missing."""
     [description] = await admin.describe_topics(["streamer-test.nobody-made-this"])
 

@@ -11,7 +11,7 @@ from streamer.kafka.closing import close
 
 
 async def test_a_cancellation_that_the_client_swallows_reaches_its_caller() -> None:
-    """Else the task that was to end goes on, and whoever waits for its end waits for ever."""
+    """Otherwise the task continues, and a caller that waits for its end waits without end."""
     is_waiting = asyncio.Event()
 
     async def stop() -> None:
@@ -58,7 +58,7 @@ async def test_a_client_that_does_not_come_to_an_end_is_left_behind(monkeypatch:
         await close(asyncio.Event().wait)
 
 
-async def test_an_error_at_the_end_is_nobodys_business() -> None:
+async def test_an_error_while_closing_is_ignored() -> None:
     async def stop() -> None:
         raise KafkaConnectionError
 

@@ -35,7 +35,7 @@ NOWHERE = "127.0.0.1:1"
 
 
 class Member:
-    """A source, and what it was told of its assignments."""
+    """A source, and the assignments that it was called with."""
 
     def __init__(self, settings: KafkaSettings, group_id: str, topics: Sequence[str]) -> None:
         self.assigned: list[frozenset[TopicPartition]] = []
@@ -173,7 +173,7 @@ async def test_a_coordinator_that_is_loading_is_not_taken_for_one_that_has_nothi
 
 
 async def test_a_commit_that_gets_no_answer_ends_in_time(member: Member, topic: str, own_broker: Broker) -> None:
-    """The client itself would try for ever."""
+    """The client itself would try without end."""
     own_broker.suspend()
     try:
         assert await member.source.commit({TopicPartition(topic, 0): (1, "")}) is CommitResult.TIMED_OUT
@@ -181,10 +181,8 @@ async def test_a_commit_that_gets_no_answer_ends_in_time(member: Member, topic: 
         own_broker.resume()
 
 
-async def test_a_commit_that_nobody_waits_for_any_more_has_ended(
-    member: Member, topic: str, own_broker: Broker
-) -> None:
-    """The client's own goes on in a task of its own, whose error would be reported as that of a task gone astray."""
+async def test_a_commit_that_timed_out_has_ended(member: Member, topic: str, own_broker: Broker) -> None:
+    """The client's own goes on in a task of its own, whose error would be reported as never retrieved."""
     own_broker.suspend()
     before = asyncio.all_tasks()
     try:
@@ -208,7 +206,7 @@ async def test_a_member_that_overslept_its_session_learns_it_from_the_commit(
 
 
 async def test_a_second_member_takes_partitions_over(settings: KafkaSettings, topic: str) -> None:
-    """All are revoked first, and what each member has then is told anew: the client's protocol is the eager one."""
+    """All partitions are revoked first, then each member gets its new assignment: the client's protocol is eager."""
     both = frozenset(TopicPartition(topic, partition) for partition in range(2))
     async with joined(settings, topic) as first:
         assert first.assigned == [both]

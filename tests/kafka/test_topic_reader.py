@@ -64,7 +64,7 @@ async def test_what_a_transaction_took_back_ends_the_reading_too(
 async def test_nothing_coming_ends_in_an_error(
     reader: TopicReader, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The client would wait for ever."""
+    """The client itself would wait without end."""
     monkeypatch.setattr(topic_reader, "MAX_STALL_SECONDS", 0.2)
     topic = await make_topic("read")
     with pytest.raises(UnavailableError, match=f"{topic}: no record arrived for 0.2 s"):

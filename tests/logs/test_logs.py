@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line under the names that readers know, no secrets, and never in anybody's way."""
+"""Logs: one JSON object per line under the names that readers know, without secrets, and without waiting."""
 
 import asyncio
 import json
@@ -196,7 +196,7 @@ def test_folding_is_bounded_and_still_tells() -> None:
     assert len(folding._windows) == 2
 
 
-def test_what_libraries_log_comes_out_in_our_form_on_one_line(line_of: LineOf) -> None:
+def test_what_libraries_log_is_written_in_our_form_on_one_line(line_of: LineOf) -> None:
     def lose_connection() -> None:
         raise ConnectionError("secret answer")
 
@@ -212,7 +212,7 @@ def test_what_libraries_log_comes_out_in_our_form_on_one_line(line_of: LineOf) -
     assert "secret" not in json.dumps(line)
 
 
-def test_a_task_that_nobody_waited_for_is_a_bug_of_ours(line_of: LineOf) -> None:
+def test_an_error_of_a_task_that_was_not_awaited_is_a_bug_of_ours(line_of: LineOf) -> None:
     def write() -> None:
         async def fail() -> None:
             raise KeyError("secret answer")
@@ -270,7 +270,7 @@ def test_events_can_be_asserted_with_structlogs_own_helper() -> None:
 
 
 def test_a_reader_that_has_stopped_costs_lines_and_not_time() -> None:
-    """A pipe that nobody reads holds 64 KiB; far more than that is written, and nobody waits."""
+    """A pipe without a reader holds 64 KiB. Far more than that is written, and no call waits."""
     read_end, write_end = os.pipe()
     dropped: list[int] = []
     writer = LineWriter(write_end, on_dropped=dropped.append, max_lines=100)
@@ -313,7 +313,7 @@ with logs.configured(SimpleNamespace(level="info", format="json")):
 """
 
 
-def test_a_process_ends_although_nobody_reads_its_log() -> None:
+def test_a_process_ends_although_its_log_is_not_read() -> None:
     read_end, write_end = os.pipe()
     process = subprocess.run(
         [sys.executable, "-c", HANGING_READER], stdout=write_end, stderr=subprocess.PIPE, timeout=30, check=False

@@ -208,7 +208,7 @@ async def test_again_is_for_those_redriven_before(desk: Desk) -> None:
 
 
 async def test_what_is_skipped_is_told_and_stays(desk: Desk) -> None:
-    """One that came back too often, one that nobody would deliver, one too large; the others are redriven."""
+    """One redriven too often, one that would not be delivered, one too large; the others are redriven."""
     await desk.set_aside([b"too often"], redrives=3)
     await desk.set_aside([b"not read"], integration="others")
     await desk.set_aside([b"x" * 3_000])

@@ -149,7 +149,7 @@ def test_the_window_is_complete_since_the_store_began(opened: Open) -> None:
 
 
 def test_a_receipt_from_the_future_counts_as_one_of_now(opened: Open) -> None:
-    """A clock that was ahead and is set right must not bring duplicates, nor keep a generation for ever."""
+    """A clock that was ahead and is set right must not cause duplicates, nor keep a generation without end."""
     receipts = opened(NOW + 10_000)
     receipts.add(batch(0, 1), NOW + 10_000)
     assert find(receipts, ["id-0"], NOW).keys() == {"id-0"}

@@ -109,7 +109,7 @@ def faulty_records(planted: Planted) -> Iterator[bytes]:
 
 
 async def answers_of(process: Process) -> list[str]:
-    """All that a running service answers to whoever asks, with the headers."""
+    """All HTTP answers of a running service, with their headers."""
     port = process.log_events("server.listening")[0]["port"]
     answers = []
     async with aiohttp.ClientSession() as session:
@@ -213,7 +213,7 @@ async def test_a_faulty_run_lets_no_secret_and_no_answer_out(
     planted: Planted,
     consume_all: ConsumeAll,
 ) -> None:
-    """Neither in its log at the level debug, nor to whoever asks it, nor in headers, nor in what it keeps on disk."""
+    """Neither in its log at the level debug, nor in HTTP answers, nor in headers, nor in files on disk."""
     run = FaultyRun(deployment, planted, *sandboxes)
     topics = await run.configure(broker, certificates)
     process = await deployment.start_process()

@@ -1,4 +1,4 @@
-"""Who can reach what the service tells of itself."""
+"""Who can reach the status and the metrics of the service."""
 
 import psutil
 import pytest
@@ -9,7 +9,7 @@ pytestmark = pytest.mark.kafka
 
 
 async def test_only_this_machine_reaches_it_unless_told_otherwise(deployment: Deployment) -> None:
-    """Status and metrics ask nobody for a password."""
+    """Status and metrics are served without a password."""
     await deployment.integrate()
     assert deployment.document["server"] == {"port": 0}, "the address is the default one"
     process = await deployment.start_process()

@@ -124,7 +124,7 @@ class TestWriteKey:
     def test_it_comes_from_the_setting(self, load_text: LoadText, good: str, secret: str) -> None:
         assert load_text(good).destinations["production"].read_write_key() == secret
 
-    def test_it_is_read_anew_from_its_file(self, tmp_path: Path) -> None:
+    def test_it_is_read_again_from_its_file(self, tmp_path: Path) -> None:
         """So that a key can be exchanged while streamer runs; editors end a file with a line break."""
         file = tmp_path / "key"
         destination = DestinationSettings(write_key_file=file)

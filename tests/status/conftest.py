@@ -1,4 +1,4 @@
-"""A service that is only told of: its status and its checks are what a test makes them."""
+"""A service that exists only as its status and checks, which a test sets."""
 
 import time
 from dataclasses import dataclass, field
@@ -102,7 +102,7 @@ def _service() -> ServiceStatus:
 
 @dataclass
 class ToldService:
-    """Answers what it was told to."""
+    """Answers with what a test sets."""
 
     told: ServiceStatus = field(default_factory=_service)
     checks: dict[str, list[Check]] = field(default_factory=dict)

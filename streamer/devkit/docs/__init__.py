@@ -1,1 +1,1 @@
-"""Pages of `docs/` that are written from the code, one module a page or a group of pages."""
+"""The pages in docs/ that are made from the code: ``make docs`` writes them, a test holds them true."""

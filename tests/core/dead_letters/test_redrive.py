@@ -213,7 +213,7 @@ def test_what_was_redriven_is_chosen_again_only_when_asked_for() -> None:
     ],
 )
 def test_what_could_not_end_delivered_is_skipped(changes: Mapping[str, bytes], why: Skip | None) -> None:
-    """A record written to where nobody delivers it would be lost; one that always comes back would go on for ever."""
+    """A record in a topic that is not delivered would be lost; one that always fails would be redriven without end."""
     made = plan(dead_letter(0, changes))
     assert made.skipped == ({} if why is None else {why: 1})
     assert made.left == len(chosen(made)) == (1 if why is None else 0)

@@ -29,7 +29,7 @@ BOOLEANS = (False, True)
     ],
 )
 def test_what_limits(destination: Limit | None, situation: str, expected: Limit) -> None:
-    """Permits that are all taken limit nobody who has nothing to send."""
+    """If all permits are in use, that limits only integrations with something to send."""
     found = limited_by(
         destination,
         is_guarded="guarded" in situation,

@@ -1,4 +1,4 @@
-"""A running sandbox, and a sender that does as it is told."""
+"""A running sandbox, and a sender that tests control."""
 
 import base64
 import io
@@ -18,7 +18,7 @@ TIMEOUT_SECONDS: Final = 10.0
 
 
 class Clock:
-    """A clock that goes when it is told."""
+    """A clock that tests move."""
 
     def __init__(self) -> None:
         self.now = 1_741_064_769.0
@@ -51,7 +51,7 @@ async def sandbox(clock: Clock) -> AsyncIterator[Sandbox]:
 
 @pytest.fixture
 async def ask() -> AsyncIterator[Callable[..., Coroutine[Any, Any, aiohttp.ClientResponse]]]:
-    """Send one request, with a valid write key unless told otherwise, and read the answer; follow no redirect."""
+    """Send one request, with a valid write key unless a test gives another, and read the answer; follow no redirect."""
     async with aiohttp.ClientSession() as session:
 
         async def ask(

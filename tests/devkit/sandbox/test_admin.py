@@ -127,7 +127,7 @@ async def test_the_page_lists_totals_and_the_latest_calls(sandbox: Sandbox, post
 
 
 async def test_the_page_escapes_what_calls_say(sandbox: Sandbox, post: Post, ask: Post) -> None:
-    """And the browser is told to run no script whatever is in it."""
+    """And the browser must run no script, whatever the page holds."""
     await post("/v1/batch", batch(HOSTILE, event=HOSTILE, properties={HOSTILE: HOSTILE}))
     answer = await ask("GET", f"{sandbox.url}/")
     page = await answer.text()

@@ -44,7 +44,7 @@ REQUESTS = st.lists(
 def test_received_is_accepted_plus_duplicates_plus_swallowed_plus_refused(
     requests: list[tuple[bool, list[tuple[str | None, Discard | None]]]],
 ) -> None:
-    """And each messageId counts as often as a request that was taken held it without breaking a rule."""
+    """And a messageId counts once for each accepted request with a valid call that has it."""
     record = SandboxRecord()
     taken: Counter[str] = Counter()
     without_id = swallowed = refused = 0
