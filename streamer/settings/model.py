@@ -3,14 +3,26 @@
 import hashlib
 import json
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    create_model,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from streamer.core import model as core
+from streamer.core.mapping.dialect import Dialect
+from streamer.core.mapping.dialects import DIALECTS
+from streamer.core.model import MappingSettings
 from streamer.settings.sections import (
     DestinationSettings,
     KafkaSettings,
@@ -42,12 +54,9 @@ def _parse_start(text: object) -> str | datetime:
     raise ValueError("should be earliest, latest or a time with its zone, such as 2026-01-31T08:00:00Z")
 
 
-def _normalize_event_type(text: str) -> str:
-    return text.upper().replace(" ", "_")
-
-
 Topic = Annotated[str, AfterValidator(_check_topic)]
 Name = Annotated[str, Field(min_length=1)]
+AnySection = TypeVar("AnySection", bound=Section)
 Start = Annotated[str | datetime, PlainValidator(_parse_start), PlainSerializer(str)]
 """``earliest``, ``latest`` or an instant with its zone."""
 
@@ -75,43 +84,41 @@ class LimitsSettings(Section):
     max_parked_per_partition: Annotated[int, Field(ge=1)] = 2_000
 
 
-class SprigDialectSettings(Section):
-    """Choices of the dialect ``sprig``."""
+def with_settings_of(dialects: Mapping[str, Dialect[Any]]) -> Callable[[type[AnySection]], type[AnySection]]:
+    """Adds to a section what the dialects declare: their names, and under each name the settings of that dialect."""
+    # A type checker accepts neither with an argument that only exists at run time.
+    literal, annotated = cast("Any", Literal), cast("Any", Annotated)
+    added: dict[str, Any] = {"dialect": (literal[tuple(dialects)], ...)}
+    for name, dialect in dialects.items():
+        if dialect.settings is not None:
+            kind = annotated[dialect.settings, BeforeValidator(_null_is_default(dialect.settings))]
+            added[name] = (kind, Field(default=dialect.settings(), description=dialect.settings.__doc__))
 
-    environment: str | None = None
-    event_name: Name = "SDK - Submitted - Survey Response"
-    anonymous: Literal["skip", "send"] = "skip"
-    extended_properties: bool = False
-    answer_event_types: tuple[Annotated[Name, AfterValidator(_normalize_event_type)], ...] = ("ANSWER_SUBMITTED",)
+    def extend(section: type[AnySection]) -> type[AnySection]:
+        name, module = section.__name__, section.__module__
+        return create_model(name, __base__=section, __doc__=section.__doc__, __module__=module, **added)
 
-    def to_core(self) -> core.SprigSettings:
-        """The same choices as the mapping takes them."""
-        return core.SprigSettings(
-            environment=self.environment,
-            event_name=self.event_name,
-            send_anonymous=self.anonymous == "send",
-            extended_properties=self.extended_properties,
-            answer_event_types=frozenset(self.answer_event_types),
-        )
+    return extend
 
 
-class ProductFruitsDialectSettings(Section):
-    """Choices of the dialect ``product_fruits``."""
+def _null_is_default(settings: type) -> Callable[[object], object]:
+    """Null stands for the default, as in every `Section`."""
+    known = {field.name for field in fields(settings)}
 
-    event_names: dict[Name, Name] = Field(default_factory=dict)
-    survey_event_name: Name = "Survey Answered"
-    feedback_event_name: Name = "Feedback Sent"
-    traits: bool = False
+    def without_nulls(value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        return {key: entry for key, entry in value.items() if entry is not None or key not in known}
 
-    def to_core(self) -> core.ProductFruitsSettings:
-        """The same choices as the mapping takes them."""
-        return core.ProductFruitsSettings(**self.model_dump())
+    return without_nulls
 
 
-class IntegrationSettings(Section):
+@with_settings_of(DIALECTS)  # makes a class of this one, so this one itself need not be built
+class IntegrationSettings(Section, defer_build=True):
     """Topics of one dialect, bound to one destination, with a consumer group of their own."""
 
-    dialect: core.Dialect
+    dialect: str
+    """The form in which a survey platform's events arrive on the topics."""
     topics: Annotated[tuple[Topic, ...], Field(min_length=1, max_length=1_000)]
     destination: str
     group_id: Annotated[str, Field(min_length=1, max_length=255)]
@@ -125,8 +132,6 @@ class IntegrationSettings(Section):
     strip_registry_prefix: bool = False
     dead_letters: DeadLettersSettings = DeadLettersSettings()
     limits: LimitsSettings = LimitsSettings()
-    sprig: SprigDialectSettings = SprigDialectSettings()
-    product_fruits: ProductFruitsDialectSettings = ProductFruitsDialectSettings()
 
     def dead_letter_topic(self, topic: str) -> str:
         """Where records of ``topic`` go that can never be delivered."""
@@ -175,10 +180,10 @@ class Settings(Section, BaseSettings):
             for name, entry in value.items()
         }
 
-    def mapping(self, name: str) -> core.MappingSettings:
+    def mapping(self, name: str) -> MappingSettings:
         """All that decides how the records of the integration ``name`` become calls."""
         integration = self.integrations[name]
-        return core.MappingSettings(
+        return MappingSettings(
             dialect=integration.dialect,
             rename=integration.events.rename,
             disabled=frozenset(integration.events.disabled),
@@ -186,8 +191,9 @@ class Settings(Section, BaseSettings):
             strip_registry_prefix=integration.strip_registry_prefix,
             discard=integration.status == "paused" and integration.on_pause == "discard",
             integration=name,
-            sprig=integration.sprig.to_core(),
-            product_fruits=integration.product_fruits.to_core(),
+            dialect_settings={
+                name: getattr(integration, name) for name, dialect in DIALECTS.items() if dialect.settings is not None
+            },
         )
 
     def fingerprint(self) -> str:
