@@ -88,15 +88,24 @@ def with_settings_of(dialects: Mapping[str, Dialect[Any]]) -> Callable[[type[Any
     """Adds to a section what the dialects declare: their names, and under each name the settings of that dialect."""
     # A type checker accepts neither with an argument that only exists at run time.
     literal, annotated = cast("Any", Literal), cast("Any", Annotated)
-    added: dict[str, Any] = {"dialect": (literal[tuple(dialects)], ...)}
+    for_all = [name for name, dialect in dialects.items() if dialect.write is None]
+    added: dict[str, Any] = {}
     for name, dialect in dialects.items():
         if dialect.settings is not None:
             kind = annotated[dialect.settings, BeforeValidator(_null_is_default(dialect.settings))]
-            added[name] = (kind, Field(default=dialect.settings(), description=dialect.settings.__doc__))
+            users = " and ".join(f"``{user}``" for user in (name, *for_all))
+            added[name] = (kind, Field(default=dialect.settings(), description=f"Only for the dialects {users}."))
 
     def extend(section: type[AnySection]) -> type[AnySection]:
-        name, module = section.__name__, section.__module__
-        return create_model(name, __base__=section, __doc__=section.__doc__, __module__=module, **added)
+        names = Field(description=section.model_fields["dialect"].description)
+        return create_model(
+            section.__name__,
+            __base__=section,
+            __doc__=section.__doc__,
+            __module__=section.__module__,
+            dialect=(literal[tuple(dialects)], names),
+            **added,
+        )
 
     return extend
 
@@ -118,7 +127,7 @@ class IntegrationSettings(Section, defer_build=True):
     """Topics of one dialect, bound to one destination, with a consumer group of their own."""
 
     dialect: str
-    """The form in which a survey platform's events arrive on the topics."""
+    """Form of the records: that of the platform, or ``canonical`` for streamer's own."""
     topics: Annotated[tuple[Topic, ...], Field(min_length=1, max_length=1_000)]
     destination: str
     group_id: Annotated[str, Field(min_length=1, max_length=255)]

@@ -38,13 +38,13 @@ class ProductFruitsSettings:
     """Choices of the dialect ``product_fruits``."""
 
     event_names: dict[Name, Name] = field(default_factory=dict)
-    """Raw name of an in-app event: the name in the call. Wins over the record's name and over the packaged table."""
+    """Raw name of an event of Product Fruits, and the event name to send. Replaces entries of the packaged table."""
     survey_event_name: Name = "Survey Answered"
-    """Name of the event in the call of an answered survey."""
+    """Event name of the calls for survey answers."""
     feedback_event_name: Name = "Feedback Sent"
-    """Name of the event in the call of feedback."""
+    """Event name of the calls for feedback."""
     traits: bool = False
-    """true: e-mail address, name and user properties are sent as ``context.traits``."""
+    """Whether e-mail address, name and user properties are sent as ``context.traits``."""
 
 
 def contract_of(document: Document, _settings: ProductFruitsSettings) -> str:

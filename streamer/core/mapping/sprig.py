@@ -29,15 +29,18 @@ class SprigSettings:
     """Choices of the dialect ``sprig``."""
 
     environment: str | None = None
-    """Only records of this environment id are sent; records that name none pass. null: all."""
+    """Environment id of Sprig. Records that name another one are filtered as ``other_environment``; records that name
+    none are sent."""
     event_name: Name = "SDK - Submitted - Survey Response"
-    """Name of the event in the call."""
+    """Event name of the calls."""
     anonymous: Literal["skip", "send"] = "skip"
-    """What happens to a visitor without user id: skip filters the record, send uses the partner's anonymous id."""
+    """Visitors without a user id. ``skip``: they are filtered as ``no_identity``. ``send``: they are sent under the
+    partner's anonymous id."""
     extended_properties: bool = False
-    """true: ``questionId`` and ``selectedIndexes`` are sent too."""
+    """Whether calls also carry the properties ``questionId`` and ``selectedIndexes``."""
     answer_event_types: tuple[Name, ...] = ("ANSWER_SUBMITTED",)
-    """Event types of webhooks that are an answer; compared in upper case, with blanks as underscores."""
+    """Event types of webhook records that carry an answer. Upper and lower case, and blanks and underscores, count as
+    the same."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "answer_event_types", tuple(map(_normal, self.answer_event_types)))
