@@ -28,7 +28,7 @@ from streamer.core.mapping import Mapper, getuserfeedback
 from streamer.core.mapping.contract import Contract
 from streamer.core.mapping.decode import decode
 from streamer.core.mapping.encode import encode_call
-from streamer.core.model import Dialect, Filtered, MappingSettings, Record, TrackCall
+from streamer.core.model import Filtered, MappingSettings, Record, TrackCall
 from streamer.core.records.account import Account
 from streamer.core.records.in_flight import InFlight
 from streamer.core.records.ledger import PartitionLedger
@@ -93,7 +93,7 @@ def _values(form: str) -> list[bytes]:
 
 
 def _mapping_settings(form: str) -> MappingSettings:
-    return MappingSettings(dialect=Dialect(form.removesuffix("_survey")))
+    return MappingSettings(dialect=form.removesuffix("_survey"))
 
 
 def _calls(mapper: Mapper, values: Sequence[bytes]) -> list[TrackCall]:
@@ -126,7 +126,7 @@ def _decoding() -> Iterator[Pass]:
 
 @contextlib.contextmanager
 def _validation() -> Iterator[Pass]:
-    contract = Contract(getuserfeedback.CONTRACTS[0])
+    contract = Contract(*getuserfeedback.DIALECT.contracts)
     documents = [decode(value) for value in _values("getuserfeedback")]
     yield lambda: _exhaust(map(contract.is_kept_by, documents))
 
@@ -139,10 +139,9 @@ def _reading() -> Iterator[Pass]:
 
 @contextlib.contextmanager
 def _writing() -> Iterator[Pass]:
-    settings = _mapping_settings("getuserfeedback")
     documents = [decode(value) for value in _values("getuserfeedback")]
     events = [getuserfeedback.read(document, "", RECORD_TIME_MS) for document in documents]
-    yield lambda: _exhaust(getuserfeedback.write(event, settings) for event in events)
+    yield lambda: _exhaust(getuserfeedback.write(event, None) for event in events)
 
 
 @contextlib.contextmanager

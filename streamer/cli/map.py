@@ -1,12 +1,13 @@
-"""``streamer map``: what would be sent for these records, without sending it; no network."""
+"""``streamer map``: what would be sent for records, without sending it; no network."""
 
 import argparse
 import datetime as dt
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -14,11 +15,12 @@ import orjson
 
 from streamer.cli.options import add_config
 from streamer.core.errors import RecordError
-from streamer.core.model import DeadLetterReason, Filtered, Outcome
+from streamer.core.model import DeadLetterReason, Filtered, Outcome, TrackCall
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands
     from streamer.core.mapping import Mapper
+    from streamer.core.mapping.event import EventDocument
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -29,14 +31,21 @@ def add_parser(commands: "Commands") -> None:
     parser = commands.add_parser(
         "map",
         help="show what would be sent to Segment for records, without sending it",
-        description="Read record values, one JSON document a line, and print for each, in order, one JSON object: how"
-        " the record would end, why, and the calls exactly as they would be sent. Nothing leaves this machine.",
-        epilog="Exit codes: 0 also when records are refused, 1 a file cannot be read, 78 faults in the configuration."
-        " Example: streamer map --config streamer.yaml --integration sprig events.jsonl",
+        description="Read record values, one JSON document a line, and print one JSON object for each, in the same"
+        " order: how the record would end, why, and the calls exactly as they would be sent. With --canonical, print"
+        " the event in canonical form instead of the calls. Nothing leaves this machine.",
+        epilog="Exit codes: 0 also when records are rejected, 1 a file cannot be read, 78 faults in the configuration."
+        " Examples: streamer map --config streamer.yaml --integration sprig events.jsonl;"
+        " streamer map --config streamer.yaml --integration sprig --canonical events.jsonl",
     )
     add_config(parser)
     parser.add_argument("--integration", metavar="NAME", required=True, help="whose settings to map with")
     parser.add_argument("--raw", action="store_true", help="each file is one whole record value, not a line each")
+    parser.add_argument(
+        "--canonical",
+        action="store_true",
+        help="print the event of each record in canonical form, null if it has none, instead of the calls",
+    )
     parser.add_argument(
         "--record-time",
         metavar="TIME",
@@ -56,14 +65,15 @@ def run(args: argparse.Namespace) -> int:
     settings = load(args.config)
     if args.integration not in settings.integrations:
         known = ", ".join(settings.integrations)
-        print(f"streamer: there is no integration {args.integration} in {args.config}, only {known}", file=sys.stderr)
+        print(f"streamer: {args.config} has no integration {args.integration}; it has {known}", file=sys.stderr)
         return EXIT_USAGE
     mapper = Mapper(settings.mapping(args.integration))
     record_time_ms = time.time_ns() // 1_000_000 if args.record_time is None else args.record_time
+    line = _canonical_line if args.canonical else _line
     for name in args.files:
         try:
             for value in _values(name, raw=args.raw):
-                sys.stdout.buffer.write(_line(mapper, value, record_time_ms))
+                sys.stdout.buffer.write(line(mapper, value, record_time_ms))
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -83,24 +93,55 @@ def _values(name: str, *, raw: bool) -> Iterator[bytes]:
             yield from (line.removesuffix(b"\n") for line in file)
 
 
-def _line(mapper: "Mapper", value: bytes, record_time_ms: int) -> bytes:
-    """How one record ends, as a line of JSON."""
+@dataclass(slots=True)
+class _End:
+    """How one record ends, as far as mapping goes."""
+
+    outcome: Outcome = Outcome.DELIVERED
     reason: str | None = None
     detail: str | None = None
-    calls: list[orjson.Fragment] = []
+    call: TrackCall | None = None
+    """The call, if its outcome is delivered."""
+
+
+def _line(mapper: "Mapper", value: bytes, record_time_ms: int) -> bytes:
+    """How one record ends, and its calls, as a line of JSON."""
+    end = _end_of(lambda: mapper.map(value, record_time_ms))
+    calls = [] if end.call is None else [orjson.Fragment(end.call.body)]
+    return orjson.dumps({"outcome": end.outcome, "reason": end.reason, "detail": end.detail, "calls": calls}) + b"\n"
+
+
+def _canonical_line(mapper: "Mapper", value: bytes, record_time_ms: int) -> bytes:
+    """How one record ends, and its event in canonical form, as a line of JSON."""
+    document: EventDocument | None = None
+
+    def map_keeping_the_event() -> TrackCall | Filtered:
+        nonlocal document
+        event = mapper.read(value, record_time_ms)
+        if isinstance(event, Filtered):
+            return event
+        document = mapper.to_document(event)
+        return mapper.write(event)
+
+    end = _end_of(map_keeping_the_event)
+    line = {"outcome": end.outcome, "reason": end.reason, "detail": end.detail, "event": document}
     try:
-        end = mapper.map(value, record_time_ms)
+        return orjson.dumps(line) + b"\n"
+    except orjson.JSONEncodeError:
+        # Only what is not sent can be so deep in a record that is delivered.
+        detail = end.detail or "the event is nested too deeply to be shown"
+        return orjson.dumps({**line, "detail": detail, "event": None}) + b"\n"
+
+
+def _end_of(map_record: Callable[[], TrackCall | Filtered]) -> _End:
+    """How a record ends; a bug of ours on one record is shown as the service would treat it."""
+    try:
+        end = map_record()
     except RecordError as error:
-        outcome, reason, detail = Outcome.DEAD_LETTERED, error.reason, error.detail
-    except Exception as error:  # noqa: BLE001 - a bug of ours on one record is shown as the service would treat it
-        outcome, reason, detail = Outcome.DEAD_LETTERED, DeadLetterReason.INTERNAL_ERROR, _place_of(error)
-    else:
-        if isinstance(end, Filtered):
-            outcome, reason = Outcome.FILTERED, end.reason
-        else:
-            outcome = Outcome.DELIVERED
-            calls = [orjson.Fragment(end.body)]
-    return orjson.dumps({"outcome": outcome, "reason": reason, "detail": detail, "calls": calls}) + b"\n"
+        return _End(Outcome.DEAD_LETTERED, error.reason, error.detail)
+    except Exception as error:  # noqa: BLE001 - see above
+        return _End(Outcome.DEAD_LETTERED, DeadLetterReason.INTERNAL_ERROR, _place_of(error))
+    return _End(Outcome.FILTERED, end.reason) if isinstance(end, Filtered) else _End(call=end)
 
 
 def _place_of(error: Exception) -> str:

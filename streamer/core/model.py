@@ -1,11 +1,11 @@
 """The types that everything else speaks in.
 
-A record (what Kafka hands us) is decoded into a `SurveyEvent`, the platform-neutral form, and written as a `TrackCall`,
-one Segment API call. Every record ends in exactly one `Outcome`.
+A record, which Kafka hands us, is mapped to a `TrackCall`, one Segment API call. Every record ends in exactly one
+`Outcome`.
 """
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -64,15 +64,6 @@ class Stage(enum.StrEnum):
     DELIVER = "DELIVER"
 
 
-class Dialect(enum.StrEnum):
-    """The native form in which a platform's events arrive on a topic."""
-
-    SPRIG = "sprig"
-    PRODUCT_FRUITS = "product_fruits"
-    GETUSERFEEDBACK = "getuserfeedback"
-    CANONICAL = "canonical"
-
-
 class Record(Protocol):
     """What Kafka hands us: bytes with their place. aiokafka's ``ConsumerRecord`` is one."""
 
@@ -105,82 +96,6 @@ class Record(Protocol):
         """In the producer's order; a name may occur more than once."""
 
 
-class SurveyEvent:
-    """One survey event in platform-neutral form, with the fields of ``schemas/survey_event.schema.json``.
-
-    One object per record on the hot path, therefore flat, slotted, positional and not frozen; nested parts are left as
-    decoded mappings in canonical form and instants as checked RFC 3339 text (measured: 0.4 us to build, 0.7 us with
-    arguments given by name, 5.9 us as a frozen keyword-only dataclass). An absent part is None; ``trigger``
-    distinguishes absent (None) from stated as none (``{"event": None}``).
-
-    ``native`` is where writers find the few marks that have no home in canonical form: the record as its platform sent
-    it, or what the ``extra`` of a canonical record kept of that. ``find_extra`` works out `extra` from it.
-    """
-
-    __slots__ = (
-        "answers",
-        "context",
-        "event_id",
-        "find_extra",
-        "kind",
-        "native",
-        "occurred_at",
-        "occurred_at_origin",
-        "properties",
-        "references",
-        "response",
-        "source",
-        "subject",
-        "survey",
-        "trigger",
-        "updated_at",
-    )
-
-    def __init__(  # noqa: PLR0913, PLR0917 - the one flat type of the hot path, see the class docstring
-        self,
-        event_id: str,
-        kind: str,
-        source: dict[str, Json],
-        occurred_at: str,
-        occurred_at_origin: str,
-        subject: dict[str, Json],
-        native: dict[str, Json],
-        find_extra: "Callable[[SurveyEvent], dict[str, Json]]",
-        survey: dict[str, Json] | None = None,
-        response: dict[str, Json] | None = None,
-        answers: list[dict[str, Json]] | None = None,
-        trigger: dict[str, Json] | None = None,
-        context: dict[str, Json] | None = None,
-        references: dict[str, Json] | None = None,
-        properties: dict[str, Json] | None = None,
-        updated_at: str | None = None,
-    ) -> None:
-        self.event_id = event_id
-        self.kind = kind
-        self.source = source
-        self.occurred_at = occurred_at
-        self.occurred_at_origin = occurred_at_origin
-        self.subject = subject
-        self.native = native
-        self.find_extra = find_extra
-        self.survey = survey
-        self.response = response
-        self.answers = answers
-        self.trigger = trigger
-        self.context = context
-        self.references = references
-        self.properties = properties
-        self.updated_at = updated_at
-
-    @property
-    def extra(self) -> dict[str, Json] | None:
-        """What the record says beyond the canonical form; None: nothing.
-
-        Worked out when asked for: no call needs it, and it took 1 to 2 us of every record.
-        """
-        return self.find_extra(self) or None
-
-
 class TrackCall:
     """One Segment track call, serialised once: ``body`` is the JSON object that a batch carries, in UTF-8."""
 
@@ -199,37 +114,11 @@ class Filtered:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SprigSettings:
-    """What an integration of the dialect ``sprig`` can choose."""
-
-    environment: str | None = None
-    """Only records of this environment id are sent; records that name none pass. None: all."""
-    event_name: str = "SDK - Submitted - Survey Response"
-    send_anonymous: bool = False
-    """True: a visitor without user id is sent under the partner's anonymous id instead of being filtered."""
-    extended_properties: bool = False
-    """True: ``questionId`` and ``selectedIndexes`` are sent too."""
-    answer_event_types: frozenset[str] = frozenset({"ANSWER_SUBMITTED"})
-    """Webhook event types that are an answer; compared in upper case with blanks as underscores."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProductFruitsSettings:
-    """What an integration of the dialect ``product_fruits`` can choose."""
-
-    event_names: Mapping[str, str] = field(default_factory=dict)
-    """Raw name -> display name, on top of the packaged table."""
-    survey_event_name: str = "Survey Answered"
-    feedback_event_name: str = "Feedback Sent"
-    traits: bool = False
-    """True: e-mail, name and user properties are sent as ``context.traits``."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MappingSettings:
     """All that decides how one integration's records become calls."""
 
-    dialect: Dialect
+    dialect: str
+    """Name of the dialect in which the records arrive, one of `streamer.core.mapping.dialects`."""
     rename: Mapping[str, str] = field(default_factory=dict)
     """Event name as the platform gives it -> event name sent. Renaming never changes a messageId."""
     disabled: frozenset[str] = frozenset()
@@ -242,5 +131,5 @@ class MappingSettings:
     """True: the integration is paused and discards: every record is filtered as ``paused``."""
     integration: str = ""
     """Name of the integration; a redriven record made for another one is filtered."""
-    sprig: SprigSettings = field(default_factory=SprigSettings)
-    product_fruits: ProductFruitsSettings = field(default_factory=ProductFruitsSettings)
+    dialect_settings: Mapping[str, object] = field(default_factory=dict)
+    """Settings that a dialect declares, by its name; an absent one has its defaults."""

@@ -11,13 +11,12 @@ from difflib import get_close_matches
 from itertools import combinations
 from typing import Final
 
-from streamer.core.model import Dialect
+from streamer.core.mapping.dialects import DIALECTS
 from streamer.settings.document import KeyPath
 from streamer.settings.model import IntegrationSettings, Settings
 from streamer.settings.sections import DestinationSettings, KafkaSettings
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_DIALECT_SECTIONS: Final = {"sprig": Dialect.SPRIG, "product_fruits": Dialect.PRODUCT_FRUITS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +127,11 @@ def _integration(path: KeyPath, integration: IntegrationSettings) -> Iterator[Cl
             "should not be one of the topics: each dead letter would be read again as a record",
             ((*path, "topics"),),
         )
-    for section, dialect in _DIALECT_SECTIONS.items():
-        if section in integration.model_fields_set and integration.dialect not in {dialect, Dialect.CANONICAL}:
+    writes_as_others = DIALECTS[integration.dialect].write is None
+    for name in DIALECTS:
+        if name in integration.model_fields_set and name != integration.dialect and not writes_as_others:
             yield Clash(
-                (*path, section), f"has no effect with dialect {integration.dialect}; remove it", ((*path, "dialect"),)
+                (*path, name), f"has no effect with dialect {integration.dialect}; remove it", ((*path, "dialect"),)
             )
     limits = integration.limits
     if limits.max_parked_per_partition > limits.max_open_records:

@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, get_args
+from typing import Any, Final, get_args, get_type_hints
 
 from pydantic import BaseModel, SecretStr, ValidationError
 from pydantic.fields import FieldInfo
@@ -126,12 +127,12 @@ def _overlap(one: KeyPath, other: KeyPath) -> bool:
 def _text(kind: str, message: str, path: KeyPath) -> str:
     if kind == "missing":
         return "is missing"
-    if kind == "extra_forbidden":
+    if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
         near = get_close_matches(str(path[-1]), _known_names(path[:-1]), n=1)
         return f"is not a setting (did you mean {near[0]}?)" if near else "is not a setting"
     if kind in {"tuple_type", "list_type"}:
         return 'should be a list, such as [one, two]; in an environment variable ["one", "two"]'
-    if kind in {"dict_type", "model_type"}:
+    if kind in {"dict_type", "model_type", "dataclass_type"}:
         return "should be a mapping of settings"
     message = message.removeprefix("Value error, ")
     return f"should {message.removeprefix('Input should ')}" if message.startswith("Input should ") else message
@@ -144,19 +145,24 @@ def _has_secret(kind: Any) -> bool:
 
 def _known_names(path: KeyPath) -> list[str]:
     """The names of the settings of the section at ``path``."""
-    section = _type_at(path)
-    return list(section.model_fields) if isinstance(section, type) and issubclass(section, BaseModel) else []
+    return list(_settings_of(_type_at(path)) or ())
 
 
 def _type_at(path: KeyPath) -> Any:
     """The type of the value at ``path`` in the model; None: the model has no such path."""
     kind: Any = Settings
     for key in path:
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            kind = kind.model_fields[str(key)].annotation if key in kind.model_fields else None
-        else:
-            kind = next(reversed(get_args(kind)), None)  # the values of a dict, whatever the key
+        settings = _settings_of(kind)
+        # Of what is no section, such as a dict, the type of the values, whatever the key.
+        kind = next(reversed(get_args(kind)), None) if settings is None else settings.get(str(key))
     return kind
+
+
+def _settings_of(kind: Any) -> dict[str, Any] | None:
+    """The settings of a section and their types; None for a type that is no section. Dialects bring dataclasses."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return {name: field.annotation for name, field in kind.model_fields.items()}
+    return get_type_hints(kind) if is_dataclass(kind) else None
 
 
 class _Describer:

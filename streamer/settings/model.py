@@ -6,14 +6,26 @@ The docstring of each setting is its text in ``docs/configuration.md``; ``make d
 import hashlib
 import json
 import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
-from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    create_model,
+    field_validator,
+)
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from streamer.core import model as core
+from streamer.core.mapping.dialect import Dialect
+from streamer.core.mapping.dialects import DIALECTS
+from streamer.core.model import MappingSettings
 from streamer.settings.sections import (
     DestinationSettings,
     KafkaSettings,
@@ -45,12 +57,9 @@ def _parse_start(text: object) -> str | datetime:
     raise ValueError("should be earliest, latest or a time with its zone, such as 2026-01-31T08:00:00Z")
 
 
-def _normalize_event_type(text: str) -> str:
-    return text.upper().replace(" ", "_")
-
-
 Topic = Annotated[str, AfterValidator(_check_topic)]
 Name = Annotated[str, Field(min_length=1)]
+AnySection = TypeVar("AnySection", bound=Section)
 Start = Annotated[str | datetime, PlainValidator(_parse_start), PlainSerializer(str)]
 """``earliest``, ``latest`` or an instant with its zone."""
 
@@ -87,55 +96,49 @@ class LimitsSettings(Section):
     with the most attempts is dead-lettered early. At most ``max_open_records``."""
 
 
-class SprigDialectSettings(Section):
-    """Choices of the dialect ``sprig``."""
+def with_settings_of(dialects: Mapping[str, Dialect[Any]]) -> Callable[[type[AnySection]], type[AnySection]]:
+    """Adds to a section what the dialects declare: their names, and under each name the settings of that dialect."""
+    # A type checker accepts neither with an argument that only exists at run time.
+    literal, annotated = cast("Any", Literal), cast("Any", Annotated)
+    for_all = [name for name, dialect in dialects.items() if dialect.write is None]
+    added: dict[str, Any] = {}
+    for name, dialect in dialects.items():
+        if dialect.settings is not None:
+            kind = annotated[dialect.settings, BeforeValidator(_null_is_default(dialect.settings))]
+            users = " and ".join(f"``{user}``" for user in (name, *for_all))
+            added[name] = (kind, Field(default=dialect.settings(), description=f"Only for the dialects {users}."))
 
-    environment: str | None = None
-    """Environment id of Sprig. Records that name another one are filtered as ``other_environment``; records that name
-    none are sent."""
-    event_name: Name = "SDK - Submitted - Survey Response"
-    """Event name of the calls."""
-    anonymous: Literal["skip", "send"] = "skip"
-    """Visitors without a user id. ``skip``: they are filtered as ``no_identity``. ``send``: they are sent under the
-    partner's anonymous id."""
-    extended_properties: bool = False
-    """Whether calls also carry the properties ``questionId`` and ``selectedIndexes``."""
-    answer_event_types: tuple[Annotated[Name, AfterValidator(_normalize_event_type)], ...] = ("ANSWER_SUBMITTED",)
-    """Event types of webhook records that carry an answer. Upper and lower case, and blanks and underscores, count as
-    the same."""
-
-    def to_core(self) -> core.SprigSettings:
-        """The same choices as the mapping takes them."""
-        return core.SprigSettings(
-            environment=self.environment,
-            event_name=self.event_name,
-            send_anonymous=self.anonymous == "send",
-            extended_properties=self.extended_properties,
-            answer_event_types=frozenset(self.answer_event_types),
+    def extend(section: type[AnySection]) -> type[AnySection]:
+        names = Field(description=section.model_fields["dialect"].description)
+        return create_model(
+            section.__name__,
+            __base__=section,
+            __doc__=section.__doc__,
+            __module__=section.__module__,
+            dialect=(literal[tuple(dialects)], names),
+            **added,
         )
 
-
-class ProductFruitsDialectSettings(Section):
-    """Choices of the dialect ``product_fruits``."""
-
-    event_names: dict[Name, Name] = Field(default_factory=dict)
-    """Raw name of an event of Product Fruits, and the event name to send. Replaces entries of the packaged table."""
-    survey_event_name: Name = "Survey Answered"
-    """Event name of the calls for survey answers."""
-    feedback_event_name: Name = "Feedback Sent"
-    """Event name of the calls for feedback."""
-    traits: bool = False
-    """Whether e-mail address, name and user properties are sent as ``context.traits``."""
-
-    def to_core(self) -> core.ProductFruitsSettings:
-        """The same choices as the mapping takes them."""
-        return core.ProductFruitsSettings(**self.model_dump())
+    return extend
 
 
-class IntegrationSettings(Section):
+def _null_is_default(settings: type) -> Callable[[object], object]:
+    """Null stands for the default, as in every `Section`."""
+    known = {field.name for field in fields(settings)}
+
+    def without_nulls(value: object) -> object:
+        if not isinstance(value, dict):
+            return value
+        return {key: entry for key, entry in value.items() if entry is not None or key not in known}
+
+    return without_nulls
+
+
+@with_settings_of(DIALECTS)  # makes a class of this one, so this one itself need not be built
+class IntegrationSettings(Section, defer_build=True):
     """Topics of one dialect, bound to one destination, with a consumer group of their own."""
 
-    dialect: core.Dialect
+    dialect: str
     """Form of the records: that of the platform, or ``canonical`` for streamer's own."""
     topics: Annotated[tuple[Topic, ...], Field(min_length=1, max_length=1_000)]
     """Topics to read. The name of a topic has 1 to 249 letters, digits, dots, underscores and hyphens."""
@@ -159,10 +162,6 @@ class IntegrationSettings(Section):
     """Where dead letters go, and how many there may be."""
     limits: LimitsSettings = LimitsSettings()
     """How much may be open at a time."""
-    sprig: SprigDialectSettings = SprigDialectSettings()
-    """Only for the dialects ``sprig`` and ``canonical``."""
-    product_fruits: ProductFruitsDialectSettings = ProductFruitsDialectSettings()
-    """Only for the dialects ``product_fruits`` and ``canonical``."""
 
     def dead_letter_topic(self, topic: str) -> str:
         """Where records of ``topic`` go that can never be delivered."""
@@ -219,10 +218,10 @@ class Settings(Section, BaseSettings):
             for name, entry in value.items()
         }
 
-    def mapping(self, name: str) -> core.MappingSettings:
+    def mapping(self, name: str) -> MappingSettings:
         """All that decides how the records of the integration ``name`` become calls."""
         integration = self.integrations[name]
-        return core.MappingSettings(
+        return MappingSettings(
             dialect=integration.dialect,
             rename=integration.events.rename,
             disabled=frozenset(integration.events.disabled),
@@ -230,8 +229,9 @@ class Settings(Section, BaseSettings):
             strip_registry_prefix=integration.strip_registry_prefix,
             discard=integration.status == "paused" and integration.on_pause == "discard",
             integration=name,
-            sprig=integration.sprig.to_core(),
-            product_fruits=integration.product_fruits.to_core(),
+            dialect_settings={
+                name: getattr(integration, name) for name, dialect in DIALECTS.items() if dialect.settings is not None
+            },
         )
 
     def fingerprint(self) -> str:

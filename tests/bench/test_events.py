@@ -8,11 +8,11 @@ from bench.events import EVENT_BYTES, FORMS, EventMaker, stamped
 from bench.receiver import STAMP
 from bench.rows import FULL_EVENTS, QUICK_EVENTS, full_groups, quick_groups
 from streamer.core.mapping import Mapper
-from streamer.core.model import Dialect, MappingSettings, TrackCall
+from streamer.core.model import MappingSettings, TrackCall
 
 
 def mapped(form: str, value: bytes) -> TrackCall:
-    call = Mapper(MappingSettings(dialect=Dialect(form.removesuffix("_survey")))).map(value, 1_700_000_000_000)
+    call = Mapper(MappingSettings(dialect=form.removesuffix("_survey"))).map(value, 1_700_000_000_000)
     assert isinstance(call, TrackCall)
     return call
 

@@ -20,6 +20,7 @@ integrations:
   sprig: {dialect: sprig, topics: [a], destination: local}
   guf: {dialect: getuserfeedback, topics: [b], destination: local, events: {disabled: [Flow Dismissed]}}
   pf: {dialect: product_fruits, topics: [c], destination: local}
+  any: {dialect: canonical, topics: [d], destination: local}
 """
 VIEWED = SAMPLES / "getuserfeedback/01-flow-viewed.json"
 DISMISSED = SAMPLES / "getuserfeedback/02-flow-dismissed-anonymous.json"
@@ -106,7 +107,7 @@ def test_an_unknown_integration_is_wrong_usage_and_lists_the_known(
     config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["map", "--config", str(config), "--integration", "surveys"]) == 2
-    assert capsys.readouterr().err == f"streamer: there is no integration surveys in {config}, only sprig, guf, pf\n"
+    assert capsys.readouterr().err == f"streamer: {config} has no integration surveys; it has sprig, guf, pf, any\n"
 
 
 def test_a_file_that_cannot_be_read_is_named(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,3 +137,80 @@ def test_a_bug_of_ours_is_named_by_type_and_place_and_quotes_nothing(
     assert (line["outcome"], line["reason"], line["calls"]) == ("dead_lettered", "internal_error", [])
     assert line["detail"].startswith("KeyError at test_map:")
     assert "answer" not in line["detail"]
+
+
+class TestCanonical:
+    """``--canonical`` shows how a record was read."""
+
+    def test_prints_the_event_of_a_record_instead_of_its_calls(
+        self, config: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """A filtered record may have an event too: it is filtered because of what the event says."""
+        files = [str(SAMPLES / f"sprig/{name}.json") for name in ("01-nps", "12-anonymous-visitor")]
+        assert main(["map", "--config", str(config), "--integration", "sprig", "--raw", "--canonical", *files]) == 0
+        events = [
+            json.loads((SAMPLES / f"canonical/sprig-{name}.json").read_text())
+            for name in ("01-nps", "12-anonymous-visitor")
+        ]
+        assert lines_of(capsys) == [
+            {"outcome": "delivered", "reason": None, "detail": None, "event": events[0]},
+            {"outcome": "filtered", "reason": "no_identity", "detail": None, "event": events[1]},
+        ]
+
+    def test_prints_null_for_a_record_without_event(
+        self, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        files = [str(SAMPLES / "sprig/22-test-delivery.json"), str(tmp_path / "broken")]
+        (tmp_path / "broken").write_bytes(b"{}")
+        assert main(["map", "--config", str(config), "--integration", "sprig", "--raw", "--canonical", *files]) == 0
+        tested, broken = lines_of(capsys)
+        assert tested == {"outcome": "filtered", "reason": "test_event", "detail": None, "event": None}
+        assert (broken["outcome"], broken["reason"], broken["event"]) == ("dead_lettered", "schema_invalid", None)
+
+    def test_shows_the_event_of_a_call_that_cannot_be_sent(
+        self, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        record = json.loads((SAMPLES / "sprig/01-nps.json").read_text())
+        (tmp_path / "large").write_text(json.dumps({**record, "questionType": "OTHER", "response": [0] * 20_000}))
+        arguments = ["--integration", "sprig", "--raw", "--canonical", str(tmp_path / "large")]
+        assert main(["map", "--config", str(config), *arguments]) == 0
+        [line] = lines_of(capsys)
+        assert (line["outcome"], line["reason"]) == ("dead_lettered", "too_large")
+        assert line["event"]["answers"][0]["value"] == [0] * 20_000
+
+    @pytest.mark.parametrize("name", ["sprig/08-matrix-export-row", "product_fruits/07-survey-nps-and-text"])
+    def test_its_events_make_the_same_calls_on_a_canonical_topic(
+        self, name: str, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        integration = {"sprig": "sprig", "product_fruits": "pf"}[name.split("/", maxsplit=1)[0]]
+        sample = str(SAMPLES / f"{name}.json")
+        assert main(["map", "--config", str(config), "--integration", integration, "--raw", "--canonical", sample]) == 0
+        [line] = lines_of(capsys)
+        (tmp_path / "event").write_text(json.dumps(line["event"]))
+        assert main(["map", "--config", str(config), "--integration", "any", str(tmp_path / "event")]) == 0
+        [line] = lines_of(capsys)
+        assert line["calls"] == json.loads((SAMPLES / f"{name}.segment.json").read_text())
+
+    def test_says_so_when_an_event_is_too_deep_to_be_shown(
+        self, config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The record is delivered all the same: what is so deep in it is not sent."""
+        deep = b',"unknown":' + b'{"a":' * 1_000 + b"1" + b"}" * 1_001
+        (tmp_path / "deep").write_bytes(VIEWED.read_bytes().rstrip()[:-1] + deep)
+        arguments = ["--integration", "guf", "--raw", "--canonical", str(tmp_path / "deep")]
+        assert main(["map", "--config", str(config), *arguments]) == 0
+        [line] = lines_of(capsys)
+        assert (line["outcome"], line["event"]) == ("delivered", None)
+        assert line["detail"] == "the event is nested too deeply to be shown"
+
+    def test_a_bug_of_ours_is_named_there_too(
+        self, config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        def broken(*_arguments: object) -> None:
+            raise KeyError("an answer")
+
+        monkeypatch.setattr(Mapper, "write", broken)
+        assert main(["map", "--config", str(config), "--integration", "guf", "--raw", "--canonical", str(VIEWED)]) == 0
+        [line] = lines_of(capsys)
+        assert (line["outcome"], line["reason"]) == ("dead_lettered", "internal_error")
+        assert line["event"]["event_id"] == "evt_01J9A0000001"

@@ -241,6 +241,27 @@ SASL = "broker:9092\n  security_protocol: SASL_SSL\n  sasl_mechanism: "
             "t]\n    product_fruits: {traits: true}",
             "integrations.sprig.product_fruits (line 10): has no effect with dialect sprig; remove it",
         ),
+        (
+            "surveys.sprig]",
+            "t]\n    sprig: {enviroment: p}",
+            "integrations.sprig.sprig.enviroment (line 10): is not a setting (did you mean environment?)",
+        ),
+        (
+            "surveys.sprig]",
+            "t]\n    sprig: {anonymous: drop}",
+            "integrations.sprig.sprig.anonymous (line 10): 'drop' should be 'skip' or 'send'",
+        ),
+        (
+            "surveys.sprig]",
+            "t]\n    sprig: {event_name: ''}",
+            "integrations.sprig.sprig.event_name (line 10): '' String should have at least 1 character",
+        ),
+        (
+            "surveys.sprig]",
+            "t]\n    sprig: x",
+            "integrations.sprig.sprig (line 10): 'x' should be a mapping of settings",
+        ),
+        ("surveys.sprig]", "t]\n    canonical: {}", "integrations.sprig.canonical (line 10): is not a setting"),
         ("  sprig:", "  my sprig:", "integrations.my sprig (line 7): should be 1 to 64 letters"),
         ("  production:", f"  {'x' * 65}:", f"destinations.{'x' * 65} (line 4): should be 1 to 64 letters"),
     ],

@@ -8,7 +8,9 @@ from typing import Any, Final
 import pytest
 
 from streamer.core.errors import UnavailableError
-from streamer.core.model import Dialect, MappingSettings, ProductFruitsSettings, SprigSettings
+from streamer.core.mapping.product_fruits import ProductFruitsSettings
+from streamer.core.mapping.sprig import SprigSettings
+from streamer.core.model import MappingSettings
 from streamer.settings import DestinationSettings, Settings, load
 
 LoadText = Callable[..., Settings]
@@ -37,7 +39,7 @@ def test_defaults_are_the_documented_ones(load_text: LoadText, good: str) -> Non
         "retry": {"quick": (1, 4, 15), "schedule": (60, 120, 240, 480, 960, 1_920, 3_840, 21_600)},
     }
     assert settings.integrations["sprig"].model_dump(exclude={"sprig", "product_fruits"}) == {
-        "dialect": Dialect.SPRIG,
+        "dialect": "sprig",
         "topics": ("surveys.sprig",),
         "destination": "production",
         "group_id": "streamer.sprig",
@@ -185,7 +187,7 @@ class TestEnvironment:
                 "STREAMER_INTEGRATIONS__SPRIG__DESTINATION": "production",
             },
         )
-        assert settings.mapping("sprig").dialect == Dialect.SPRIG
+        assert settings.mapping("sprig").dialect == "sprig"
 
     def test_variables_of_others_are_left_alone(self, load_text: LoadText, good: str) -> None:
         """Kubernetes sets these for whatever runs beside a service called streamer."""
@@ -218,19 +220,22 @@ class TestMapping:
             " answer_event_types: [answer submitted]}\n"
         )
         assert load_text(text).mapping("sprig") == MappingSettings(
-            dialect=Dialect.SPRIG,
+            dialect="sprig",
             rename={"Seen": "Viewed"},
             disabled=frozenset({"Closed"}),
             message_id_suffix="-2",
             strip_registry_prefix=True,
             integration="sprig",
-            sprig=SprigSettings(
-                environment="prod",
-                event_name="Answered",
-                send_anonymous=True,
-                extended_properties=True,
-                answer_event_types=frozenset({"ANSWER_SUBMITTED"}),
-            ),
+            dialect_settings={
+                "sprig": SprigSettings(
+                    environment="prod",
+                    event_name="Answered",
+                    anonymous="send",
+                    extended_properties=True,
+                    answer_event_types=("ANSWER_SUBMITTED",),
+                ),
+                "product_fruits": ProductFruitsSettings(),
+            },
         )
 
     def test_product_fruits_has_its_own_choices(self, load_text: LoadText, good: str) -> None:
@@ -238,7 +243,7 @@ class TestMapping:
             "    product_fruits:\n"
             "      {event_names: {raw: Shown}, survey_event_name: S, feedback_event_name: F, traits: yes}\n"
         )
-        assert load_text(text).mapping("sprig").product_fruits == ProductFruitsSettings(
+        assert load_text(text).mapping("sprig").dialect_settings["product_fruits"] == ProductFruitsSettings(
             event_names={"raw": "Shown"}, survey_event_name="S", feedback_event_name="F", traits=True
         )
 
@@ -291,9 +296,9 @@ def test_settings_do_not_change_once_loaded(load_text: LoadText, good: str) -> N
 def test_the_example_loads() -> None:
     settings = load(EXAMPLE, {"SEGMENT_WRITE_KEY": "key"})
     assert [integration.dialect for integration in settings.integrations.values()] == [
-        Dialect.SPRIG,
-        Dialect.PRODUCT_FRUITS,
-        Dialect.GETUSERFEEDBACK,
+        "sprig",
+        "product_fruits",
+        "getuserfeedback",
     ]
 
 

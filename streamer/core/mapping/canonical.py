@@ -1,13 +1,14 @@
 """The canonical document <-> `SurveyEvent`: the form that every dialect is read into, and a dialect of its own."""
 
-from typing import Final
+from typing import Any, Final, cast
 
+from streamer.core.mapping.dialect import Dialect
+from streamer.core.mapping.event import EventDocument, SurveyEvent
 from streamer.core.mapping.native import Document, check_ranks
-from streamer.core.model import MappingSettings, SurveyEvent
 
-CONTRACTS: Final = ("survey_event",)
 SCHEMA_VERSION: Final = 1
 
+_CONTRACT: Final = "survey_event"
 _REQUIRED: Final = ("event_id", "kind", "source", "occurred_at", "occurred_at_origin", "subject")
 _OPTIONAL: Final = (
     "survey",
@@ -22,9 +23,9 @@ _OPTIONAL: Final = (
 _KNOWN: Final = frozenset({"schema_version", "extra", *_REQUIRED, *_OPTIONAL})
 
 
-def contract_of(_document: Document, _settings: MappingSettings) -> str:
+def contract_of(_document: Document, _settings: None) -> str:
     """The one form this dialect has."""
-    return CONTRACTS[0]
+    return _CONTRACT
 
 
 def read(document: Document, _contract: str, _record_time_ms: int) -> SurveyEvent:
@@ -43,21 +44,38 @@ def read(document: Document, _contract: str, _record_time_ms: int) -> SurveyEven
         document["occurred_at_origin"],
         document["subject"],
         extra,
-        _extra_of,
         *map(document.get, _OPTIONAL),
     )
 
 
-def to_document(event: SurveyEvent) -> Document:
-    """The canonical document of an event; absent parts are absent keys."""
-    document: Document = {"schema_version": SCHEMA_VERSION}
-    document.update((name, getattr(event, name)) for name in _REQUIRED)
-    for name in (*_OPTIONAL, "extra"):
-        part = getattr(event, name)
-        if part is not None:
-            document[name] = part
-    return document
-
-
-def _extra_of(event: SurveyEvent) -> Document:
+def extra_of(event: SurveyEvent) -> Document:
+    """The ``extra`` of the record, and the keys that the form does not know."""
     return event.native
+
+
+def to_document(event: SurveyEvent, extra: Document) -> EventDocument:
+    """The canonical document of an event; absent parts are absent keys.
+
+    Args:
+        event: the event.
+        extra: what its record says beyond the canonical form: `Dialect.extra_of`.
+    """
+    document: dict[str, Any] = {"schema_version": SCHEMA_VERSION}
+    document.update((name, getattr(event, name)) for name in _REQUIRED)
+    document.update((name, part) for name in _OPTIONAL if (part := getattr(event, name)) is not None)
+    if extra:
+        document["extra"] = extra
+    return cast("EventDocument", document)
+
+
+DIALECT: Final[Dialect[None]] = Dialect(
+    name="canonical",
+    platform="Canonical form",
+    contracts=(_CONTRACT,),
+    contract_of=contract_of,
+    read=read,
+    extra_of=extra_of,
+    write=None,
+    message_id="`event_id`, unchanged.",
+    filters={},
+)

@@ -1,4 +1,4 @@
-"""The JSON Schemas of ``schemas/`` at work: does a document keep the contract, and if not, where and why.
+"""The JSON Schemas of ``schemas/`` at work: whether a document keeps a contract, and if not, where and why.
 
 The texts of a JSON Schema library quote values, so they are never passed on. Ours are built from three things: the
 place (a JSON Pointer), what the schema expects there, and the type that was found.
@@ -12,28 +12,17 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from streamer.core.errors import SchemaError
+from streamer.core.mapping.expectation import choices_of, expectation, json_type, types_of
 from streamer.core.model import Json
+
+SCHEMAS: Final = resources.files("streamer.schemas")
+"""Where the schemas are."""
 
 MAX_FAULTS: Final = 5
 """Most faults spelled out in one detail; the others are counted."""
 
 MAX_BYTES_FOR_ALL_FAULTS: Final = 32_000
 """A longer record gets its first fault only: collecting all of them takes seconds for a hostile record of 2 MB."""
-
-_JSON_TYPES: Final = {
-    dict: "object",
-    list: "array",
-    str: "string",
-    bool: "boolean",
-    int: "integer",
-    float: "number",
-    type(None): "null",
-}
-
-_WITH_ARTICLE: Final = {"object": "an object", "array": "an array", "integer": "an integer", "null": "null"}
-
-_FORMATS: Final = {"date-time": "an RFC 3339 time", "uuid": "a UUID"}
 
 
 class Contract:
@@ -47,12 +36,8 @@ class Contract:
         self.is_kept_by = self._validator.is_valid
         """Whether a document keeps the contract; the library's own method, because this is the hot path."""
 
-    def check(self, document: Json, size: int) -> None:
-        """Raise `SchemaError` unless ``document``, a record of ``size`` bytes, keeps the contract."""
-        if not self.is_kept_by(document):
-            raise SchemaError(self._explain(document, size))
-
-    def _explain(self, document: Json, size: int) -> str:
+    def explain_breach(self, document: Json, size: int) -> str:
+        """Where and why ``document``, a record of ``size`` bytes, does not keep the contract."""
         try:
             faults = list(dict.fromkeys(self._describe(error, document) for error in self._errors(document, size)))
         except ValueError:
@@ -81,7 +66,7 @@ class Contract:
         if error.schema_path[-1] == "anyOf":
             return f"{place}: expected {rule['description']}, found none"
         found = json_type(error.instance)
-        if error.schema_path[-1] != "type" and found in {*_types_of(rule), *map(json_type, _choices_of(rule))}:
+        if error.schema_path[-1] != "type" and found in {*types_of(rule), *map(json_type, choices_of(rule))}:
             found = f"another {found}"
         return f"{place}: expected {expectation(rule)}, found {found}"
 
@@ -98,58 +83,10 @@ class Contract:
 
 
 def read_schema(name: str) -> dict[str, Any]:
-    """The schema called ``name``, decoded; from the package ``streamer.schemas``."""
-    text = resources.files("streamer.schemas").joinpath(f"{name}.schema.json").read_bytes()
+    """The schema called ``name``, decoded."""
+    text = SCHEMAS.joinpath(f"{name}.schema.json").read_bytes()
     schema: dict[str, Any] = json.loads(text)
     return schema
-
-
-def json_type(value: Json) -> str:
-    """JSON's name for the type of ``value``."""
-    return _JSON_TYPES[type(value)]
-
-
-def expectation(rule: dict[str, Any]) -> str:
-    """What a schema expects, in words: "an integer from 0 to 10 or null"."""
-    choices = _choices_of(rule)
-    if choices:
-        return _either(list(map(str, choices)))
-    return _either([_expectation_of_type(name, rule) for name in _types_of(rule)]) or "a value"
-
-
-def _expectation_of_type(name: str, rule: dict[str, Any]) -> str:
-    if name == "string":
-        return _expectation_of_string(rule)
-    words = _WITH_ARTICLE.get(name, f"a {name}")
-    if name != "integer" or "minimum" not in rule:
-        return words
-    if "maximum" in rule:
-        return f"{words} from {rule['minimum']} to {rule['maximum']}"
-    return f"{words} of at least {rule['minimum']}"
-
-
-def _expectation_of_string(rule: dict[str, Any]) -> str:
-    if "format" in rule:
-        return _FORMATS[rule["format"]]
-    if "maxLength" in rule:
-        return f"a string of {rule['minLength']} to {rule['maxLength']} characters"
-    if "pattern" in rule:
-        return "a string that is not blank"
-    return "a non-empty string" if "minLength" in rule else "a string"
-
-
-def _either(words: list[str]) -> str:
-    return " or ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
-
-
-def _choices_of(rule: dict[str, Any]) -> list[Json]:
-    choices: list[Json] = rule.get("enum", [rule["const"]] if "const" in rule else [])
-    return choices
-
-
-def _types_of(rule: dict[str, Any]) -> list[str]:
-    types = rule.get("type", [])
-    return [types] if isinstance(types, str) else list(types)
 
 
 def _resolve(schema: Json, path: Sequence[str | int]) -> dict[str, Any]:

@@ -4,11 +4,12 @@ Only string values inside ``properties`` are cut, the longest first: all texts o
 that a short answer beside a long one stays whole. Ids, times and names are below `MIN_CUT_BYTES` and never touched.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
 from streamer.core.errors import MappingError, TooLargeError
+from streamer.core.mapping.call import Call
 from streamer.core.model import MAX_CALL_BYTES, Json
 
 MIN_CUT_BYTES: Final = 64
@@ -24,7 +25,7 @@ def canonical_json(value: Json) -> bytes:
     return _dumps(value, orjson.OPT_SORT_KEYS)
 
 
-def encode_call(call: dict[str, Any]) -> bytes:
+def encode_call(call: Call) -> bytes:
     """The JSON of a call, at most `MAX_CALL_BYTES` long.
 
     Raises:
@@ -38,7 +39,7 @@ def encode_call(call: dict[str, Any]) -> bytes:
     return b"".join((body, b""))
 
 
-def _encode_cut(call: dict[str, Any], size: int) -> bytes:
+def _encode_cut(call: Call, size: int) -> bytes:
     properties = call["properties"]
     texts = _texts(properties)
     sizes = {text: _json_bytes(text) for text in texts}
@@ -56,7 +57,7 @@ def _encode_cut(call: dict[str, Any], size: int) -> bytes:
     return _dumps(_with_marks(call, cut, original_bytes))
 
 
-def _with_marks(call: dict[str, Any], properties: dict[str, Any], original_bytes: int) -> dict[str, Any]:
+def _with_marks(call: Call, properties: dict[str, Json], original_bytes: int) -> Call:
     """The call with properties that say they were cut, and how many UTF-8 bytes the cut texts had before."""
     marks = {"responseTruncated": True, "responseOriginalBytes": original_bytes}
     return {**call, "properties": {**properties, **marks}}

@@ -6,13 +6,15 @@ platform never sends them to Segment. Source of every rule: its page "Segment as
 
 from typing import Final
 
+from streamer.core.mapping.call import Call
+from streamer.core.mapping.dialect import Dialect
+from streamer.core.mapping.event import Answer, Context, Kind, Subject, SurveyEvent
 from streamer.core.mapping.identity import identifier
 from streamer.core.mapping.native import Document, without_home
-from streamer.core.model import Filtered, FilterReason, Json, MappingSettings, SurveyEvent
+from streamer.core.model import Filtered, FilterReason, Json
 
-CONTRACTS: Final = ("getuserfeedback_event",)
-
-_KINDS: Final = {
+_CONTRACT: Final = "getuserfeedback_event"
+_KINDS: Final[dict[str, Kind]] = {
     "Flow Viewed": "survey.viewed",
     "Flow Dismissed": "survey.dismissed",
     "Response Submitted": "response.submitted",
@@ -45,9 +47,9 @@ _CONTEXT_KEYS: Final = frozenset(_CONTEXT_HOMES)
 _PAGE_KEYS: Final = frozenset(_PAGE_HOMES)
 
 
-def contract_of(_document: Document, _settings: MappingSettings) -> str:
+def contract_of(_document: Document, _settings: None) -> str:
     """The one form this dialect has."""
-    return CONTRACTS[0]
+    return _CONTRACT
 
 
 def read(document: Document, _contract: str, _record_time_ms: int) -> SurveyEvent:
@@ -80,7 +82,6 @@ def read(document: Document, _contract: str, _record_time_ms: int) -> SurveyEven
         "native",
         _read_subject(document, properties),
         document,
-        _extra_of,
         {"id": survey_id} if survey_id is not None else None,
         {"id": response_id} if response_id is not None else None,
         _read_answers(document["answers"]) if "answers" in document else None,
@@ -90,18 +91,18 @@ def read(document: Document, _contract: str, _record_time_ms: int) -> SurveyEven
     )
 
 
-def write(event: SurveyEvent, _settings: MappingSettings) -> Document | Filtered:
+def write(event: SurveyEvent, _settings: None) -> Call | Filtered:
     """The call the platform makes of an event, without messageId."""
     if event.kind not in _SENT_KINDS:
         return _NOT_IN_STREAM
     subject = event.subject
-    call: Document = {"type": "track", "event": event.source["native_event"]}
+    call: Call = {"type": "track", "event": event.source["native_event"]}
     if "user_id" in subject:
         call["userId"] = subject["user_id"]
     if "anonymous_id" in subject:
         call["anonymousId"] = subject["anonymous_id"]
     call["timestamp"] = event.occurred_at
-    context = event.context or {}
+    context: Json = event.context or {}  # a path, a referrer and a locale have the same names in the call
     if context is not event.native.get("context"):  # the record's own was looked at by `read`: again takes 0.3 us
         context = _known_of_context(context)
     call["context"] = context
@@ -121,12 +122,13 @@ def warnings_of(event: SurveyEvent) -> list[str]:
     return warnings
 
 
-def _read_subject(document: Document, properties: Document) -> Document:
+def _read_subject(document: Document, properties: Document) -> Subject:
     user_id, anonymous_id = document.get("userId"), document["anonymousId"]
     if type(user_id) is not str:
         user_id = identifier(document, "userId")
     if type(anonymous_id) is not str:
         anonymous_id = identifier(document, "anonymousId")
+    subject: Subject
     subject = {"anonymous_id": anonymous_id} if user_id is None else {"user_id": user_id, "anonymous_id": anonymous_id}
     traits = properties.get("traits")
     if traits is not None:
@@ -139,22 +141,26 @@ def _read_subject(document: Document, properties: Document) -> Document:
     return subject
 
 
-def _read_answers(answers: Document) -> list[dict[str, Json]]:
+def _read_answers(answers: Document) -> list[Answer]:
     return [{"question_id": question, "type": "unknown", "value": answer} for question, answer in answers.items()]
 
 
-def _known_of_context(context: Document) -> Document:
+def _known_of_context(context: Context) -> Context:
     """A context, native or canonical, without what the platform does not document; itself if there is nothing else."""
-    page: Document = context.get("page", {})
+    page: Json = context.get("page", {})
     if _CONTEXT_KEYS.issuperset(context) and _PAGE_KEYS.issuperset(page):
         return context
-    known = {key: context[key] for key in _CONTEXT_HOMES if key in context}
-    if "page" in known:
-        known["page"] = {key: page[key] for key in _PAGE_HOMES if key in page}
+    known: Context = {}
+    if "page" in context:
+        known_page: Json = {key: page[key] for key in _PAGE_HOMES if key in page}
+        known["page"] = known_page
+    if "locale" in context:
+        known["locale"] = context["locale"]
     return known
 
 
-def _extra_of(event: SurveyEvent) -> Document:
+def extra_of(event: SurveyEvent) -> Document:
+    """Keys that the platform does not document, nulls, metadata, and ids that were numbers."""
     document = event.native
     extra = without_home(document, _RECORD_HOMES)
     properties_extra = without_home(document["properties"], _PROPERTY_HOMES)
@@ -170,9 +176,9 @@ def _extra_of(event: SurveyEvent) -> Document:
     return extra
 
 
-def _write_properties(event: SurveyEvent) -> Document:
+def _write_properties(event: SurveyEvent) -> dict[str, Json]:
     source, subject, survey, response = event.source, event.subject, event.survey, event.response
-    properties: Document = {}
+    properties: dict[str, Json] = {}
     if response is not None and "id" in response:
         properties["response_id"] = response["id"]
     if survey is not None and "id" in survey:
@@ -188,3 +194,19 @@ def _write_properties(event: SurveyEvent) -> Document:
     if event.references is not None:
         properties["references"] = event.references
     return properties
+
+
+DIALECT: Final[Dialect[None]] = Dialect(
+    name="getuserfeedback",
+    platform="getuserfeedback.com",
+    contracts=(_CONTRACT,),
+    contract_of=contract_of,
+    read=read,
+    extra_of=extra_of,
+    write=write,
+    warnings_of=warnings_of,
+    message_id="The platform's own `messageId`, unchanged.",
+    filters={
+        FilterReason.NOT_IN_STREAM: "a canonical event has a `kind` that the platform does not send to Segment",
+    },
+)

@@ -1,60 +1,41 @@
 """Record value -> call: decode, check the contract, read the event, write the call."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Sequence
+from typing import Any, Final
 
 from streamer.core.errors import MappingError, SchemaError
-from streamer.core.mapping import canonical, getuserfeedback, product_fruits, sprig
-from streamer.core.mapping.contract import Contract, json_type
+from streamer.core.mapping.call import Call
+from streamer.core.mapping.canonical import to_document
 from streamer.core.mapping.decode import decode
+from streamer.core.mapping.dialects import DIALECTS
 from streamer.core.mapping.encode import encode_call
-from streamer.core.mapping.native import Document
-from streamer.core.model import (
-    MAX_MESSAGE_ID_CHARACTERS,
-    Dialect,
-    Filtered,
-    FilterReason,
-    MappingSettings,
-    SurveyEvent,
-    TrackCall,
-)
-
-
-class _Reader(Protocol):
-    """A dialect module, as far as reading goes."""
-
-    @property
-    def CONTRACTS(self) -> tuple[str, ...]:  # noqa: N802 - a constant of the module
-        """Names of its schemas, one a form."""
-
-    def contract_of(self, document: Document, settings: MappingSettings, /) -> str: ...
-    def read(self, document: Document, contract: str, record_time_ms: int, /) -> SurveyEvent | Filtered: ...
-
-
-class _Writer(Protocol):
-    """A dialect module, as far as writing goes."""
-
-    def write(self, event: SurveyEvent, settings: MappingSettings, /) -> Document | Filtered: ...
-
-
-_READERS: Final[Mapping[Dialect, _Reader]] = {
-    Dialect.SPRIG: sprig,
-    Dialect.PRODUCT_FRUITS: product_fruits,
-    Dialect.GETUSERFEEDBACK: getuserfeedback,
-    Dialect.CANONICAL: canonical,
-}
-_WRITERS: Final[Mapping[str, _Writer]] = {
-    "sprig": sprig,
-    "product_fruits": product_fruits,
-    "getuserfeedback": getuserfeedback,
-}
+from streamer.core.mapping.event import EventDocument, SurveyEvent
+from streamer.core.mapping.expectation import json_type
+from streamer.core.model import MAX_MESSAGE_ID_CHARACTERS, Filtered, FilterReason, MappingSettings, TrackCall
 
 _TOMBSTONE: Final = Filtered(FilterReason.TOMBSTONE)
 _REDRIVEN_FOR_OTHER: Final = Filtered(FilterReason.REDRIVEN_FOR_OTHER)
 _PAUSED: Final = Filtered(FilterReason.PAUSED)
 _EVENT_DISABLED: Final = Filtered(FilterReason.EVENT_DISABLED)
 _NO_IDENTITY: Final = Filtered(FilterReason.NO_IDENTITY)
+
+FILTERS: Final = {
+    FilterReason.TOMBSTONE: "the record has no value",
+    FilterReason.REDRIVEN_FOR_OTHER: "the record was dead-lettered by another integration and comes back for that one",
+    FilterReason.PAUSED: "the integration is paused with `on_pause: discard`",
+    FilterReason.EVENT_DISABLED: "the name of the event, before renaming, is in `events.disabled`",
+    FilterReason.NO_IDENTITY: "the call would have neither a `userId` nor an `anonymousId`",
+}
+"""The rules that `Mapper` applies to every dialect, for producers."""
+
+
+_Writer = tuple[
+    Callable[[SurveyEvent, Any], Call | Filtered],
+    object,
+    Callable[[SurveyEvent], Sequence[str]] | None,
+]
+"""A dialect's ``write``, its settings, and its ``warnings_of``. A plain tuple: it is unpacked for each record."""
 
 
 class Mapper:
@@ -64,10 +45,20 @@ class Mapper:
     """
 
     def __init__(self, settings: MappingSettings) -> None:
+        # The library behind it takes a while to load, and reading the configuration should not wait for it.
+        from streamer.core.mapping.contract import Contract  # noqa: PLC0415
+
         self._settings = settings
-        self._reader = _READERS[settings.dialect]
-        self._writer = _WRITERS.get(settings.dialect)
-        self._contracts = {name: Contract(name) for name in self._reader.CONTRACTS}
+        dialect = DIALECTS[settings.dialect]
+        self._contract_of, self._read, self._extra_of = dialect.contract_of, dialect.read, dialect.extra_of
+        self._dialect_settings = dialect.settings_in(settings.dialect_settings)
+        self._writers: dict[str, _Writer] = {
+            name: (dialect.write, dialect.settings_in(settings.dialect_settings), dialect.warnings_of)
+            for name, dialect in DIALECTS.items()
+            if dialect.write is not None
+        }
+        self._writer = self._writers.get(settings.dialect)
+        self._contracts = {name: Contract(name) for name in dialect.contracts}
         self.warnings: Counter[str] = Counter()
 
     def map(
@@ -83,27 +74,42 @@ class Mapper:
         Raises:
             RecordError: no reading of the record is right, or its call cannot be sent.
         """
+        event = self.read(value, record_time_ms, headers)
+        return event if isinstance(event, Filtered) else self.write(event)
+
+    def read(
+        self, value: bytes | None, record_time_ms: int, headers: Sequence[tuple[str, bytes | None]] = ()
+    ) -> SurveyEvent | Filtered:
+        """The first half of `map`, with the same arguments: the event of one record.
+
+        Raises:
+            RecordError: no reading of the record is right.
+        """
         if value is None:
             return _TOMBSTONE
+        settings = self._settings
         if headers and self._is_redriven_for_other(headers):
             return _REDRIVEN_FOR_OTHER
-        if self._settings.discard:
+        if settings.discard:
             return _PAUSED
-        event = self._read(value, record_time_ms)
-        return event if isinstance(event, Filtered) else self._write(event)
-
-    def _read(self, value: bytes, record_time_ms: int) -> SurveyEvent | Filtered:
-        document = decode(value, strip_registry_prefix=self._settings.strip_registry_prefix)
+        document = decode(value, strip_registry_prefix=settings.strip_registry_prefix)
         if not isinstance(document, dict):
             raise SchemaError(f"the record: expected an object, found {json_type(document)}")
-        name = self._reader.contract_of(document, self._settings)
-        self._contracts[name].check(document, len(value))
-        return self._reader.read(document, name, record_time_ms)
+        name = self._contract_of(document, self._dialect_settings)
+        contract = self._contracts[name]
+        if not contract.is_kept_by(document):
+            raise SchemaError(contract.explain_breach(document, len(value)))
+        return self._read(document, name, record_time_ms)
 
-    def _write(self, event: SurveyEvent) -> TrackCall | Filtered:
+    def write(self, event: SurveyEvent) -> TrackCall | Filtered:
+        """The second half of `map`: the call of an event that this mapper has read.
+
+        Raises:
+            RecordError: the call cannot be sent.
+        """
         settings = self._settings
-        writer = self._writer or _WRITERS[event.source["dialect"]]
-        call = writer.write(event, settings)
+        write, dialect_settings, warnings_of = self._writer or self._writers[event.source["dialect"]]
+        call = write(event, dialect_settings)
         if isinstance(call, Filtered):
             return call
         name = call["event"]
@@ -111,8 +117,8 @@ class Mapper:
             return _EVENT_DISABLED
         if "userId" not in call and "anonymousId" not in call:
             return _NO_IDENTITY
-        if writer is getuserfeedback:
-            for warning in getuserfeedback.warnings_of(event):
+        if warnings_of is not None:
+            for warning in warnings_of(event):
                 self.warnings[warning] += 1
         call["event"] = settings.rename.get(name, name)
         call["messageId"] = message_id = event.event_id + settings.message_id_suffix
@@ -122,6 +128,10 @@ class Mapper:
                 f"found {len(message_id)}"
             )
         return TrackCall(message_id, encode_call(call))
+
+    def to_document(self, event: SurveyEvent) -> EventDocument:
+        """The canonical document of an event that this mapper has read: nothing that its record says is missing."""
+        return to_document(event, self._extra_of(event))
 
     def _is_redriven_for_other(self, headers: Sequence[tuple[str, bytes | None]]) -> bool:
         """Whether the record comes back from the dead letters of another integration that reads the same topic."""

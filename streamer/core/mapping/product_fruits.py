@@ -4,44 +4,50 @@ Source of every rule: its pages "Segment.io integration", "Surveys webhooks" and
 publishes no record form for in-app events; their envelope is ours.
 """
 
+from dataclasses import dataclass, field
 from typing import Final
 
 from streamer.core.errors import SchemaError
-from streamer.core.mapping.contract import expectation, json_type
+from streamer.core.mapping.call import Call, CallContext
+from streamer.core.mapping.dialect import Dialect, Name
+from streamer.core.mapping.event import Answer, Page, Source, Subject, Survey, SurveyEvent, TimeOrigin
+from streamer.core.mapping.expectation import expectation, json_type
 from streamer.core.mapping.identity import derived_id, identifier
-from streamer.core.mapping.native import Document, Homes, broker_time, without_home
+from streamer.core.mapping.native import Document, broker_time, without_home
 from streamer.core.mapping.product_fruits_answers import read_answer, write_answer
+from streamer.core.mapping.product_fruits_extra import PAGE_HOMES, USER_KEYS, extra_of
 from streamer.core.mapping.product_fruits_names import display_name
-from streamer.core.model import Filtered, FilterReason, MappingSettings, SurveyEvent
+from streamer.core.model import Filtered, FilterReason, Json
 
 _CONTRACT_OF_TYPE: Final = {
     "analytics": "product_fruits_analytics",
     "webhook:newsurveyanswer": "product_fruits_survey",
     "webhook:newfeedback": "product_fruits_feedback",
 }
-CONTRACTS: Final = tuple(_CONTRACT_OF_TYPE.values())
-
 _NOT_IN_STREAM: Final = Filtered(FilterReason.NOT_IN_STREAM)
 
 _SURVEY_NAME: Final = "Survey Answered"
 _FEEDBACK_NAME: Final = "Feedback Sent"
 """Names that ids are derived with. The names that are sent are settings; ids must not change with them."""
 
-_ANALYTICS_HOMES: Final = {
-    **dict.fromkeys(("type", "projectCode", "rawName", "eventName", "timestamp", "anonymousId"), str),
-    **dict.fromkeys(("data", "user", "page"), dict),
-}
-_USER_KEYS: Final = ("username", "email")
-"""What a user has beside traits."""
-_WEBHOOK_HOMES: Final = {"type": str, "data": dict, "anonymousId": str}
-_AUTHOR_HOMES: Final = {"projectCode": str, "authorUsername": str, "authorEmail": str, "authorName": str}
-_SURVEY_HOMES: Final = {**_AUTHOR_HOMES, "surveyId": str, "answers": list}
-_FEEDBACK_HOMES: Final = {**_AUTHOR_HOMES, "text": str, "createdAt": str, "authorProps": dict}
-_PAGE_HOMES: Final = {"url": str, "path": str, "referrer": str, "title": str}
 _FEEDBACK_PROPERTIES: Final = ("category", "screenshotsUrls", "videoDataUrls")
 
 
-def contract_of(document: Document, _settings: MappingSettings) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProductFruitsSettings:
+    """Choices of the dialect ``product_fruits``."""
+
+    event_names: dict[Name, Name] = field(default_factory=dict)
+    """Raw name of an event of Product Fruits, and the event name to send. Replaces entries of the packaged table."""
+    survey_event_name: Name = "Survey Answered"
+    """Event name of the calls for survey answers."""
+    feedback_event_name: Name = "Feedback Sent"
+    """Event name of the calls for feedback."""
+    traits: bool = False
+    """Whether e-mail address, name and user properties are sent as ``context.traits``."""
+
+
+def contract_of(document: Document, _settings: ProductFruitsSettings) -> str:
     """Which form a record has, by its ``type``.
 
     Raises:
@@ -65,40 +71,47 @@ def read(document: Document, contract: str, record_time_ms: int) -> SurveyEvent:
     return _read_feedback(document, record_time_ms)
 
 
-def write(event: SurveyEvent, settings: MappingSettings) -> Document | Filtered:
+def write(event: SurveyEvent, settings: ProductFruitsSettings) -> Call | Filtered:
     """The call that the platform's browser integration would make of an event, without messageId."""
-    names = settings.product_fruits
     if event.kind == "product.event":
         if _is_kept_from_integrations(event.native):
             return _NOT_IN_STREAM
-        name = names.event_names.get(event.source.get("raw_name", ""), event.source["native_event"])
+        name = settings.event_names.get(event.source.get("raw_name", ""), event.source["native_event"])
         properties = event.properties or {}
     elif event.kind == "response.submitted":
-        name, properties = names.survey_event_name, _survey_properties(event.survey or {}, event.answers or [])
+        name, properties = settings.survey_event_name, _survey_properties(event.survey or {}, event.answers or [])
     elif event.kind == "feedback.submitted":
-        name, properties = names.feedback_event_name, _feedback_properties(event.answers or [], event.native)
+        name, properties = settings.feedback_event_name, _feedback_properties(event.answers or [], event.native)
     else:
         return _NOT_IN_STREAM
-    return _write_call(event, name, properties, traits=names.traits)
+    return _write_call(event, name, properties, traits=settings.traits)
 
 
-def _write_call(event: SurveyEvent, name: str, properties: Document, *, traits: bool) -> Document:
+def _write_call(event: SurveyEvent, name: str, properties: dict[str, Json], *, traits: bool) -> Call:
     subject = event.subject
-    call: Document = {"type": "track", "event": name}
+    call: Call = {"type": "track", "event": name}
     if "user_id" in subject:
         call["userId"] = subject["user_id"]
     if "anonymous_id" in subject:
         call["anonymousId"] = subject["anonymous_id"]
-    context: Document = {"integration": {"name": "product-fruits", "version": "1.0.0"}}
+    context: CallContext = {"integration": {"name": "product-fruits", "version": "1.0.0"}}
     if event.context is not None and "page" in event.context:
         context["page"] = event.context["page"]
     if traits:
-        named = {key: subject[key] for key in ("email", "name") if key in subject}
-        context["traits"] = {**subject.get("traits", {}), **named}
+        context["traits"] = _write_traits(subject)
     call["timestamp"] = event.occurred_at
     call["context"] = context
     call["properties"] = properties
     return call
+
+
+def _write_traits(subject: Subject) -> dict[str, Json]:
+    traits = dict(subject.get("traits", {}))
+    if "email" in subject:
+        traits["email"] = subject["email"]
+    if "name" in subject:
+        traits["name"] = subject["name"]
+    return traits
 
 
 def _is_kept_from_integrations(native: Document) -> bool:
@@ -107,14 +120,14 @@ def _is_kept_from_integrations(native: Document) -> bool:
     return forwarded is False or (native.get("custom") is True and forwarded is not True)
 
 
-def _survey_properties(survey: Document, answers: list[Document]) -> Document:
-    properties: Document = {"id": survey["id"]} if "id" in survey else {}
+def _survey_properties(survey: Survey, answers: list[Answer]) -> dict[str, Json]:
+    properties: dict[str, Json] = {"id": survey["id"]} if "id" in survey else {}
     properties["answers"] = [write_answer(answer) for answer in answers]
     return properties
 
 
-def _feedback_properties(answers: list[Document], native: Document) -> Document:
-    properties: Document = {"text": answers[0]["value"]} if answers else {}
+def _feedback_properties(answers: list[Answer], native: Document) -> dict[str, Json]:
+    properties: dict[str, Json] = {"text": answers[0]["value"]} if answers else {}
     data = native.get("data")
     if type(data) is dict:  # what a canonical event has there may be anything
         properties.update((key, data[key]) for key in _FEEDBACK_PROPERTIES if key in data)
@@ -123,11 +136,10 @@ def _feedback_properties(answers: list[Document], native: Document) -> Document:
 
 def _read_analytics(document: Document, record_time_ms: int) -> SurveyEvent:
     user: Document = document.get("user") or {}
-    source: Document = {"dialect": "product_fruits", "form": "analytics", **_read_names(document)}
-    source["app_id"] = identifier(document, "projectCode")
+    source = _read_analytics_source(document)
     subject = _read_subject(document, user, "username", "email", "/user")
     traits = user.copy()
-    for key in _USER_KEYS:
+    for key in USER_KEYS:
         traits.pop(key, None)
     if traits:
         subject["traits"] = traits
@@ -140,7 +152,6 @@ def _read_analytics(document: Document, record_time_ms: int) -> SurveyEvent:
         "native" if native_time else "broker",
         subject,
         document,
-        _extra_of_analytics,
         None,  # survey
         None,  # response
         None,  # answers
@@ -155,7 +166,7 @@ def _read_survey(document: Document, record_time_ms: int) -> SurveyEvent:
     data: Document = document["data"]
     source = _read_webhook_source(document, data)
     subject = _read_author(document, data)
-    survey = {"id": data["surveyId"]}
+    survey: Survey = {"id": data["surveyId"]}
     answers = [read_answer(answer) for answer in data["answers"]]
     occurred_at, origin = _read_webhook_time(document, None, record_time_ms)
     return SurveyEvent(
@@ -166,7 +177,6 @@ def _read_survey(document: Document, record_time_ms: int) -> SurveyEvent:
         origin,
         subject,
         document,
-        _extra_of_survey,
         survey,
         None,  # response
         answers,
@@ -179,7 +189,7 @@ def _read_feedback(document: Document, record_time_ms: int) -> SurveyEvent:
     subject = _read_author(document, data)
     if data.get("authorProps") is not None:
         subject["traits"] = data["authorProps"]
-    answers: list[Document] = [{"type": "text", "value": data["text"]}]
+    answers: list[Answer] = [{"type": "text", "value": data["text"]}]
     native_time = data.get("createdAt")
     occurred_at, origin = _read_webhook_time(document, native_time, record_time_ms)
     url = (data.get("environmentInfo") or {}).get("currentUrl")
@@ -191,7 +201,6 @@ def _read_feedback(document: Document, record_time_ms: int) -> SurveyEvent:
         origin,
         subject,
         document,
-        _extra_of_feedback,
         None,  # survey
         None,  # response
         answers,
@@ -201,23 +210,33 @@ def _read_feedback(document: Document, record_time_ms: int) -> SurveyEvent:
 
 
 def _derive_id(
-    source: Document, name: str, subject: Document, properties: Document, native_time: str | None = None
+    source: Source, name: str, subject: Subject, properties: dict[str, Json], native_time: str | None = None
 ) -> str:
     person = subject.get("user_id") or subject.get("anonymous_id") or ""
     return derived_id("pf_", "product_fruits", source["app_id"], name, person, content=properties, time=native_time)
 
 
-def _read_names(document: Document) -> dict[str, str]:
+def _read_analytics_source(document: Document) -> Source:
     raw_name: str | None = document.get("rawName")
     event_name: str | None = document.get("eventName")
     if event_name is None or not event_name.strip():
         assert raw_name is not None  # the contract asks for one of the two
         event_name = display_name(raw_name)
-    return {"native_event": event_name} if raw_name is None else {"native_event": event_name, "raw_name": raw_name}
+    source: Source = {"dialect": "product_fruits", "form": "analytics", "native_event": event_name}
+    if raw_name is not None:
+        source["raw_name"] = raw_name
+    source["app_id"] = _read_app_id(document)
+    return source
 
 
-def _read_subject(document: Document, person: Document, id_key: str, email_key: str, parent: str) -> Document:
-    subject: Document = {}
+def _read_app_id(native: Document, parent: str = "") -> str:
+    app_id = identifier(native, "projectCode", parent)
+    assert app_id is not None  # the contract asks for it
+    return app_id
+
+
+def _read_subject(document: Document, person: Document, id_key: str, email_key: str, parent: str) -> Subject:
+    subject: Subject = {}
     user_id = identifier(person, id_key, parent)
     if user_id is not None:
         subject["user_id"] = user_id
@@ -229,30 +248,33 @@ def _read_subject(document: Document, person: Document, id_key: str, email_key: 
     return subject
 
 
-def _read_author(document: Document, data: Document) -> Document:
+def _read_author(document: Document, data: Document) -> Subject:
     subject = _read_subject(document, data, "authorUsername", "authorEmail", "/data")
     if data.get("authorName") is not None:
         subject["name"] = data["authorName"]
     return subject
 
 
-def _read_page(document: Document) -> Document | None:
+def _read_page(document: Document) -> Page | None:
     """The canonical page: the native one without what has no place there; itself if that is nothing."""
-    page: Document | None = document.get("page")
-    extra = without_home(page, _PAGE_HOMES) if page else None
-    return {key: value for key, value in page.items() if key not in extra} if page and extra else page
+    page: Json = document.get("page")
+    extra = without_home(page, PAGE_HOMES) if page else None
+    if extra:
+        page = {key: value for key, value in page.items() if key not in extra}
+    known: Page | None = page
+    return known
 
 
-def _read_webhook_source(document: Document, data: Document) -> Document:
+def _read_webhook_source(document: Document, data: Document) -> Source:
     return {
         "dialect": "product_fruits",
         "form": "webhook",
         "native_event": document["type"],
-        "app_id": identifier(data, "projectCode", "/data"),
+        "app_id": _read_app_id(data, "/data"),
     }
 
 
-def _read_webhook_time(document: Document, native_time: str | None, record_time_ms: int) -> tuple[str, str]:
+def _read_webhook_time(document: Document, native_time: str | None, record_time_ms: int) -> tuple[str, TimeOrigin]:
     """When it happened, and who says so: the platform, else whoever took the webhook in, else the broker."""
     if native_time is not None:
         return native_time, "native"
@@ -260,35 +282,19 @@ def _read_webhook_time(document: Document, native_time: str | None, record_time_
     return (received_at, "receipt") if received_at is not None else (broker_time(record_time_ms), "broker")
 
 
-def _extra_of_analytics(event: SurveyEvent) -> Document:
-    document = event.native
-    extra = without_home(document, _ANALYTICS_HOMES)
-    page_extra = without_home(document.get("page") or {}, _PAGE_HOMES)
-    if page_extra:
-        extra["page"] = page_extra
-    user: Document = document.get("user") or {}
-    user_extra = {key: user[key] for key in _USER_KEYS if key in user and type(user[key]) is not str}
-    if user_extra:
-        extra["user"] = user_extra
-    if document.get("eventName") not in {None, event.source["native_event"]}:
-        extra["eventName"] = document["eventName"]
-    return extra
-
-
-def _extra_of_survey(event: SurveyEvent) -> Document:
-    return _extra_of_webhook(event, _SURVEY_HOMES)
-
-
-def _extra_of_feedback(event: SurveyEvent) -> Document:
-    return _extra_of_webhook(event, _FEEDBACK_HOMES)
-
-
-def _extra_of_webhook(event: SurveyEvent, homes: Homes) -> Document:
-    document = event.native
-    extra = without_home(document, _WEBHOOK_HOMES)
-    if event.occurred_at_origin == "receipt":
-        del extra["receivedAt"]
-    data_extra = without_home(document["data"], homes)
-    if data_extra:
-        extra["data"] = data_extra
-    return extra
+DIALECT: Final[Dialect[ProductFruitsSettings]] = Dialect(
+    name="product_fruits",
+    platform="Product Fruits",
+    contracts=tuple(_CONTRACT_OF_TYPE.values()),
+    contract_of=contract_of,
+    read=read,
+    extra_of=extra_of,
+    write=write,
+    settings=ProductFruitsSettings,
+    message_id="`pf_` and 40 hexadecimal digits of a SHA-256 over the workspace, the name of the event, the person, the"
+    " properties and the platform's own time of the event. A re-delivery gets the same id. A survey has no time of its"
+    " own, so the same answers of the same person get the same id whenever they are given.",
+    filters={
+        FilterReason.NOT_IN_STREAM: "the customer's own event does not say `forwardToIntegrations: true`",
+    },
+)

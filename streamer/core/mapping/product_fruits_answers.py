@@ -2,10 +2,12 @@
 
 from typing import Final
 
+from streamer.core.mapping.event import Answer, AnswerType
 from streamer.core.mapping.identity import identifier
 from streamer.core.mapping.native import Document, without_home
+from streamer.core.model import Json
 
-_TYPES: Final = {
+_TYPES: Final[dict[str, AnswerType]] = {
     "nps": "nps",
     "scale": "rating",
     "emo": "emoji",
@@ -18,11 +20,13 @@ _TYPES: Final = {
 _HOMES: Final = {"questionId": str, "questionType": str, "other": str, "answer": object}
 
 
-def read_answer(native: Document) -> Document:
+def read_answer(native: Document) -> Answer:
     """An answer that keeps the survey's contract -> its canonical form."""
     native_type = native.get("questionType")
-    answer: Document = {
-        "question_id": identifier(native, "questionId", "/data/answers/*"),
+    question_id = identifier(native, "questionId", "/data/answers/*")
+    assert question_id is not None  # the contract asks for it
+    answer: Answer = {
+        "question_id": question_id,
         "type": _TYPES.get(native_type or "", "unknown"),
         "value": native.get("answer"),
     }
@@ -38,9 +42,9 @@ def read_answer(native: Document) -> Document:
     return answer
 
 
-def write_answer(answer: Document) -> Document:
+def write_answer(answer: Answer) -> dict[str, Json]:
     """The platform's form of an answer."""
-    written: Document = {}
+    written: dict[str, Json] = {}
     if "question_id" in answer:
         written["questionId"] = answer["question_id"]
     if "native_type" in answer:

@@ -3,51 +3,54 @@
 Source of every rule: Sprig's pages "Segment Streams" and "Webhooks", and its operation GET /v1/responses.
 """
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Final, Literal
 
 from streamer.core.errors import MappingError
+from streamer.core.mapping.call import Call, CallContext
+from streamer.core.mapping.dialect import Dialect, Name
+from streamer.core.mapping.event import Context, Source, Subject, Survey, SurveyEvent, TimeOrigin
 from streamer.core.mapping.identity import derived_id, identifier
-from streamer.core.mapping.native import Document, broker_time, check_ranks, without_home
+from streamer.core.mapping.native import Document, broker_time, without_home
+from streamer.core.mapping.sprig_answers import END_CARDS, read_answer
 from streamer.core.mapping.sprig_forms import EXPORT, FORMS, STREAM, WEBHOOK, Form
-from streamer.core.model import Filtered, FilterReason, MappingSettings, SurveyEvent
-
-CONTRACTS: Final = ("sprig_webhook", "sprig_lifecycle", "sprig_export", "sprig_stream")
+from streamer.core.model import Filtered, FilterReason, Json
 
 _NOT_IN_STREAM: Final = Filtered(FilterReason.NOT_IN_STREAM)
 _TEST_EVENT: Final = Filtered(FilterReason.TEST_EVENT)
 _DELETED: Final = Filtered(FilterReason.DELETED)
 _OTHER_ENVIRONMENT: Final = Filtered(FilterReason.OTHER_ENVIRONMENT)
 
-_TYPES: Final = {
-    "NPS": "nps",
-    "LIKERT": "rating",
-    "MULTIPLECHOICE": "single_choice",
-    "MULTIPLESELECT": "multi_choice",
-    "OPEN": "text",
-    "VALIDATEDTEXT": "text",
-    "AIDYNAMICFOLLOWUP": "text",
-    "AIDYNAMICSTANDALONE": "text",
-    "MATRIX": "matrix",
-    "RANKORDER": "rank",
-    "CONSENTLEGAL": "consent",
-    "VIDEOVOICE": "media",
-    "RECORDEDTASK": "task",
-    "MAXDIFF": "maxdiff",
-    "CONJOINT": "conjoint",
-    "TEXTURLPROMPT": "prompt",
-}
-_END_CARDS: Final = frozenset({"THANKS", "UPLOADING"})
-"""Question types that are shown after the questions and take no answer."""
-
-
 _EXPORT_MARKS: Final = frozenset({"externalUserId", "visitorUuid", "questionText", "visitorSnapshot"})
 
 
-def contract_of(document: Document, settings: MappingSettings) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SprigSettings:
+    """Choices of the dialect ``sprig``."""
+
+    environment: str | None = None
+    """Environment id of Sprig. Records that name another one are filtered as ``other_environment``; records that name
+    none are sent."""
+    event_name: Name = "SDK - Submitted - Survey Response"
+    """Event name of the calls."""
+    anonymous: Literal["skip", "send"] = "skip"
+    """Visitors without a user id. ``skip``: they are filtered as ``no_identity``. ``send``: they are sent under the
+    partner's anonymous id."""
+    extended_properties: bool = False
+    """Whether calls also carry the properties ``questionId`` and ``selectedIndexes``."""
+    answer_event_types: tuple[Name, ...] = ("ANSWER_SUBMITTED",)
+    """Event types of webhook records that carry an answer. Upper and lower case, and blanks and underscores, count as
+    the same."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "answer_event_types", tuple(map(_normal, self.answer_event_types)))
+
+
+def contract_of(document: Document, settings: SprigSettings) -> str:
     """Which form a record has: only webhooks name an event type, only the stream a ``responseGroupId``."""
     if "eventType" in document:
         event_type = document["eventType"]
-        is_lifecycle = isinstance(event_type, str) and _normal(event_type) not in settings.sprig.answer_event_types
+        is_lifecycle = isinstance(event_type, str) and _normal(event_type) not in settings.answer_event_types
         return "sprig_lifecycle" if is_lifecycle else "sprig_webhook"
     if "responseGroupId" in document:
         return "sprig_stream"
@@ -63,7 +66,7 @@ def read(document: Document, contract: str, record_time_ms: int) -> SurveyEvent 
     source = _read_source(document, form)
     group = identifier(document, form.group)
     assert group is not None  # the contract asks for it
-    answer = _read_answer(document, form)
+    answer = read_answer(document, form)
     question = answer.get("question_id") or answer["question"]
     occurred_at, origin = _read_time(document, form, record_time_ms)
     return SurveyEvent(
@@ -74,7 +77,6 @@ def read(document: Document, contract: str, record_time_ms: int) -> SurveyEvent 
         origin,
         _read_subject(document, snapshot, form),
         document,
-        _extra_of,
         _read_survey(document, form),
         {"id": group},
         [answer],
@@ -86,7 +88,7 @@ def read(document: Document, contract: str, record_time_ms: int) -> SurveyEvent 
     )
 
 
-def write(event: SurveyEvent, settings: MappingSettings) -> Document | Filtered:
+def write(event: SurveyEvent, settings: SprigSettings) -> Call | Filtered:
     """The call that Sprig's stream makes of an event, without messageId.
 
     Raises:
@@ -96,27 +98,27 @@ def write(event: SurveyEvent, settings: MappingSettings) -> Document | Filtered:
     if unsent is not None:
         return unsent
     subject = event.subject
-    call: Document = {"type": "track", "event": settings.sprig.event_name}
+    call: Call = {"type": "track", "event": settings.event_name}
     if "user_id" in subject:
         call["userId"] = subject["user_id"]
-    if settings.sprig.send_anonymous and "anonymous_id" in subject:
+    if settings.anonymous == "send" and "anonymous_id" in subject:
         call["anonymousId"] = subject["anonymous_id"]
     call["timestamp"] = event.occurred_at
     call["context"] = _write_context(event.context or {})
-    call["properties"] = _write_properties(event, extended=settings.sprig.extended_properties)
+    call["properties"] = _write_properties(event, extended=settings.extended_properties)
     return call
 
 
-def _why_not_sent(event: SurveyEvent, settings: MappingSettings) -> Filtered | None:
+def _why_not_sent(event: SurveyEvent, settings: SprigSettings) -> Filtered | None:
     if event.kind != "answer.submitted":
         return _NOT_IN_STREAM
     if event.answers is None or len(event.answers) != 1:
         raise MappingError(f"/answers: expected exactly one answer of Sprig's, found {len(event.answers or ())}")
-    if event.answers[0].get("native_type", "").upper() in _END_CARDS:
+    if event.answers[0].get("native_type", "").upper() in END_CARDS:
         return _NOT_IN_STREAM
     if event.native.get("deletedAt") is not None:
         return _DELETED
-    wanted = settings.sprig.environment
+    wanted = settings.environment
     if wanted is not None and event.source.get("environment", wanted) != wanted:
         return _OTHER_ENVIRONMENT
     return None
@@ -127,23 +129,23 @@ def _normal(event_type: str) -> str:
     return event_type.upper().replace(" ", "_")
 
 
-def _read_source(document: Document, form: Form) -> Document:
+def _read_source(document: Document, form: Form) -> Source:
     native_event = form.native_event or document["eventType"]
-    source: Document = {"dialect": "sprig", "form": form.name, "native_event": native_event}
+    source: Source = {"dialect": "sprig", "form": form.name, "native_event": native_event}
     environment = identifier(document, "environmentId")
     if environment is not None:
         source["environment"] = environment
     return source
 
 
-def _read_time(document: Document, form: Form, record_time_ms: int) -> tuple[str, str]:
+def _read_time(document: Document, form: Form, record_time_ms: int) -> tuple[str, TimeOrigin]:
     """When it happened, and who says so. A stream record's ``createdAt`` is the study's, maybe months old."""
     time = (document.get("updatedAt") or document["createdAt"]) if form is EXPORT else document.get("timestamp")
     return (time, "native") if time is not None else (broker_time(record_time_ms), "broker")
 
 
-def _read_subject(document: Document, snapshot: Document, form: Form) -> Document:
-    subject: Document = {}
+def _read_subject(document: Document, snapshot: Document, form: Form) -> Subject:
+    subject: Subject = {}
     user_id = identifier(document, form.user_id)
     if user_id is not None:
         subject["user_id"] = user_id
@@ -162,7 +164,7 @@ def _read_subject(document: Document, snapshot: Document, form: Form) -> Documen
     return subject
 
 
-def _read_visitor(document: Document, form: Form, subject: Document) -> None:
+def _read_visitor(document: Document, form: Form, subject: Subject) -> None:
     """The visitor's id, and the number that visitors had before. A webhook gives either under one name."""
     visitor_id = identifier(document, form.visitor_id)
     legacy_id = document.get(form.legacy_visitor_id)
@@ -174,8 +176,10 @@ def _read_visitor(document: Document, form: Form, subject: Document) -> None:
         subject["legacy_visitor_id"] = legacy_id
 
 
-def _read_survey(document: Document, form: Form) -> Document:
-    survey: Document = {"id": identifier(document, "surveyId")}
+def _read_survey(document: Document, form: Form) -> Survey:
+    survey_id = identifier(document, "surveyId")
+    assert survey_id is not None  # the contract asks for it
+    survey: Survey = {"id": survey_id}
     name = document.get("surveyName")
     if name is not None:
         survey["name"] = name
@@ -185,42 +189,21 @@ def _read_survey(document: Document, form: Form) -> Document:
     return survey
 
 
-def _read_answer(document: Document, form: Form) -> Document:
-    native_type: str = document["questionType"]
-    value = document["response"]
-    answer: Document = {
-        "question": document[form.question],
-        "type": _TYPES.get(native_type.upper(), "unknown"),
-        "native_type": native_type,
-        "value": value,
-    }
-    question_id = identifier(document, "questionId")
-    if question_id is not None:
-        answer["question_id"] = question_id
-    selected_indexes = document.get("selectedIndexes")
-    if selected_indexes is not None:
-        answer["selected_indexes"] = selected_indexes
-    created_at = document.get("createdAt")
-    if created_at is not None and form is not STREAM:
-        answer["answered_at"] = created_at
-    if answer["type"] == "rank":
-        check_ranks(value, "/response")
-    return answer
-
-
-def _read_context(document: Document) -> Document | None:
-    context: Document = {}
+def _read_context(document: Document) -> Context | None:
+    context: Context = {}
     url = document.get("url")
     if url is not None:
         context["page"] = {"url": url}
     meta = document.get("meta") or {}
-    for key, native_key in (("locale", "language"), ("user_agent", "userAgent")):
-        if meta.get(native_key) is not None:
-            context[key] = meta[native_key]
+    if meta.get("language") is not None:
+        context["locale"] = meta["language"]
+    if meta.get("userAgent") is not None:
+        context["user_agent"] = meta["userAgent"]
     return context or None
 
 
-def _extra_of(event: SurveyEvent) -> Document:
+def extra_of(event: SurveyEvent) -> Document:
+    """Keys that the canonical form does not know, nulls, empty ids, and ids that were numbers."""
     document, form = event.native, FORMS[f"sprig_{event.source['form']}"]
     extra = without_home(document, form.homes)
     if extra.get("selectedIndexes") is not None:
@@ -231,20 +214,22 @@ def _extra_of(event: SurveyEvent) -> Document:
     return extra
 
 
-def _write_context(context: Document) -> Document:
-    written: Document = {"integration": {"name": "sprig", "version": "1.0.0"}}
+def _write_context(context: Context) -> CallContext:
+    written: CallContext = {"integration": {"name": "sprig", "version": "1.0.0"}}
     if "page" in context:
         written["page"] = context["page"]
-    for key, native_key in (("locale", "locale"), ("user_agent", "userAgent")):
-        if key in context:
-            written[native_key] = context[key]
+    if "locale" in context:
+        written["locale"] = context["locale"]
+    if "user_agent" in context:
+        written["userAgent"] = context["user_agent"]
     return written
 
 
-def _write_properties(event: SurveyEvent, *, extended: bool) -> Document:
+def _write_properties(event: SurveyEvent, *, extended: bool) -> dict[str, Json]:
     assert event.answers is not None
-    answer, survey = event.answers[0], event.survey or {}
-    properties: Document = {}
+    answer = event.answers[0]
+    survey: Survey = event.survey or {}
+    properties: dict[str, Json] = {}
     if "name" in survey:
         properties["surveyName"] = survey["name"]
     if "id" in survey:
@@ -261,13 +246,14 @@ def _write_properties(event: SurveyEvent, *, extended: bool) -> Document:
     if event.trigger is not None:
         properties["triggeringEvent"] = event.trigger["event"]
     if extended:
-        for key, native_key in (("question_id", "questionId"), ("selected_indexes", "selectedIndexes")):
-            if key in answer:
-                properties[native_key] = answer[key]
+        if "question_id" in answer:
+            properties["questionId"] = answer["question_id"]
+        if "selected_indexes" in answer:
+            properties["selectedIndexes"] = answer["selected_indexes"]
     return properties
 
 
-def _write_respondent(event: SurveyEvent, properties: Document) -> None:
+def _write_respondent(event: SurveyEvent, properties: dict[str, Json]) -> None:
     subject = event.subject
     if "visitor_id" in subject:
         properties["visitorId"] = subject["visitor_id"]
@@ -279,3 +265,23 @@ def _write_respondent(event: SurveyEvent, properties: Document) -> None:
         properties["email"] = subject["email"]
     if "traits" in subject:
         properties["attributes"] = subject["traits"]
+
+
+DIALECT: Final[Dialect[SprigSettings]] = Dialect(
+    name="sprig",
+    platform="Sprig",
+    contracts=("sprig_webhook", "sprig_lifecycle", "sprig_export", "sprig_stream"),
+    contract_of=contract_of,
+    read=read,
+    extra_of=extra_of,
+    write=write,
+    settings=SprigSettings,
+    message_id="`spr_` and 40 hexadecimal digits of a SHA-256 over the environment, the response group, the question"
+    " and the answer. A re-delivery gets the same id. An edited answer gets a new one, and is sent again.",
+    filters={
+        FilterReason.NOT_IN_STREAM: "a webhook is not an answer, or the question is an end card that takes none",
+        FilterReason.TEST_EVENT: "a webhook is Sprig's test delivery",
+        FilterReason.DELETED: "the response was deleted before it was sent",
+        FilterReason.OTHER_ENVIRONMENT: "the record names another environment than `sprig.environment`",
+    },
+)

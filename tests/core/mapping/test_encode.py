@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from streamer.core.errors import MappingError, TooLargeError
+from streamer.core.mapping.call import Call
 from streamer.core.mapping.encode import MIN_CUT_BYTES, canonical_json, encode_call
 from streamer.core.model import MAX_CALL_BYTES
 
@@ -31,7 +32,7 @@ calls = st.builds(
 )
 
 
-def call_with(**properties: Any) -> dict[str, Any]:
+def call_with(**properties: Any) -> Call:
     return {"type": "track", "event": "e", "userId": "u", "properties": properties}
 
 
@@ -63,7 +64,7 @@ def texts_in(value: Any) -> Iterator[str]:
 
 
 @given(calls)
-def test_a_call_fits_or_is_refused_and_nothing_but_texts_in_properties_changes(call: dict[str, Any]) -> None:
+def test_a_call_fits_or_is_refused_and_nothing_but_texts_in_properties_changes(call: Call) -> None:
     before = orjson.dumps(call)
     try:
         body = encode_call(call)

@@ -9,7 +9,7 @@ import pytest
 
 from streamer.core.errors import SchemaError
 from streamer.core.mapping import Mapper, getuserfeedback
-from streamer.core.model import Dialect, MappingSettings, TrackCall
+from streamer.core.model import MappingSettings, TrackCall
 
 SAMPLES = Path(__file__).parents[2] / "samples/getuserfeedback"
 
@@ -25,7 +25,7 @@ def sample(name: str, *, properties: dict[str, Any] | None = None, **changes: An
 
 
 def mapper() -> Mapper:
-    return Mapper(MappingSettings(dialect=Dialect.GETUSERFEEDBACK))
+    return Mapper(MappingSettings(dialect="getuserfeedback"))
 
 
 def sent(document: dict[str, Any]) -> dict[str, Any]:
@@ -62,7 +62,7 @@ def test_ids_that_are_numbers_become_strings_and_their_numbers_are_kept() -> Non
     assert (body["userId"], body["anonymousId"]) == ("1", "2")
     assert (body["properties"]["app_id"], body["properties"]["survey_id"]) == ("3", "4")
     assert "response_id" not in body["properties"]
-    extra = getuserfeedback.read(document, "getuserfeedback_event", 0).extra
+    extra = getuserfeedback.extra_of(getuserfeedback.read(document, "getuserfeedback_event", 0))
     assert extra == {"userId": 1, "anonymousId": 2, "properties": {"app_id": 3, "survey_id": 4, "response_id": None}}
 
 
@@ -88,7 +88,7 @@ def test_unknown_keys_are_kept_in_their_places_and_do_not_reach_segment() -> Non
     context = {"page": {"path": "/a", "title": "A"}, "locale": "cs", "userAgent": "Browser"}
     document = sample("01", context=context, tenant=1, properties={"score": 5})
     event = getuserfeedback.read(document, "getuserfeedback_event", 0)
-    assert event.extra == {
+    assert getuserfeedback.extra_of(event) == {
         "tenant": 1,
         "properties": {"score": 5},
         "context": {"userAgent": "Browser", "page": {"title": "A"}},

@@ -11,16 +11,11 @@ import pytest
 from streamer.core.errors import MappingError, SchemaError
 from streamer.core.mapping import Mapper, product_fruits
 from streamer.core.mapping.contract import Contract
+from streamer.core.mapping.event import SurveyEvent
+from streamer.core.mapping.native import Document
+from streamer.core.mapping.product_fruits import ProductFruitsSettings
 from streamer.core.mapping.product_fruits_names import display_name
-from streamer.core.model import (
-    Dialect,
-    Filtered,
-    FilterReason,
-    MappingSettings,
-    ProductFruitsSettings,
-    SurveyEvent,
-    TrackCall,
-)
+from streamer.core.model import Filtered, FilterReason, MappingSettings, TrackCall
 
 SAMPLES = Path(__file__).parents[2] / "samples/product_fruits"
 RECORD_TIME_MS = 1_772_442_927_418
@@ -36,7 +31,9 @@ def sample(name: str, *, data: dict[str, Any] | None = None, **changes: Any) -> 
 
 
 def end_of(document: dict[str, Any], record_time_ms: int = RECORD_TIME_MS, **chosen: Any) -> TrackCall | Filtered:
-    settings = MappingSettings(dialect=Dialect.PRODUCT_FRUITS, product_fruits=ProductFruitsSettings(**chosen))
+    settings = MappingSettings(
+        dialect="product_fruits", dialect_settings={"product_fruits": ProductFruitsSettings(**chosen)}
+    )
     return Mapper(settings).map(orjson.dumps(document), record_time_ms)
 
 
@@ -48,9 +45,13 @@ def sent(document: dict[str, Any], **chosen: Any) -> dict[str, Any]:
 
 
 def read(document: dict[str, Any]) -> SurveyEvent:
-    contract = product_fruits.contract_of(document, MappingSettings(dialect=Dialect.PRODUCT_FRUITS))
-    Contract(contract).check(document, 0)
+    contract = product_fruits.contract_of(document, ProductFruitsSettings())
+    assert Contract(contract).is_kept_by(document)
     return product_fruits.read(document, contract, RECORD_TIME_MS)
+
+
+def extra_of(document: dict[str, Any]) -> Document:
+    return product_fruits.DIALECT.extra_of(read(document))
 
 
 @pytest.mark.parametrize(
@@ -169,7 +170,7 @@ def test_ids_that_are_numbers_become_strings_and_their_numbers_are_kept() -> Non
     document = sample("01", user={"username": 42, "email": None}, anonymousId=7, projectCode=9)
     body = sent(document)
     assert (body["userId"], body["anonymousId"]) == ("42", "7")
-    assert read(document).extra == {"user": {"username": 42, "email": None}, "anonymousId": 7, "projectCode": 9}
+    assert extra_of(document) == {"user": {"username": 42, "email": None}, "anonymousId": 7, "projectCode": 9}
 
 
 def test_everything_else_that_a_user_has_is_a_trait() -> None:
@@ -242,19 +243,17 @@ def test_unknown_keys_are_kept_in_their_places_and_do_not_reach_segment() -> Non
     answers = [{"questionId": "q", "questionType": "txt", "answer": "a", "seconds": 3, "other": None}]
     survey = sample("07", workspace="w", data={"answers": answers, "language": "cs"})
     event = read(survey)
-    assert event.extra == {"workspace": "w", "data": {"language": "cs"}}
+    assert extra_of(survey) == {"workspace": "w", "data": {"language": "cs"}}
     assert event.answers is not None
     assert event.answers[0]["extra"] == {"seconds": 3, "other": None}
     [written] = sent(survey)["properties"]["answers"]
     assert written == {"questionId": "q", "questionType": "txt", "answer": "a"}
     page = {"url": "https://example.com", "theme": "dark"}
-    assert read(sample("01", page=page)).extra == {"page": {"theme": "dark"}}
+    assert extra_of(sample("01", page=page)) == {"page": {"theme": "dark"}}
     assert sent(sample("01", page=page))["context"]["page"] == {"url": "https://example.com"}
 
 
 def test_a_browsers_surroundings_stay_in_the_event_and_only_its_page_is_sent() -> None:
-    event = read(sample("11"))
-    assert event.extra is not None
-    assert event.extra["data"]["environmentInfo"]["browser"] == "Chrome"
+    assert extra_of(sample("11"))["data"]["environmentInfo"]["browser"] == "Chrome"
     assert sent(sample("11"))["context"]["page"] == {"url": "https://app.example.com/dashboard"}
     assert "page" not in sent(sample("11", data={"environmentInfo": None}))["context"]

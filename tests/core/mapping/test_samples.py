@@ -13,7 +13,6 @@ from streamer.core.mapping.mapper import Mapper
 from streamer.core.model import (
     MAX_CALL_BYTES,
     DeadLetterReason,
-    Dialect,
     Filtered,
     FilterReason,
     MappingSettings,
@@ -51,7 +50,7 @@ def mapper_for(path: Path) -> Mapper:
     chosen = json.loads(beside.read_text()) if beside.exists() else {}
     return Mapper(
         MappingSettings(
-            dialect=Dialect(path.relative_to(SAMPLES).parts[0]),
+            dialect=path.relative_to(SAMPLES).parts[0],
             rename=chosen.get("rename", {}),
             disabled=frozenset(chosen.get("disabled", ())),
         )

@@ -8,8 +8,8 @@ from typing import Any
 import jsonschema_rs
 import pytest
 
-from streamer.core.mapping import canonical, getuserfeedback, product_fruits, sprig
 from streamer.core.mapping.contract import read_schema
+from streamer.core.mapping.dialects import DIALECTS
 
 SCHEMAS = Path(__file__).parents[3] / "schemas"
 NAMES = sorted(path.name.removesuffix(".schema.json") for path in SCHEMAS.glob("*.schema.json"))
@@ -29,7 +29,7 @@ def objects_in(schema: Any) -> Iterator[dict[str, Any]]:
 
 
 def test_every_schema_is_used_by_a_dialect_and_every_dialect_has_its_schemas() -> None:
-    used = [*sprig.CONTRACTS, *product_fruits.CONTRACTS, *getuserfeedback.CONTRACTS, *canonical.CONTRACTS]
+    used = [name for dialect in DIALECTS.values() for name in dialect.contracts]
     assert sorted(used) == NAMES
 
 

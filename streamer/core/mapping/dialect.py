@@ -1,0 +1,58 @@
+"""What a dialect is: everything that streamer knows of one survey platform, in one object."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Generic, TypeVar, cast
+
+from annotated_types import MinLen
+
+from streamer.core.mapping.call import Call
+from streamer.core.mapping.event import SurveyEvent
+from streamer.core.mapping.native import Document
+from streamer.core.model import Filtered, FilterReason
+
+Name = Annotated[str, MinLen(1)]
+"""A text in a dialect's settings that may not be empty. The settings' model checks it."""
+
+Settings = TypeVar("Settings")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dialect(Generic[Settings]):
+    """The native form in which a platform's events arrive on a topic, and the calls that the platform makes of them.
+
+    All functions are pure. Those that get a ``Settings`` get the dialect's own, or None if it declares none.
+    """
+
+    name: str
+    """In the configuration (``dialect: sprig``), in ``source.dialect`` of events, and in file names."""
+    platform: str
+    """What people call the platform."""
+    contracts: tuple[str, ...]
+    """Names of its schemas under ``schemas/``, one for each form of a record."""
+    contract_of: Callable[[Document, Settings], str]
+    """Which of ``contracts`` a record has to keep. Raises `SchemaError` if the record shows that it can keep none."""
+    read: Callable[[Document, str, int], SurveyEvent | Filtered]
+    """A record that keeps its contract -> its event.
+
+    Gets the record, the name of its contract, and the broker's time of the record in milliseconds since the epoch (-1:
+    none). Raises `MappingError` for what no schema can say.
+    """
+    extra_of: Callable[[SurveyEvent], Document]
+    """What the record of an event that ``read`` made says beyond the canonical form, in its native places."""
+    write: Callable[[SurveyEvent, Settings], Call | Filtered] | None
+    """The call that the platform makes of an event, without messageId. None: ``source.dialect`` of the event says who
+    writes it."""
+    warnings_of: Callable[[SurveyEvent], Sequence[str]] | None = None
+    """Names of what an event lacks although the platform says that it is always there. Such an event is sent."""
+    settings: type[Settings] | None = None
+    """A frozen dataclass: its fields are the settings that an integration may give under the dialect's name."""
+    message_id: str
+    """How messageIds are made, for producers."""
+    filters: Mapping[FilterReason, str]
+    """The rules of the platform by which a valid record makes no call, for producers."""
+
+    def settings_in(self, chosen: Mapping[str, object]) -> Settings:
+        """The dialect's own among the settings of all dialects, or its defaults."""
+        default = None if self.settings is None else self.settings()
+        return cast("Settings", chosen.get(self.name, default))
