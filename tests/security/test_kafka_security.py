@@ -208,7 +208,7 @@ async def test_another_security_protocol_is_told(
     process = await start(deployment, section_of(ways))
     await eventually(lambda: process.log_events("kafka.unavailable"))
     [line] = process.log_events("kafka.unavailable")
-    assert "is the broker up, and kafka.security_protocol that of its listener?" in line["detail"]
+    assert "check that the broker runs, and that kafka.security_protocol is that of its listener" in line["detail"]
     process.send(signal.SIGTERM)
     assert await process.wait() == 0
 
