@@ -74,7 +74,7 @@ class ServiceView:
         """Whether events flow, or could."""
         draining = self._service.is_draining
         return [
-            Check("draining", ok=not draining, detail="finishing what is in flight" if draining else ""),
+            Check("draining", ok=not draining, detail="finishing requests in flight" if draining else ""),
             *(_is_joined(integration) for integration in self._service.integrations.values()),
             self._destinations(),
         ]
@@ -164,7 +164,7 @@ def _is_joined(integration: Integration) -> Check:
     name = f"integration.{integration.name}"
     pipeline = integration.pipeline
     if integration.settings.is_paused:
-        return Check(name, ok=True, detail="paused by its configuration")
+        return Check(name, ok=True, detail="paused by the configuration")
     if pipeline is None or not pipeline.is_connected:
         return Check(name, ok=False, detail="not a member of its consumer group yet; see the log for kafka.unavailable")
     if pipeline.is_guarded:

@@ -197,7 +197,7 @@ class Pipeline:
         logger().emit(Event.DRAIN_FINISHED, integration=self.name, handed_back=open_records)
 
     async def _on_revoked(self, _partitions: frozenset[TopicPartition]) -> None:
-        """Partitions are about to be taken: drain, commit, and start nothing more until it is known what comes back."""
+        """Partitions are about to be taken: drain, commit, and start nothing until the new assignment is known."""
         try:
             # Committed after the drain, positions in a deleted topic would count for the next one of that name.
             self.assignment.fence(self.source.gone(self.assignment.ledgers))
@@ -212,7 +212,7 @@ class Pipeline:
         return min(self._timings.revoke_drain, max(self._kafka.rebalance_timeout_ms / 1000 / 3, 1.0))
 
     def _on_restored(self) -> None:
-        """A rebalance is through: forget what is no longer ours, and go on with the rest."""
+        """A rebalance has ended: forget what is no longer ours, and go on with the rest."""
         self._forget_fenced()
         self.worker.resume()
 
@@ -238,8 +238,8 @@ class Pipeline:
             integration=self.name,
             set_aside=bad,
             seen=seen,
-            next_step="Nothing is lost: the records stay on Kafka. See why the last ones were dead-lettered: most "
-            "often a topic holds another dialect. Correct the configuration, or set dead_letters.max_ratio: 1.",
+            next_step="No record is lost: they stay on Kafka. Look up why the last ones were dead-lettered; most often "
+            "a topic has another dialect. Correct the configuration, or set dead_letters.max_ratio: 1 to go on.",
         )
 
     def _stay_guarded(self) -> None:
@@ -249,8 +249,8 @@ class Pipeline:
         logger().emit(
             Event.INTEGRATION_GUARDED,
             integration=self.name,
-            next_step="Still stopped from before: neither the configuration nor the version has changed. "
-            "Correct the configuration, or set dead_letters.max_ratio: 1.",
+            next_step="The mass guard stopped this integration before the restart, and neither configuration nor version "
+            "has changed since. Correct the configuration, or set dead_letters.max_ratio: 1 to go on.",
         )
 
 
