@@ -22,7 +22,7 @@ _NO_IDENTITY: Final = Filtered(FilterReason.NO_IDENTITY)
 
 FILTERS: Final = {
     FilterReason.TOMBSTONE: "the record has no value",
-    FilterReason.REDRIVEN_FOR_OTHER: "the record was dead-lettered by another integration and comes back for that one",
+    FilterReason.REDRIVEN_FOR_OTHER: "the record is a dead letter of another integration, redriven for that one",
     FilterReason.PAUSED: "the integration is paused with `on_pause: discard`",
     FilterReason.EVENT_DISABLED: "the name of the event, before renaming, is in `events.disabled`",
     FilterReason.NO_IDENTITY: "the call would have neither a `userId` nor an `anonymousId`",

@@ -10,12 +10,12 @@ from typing import Final
 from streamer.core.errors import SchemaError
 from streamer.core.mapping.call import Call, CallContext
 from streamer.core.mapping.dialect import Dialect, Name
-from streamer.core.mapping.event import Answer, Page, Source, Subject, Survey, SurveyEvent, TimeOrigin
+from streamer.core.mapping.event import Answer, Source, Subject, Survey, SurveyEvent, TimeOrigin
 from streamer.core.mapping.expectation import expectation, json_type
 from streamer.core.mapping.identity import derived_id, identifier
-from streamer.core.mapping.native import Document, broker_time, without_home
+from streamer.core.mapping.native import Document, broker_time
 from streamer.core.mapping.product_fruits_answers import read_answer, write_answer
-from streamer.core.mapping.product_fruits_extra import PAGE_HOMES, USER_KEYS, extra_of
+from streamer.core.mapping.product_fruits_extra import USER_KEYS, extra_of, known_page
 from streamer.core.mapping.product_fruits_names import display_name
 from streamer.core.model import Filtered, FilterReason, Json
 
@@ -143,7 +143,7 @@ def _read_analytics(document: Document, record_time_ms: int) -> SurveyEvent:
         traits.pop(key, None)
     if traits:
         subject["traits"] = traits
-    page, data, native_time = _read_page(document), document.get("data"), document.get("timestamp")
+    page, data, native_time = known_page(document.get("page")), document.get("data"), document.get("timestamp")
     return SurveyEvent(
         _derive_id(source, source["native_event"], subject, data or {}, native_time),
         "product.event",
@@ -255,16 +255,6 @@ def _read_author(document: Document, data: Document) -> Subject:
     return subject
 
 
-def _read_page(document: Document) -> Page | None:
-    """The canonical page: the native one without what has no place there; itself if that is nothing."""
-    page: Json = document.get("page")
-    extra = without_home(page, PAGE_HOMES) if page else None
-    if extra:
-        page = {key: value for key, value in page.items() if key not in extra}
-    known: Page | None = page
-    return known
-
-
 def _read_webhook_source(document: Document, data: Document) -> Source:
     return {
         "dialect": "product_fruits",
@@ -295,6 +285,7 @@ DIALECT: Final[Dialect[ProductFruitsSettings]] = Dialect(
     " properties and the platform's own time of the event. A re-delivery gets the same id. A survey has no time of its"
     " own, so the same answers of the same person get the same id whenever they are given.",
     filters={
-        FilterReason.NOT_IN_STREAM: "the customer's own event does not say `forwardToIntegrations: true`",
+        FilterReason.NOT_IN_STREAM: "`forwardToIntegrations` is false, or not true in a customer's own event (`custom`), or"
+        " a canonical event has a `kind` that the platform does not send to Segment",
     },
 )

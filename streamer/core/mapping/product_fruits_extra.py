@@ -2,8 +2,9 @@
 
 from typing import Final
 
-from streamer.core.mapping.event import SurveyEvent
+from streamer.core.mapping.event import Page, SurveyEvent
 from streamer.core.mapping.native import Document, without_home
+from streamer.core.model import Json
 
 _ANALYTICS_HOMES: Final = {
     **dict.fromkeys(("type", "projectCode", "rawName", "eventName", "timestamp", "anonymousId"), str),
@@ -15,7 +16,16 @@ _WEBHOOK_HOMES: Final = {"type": str, "data": dict, "anonymousId": str}
 _AUTHOR_HOMES: Final = {"projectCode": str, "authorUsername": str, "authorEmail": str, "authorName": str}
 _SURVEY_HOMES: Final = {**_AUTHOR_HOMES, "surveyId": str, "answers": list}
 _FEEDBACK_HOMES: Final = {**_AUTHOR_HOMES, "text": str, "createdAt": str, "authorProps": dict}
-PAGE_HOMES: Final = {"url": str, "path": str, "referrer": str, "title": str}
+_PAGE_HOMES: Final = {"url": str, "path": str, "referrer": str, "title": str}
+
+
+def known_page(page: Json) -> Page | None:
+    """The canonical form of a page: the page without what has no place there; itself if that is nothing."""
+    extra = without_home(page, _PAGE_HOMES) if page else None
+    if extra:
+        page = {key: value for key, value in page.items() if key not in extra}
+    known: Page | None = page
+    return known
 
 
 def extra_of(event: SurveyEvent) -> Document:
@@ -26,7 +36,7 @@ def extra_of(event: SurveyEvent) -> Document:
 def _extra_of_analytics(event: SurveyEvent) -> Document:
     document = event.native
     extra = without_home(document, _ANALYTICS_HOMES)
-    page_extra = without_home(document.get("page") or {}, PAGE_HOMES)
+    page_extra = without_home(document.get("page") or {}, _PAGE_HOMES)
     if page_extra:
         extra["page"] = page_extra
     user: Document = document.get("user") or {}

@@ -279,9 +279,9 @@ DIALECT: Final[Dialect[SprigSettings]] = Dialect(
     message_id="`spr_` and 40 hexadecimal digits of a SHA-256 over the environment, the response group, the question"
     " and the answer. A re-delivery gets the same id. An edited answer gets a new one, and is sent again.",
     filters={
-        FilterReason.NOT_IN_STREAM: "a webhook is not an answer, or the question is an end card that takes none",
-        FilterReason.TEST_EVENT: "a webhook is Sprig's test delivery",
+        FilterReason.NOT_IN_STREAM: "the event is not an answer, or its question is an end card, which takes no answer",
+        FilterReason.TEST_EVENT: "the record is a test delivery of Sprig's webhook",
         FilterReason.DELETED: "the response was deleted before it was sent",
-        FilterReason.OTHER_ENVIRONMENT: "the record names another environment than `sprig.environment`",
+        FilterReason.OTHER_ENVIRONMENT: "the record names an environment, and it is not the one in `sprig.environment`",
     },
 )
