@@ -249,8 +249,8 @@ class Pipeline:
         logger().emit(
             Event.INTEGRATION_GUARDED,
             integration=self.name,
-            next_step="The mass guard stopped this integration before the restart, and neither configuration nor version "
-            "has changed since. Correct the configuration, or set dead_letters.max_ratio: 1 to go on.",
+            next_step="The mass guard stopped this integration before the restart; configuration and version are still "
+            "the same. Correct the configuration, or set dead_letters.max_ratio: 1 to go on.",
         )
 
 
