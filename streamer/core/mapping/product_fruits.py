@@ -285,7 +285,7 @@ DIALECT: Final[Dialect[ProductFruitsSettings]] = Dialect(
     " properties and the platform's own time of the event. A re-delivery gets the same id. A survey has no time of its"
     " own, so the same answers of the same person get the same id whenever they are given.",
     filters={
-        FilterReason.NOT_IN_STREAM: "`forwardToIntegrations` is false, or not true in a customer's own event (`custom`),"
-        " or a canonical event has a `kind` that the platform does not send to Segment",
+        FilterReason.NOT_IN_STREAM: "`forwardToIntegrations` is false, or not true in a customer's own event"
+        " (`custom`), or a canonical event has a `kind` that the platform does not send to Segment",
     },
 )
