@@ -11,7 +11,7 @@ CLOSE_TIMEOUT_SECONDS: Final = 10.0
 """Longest wait: the client may be in a join, in a callback, or waiting for what it sent."""
 
 
-async def close(stop: Callable[[], Awaitable[object]]) -> None:
+async def close(stop: Callable[[], Awaitable[object]], *, timeout_seconds: float = CLOSE_TIMEOUT_SECONDS) -> None:
     """Call ``stop`` of a consumer, a producer or an admin client. If it raises an error, the client counts as closed.
 
     While the client waits for tasks that it cancelled, it swallows a cancellation of its caller. A task that continues
@@ -21,7 +21,7 @@ async def close(stop: Callable[[], Awaitable[object]]) -> None:
     assert task is not None, "a coroutine runs in a task"
     before = task.cancelling()
     with contextlib.suppress(TimeoutError, KafkaError):
-        async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
+        async with asyncio.timeout(timeout_seconds):
             await stop()
     if task.cancelling() > before:
         raise asyncio.CancelledError

@@ -12,10 +12,13 @@ from streamer.kafka.closing import close
 from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.settings import KafkaSettings
 
-_RETRY_SECONDS: Final = 0.3
+RETRY_SECONDS: Final = 0.3
+"""Wait before a question is asked again that the cluster could not answer yet."""
 
 
-async def forbidden_groups(kafka: KafkaSettings, groups: Collection[str]) -> list[str]:
+async def forbidden_groups(
+    kafka: KafkaSettings, groups: Collection[str], *, retry_seconds: float = RETRY_SECONDS
+) -> list[str]:
     """The consumer groups that we have no right to join, sorted.
 
     The question is where the group's coordinator is. It needs the right to DESCRIBE the group, which READ includes: a
@@ -28,14 +31,14 @@ async def forbidden_groups(kafka: KafkaSettings, groups: Collection[str]) -> lis
     admin = AIOKafkaAdminClient(**client_options(kafka))
     try:
         await admin.start()
-        return [group for group in sorted(groups) if not await _may_ask(admin, group)]
+        return [group for group in sorted(groups) if not await _may_ask(admin, group, retry_seconds)]
     except KafkaError as error:
         raise UnavailableError(describe_kafka_error(error)) from error
     finally:
         await close(admin.close)
 
 
-async def _may_ask(admin: AIOKafkaAdminClient, group: str) -> bool:
+async def _may_ask(admin: AIOKafkaAdminClient, group: str, retry_seconds: float) -> bool:
     while True:  # the caller sets a timeout
         try:
             await admin.find_coordinator(group)
@@ -45,6 +48,6 @@ async def _may_ask(admin: AIOKafkaAdminClient, group: str) -> bool:
             if not error.retriable:
                 raise
             # A new cluster creates the topic of its coordinators at the first question.
-            await asyncio.sleep(_RETRY_SECONDS)
+            await asyncio.sleep(retry_seconds)
         else:
             return True

@@ -29,8 +29,10 @@ MAX_POLLED_RECORDS: Final = 500
 class TopicReader:
     """One connection for reading; ``async with`` opens and closes it."""
 
-    def __init__(self, kafka: KafkaSettings) -> None:
+    def __init__(self, kafka: KafkaSettings, *, max_stall_seconds: float = MAX_STALL_SECONDS) -> None:
+        """Prepare; ``max_stall_seconds`` is the longest wait for anything to arrive."""
         self._kafka = kafka
+        self._max_stall_seconds = max_stall_seconds
         self._consumer: AIOKafkaConsumer | None = None
 
     async def __aenter__(self) -> Self:
@@ -79,13 +81,13 @@ class TopicReader:
                 for found in await self._describe(topics)
                 for partition in found["partitions"]
             ]
-            async with asyncio.timeout(MAX_STALL_SECONDS):
+            async with asyncio.timeout(self._max_stall_seconds):
                 first = await self._open.beginning_offsets(partitions)
                 end = await self._open.end_offsets(partitions)
         except KafkaError as error:
             raise UnavailableError(describe_kafka_error(error)) from error
         except TimeoutError as error:
-            raise UnavailableError(_stalled("the brokers sent no offsets")) from error
+            raise UnavailableError(self._stalled("the brokers sent no offsets")) from error
         return {(place.topic, place.partition): (first[place], end[place]) for place in sorted(partitions)}
 
     async def read(self, bounds: Bounds) -> AsyncGenerator[Sequence[Record], None]:
@@ -95,7 +97,7 @@ class TopicReader:
         client drops what it read from the others.
 
         Raises:
-            UnavailableError: nothing arrived for `MAX_STALL_SECONDS`, or a record cannot be read.
+            UnavailableError: nothing arrived for ``max_stall_seconds``, or a record cannot be read.
         """
         consumer = self._open
         for place, (first, end) in bounds.items():
@@ -112,7 +114,7 @@ class TopicReader:
     async def _poll(self, partition: TopicPartition, position: int) -> tuple[Sequence[Record], int]:
         """The next records, and the position behind them, which also passes markers of transactions."""
         try:
-            async with asyncio.timeout(MAX_STALL_SECONDS):
+            async with asyncio.timeout(self._max_stall_seconds):
                 reached = position
                 records: Sequence[Record] = ()
                 while reached == position:
@@ -124,7 +126,7 @@ class TopicReader:
         except KafkaError as error:
             raise UnavailableError(f"{partition.topic}: {describe_kafka_error(error)}") from error
         except TimeoutError as error:
-            raise UnavailableError(_stalled(f"{partition.topic}: no record arrived")) from error
+            raise UnavailableError(self._stalled(f"{partition.topic}: no record arrived")) from error
         return records, reached
 
     async def _describe(self, topics: Collection[str]) -> list[dict[str, Any]]:
@@ -146,6 +148,6 @@ class TopicReader:
         assert self._consumer is not None, "open it first"
         return self._consumer
 
-
-def _stalled(what: str) -> str:
-    return f"{what} for {MAX_STALL_SECONDS:g} s; check that the brokers run, and that streamer may READ the topic"
+    def _stalled(self, what: str) -> str:
+        waited = f"{what} for {self._max_stall_seconds:g} s"
+        return f"{waited}; check that the brokers run, and that streamer may READ the topic"

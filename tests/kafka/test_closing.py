@@ -6,7 +6,6 @@ import contextlib
 import pytest
 from aiokafka.errors import KafkaConnectionError
 
-from streamer.kafka import closing
 from streamer.kafka.closing import close
 
 
@@ -51,11 +50,9 @@ async def test_clean_up_after_a_cancellation_is_not_cancelled_again() -> None:
     assert stopped.is_set()
 
 
-async def test_a_client_that_does_not_come_to_an_end_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(closing, "CLOSE_TIMEOUT_SECONDS", 0.01)
-
+async def test_a_client_that_does_not_come_to_an_end_is_left_behind() -> None:
     async with asyncio.timeout(1):
-        await close(asyncio.Event().wait)
+        await close(asyncio.Event().wait, timeout_seconds=0.01)
 
 
 async def test_an_error_while_closing_is_ignored() -> None:
