@@ -1,4 +1,4 @@
-"""The types that everything else speaks in.
+"""The types that all parts share.
 
 A record, which Kafka hands us, is mapped to a `TrackCall`, one Segment API call. Every record ends in exactly one
 `Outcome`.
@@ -16,11 +16,11 @@ MAX_MESSAGE_ID_CHARACTERS: Final = 99
 """Longest messageId sent. Segment documents "limited to 100" in one place and "fewer than 100" in another."""
 
 MAX_CALL_BYTES: Final = 32_000
-"""Longest serialised call. Segment: 32 KB an event; its SDKs read that as 32,000 or 32,768 bytes, so the smaller."""
+"""Longest serialised call. Segment allows 32 KB; its SDKs take that for 32,000 or 32,768 bytes, so the smaller one."""
 
 
 class Outcome(enum.StrEnum):
-    """How a record can end. There is no fifth way."""
+    """How a record can end. The list is complete."""
 
     DELIVERED = "delivered"
     DUPLICATE = "duplicate"
@@ -81,7 +81,7 @@ class Record(Protocol):
 
     @property
     def timestamp(self) -> int:
-        """Milliseconds since the epoch, as the broker has it; -1 when it has none."""
+        """The broker's time of the record in milliseconds since the epoch; -1: it has none."""
 
     @property
     def key(self) -> bytes | None:
@@ -115,7 +115,7 @@ class Filtered:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MappingSettings:
-    """All that decides how one integration's records become calls."""
+    """Everything that decides how the records of one integration become calls."""
 
     dialect: str
     """Name of the dialect in which the records arrive, one of `streamer.core.mapping.dialects`."""
@@ -124,12 +124,12 @@ class MappingSettings:
     disabled: frozenset[str] = frozenset()
     """Event names (before renaming) that are filtered."""
     message_id_suffix: str = ""
-    """Appended last to each messageId, because Segment's memory of ids spans sources."""
+    """Appended last to each messageId, because Segment compares messageIds across sources."""
     strip_registry_prefix: bool = False
     """True: values carry the 5-byte prefix of a Confluent-compatible schema registry (JSON Schema)."""
     discard: bool = False
     """True: the integration is paused and discards: every record is filtered as ``paused``."""
     integration: str = ""
-    """Name of the integration; a redriven record made for another one is filtered."""
+    """Name of the integration. Records redriven for another one are filtered."""
     dialect_settings: Mapping[str, object] = field(default_factory=dict)
     """Settings that a dialect declares, by its name; an absent one has its defaults."""

@@ -1,4 +1,4 @@
-"""Bytes -> SurveyEvent -> TrackCall, one module a dialect. `Mapper` is the way in."""
+"""Bytes -> SurveyEvent -> TrackCall, one module per dialect. `Mapper` is the way in."""
 
 from streamer.core.mapping.mapper import Mapper
 

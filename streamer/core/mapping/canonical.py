@@ -29,7 +29,7 @@ def contract_of(_document: Document, _settings: None) -> str:
 
 
 def read(document: Document, _contract: str, _record_time_ms: int) -> SurveyEvent:
-    """A record that keeps its contract -> its event; keys that the form does not know go to ``extra``."""
+    """A record that keeps its contract -> its event; unknown keys go to ``extra``."""
     for place, answer in enumerate(document.get("answers", ())):
         if answer["type"] == "rank":
             check_ranks(answer["value"], f"/answers/{place}/value")
@@ -49,7 +49,7 @@ def read(document: Document, _contract: str, _record_time_ms: int) -> SurveyEven
 
 
 def extra_of(event: SurveyEvent) -> Document:
-    """The ``extra`` of the record, and the keys that the form does not know."""
+    """The ``extra`` of the record, and its unknown keys."""
     return event.native
 
 

@@ -1,7 +1,7 @@
-"""The JSON Schemas of ``schemas/`` at work: whether a document keeps a contract, and if not, where and why.
+"""The contracts: does a document match a JSON Schema of ``schemas/``, and if not, where and why?
 
-The texts of a JSON Schema library quote values, so they are never passed on. Ours are built from three things: the
-place (a JSON Pointer), what the schema expects there, and the type that was found.
+The error texts of a JSON Schema library quote values, so they are never passed on. Ours are built from three things:
+the place (a JSON Pointer), what the schema expects there, and the type that was found.
 """
 
 import itertools
@@ -22,7 +22,7 @@ MAX_FAULTS: Final = 5
 """Most faults spelled out in one detail; the others are counted."""
 
 MAX_BYTES_FOR_ALL_FAULTS: Final = 32_000
-"""A longer record gets its first fault only: collecting all of them takes seconds for a hostile record of 2 MB."""
+"""Of a longer record only the first fault is reported: collecting all takes seconds for a hostile record of 2 MB."""
 
 
 class Contract:
@@ -41,7 +41,7 @@ class Contract:
         try:
             faults = list(dict.fromkeys(self._describe(error, document) for error in self._errors(document, size)))
         except ValueError:
-            # The library gives up where it would have to show a value nested deeper than it can follow.
+            # The library cannot show a value that is nested so deeply.
             faults = ["it breaks the contract, and is nested too deeply to say where"]
         more = len(faults) - MAX_FAULTS
         tail = f"; and {more} more" if more > 0 else ""
@@ -75,7 +75,7 @@ class Contract:
         pointer = ""
         part = document
         for step in path:
-            # The library gives keys made of digits as numbers; only the document tells a key from an index.
+            # The library gives keys made of digits as numbers. Only the document says whether it is a key or an index.
             is_index = isinstance(part, list)
             pointer += f"/{step}" if is_index or step in self._declared else "/*"
             part = part[step] if is_index else part.get(step) if isinstance(part, dict) else None
@@ -97,7 +97,7 @@ def _resolve(schema: Json, path: Sequence[str | int]) -> dict[str, Any]:
 
 
 def _declared_keys(schema: Json) -> Iterator[str]:
-    """Every key that some part of the schema names; all others in a record may be data."""
+    """Every key that the schema names. Any other key of a record may be data."""
     if isinstance(schema, list):
         yield from itertools.chain.from_iterable(map(_declared_keys, schema))
     elif isinstance(schema, dict):

@@ -12,7 +12,7 @@ from streamer.core.mapping.native import Document
 from streamer.core.model import Filtered, FilterReason
 
 Name = Annotated[str, MinLen(1)]
-"""A text in a dialect's settings that may not be empty. The settings' model checks it."""
+"""A text in the settings of a dialect that must not be empty. The model of the configuration checks it."""
 
 Settings = TypeVar("Settings")
 
@@ -25,13 +25,13 @@ class Dialect(Generic[Settings]):
     """
 
     name: str
-    """In the configuration (``dialect: sprig``), in ``source.dialect`` of events, and in file names."""
+    """Stands in the configuration (``dialect: sprig``) and in ``source.dialect`` of events."""
     platform: str
     """What people call the platform."""
     contracts: tuple[str, ...]
     """Names of its schemas under ``schemas/``, one for each form of a record."""
     contract_of: Callable[[Document, Settings], str]
-    """Which of ``contracts`` a record has to keep. Raises `SchemaError` if the record shows that it can keep none."""
+    """Which of ``contracts`` a record has to keep. Raises `SchemaError` if it has none of the known forms."""
     read: Callable[[Document, str, int], SurveyEvent | Filtered]
     """A record that keeps its contract -> its event.
 
@@ -41,18 +41,19 @@ class Dialect(Generic[Settings]):
     extra_of: Callable[[SurveyEvent], Document]
     """What the record of an event that ``read`` made says beyond the canonical form, in its native places."""
     write: Callable[[SurveyEvent, Settings], Call | Filtered] | None
-    """The call that the platform makes of an event, without messageId. None: ``source.dialect`` of the event says who
-    writes it."""
+    """The call that the platform makes of an event, without messageId. None: the dialect in ``source.dialect`` of the
+    event writes it."""
     warnings_of: Callable[[SurveyEvent], Sequence[str]] | None = None
-    """Names of what an event lacks although the platform says that it is always there. Such an event is sent."""
+    """Names of what an event lacks although the platform says that it is always there. The event is sent anyway."""
     settings: type[Settings] | None = None
-    """A frozen dataclass: its fields are the settings that an integration may give under the dialect's name."""
+    """A frozen dataclass. Its fields are the settings of an integration under the dialect's name; their docstrings are
+    the texts in docs/."""
     message_id: str
-    """How messageIds are made, for producers."""
+    """How messageIds are made. A text for producers, in Markdown."""
     filters: Mapping[FilterReason, str]
-    """The rules of the platform by which a valid record makes no call, for producers."""
+    """The platform's rules by which a valid record makes no call. Texts for producers, in Markdown."""
 
     def settings_in(self, chosen: Mapping[str, object]) -> Settings:
-        """The dialect's own among the settings of all dialects, or its defaults."""
+        """The settings of this dialect: those in ``chosen``, or the defaults."""
         default = None if self.settings is None else self.settings()
         return cast("Settings", chosen.get(self.name, default))

@@ -1,4 +1,4 @@
-"""The dialects that streamer speaks. A new platform is registered here, and nowhere else."""
+"""The registered dialects. A new platform is registered here, and nowhere else."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,4 +10,4 @@ DIALECTS: Final[Mapping[str, Dialect[Any]]] = {
     dialect.name: dialect
     for dialect in (sprig.DIALECT, product_fruits.DIALECT, getuserfeedback.DIALECT, canonical.DIALECT)
 }
-"""By name, in the order in which they are listed to people."""
+"""By name, in the order of lists for people."""

@@ -1,4 +1,4 @@
-"""A call -> its JSON, once; and what to do with one that is over Segment's limit of 32 KB an event.
+"""A call -> its JSON, once. A call over Segment's limit of 32 KB an event is cut.
 
 Only string values inside ``properties`` are cut, the longest first: all texts over some common length are cut to it, so
 that a short answer beside a long one stays whole. Ids, times and names are below `MIN_CUT_BYTES` and never touched.
@@ -16,12 +16,12 @@ MIN_CUT_BYTES: Final = 64
 """No text is cut to less than this many bytes of JSON; a call that would need it is too large."""
 
 MAX_CUT_VALUES: Final = MAX_CALL_BYTES // 2
-"""More values than these in its properties, and a call is too large however short its texts: each takes a byte at least
-and one between it and the next. It also bounds what a cut costs, to 15 ms."""
+"""Most values in the properties of a call that is cut. With more, it is too large however short its texts are: each
+value takes at least one byte, and one to the next. This also bounds the time that a cut takes, to 15 ms."""
 
 
 def canonical_json(value: Json) -> bytes:
-    """JSON with keys sorted by code point, no blanks, and nothing escaped needlessly: what ids are derived from."""
+    """JSON with keys sorted by code point, no blanks, and no needless escapes. Ids are derived from it."""
     return _dumps(value, orjson.OPT_SORT_KEYS)
 
 
@@ -35,7 +35,7 @@ def encode_call(call: Call) -> bytes:
     body = _dumps(call)
     if len(body) > MAX_CALL_BYTES:
         return _encode_cut(call, len(body))
-    # Copied, for half a microsecond: what orjson returns keeps a buffer of 4 KiB and more, and thousands of calls wait.
+    # A copy, for 0.5 us: the bytes that orjson returns keep a buffer of 4 KiB and more, and thousands of calls wait.
     return b"".join((body, b""))
 
 
@@ -49,7 +49,7 @@ def _encode_cut(call: Call, size: int) -> bytes:
         limit = _common_limit(sorted(map(sizes.__getitem__, texts), reverse=True), excess)
     if limit < MIN_CUT_BYTES:
         raise TooLargeError(
-            f"the call is {size} bytes long, over Segment's limit of {MAX_CALL_BYTES}, and too little is text to cut"
+            f"the call has {size} bytes, over Segment's limit of {MAX_CALL_BYTES}, and its texts are too short to cut"
         )
     long_texts = {text for text in sizes if sizes[text] > limit}
     original_bytes = sum(len(text.encode()) for text in texts if text in long_texts)
@@ -90,7 +90,7 @@ def _prefix(text: str, limit: int) -> str:
 
 
 def _texts(value: Json) -> list[str]:
-    """Every string value inside ``value``; keys are not values. None of them when there are over `MAX_CUT_VALUES`."""
+    """Every string value inside ``value``; keys are not values. None if there are over `MAX_CUT_VALUES` values."""
     texts: list[str] = []
     open_parts = [value]
     values = 0

@@ -1,4 +1,4 @@
-"""Ids as Segment wants them, strings; and ids for events whose platform gives them none."""
+"""Ids as strings, which Segment wants, and ids for events to which the platform gives none."""
 
 import hashlib
 from typing import Final
@@ -9,7 +9,7 @@ from streamer.core.mapping.native import Document
 from streamer.core.model import Json
 
 MAX_EXACT_FLOAT: Final = 2**53
-"""From here on a float no longer tells neighbouring integers apart."""
+"""From here on, a float stands for more than one integer."""
 
 _DIGEST_CHARACTERS: Final = 40
 
@@ -36,7 +36,7 @@ def identifier(native: Document, key: str, parent: str = "") -> str | None:
 
 
 def derived_id(prefix: str, *parts: str, content: Json, time: str | None = None) -> str:
-    """A de-duplication id that a re-delivery of the same event gets again: ``prefix`` and 40 hex digits of a SHA-256.
+    """An id that is the same each time the same event is delivered: ``prefix`` and 40 hex digits of a SHA-256.
 
     Args:
         prefix: tells the dialects' ids apart, with its underscore.

@@ -41,11 +41,12 @@ _Writer = tuple[
 class Mapper:
     """Maps the records of one integration.
 
-    Contracts are compiled once, here. ``warnings`` counts by name what was accepted although the platform rules it out.
+    Contracts are compiled once, here. ``warnings`` counts, by name, records that were accepted although they lack
+    something that the platform says is always there.
     """
 
     def __init__(self, settings: MappingSettings) -> None:
-        # The library behind it takes a while to load, and reading the configuration should not wait for it.
+        # Its library loads slowly, and reading the configuration imports this module without needing it.
         from streamer.core.mapping.contract import Contract  # noqa: PLC0415
 
         self._settings = settings
@@ -130,11 +131,11 @@ class Mapper:
         return TrackCall(message_id, encode_call(call))
 
     def to_document(self, event: SurveyEvent) -> EventDocument:
-        """The canonical document of an event that this mapper has read: nothing that its record says is missing."""
+        """The canonical document of an event that this mapper has read, with everything that its record says."""
         return to_document(event, self._extra_of(event))
 
     def _is_redriven_for_other(self, headers: Sequence[tuple[str, bytes | None]]) -> bool:
-        """Whether the record comes back from the dead letters of another integration that reads the same topic."""
+        """Whether the record was redriven from the dead letters of another integration that reads the same topic."""
         named = dict(headers)
         made_for = named.get("streamer.integration")
         return "streamer.redrives" in named and made_for is not None and made_for != self._settings.integration.encode()

@@ -1,4 +1,4 @@
-"""What the readers of all dialects need of a native document."""
+"""What the readers of all dialects need for a native document."""
 
 import datetime as dt
 from collections.abc import Mapping
@@ -16,9 +16,9 @@ _EPOCH: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 
 
 def without_home(native: Document, homes: Homes) -> Document:
-    """What the canonical form has no place for and ``extra`` keeps: unknown keys, nulls, and ids that were numbers."""
+    """The part of ``native`` that only ``extra`` can keep: unknown keys, nulls, and ids that were numbers."""
     home_of = homes.get
-    for key, value in native.items():  # nearly always everything has one: a loop without a dict is half the cost
+    for key, value in native.items():  # nearly always nothing is left over: a loop without a dict costs half
         home = home_of(key)
         if home is not type(value) and home is not object:
             return {key: value for key, value in native.items() if home_of(key) not in {type(value), object}}
@@ -26,10 +26,10 @@ def without_home(native: Document, homes: Homes) -> Document:
 
 
 def check_ranks(ranks: Document | None, place: str) -> None:
-    """Raise `MappingError` if two options, of a question that was not skipped, have one rank."""
+    """Raise `MappingError` if two options have the same rank. None: the question was skipped."""
     given = [rank for rank in (ranks or {}).values() if rank is not None]
     if len(set(given)) < len(given):
-        raise MappingError(f"{place}: expected every rank once, found one used twice")
+        raise MappingError(f"{place}: expected each rank at most once, found one twice")
 
 
 def broker_time(record_time_ms: int) -> str:
@@ -42,9 +42,9 @@ def broker_time(record_time_ms: int) -> str:
         MappingError: there is none, or it is past the year 9999.
     """
     if record_time_ms < 0:
-        raise MappingError("the record states no time, and neither does the broker")
+        raise MappingError("the record has no time, and the broker has none for it")
     try:
         time = _EPOCH + dt.timedelta(milliseconds=record_time_ms)
     except OverflowError as error:
-        raise MappingError("the record states no time, and the broker's is past the year 9999") from error
+        raise MappingError("the record has no time, and that of the broker is past the year 9999") from error
     return time.isoformat(timespec="milliseconds").replace("+00:00", "Z")

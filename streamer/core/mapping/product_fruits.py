@@ -1,4 +1,4 @@
-"""Product Fruits: in-app events, answered surveys and feedback, each in an envelope of its own.
+"""Product Fruits: in-app events, survey answers and feedback, each in a form of its own.
 
 Source of every rule: its pages "Segment.io integration", "Surveys webhooks" and "Feedback webhooks". The platform
 publishes no record form for in-app events; their envelope is ours.
@@ -28,7 +28,7 @@ _NOT_IN_STREAM: Final = Filtered(FilterReason.NOT_IN_STREAM)
 
 _SURVEY_NAME: Final = "Survey Answered"
 _FEEDBACK_NAME: Final = "Feedback Sent"
-"""Names that ids are derived with. The names that are sent are settings; ids must not change with them."""
+"""Names from which ids are derived. The names in calls are settings, and ids must not change with them."""
 
 _FEEDBACK_PROPERTIES: Final = ("category", "screenshotsUrls", "videoDataUrls")
 
@@ -48,7 +48,7 @@ class ProductFruitsSettings:
 
 
 def contract_of(document: Document, _settings: ProductFruitsSettings) -> str:
-    """Which form a record has, by its ``type``.
+    """Which form a record has: its ``type`` says so.
 
     Raises:
         SchemaError: the type is none that is known.
@@ -115,7 +115,7 @@ def _write_traits(subject: Subject) -> dict[str, Json]:
 
 
 def _is_kept_from_integrations(native: Document) -> bool:
-    """A customer's own event reaches integrations only where the customer says so."""
+    """Whether the platform keeps an event from integrations. A customer's own event is forwarded only on request."""
     forwarded = native.get("forwardToIntegrations")
     return forwarded is False or (native.get("custom") is True and forwarded is not True)
 
@@ -129,7 +129,7 @@ def _survey_properties(survey: Survey, answers: list[Answer]) -> dict[str, Json]
 def _feedback_properties(answers: list[Answer], native: Document) -> dict[str, Json]:
     properties: dict[str, Json] = {"text": answers[0]["value"]} if answers else {}
     data = native.get("data")
-    if type(data) is dict:  # what a canonical event has there may be anything
+    if type(data) is dict:  # in a canonical event it can have any type
         properties.update((key, data[key]) for key in _FEEDBACK_PROPERTIES if key in data)
     return properties
 
@@ -265,7 +265,7 @@ def _read_webhook_source(document: Document, data: Document) -> Source:
 
 
 def _read_webhook_time(document: Document, native_time: str | None, record_time_ms: int) -> tuple[str, TimeOrigin]:
-    """When it happened, and who says so: the platform, else whoever took the webhook in, else the broker."""
+    """When it happened: by the platform, else by the producer that received the webhook, else by the broker."""
     if native_time is not None:
         return native_time, "native"
     received_at = document.get("receivedAt")
@@ -285,7 +285,7 @@ DIALECT: Final[Dialect[ProductFruitsSettings]] = Dialect(
     " properties and the platform's own time of the event. A re-delivery gets the same id. A survey has no time of its"
     " own, so the same answers of the same person get the same id whenever they are given.",
     filters={
-        FilterReason.NOT_IN_STREAM: "`forwardToIntegrations` is false, or not true in a customer's own event"
-        " (`custom`), or a canonical event has a `kind` that the platform does not send to Segment",
+        FilterReason.NOT_IN_STREAM: "`forwardToIntegrations` is false, or a customer's own event (`custom`) lacks it,"
+        " or a canonical event has a `kind` that the platform does not send to Segment",
     },
 )

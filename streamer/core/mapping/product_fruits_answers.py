@@ -36,7 +36,7 @@ def read_answer(native: Document) -> Answer:
         answer["other_text"] = native["other"]
     extra = without_home(native, _HOMES)
     if answer["type"] == "prompt" and "answer" in native:
-        extra["answer"] = None  # a message takes no answer; null and none at all are told apart by this
+        extra["answer"] = None  # a message takes no answer; this keeps null apart from no answer at all
     if extra:
         answer["extra"] = extra
     return answer

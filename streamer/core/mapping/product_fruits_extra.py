@@ -1,4 +1,4 @@
-"""What a Product Fruits record says beyond the canonical form, and which of its keys have a home there."""
+"""What a Product Fruits record says beyond the canonical form, and which of its keys have a place there."""
 
 from typing import Final
 
@@ -11,7 +11,7 @@ _ANALYTICS_HOMES: Final = {
     **dict.fromkeys(("data", "user", "page"), dict),
 }
 USER_KEYS: Final = ("username", "email")
-"""What a user has beside traits."""
+"""Keys of a user that are no traits."""
 _WEBHOOK_HOMES: Final = {"type": str, "data": dict, "anonymousId": str}
 _AUTHOR_HOMES: Final = {"projectCode": str, "authorUsername": str, "authorEmail": str, "authorName": str}
 _SURVEY_HOMES: Final = {**_AUTHOR_HOMES, "surveyId": str, "answers": list}
@@ -20,7 +20,7 @@ _PAGE_HOMES: Final = {"url": str, "path": str, "referrer": str, "title": str}
 
 
 def known_page(page: Json) -> Page | None:
-    """The canonical form of a page: the page without what has no place there; itself if that is nothing."""
+    """The canonical form of a page: the page without unknown keys and nulls. Without such, the same object."""
     extra = without_home(page, _PAGE_HOMES) if page else None
     if extra:
         page = {key: value for key, value in page.items() if key not in extra}

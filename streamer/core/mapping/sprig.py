@@ -1,4 +1,4 @@
-"""Sprig: one answered question a record, in one of three forms; lifecycle webhooks are no part of its Segment stream.
+"""Sprig: one answered question per record, in one of three forms. Its lifecycle webhooks are not sent to Segment.
 
 Source of every rule: Sprig's pages "Segment Streams" and "Webhooks", and its operation GET /v1/responses.
 """
@@ -47,7 +47,7 @@ class SprigSettings:
 
 
 def contract_of(document: Document, settings: SprigSettings) -> str:
-    """Which form a record has: only webhooks name an event type, only the stream a ``responseGroupId``."""
+    """Which form a record has. Only webhooks have an event type, and only the stream a ``responseGroupId``."""
     if "eventType" in document:
         event_type = document["eventType"]
         is_lifecycle = isinstance(event_type, str) and _normal(event_type) not in settings.answer_event_types
@@ -113,7 +113,7 @@ def _why_not_sent(event: SurveyEvent, settings: SprigSettings) -> Filtered | Non
     if event.kind != "answer.submitted":
         return _NOT_IN_STREAM
     if event.answers is None or len(event.answers) != 1:
-        raise MappingError(f"/answers: expected exactly one answer of Sprig's, found {len(event.answers or ())}")
+        raise MappingError(f"/answers: expected exactly one answer, found {len(event.answers or ())}")
     if event.answers[0].get("native_type", "").upper() in END_CARDS:
         return _NOT_IN_STREAM
     if event.native.get("deletedAt") is not None:
@@ -125,7 +125,7 @@ def _why_not_sent(event: SurveyEvent, settings: SprigSettings) -> Filtered | Non
 
 
 def _normal(event_type: str) -> str:
-    """An event type for comparison: Sprig publishes no literals, so case and blanks do not count."""
+    """An event type for comparison, without case and blanks: Sprig does not publish how it writes them."""
     return event_type.upper().replace(" ", "_")
 
 
@@ -139,7 +139,7 @@ def _read_source(document: Document, form: Form) -> Source:
 
 
 def _read_time(document: Document, form: Form, record_time_ms: int) -> tuple[str, TimeOrigin]:
-    """When it happened, and who says so. A stream record's ``createdAt`` is the study's, maybe months old."""
+    """When it happened, and by whose clock. ``createdAt`` of a stream record is when the study was created."""
     time = (document.get("updatedAt") or document["createdAt"]) if form is EXPORT else document.get("timestamp")
     return (time, "native") if time is not None else (broker_time(record_time_ms), "broker")
 
@@ -158,14 +158,14 @@ def _read_subject(document: Document, snapshot: Document, form: Form) -> Subject
         subject["email"] = email
     traits = snapshot.get("attributes")
     if traits is None:
-        traits = snapshot.get("attribtues")  # as the export misspells it
+        traits = snapshot.get("attribtues")  # the export's spelling
     if traits is not None:
         subject["traits"] = traits
     return subject
 
 
 def _read_visitor(document: Document, form: Form, subject: Subject) -> None:
-    """The visitor's id, and the number that visitors had before. A webhook gives either under one name."""
+    """The visitor's id, and the number that visitors had before. A webhook has one of them, under the same name."""
     visitor_id = identifier(document, form.visitor_id)
     legacy_id = document.get(form.legacy_visitor_id)
     if form is WEBHOOK:

@@ -1,4 +1,4 @@
-"""The three forms in which Sprig's answers come: they say the same under different names, and this is their table."""
+"""The three forms of Sprig's answers. They say the same under different names, which are listed here."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -8,17 +8,17 @@ from streamer.core.mapping.native import Homes
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Form:
-    """Where one form has what all three say, and which of its keys have a home in the canonical event."""
+    """The names of one form, and which of its keys have a place in the canonical event."""
 
     name: str
     native_event: str | None
-    """What the form's records are called; None where each says so itself."""
+    """Native name of the events; None: each record has its own."""
     user_id: str
     group: str
     question: str
     visitor_id: str
     legacy_visitor_id: str
-    """Key of the number that visitors had before their ids; that of ``visitor_id`` where a record has either."""
+    """Key of the number that visitors had before their ids. Equal to ``visitor_id`` if records have one of the two."""
     homes: Homes
 
 

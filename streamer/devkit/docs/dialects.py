@@ -109,7 +109,7 @@ def _table(
     if any(places):
         cells = [_listed({place: {""} for place in group}) or "-" for group in places]
         event = ["`occurred_at`"] if is_native else []
-        yield _row(["(the time of the record on Kafka)", *cells, *event, "Used if the record states no time."])
+        yield _row(["(the time of the record on Kafka)", *cells, *event, "Used if the record has no time."])
     yield ""
     if is_native:
         yield from _constants(groups, prober, touched)

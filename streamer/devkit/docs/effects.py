@@ -136,7 +136,7 @@ class Prober:
             _compare_absence(effect, condition, before, absent)
 
     def places_of_record_time(self, records: Sequence[Json], times: Sequence[FieldPath]) -> set[str]:
-        """Places of the call that take the broker's time of a record which states no time itself.
+        """Places of the call that take the broker's time of a record that has no time itself.
 
         Args:
             records: records to try.

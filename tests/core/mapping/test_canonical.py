@@ -93,7 +93,7 @@ def test_a_sprig_event_without_exactly_one_answer_is_refused(answers: list[dict[
 
 
 def test_a_rank_used_twice_is_refused() -> None:
-    with pytest.raises(MappingError, match=r"^/answers/0/value: expected every rank once"):
+    with pytest.raises(MappingError, match=r"^/answers/0/value: expected each rank at most once"):
         map_with("canonical", canonical_event(answers=[{"type": "rank", "value": {"a": 1, "b": 1}}]))
 
 

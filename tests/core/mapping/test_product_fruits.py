@@ -128,7 +128,7 @@ def test_an_event_without_time_has_the_brokers_and_an_id_without_time() -> None:
     assert first.message_id == again.message_id == "pf_" + hashlib.sha256(digested.encode()).hexdigest()[:40]
     assert json.loads(first.body)["timestamp"] == "1970-01-01T00:00:01.000Z"
     assert read(document).occurred_at_origin == "broker"
-    with pytest.raises(MappingError, match="states no time"):
+    with pytest.raises(MappingError, match="has no time"):
         end_of(document, -1)
 
 
