@@ -133,8 +133,12 @@ class Service:
                     await asyncio.wait(pipelines)
                 for task in side_tasks:
                     task.cancel()
-        except* SettingsError as group:
-            raise root_of(group) from None
+        except ExceptionGroup as group:
+            # Not "except*": early Python 3.11 puts what is raised there into another group.
+            refused = group.subgroup(SettingsError)
+            if refused is None:
+                raise
+            raise root_of(refused) from None
         finally:
             for destination in self.destinations.values():
                 await destination.close()
