@@ -195,7 +195,7 @@ class DestinationMachine:
         return max(now, due if self._rate is None else max(due, self._rate.opens_at))
 
     def limited_by(self, now: float) -> Limit | None:
-        """Why no request may begin now; None: one may."""
+        """What keeps all requests but probes from beginning now; None: nothing does."""
         if self.state is not State.OK:
             return Limit.HELD if self.state is State.HELD else Limit.BACKING_OFF
         if self.probing:

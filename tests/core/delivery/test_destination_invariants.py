@@ -2,29 +2,42 @@
 
 from typing import Final
 
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streamer.core.delivery.answers import Answer, AnswerKind, NetworkFault, answer_of_fault, answer_of_status
-from streamer.core.delivery.destination import Attempt, DestinationMachine, State, Verdict
+from streamer.core.delivery.destination import MAX_FAILURES_IN_ROW, Attempt, DestinationMachine, State, Verdict
+from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.rate import BURST_SECONDS
 
 MAX_IN_FLIGHT: Final = 4
 MAX_RATE: Final = 5.0
 MAX_CALLS: Final = 3
 
+ACCEPTED: Final = answer_of_status(200, None)
+UNAVAILABLE: Final = answer_of_status(503, None)
+TOO_MANY: Final = answer_of_status(429, None)
+UNAUTHORIZED: Final = answer_of_status(401, None)
+BAD_REQUEST: Final = answer_of_status(400, None)
+
 common_statuses = st.sampled_from([200, 200, 200, 503, 503, 500, 429, 401, 400, 413])
 waits = st.none() | st.floats(0, 1_000)
 answers = (
     st.builds(answer_of_status, common_statuses | st.integers(100, 599), waits)
-    | st.builds(answer_of_status, st.just(200), st.none())
+    | st.just(ACCEPTED)
     | st.builds(answer_of_fault, st.sampled_from(NetworkFault))
 )
 seconds = st.sampled_from([0.0, 0.01, 0.3, 1.0, 5.0, 31.0, 61.0, 301.0])
 
 
 class MachineMachine(RuleBasedStateMachine):
-    """Sends, answers, cancels, reloads and lets time pass, in any order."""
+    """Sends, answers, cancels, reloads and lets time pass, in any order.
+
+    The model of refunds: a charge made while the destination is ok is open until something decides about it. An
+    accepted call, or a refused probe, shows that the destination worked: open charges stand. A hold, or a wait that was
+    asked for, shows that it did not: they are taken back. Failures alone show neither: then the first probe decides.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,8 +48,11 @@ class MachineMachine(RuleBasedStateMachine):
         )
         self.sent: list[tuple[float, int]] = []
         self.in_flight: list[Attempt] = []
+        self.late: set[Attempt] = set()  # in flight since before the last change
         self.probe: Attempt | None = None
-        self.charged: set[Attempt] = set()  # since the last 2xx
+        self.failures = 0  # unhappy answers since the last 2xx
+        self.charged: set[Attempt] = set()  # open charges, while it is ok
+        self.undecided: set[Attempt] = set()  # open charges, while it is backing off
         self.to_refund: set[Attempt] = set()
         self.accepted_at: float | None = None
 
@@ -50,36 +66,88 @@ class MachineMachine(RuleBasedStateMachine):
         self.stepped_back += 0.01
 
     @precondition(lambda self: self.machine.can_start(self.now))
-    @rule(calls=st.integers(1, MAX_CALLS))
-    def request_begins(self, calls: int) -> None:
-        closed = self.machine.state is not State.OK
-        attempt = self.machine.start(self.now, 1 if closed else calls)
-        assert attempt.is_probe == closed
+    @rule(calls=st.integers(1, MAX_CALLS), is_retry=st.booleans())
+    def request_begins(self, calls: int, *, is_retry: bool = False) -> None:
+        probing = self.machine.probing
+        if self.machine.state is State.OK:
+            assert not probing or self.failures >= MAX_FAILURES_IN_ROW
+        else:
+            assert probing
+        attempt = self.machine.start(self.now, 1 if probing else calls, is_retry=is_retry)
+        assert attempt.is_probe == probing
         assert len(self.in_flight) < MAX_IN_FLIGHT
-        if closed:
+        if probing:
             assert self.probe is None, "a second probe in flight"
             self.probe = attempt
         self.in_flight.append(attempt)
         self.sent.append((self.now, attempt.calls))
-        assert len(self.in_flight) <= self.machine.limit or closed
+        assert len(self.in_flight) <= self.machine.limit or probing
 
     @precondition(lambda self: self.in_flight)
     @rule(data=st.data(), answer=answers, jitter=st.floats(0, 1, exclude_max=True))
     def request_ends(self, data: st.DataObject, answer: Answer, jitter: float) -> None:
-        attempt = self.forget(data)
-        state = self.machine.state
+        self.end(self.forget(data), answer, jitter)
+
+    @rule(answer=st.sampled_from([UNAVAILABLE, UNAVAILABLE, TOO_MANY, BAD_REQUEST]))
+    def requests_fail(self, answer: Answer) -> None:
+        """As many as bring the destination into doubt, as far as it lets them begin. Random answers seldom do that."""
+        for _ in range(MAX_FAILURES_IN_ROW):
+            if self.machine.can_start(self.now):
+                self.request_begins(1)
+                self.end(self.in_flight.pop(), answer, 0.0)
+
+    @precondition(lambda self: self.machine.wake_at(self.now) is not None)
+    @rule(answer=st.sampled_from([ACCEPTED, ACCEPTED, UNAVAILABLE, TOO_MANY, UNAUTHORIZED, BAD_REQUEST]))
+    def next_request_is_answered_at_once(self, answer: Answer) -> None:
+        """As soon as one may begin, for a probe after its wait: so a machine goes through many states in few steps."""
+        self.now = max(self.now, self.machine.wake_at(self.now) or 0.0)
+        self.request_begins(1)
+        self.end(self.in_flight.pop(), answer, 0.0)
+
+    def end(self, attempt: Attempt, answer: Answer, jitter: float) -> None:
+        before = self.machine.state
+        is_late = attempt in self.late
         verdict = self.machine.finish(attempt, answer, self.now, jitter, 10_000)
-        self.check_verdict(attempt, answer, verdict, state)
+        self.check_verdict(attempt, answer, verdict, before)
+        self.note_evidence(attempt, answer, verdict, before)
+        after = self.machine.state
+        if attempt is self.probe:
+            self.probe = None
+        if after is not before:
+            self.begin_term()
+        if after is State.OK:
+            if before is not State.OK:
+                self.undecided.clear()
+        elif before is State.OK and after is State.BACKING_OFF and not answer.asks_to_wait:
+            self.undecided, self.charged = self.charged, set()
+        elif after is not before or (attempt.is_probe and not is_late):
+            self.to_refund |= self.charged | self.undecided
+            self.charged.clear()
+            self.undecided.clear()
+
+    def note_evidence(self, attempt: Attempt, answer: Answer, verdict: Verdict, before: State) -> None:
+        """What the answer of an attempt shows about the charges that are open."""
         if answer.kind is AnswerKind.ACCEPTED:
+            self.failures = 0
             self.charged.clear()
             self.accepted_at = self.now
+        elif answer.kind is AnswerKind.UNHAPPY:
+            self.failures += 1
+        elif (
+            verdict in {Verdict.REFUSED, Verdict.REFUSED_FREE}
+            and before is self.machine.state is State.OK
+            and attempt.is_probe
+            and attempt not in self.late
+        ):
+            self.failures = 0
+            self.charged.clear()
         if verdict is Verdict.RETRY_CHARGED:
             self.charged.add(attempt)
-        if self.machine.state is not state:
-            self.probe = None
-        if self.machine.state is not State.OK:
-            self.to_refund |= self.charged
-            self.charged.clear()
+
+    def begin_term(self) -> None:
+        """Whatever is in flight tells about a time that has passed."""
+        self.late.update(self.in_flight)
+        self.probe = None
 
     def check_verdict(self, attempt: Attempt, answer: Answer, verdict: Verdict, state: State) -> None:
         assert (verdict is Verdict.DELIVERED) == (answer.kind is AnswerKind.ACCEPTED)
@@ -97,22 +165,25 @@ class MachineMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.in_flight)
     @rule(data=st.data())
     def request_is_cancelled(self, data: st.DataObject) -> None:
-        self.machine.abandon(self.forget(data))
-
-    def forget(self, data: st.DataObject) -> Attempt:
-        attempt = self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
+        attempt = self.forget(data)
+        self.machine.abandon(attempt)
         if attempt is self.probe:
             self.probe = None
-        return attempt
+
+    def forget(self, data: st.DataObject) -> Attempt:
+        return self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
 
     @rule()
     def configuration_changes(self) -> None:
         self.machine.reload(self.now)
-        self.probe = None
+        self.begin_term()
+
+    def teardown(self) -> None:
+        self.refunds_are_taken()
 
     @rule()
     def refunds_are_taken(self) -> None:
-        """Exactly the charges of streaks that closed it: none that was followed by a 2xx, and none twice."""
+        """Exactly the charges that the model takes back, and none twice."""
         refunds = self.machine.take_refunds()
         assert len(refunds) == len(self.to_refund)
         assert set(refunds) == self.to_refund
@@ -135,10 +206,14 @@ class MachineMachine(RuleBasedStateMachine):
             assert calls <= MAX_RATE * (self.now - at + self.stepped_back + BURST_SECONDS) + MAX_CALLS
 
     @invariant()
-    def something_limits_exactly_when_no_request_may_begin(self) -> None:
+    def something_limits_exactly_when_no_batch_may_begin(self) -> None:
+        """A probe is no batch: the state, or the doubt, limits although a probe may begin."""
         limit = self.machine.limited_by(self.now)
         if self.machine.state is State.OK:
-            assert (limit is None) == self.machine.can_start(self.now)
+            if self.machine.probing:
+                assert limit is Limit.DESTINATION
+            else:
+                assert (limit is None) == self.machine.can_start(self.now)
         else:
             assert limit is not None
             assert limit.value == self.machine.state.value
@@ -157,3 +232,4 @@ class MachineMachine(RuleBasedStateMachine):
 
 
 TestDestination = MachineMachine.TestCase
+TestDestination.settings = settings(max_examples=200)
