@@ -44,8 +44,8 @@ class Client(Protocol):
             resend_count: how often these calls were sent before; 0 on the first attempt.
         """
 
-    def reread_credentials(self) -> None:
-        """Read the credentials again; after an error the ones read before are used.
+    def reread_credentials(self) -> bool:
+        """Read the credentials again; whether they are others. After an error the ones read before are used.
 
         Raises:
             UnavailableError: they cannot be read.
@@ -136,6 +136,8 @@ class Destination:
 
     def start(self, calls: int, *, is_retry: bool) -> Attempt:
         """Take the permit for a request of so many calls; ``is_retry``: they were charged before."""
+        if self._machine.state is State.HELD:
+            self._reread_credentials()
         attempt = self._machine.start(time.monotonic(), calls, is_retry=is_retry)
         self.status.in_flight = self._machine.in_flight
         self._wake_next()
@@ -160,8 +162,6 @@ class Destination:
             What the answer means for the events of the batch, and the answer.
         """
         try:
-            if attempt.is_probe and self._machine.state is State.HELD:
-                self._reread_credentials()
             exchange = await self._client.send(bodies, resend_count=resend_count)
         except BaseException:
             self._machine.abandon(attempt)
@@ -185,7 +185,8 @@ class Destination:
 
     def _reread_credentials(self) -> None:
         try:
-            self._client.reread_credentials()
+            if self._client.reread_credentials():
+                self._machine.key_changed()
         except UnavailableError as error:
             logger().emit(Event.DESTINATION_KEY_UNREADABLE, destination=self.name, detail=str(error))
 

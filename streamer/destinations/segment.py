@@ -37,10 +37,11 @@ class SegmentClient:
         self._settings = settings
         self._url = f"{settings.url}/v1/batch"
         self._connections = HttpConnections(timeout_seconds=settings.timeout)
+        self._envelope = b""
         self.reread_credentials()
 
-    def reread_credentials(self) -> None:
-        """Read the write key again, from its file if it has one.
+    def reread_credentials(self) -> bool:
+        """Read the write key again, from its file if it has one; whether it is another one.
 
         Raises:
             UnavailableError: the file cannot be read or holds no write key.
@@ -52,7 +53,9 @@ class SegmentClient:
             "Content-Type": "application/json",
             "User-Agent": f"streamer/{__version__}",
         }
-        self._envelope = b'{"writeKey":' + orjson.dumps(write_key) + b',"sentAt":"'
+        envelope = b'{"writeKey":' + orjson.dumps(write_key) + b',"sentAt":"'
+        has_changed, self._envelope = envelope != self._envelope, envelope
+        return has_changed
 
     async def send(self, bodies: Sequence[bytes], *, resend_count: int) -> Exchange:
         """Make one request of serialised calls.

@@ -42,10 +42,12 @@ class MemoryClient:
         self.resend_counts: list[int] = []
         self.taken: list[str] = []
         """The messageIds that were answered with a 2xx."""
+        self.key = "one"
         self.key_is_readable = True
         self.keys_read = 0
         self.renewals = 0
         self.is_closed = False
+        self._key_in_use = self.key
 
     async def send(self, bodies: Sequence[bytes], *, resend_count: int) -> Exchange:
         message_ids = [orjson.loads(body)["messageId"] for body in bodies]
@@ -59,10 +61,12 @@ class MemoryClient:
             self.taken += message_ids
         return Exchange(answer, seconds=0.001, sent_bytes=sum(map(len, bodies)))
 
-    def reread_credentials(self) -> None:
+    def reread_credentials(self) -> bool:
         self.keys_read += 1
         if not self.key_is_readable:
             raise UnavailableError("write_key_file cannot be read")
+        has_changed, self._key_in_use = self.key != self._key_in_use, self.key
+        return has_changed
 
     def renew_connections(self) -> None:
         self.renewals += 1

@@ -11,7 +11,7 @@ Theory of operation. A destination is in one of three states:
 
 A fault of the destination or of ours is never a verdict on an event, hence the rule of evidence: an unhappy answer is
 charged only if another call was accepted after the attempt began or in the 60 seconds before, and a refusal counts only
-if anything was accepted since the configuration was loaded. A call charged before that fails again is no failure in a
+if anything was accepted with the present key. A call charged before that fails again is no failure in a
 row: it tells of itself. After five failures in a row the destination is in doubt: where one event in twenty fails,
 so does nearly every batch of fifty. Then the next request carries a single event, and another one if that fails; only
 after both is it unhappy. The charges of a streak of failures that ends in another state than ``ok`` are taken back,
@@ -140,13 +140,12 @@ class DestinationMachine:
         self.max_batch_bytes = max_batch_bytes
         self._max_in_flight = max_in_flight
         self._held_probe_seconds = held_probe_seconds
-        self._configured_batch_bytes = max_batch_bytes
         self._in_flight: set[Attempt] = set()
         self._concurrency = ConcurrencyLimit(max_in_flight, now)
         self._rate = None if max_calls_per_second is None else CallRate(max_calls_per_second, now)
         self._term = 0
-        self._loaded_in_term = 0
-        self._accepts = False  # anything accepted since the configuration was loaded
+        self._accepts = False  # anything accepted with the present key
+        self._key_since_term = 0
         self._refusals_without_evidence = 0
         self._probe: Attempt | None = None
         self._probe_due = now
@@ -257,19 +256,15 @@ class DestinationMachine:
             attempt.is_refunded = True
         return refunds
 
-    def reload(self, now: float) -> None:
-        """Begin anew with a changed configuration or key.
+    def key_changed(self) -> None:
+        """Forget that anything was accepted, because that was with another key; call it before a probe of ``held``.
 
-        What was learnt with the old one, evidence and batch size, is forgotten, and requests in flight are late. When
-        held, a probe is due at once. Other states stay.
+        Until something is accepted with the new key, a refusal says nothing about an event.
         """
-        self._begin_term(self.state, self.reason, now)
-        self._loaded_in_term = self._term
+        assert self.state is State.HELD, "keys are read again only before a probe of a held destination"
+        assert self._probe is None, "the probe in flight has the old key"
         self._accepts = False
-        self._refusals_without_evidence = 0
-        self.max_batch_bytes = self._configured_batch_bytes
-        if self.state is State.HELD:
-            self._probe_due = now
+        self._key_since_term = self._term
 
     def _is_late(self, attempt: Attempt) -> bool:
         return attempt.term != self._term
@@ -277,7 +272,7 @@ class DestinationMachine:
     def _on_accepted(self, attempt: Attempt, now: float) -> Verdict:
         self.last_accepted_at = now
         self._end_doubt()
-        if attempt.term >= self._loaded_in_term:
+        if attempt.term >= self._key_since_term:
             self._accepts = True
             self._refusals_without_evidence = 0
         if self.state is State.OK:

@@ -32,7 +32,7 @@ seconds = st.sampled_from([0.0, 0.01, 0.3, 1.0, 5.0, 31.0, 61.0, 301.0])
 
 
 class MachineMachine(RuleBasedStateMachine):
-    """Sends, answers, cancels, reloads and lets time pass, in any order.
+    """Sends, answers, cancels, changes the key and lets time pass, in any order.
 
     The model of refunds: a charge made while the destination is ok is open until something decides about it. An
     accepted call, or a refused probe, shows that the destination worked: open charges stand. A hold, or a wait that was
@@ -55,6 +55,8 @@ class MachineMachine(RuleBasedStateMachine):
         self.undecided: set[Attempt] = set()  # open charges, while it is backing off
         self.to_refund: set[Attempt] = set()
         self.accepted_at: float | None = None
+        self.has_evidence = False  # that the present key is accepted
+        self.with_old_key: set[Attempt] = set()
 
     @rule(passed=seconds)
     def time_passes(self, passed: float) -> None:
@@ -131,6 +133,7 @@ class MachineMachine(RuleBasedStateMachine):
             self.failures = 0
             self.charged.clear()
             self.accepted_at = self.now
+            self.has_evidence |= attempt not in self.with_old_key
         elif answer.kind is AnswerKind.UNHAPPY:
             self.failures += 1
         elif (
@@ -160,7 +163,7 @@ class MachineMachine(RuleBasedStateMachine):
             assert self.accepted_at is not None
             assert self.accepted_at >= attempt.started_at - 60
         if verdict is Verdict.REFUSED:
-            assert self.accepted_at is not None
+            assert self.has_evidence
 
     @precondition(lambda self: self.in_flight)
     @rule(data=st.data())
@@ -173,10 +176,12 @@ class MachineMachine(RuleBasedStateMachine):
     def forget(self, data: st.DataObject) -> Attempt:
         return self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
 
+    @precondition(lambda self: self.machine.state is State.HELD and self.probe is None)
     @rule()
-    def configuration_changes(self) -> None:
-        self.machine.reload(self.now)
-        self.begin_term()
+    def key_changes(self) -> None:
+        self.machine.key_changed()
+        self.has_evidence = False
+        self.with_old_key.update(self.in_flight)
 
     def teardown(self) -> None:
         self.refunds_are_taken()
