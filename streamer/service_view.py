@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, Protocol
 
 from streamer import __version__
-from streamer.core.delivery.destination import State
+from streamer.core.delivery.transitions import State
 from streamer.core.mapping.version import MAPPING_VERSION
 from streamer.core.records.account import Account
 from streamer.core.records.ledger import PartitionLedger

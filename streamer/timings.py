@@ -6,7 +6,7 @@ brokers, their client or the destination do.
 
 from dataclasses import dataclass
 
-from streamer.core.delivery.destination import HELD_PROBE_SECONDS
+from streamer.core.delivery.probing import HELD_PROBE_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

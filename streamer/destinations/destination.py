@@ -13,8 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from streamer.core.delivery.answers import Answer
-from streamer.core.delivery.destination import Attempt, DestinationMachine, State, Verdict
+from streamer.core.delivery.attempt import Attempt, Verdict
+from streamer.core.delivery.destination import DestinationMachine
 from streamer.core.delivery.limiting import Limit
+from streamer.core.delivery.transitions import State
 from streamer.core.errors import UnavailableError
 from streamer.destinations.http import Exchange
 from streamer.logs import Event, logger

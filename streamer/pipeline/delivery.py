@@ -11,8 +11,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 
 from streamer.core.delivery.answers import Answer
+from streamer.core.delivery.attempt import Attempt, Verdict
 from streamer.core.delivery.batching import Batcher
-from streamer.core.delivery.destination import Attempt, Verdict
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.outbox import Outbox, Shipment
 from streamer.core.delivery.parked import Parked

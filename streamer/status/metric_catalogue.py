@@ -8,8 +8,8 @@ every value of a label that is known beforehand. docs/metrics.md is made from th
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
-from streamer.core.delivery.destination import State
 from streamer.core.delivery.limiting import Limit
+from streamer.core.delivery.transitions import State
 from streamer.core.model import DeadLetterReason, FilterReason
 from streamer.status import (
     AssignedPartition,

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from streamer.core.delivery.answers import Answer
-from streamer.core.delivery.destination import State, Verdict
+from streamer.core.delivery.attempt import Verdict
 from streamer.core.delivery.limiting import Limit
+from streamer.core.delivery.transitions import State
 from streamer.core.records.account import Account
 from streamer.logs.fault import FaultLine
 from streamer.status.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram

@@ -8,8 +8,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer.core.delivery.answers import Answer, NetworkFault, answer_of_fault
+from streamer.core.delivery.attempt import Attempt, Verdict
 from streamer.core.delivery.concurrency import INITIAL_LIMIT
-from streamer.core.delivery.destination import PERMITS_WITHOUT_EVIDENCE, Attempt, State, Verdict
+from streamer.core.delivery.destination import PERMITS_WITHOUT_EVIDENCE
+from streamer.core.delivery.transitions import State
 from streamer.destinations import Destination
 from streamer.settings import DestinationSettings
 from streamer.timings import PRODUCTION

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from streamer.core.delivery.destination import State
+from streamer.core.delivery.transitions import State
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from tests.service.harness import Deployment, delivery_of, eventually, survey_events
 

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from streamer.core.delivery.destination import State
+from streamer.core.delivery.transitions import State
 from streamer.devkit.broker import Broker
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.service import Service

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple, cast
 
 import pytest
 
+from streamer.core.delivery.attempt import Attempt
 from streamer.core.delivery.batching import Batcher
-from streamer.core.delivery.destination import Attempt
 from streamer.core.delivery.outbox import Outbox
 from streamer.core.delivery.parked import Parked
 from streamer.core.delivery.retry import RetryPolicy

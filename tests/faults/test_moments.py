@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamer.core.delivery.destination import MAX_FAILURES_IN_ROW
+from streamer.core.delivery.doubt import MAX_FAILURES_IN_ROW
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.kafka import CommitResult, Source, TopicPartition
 from tests.service.harness import Deployment, delivery_of, eventually, survey_events

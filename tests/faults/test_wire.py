@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import pytest
 
-from streamer.core.delivery.destination import State
+from streamer.core.delivery.transitions import State
 from streamer.devkit.broker import HOST, Broker, free_port
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.kafka import CommitResult

@@ -10,8 +10,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer.core.delivery.answers import Answer
-from streamer.core.delivery.destination import State
 from streamer.core.delivery.parked import Parked
+from streamer.core.delivery.transitions import State
 from streamer.core.mapping import Mapper
 from streamer.core.records.custody import Custody
 from streamer.destinations import Destination

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from streamer.core.delivery.destination import State
+from streamer.core.delivery.transitions import State
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from tests.service.harness import Deployment, delivery_of, eventually, survey_event, survey_events
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from streamer.core.delivery.destination import State
+from streamer.core.delivery.transitions import State
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.devkit.sandbox.record import SandboxRecord
 from tests.service.harness import Deployment, eventually, survey_events

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 import pytest
 
 from streamer.core.delivery.answers import answer_of_status
-from streamer.core.delivery.destination import State, Verdict
+from streamer.core.delivery.attempt import Verdict
 from streamer.core.delivery.limiting import Limit
+from streamer.core.delivery.transitions import State
 from streamer.core.model import DeadLetterReason, FilterReason
 from streamer.core.records.account import Account
 from streamer.logs.fault import FaultLine

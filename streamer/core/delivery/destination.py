@@ -2,113 +2,60 @@
 
 Theory of operation. A destination is in one of three states:
 
-- ``ok``: up to ``limit`` requests are in flight, as many as `streamer.core.delivery.concurrency` finds that it holds;
-  2 until anything was accepted; after a recovery 1, then one more each round trip (slow start). With a rate limit, a
-  request may have to wait for that too.
-- ``backing_off``: it is unhappy: it asked us to wait, or failed 5 times in a row and then to single events, too.
-  Nothing is sent but one probe, after 1, 2, 4 .. 60 seconds or the wait that was asked for.
-- ``held``: our set-up is wrong, or it refuses whatever it is sent. Nothing is sent but one probe every 30 seconds.
+- ``ok``: at most ``limit`` requests are in flight. `streamer.core.delivery.concurrency` finds out how many the
+  destination can handle. The limit is 2 until anything was accepted. After a recovery it is 1, and grows by one each
+  round trip (slow start). With a rate limit, a request may have to wait for that as well.
+- ``backing_off``: the destination asked us to wait, or its failures are its own fault (`streamer.core.delivery.doubt`).
+  Only probes are sent: one request with a single event, after 1, 2, 4 .. 60 seconds or after the wait it asked for.
+- ``held``: our set-up is wrong, or the destination refuses everything. Only probes are sent, one every 30 seconds.
 
-A fault of the destination or of ours is never a verdict on an event, hence the rule of evidence: an unhappy answer is
-charged only if another call was accepted after the attempt began or in the 60 seconds before, and a refusal counts only
-if anything was accepted with the present key. A call charged before that fails again is no failure in a
-row: it tells of itself. After five failures in a row the destination is in doubt: where one event in twenty fails,
-so does nearly every batch of fifty. Then the next request carries a single event, and another one if that fails; only
-after both is it unhappy. The charges of a streak of failures that ends in another state than ``ok`` are taken back,
-unless the first probe is accepted: then the destination worked all along, and the streak was one of events that fail.
+A fault of the destination or of ours is never charged to an event. This is the rule of evidence:
 
-The time between two changes of state is a *term*. An attempt that ends in another term than it began in is late, and
-tells about a time that has passed. All that a late answer can do is: end ``backing_off`` or ``held`` when accepted,
-unless the destination asked us to wait; make or prolong such a wait; and turn ``backing_off`` into ``held``, because it
-says what is wrong. Times are monotonic seconds; a clock that steps back a little breaks nothing.
+- An unhappy answer is charged only if another call was accepted after the attempt began, or in the 60 seconds before.
+- A refusal counts against an event only if anything was accepted with the present key.
+- When a call that already failed fails again, that says something about the call. It does not count as a consecutive
+  failure of the destination.
+- Consecutive failures bring the destination into doubt. If they turn out to be its fault, their charges are taken back.
+
+The time between two changes of state is a *term*. An attempt that ends in a later term than it began in is *late*: its
+answer describes a time that has passed. `streamer.core.delivery.transitions` has the table of what answers, late or
+not, do to the state. Times are monotonic seconds. A clock that steps back a little breaks nothing.
 """
 
-import enum
-from dataclasses import dataclass
 from typing import Final
 
-from streamer.core.delivery.answers import MAX_RETRY_AFTER_SECONDS, Answer, AnswerKind
+from streamer.core.delivery.answers import Answer, AnswerKind
+from streamer.core.delivery.attempt import Attempt, Verdict
 from streamer.core.delivery.concurrency import ConcurrencyLimit
+from streamer.core.delivery.doubt import Doubt
 from streamer.core.delivery.limiting import Limit
+from streamer.core.delivery.probing import HELD_PROBE_SECONDS, ProbeSchedule
 from streamer.core.delivery.rate import CallRate
+from streamer.core.delivery.transitions import Finding, Move, State, move_after
 
 EVIDENCE_SECONDS: Final = 60.0
 """How long before an attempt a 2xx still shows that the destination worked."""
-MAX_FAILURES_IN_ROW: Final = 5
-"""Unhappy answers without a 2xx between them, at which the destination is in doubt."""
-MAX_FAILURES_IN_DOUBT: Final = 2
-"""Single events that may fail then, before it is taken for unhappy."""
 MAX_REFUSALS_WITHOUT_EVIDENCE: Final = 5
-"""Refused batches, nothing ever accepted, at which the fault is taken to be in our set-up."""
+"""Refused requests, while nothing was ever accepted, after which the fault is taken to be in our set-up."""
 PERMITS_WITHOUT_EVIDENCE: Final = 2
-"""Requests in flight until anything was accepted. More, each refused because of one event, would look as if nothing
-were; a single one that hangs would stop all others."""
-HELD_PROBE_SECONDS: Final = 30.0
-MAX_BACKOFF_SECONDS: Final = 60.0
-"""Longest wait before a probe, unless the destination asks for more. The first is 1 second; each is twice the last."""
+"""Requests in flight until anything was accepted. With more of them, each refused because of one event, the destination
+would seem to refuse everything. With one, a request that hangs would stop all others."""
 MIN_BATCH_BYTES: Final = 33_000
 """The learned size of a batch never falls below this: one call of Segment's largest size with its envelope."""
 REFUSES_EVERYTHING: Final = "refuses_everything"
-"""Reason of a destination that is held although its answers, each by itself, blame the events."""
-
-_MAX_DOUBLINGS: Final = 6
-_BACKOFF_JITTER_SHARE: Final = 0.1
-"""A backoff is up to this share shorter than documented; a wait that the destination asked for never is."""
-
-
-class State(enum.StrEnum):
-    """Whether a destination is sent to; see the theory of operation."""
-
-    OK = "ok"
-    BACKING_OFF = "backing_off"
-    HELD = "held"
-
-
-class Verdict(enum.StrEnum):
-    """What to do with the calls of an attempt that has ended."""
-
-    DELIVERED = "delivered"
-    """Settle their records."""
-    RETRY_CHARGED = "retry_charged"
-    """Each is charged one attempt: park them as the `RetryPolicy` says. `take_refunds` may take the charge back."""
-    RETRY_FREE = "retry_free"
-    """The fault is not theirs: ready again, nothing charged."""
-    REFUSED = "refused"
-    """Bisect; dead-letter a call that was alone."""
-    REFUSED_FREE = "refused_free"
-    """Refused without evidence that the destination accepts anything: ready again, nothing charged."""
-    SPLIT = "split"
-    """Too large for one request: send them again in halves. ``max_batch_bytes`` has been lowered."""
-
-
-@dataclass(slots=True, eq=False, weakref_slot=True)
-class Attempt:
-    """One request in flight. Compared and hashed by identity, so that its calls can be kept under it, weakly too."""
-
-    started_at: float
-    is_probe: bool
-    calls: int
-    term: int
-    """Number of the term in which it began."""
-    is_retry: bool = False
-    """Whether its calls were charged before: then its failure says little about the destination."""
-    took_last_permit: bool = False
-    """Whether the limit was reached with it."""
-    is_refunded: bool = False
-    """Whether its charge was taken back."""
+"""Reason of a destination that is held although each of its answers, taken alone, blames the events."""
 
 
 class DestinationMachine:
     """State, permits and evidence of one destination.
 
-    Before a request ask `can_start` and take a permit with `start`; give it back with exactly one of `finish` and
+    Before a request ask `can_start` and take a permit with `start`. Give it back with exactly one of `finish` and
     `abandon`.
 
     Attributes:
         state: the current state.
         since: monotonic time at which the state began.
         reason: error of the last fault that led to the state or kept it; "" when ok.
-        failures_in_row: unhappy answers since the last 2xx, late ones apart.
         last_accepted_at: monotonic time of the last 2xx; None before the first.
         max_batch_bytes: largest batch to send; lowered when the destination says 413.
     """
@@ -125,17 +72,16 @@ class DestinationMachine:
         """Begin in ``ok``.
 
         Args:
-            max_in_flight: most requests in flight, whatever the destination could hold.
+            max_in_flight: most requests in flight, however many the destination could handle.
             max_batch_bytes: largest batch.
             now: monotonic time.
             max_calls_per_second: see `CallRate`; None: any rate.
-            held_probe_seconds: how often it is probed while held.
+            held_probe_seconds: wait before each probe while held.
         """
         assert max_in_flight >= 1, "a destination without permits is never sent to"
         self.state = State.OK
         self.since = now
         self.reason = ""
-        self.failures_in_row = 0
         self.last_accepted_at: float | None = None
         self.max_batch_bytes = max_batch_bytes
         self._max_in_flight = max_in_flight
@@ -147,14 +93,9 @@ class DestinationMachine:
         self._accepts = False  # anything accepted with the present key
         self._key_since_term = 0
         self._refusals_without_evidence = 0
+        self._doubt = Doubt()
         self._probe: Attempt | None = None
-        self._probe_due = now
-        self._failed_probes = 0
-        self._asked_to_wait = False
-        self._failures_in_doubt = 0
-        self._charged: list[Attempt] = []  # since the last 2xx
-        self._in_doubt: list[Attempt] = []  # charged in the streak that led to backing off; the first probe decides
-        self._refunds: list[Attempt] = []
+        self._schedule = ProbeSchedule(now, held_probe_seconds)
 
     @property
     def in_flight(self) -> int:
@@ -162,8 +103,13 @@ class DestinationMachine:
         return len(self._in_flight)
 
     @property
+    def failures_in_row(self) -> int:
+        """Unhappy answers since the last 2xx, without late ones."""
+        return self._doubt.failures
+
+    @property
     def limit(self) -> int:
-        """Permits in force: what it holds, or slow start allows, when ok; else 1 while a probe is in flight, and 0."""
+        """Permits in force: what the destination can handle or slow start allows. Not ok: 1 during a probe, else 0."""
         if self.state is not State.OK:
             return int(self._probe is not None)
         return self._concurrency.permits if self._accepts else min(PERMITS_WITHOUT_EVIDENCE, self._concurrency.permits)
@@ -171,12 +117,12 @@ class DestinationMachine:
     @property
     def probing(self) -> bool:
         """Whether the next attempt would be a probe, which carries exactly one call."""
-        return self.state is not State.OK or self.failures_in_row >= MAX_FAILURES_IN_ROW
+        return self.state is not State.OK or self._doubt.is_open
 
     @property
     def next_probe_at(self) -> float | None:
         """Monotonic time at which a probe is due; None when ok, and while one is in flight."""
-        return self._probe_due if self.state is not State.OK and self._probe is None else None
+        return self._schedule.due if self.state is not State.OK and self._probe is None else None
 
     def can_start(self, now: float) -> bool:
         """Whether a request may begin. Requests that are late hold their permits, so they can delay even a probe."""
@@ -186,7 +132,7 @@ class DestinationMachine:
     def wake_at(self, now: float) -> float | None:
         """The time, ``now`` or later, from which `can_start` is true; None if time alone will not make it so."""
         if self.probing:
-            has_permit, due = self._probe is None and self.in_flight < self._max_in_flight, self._probe_due
+            has_permit, due = self._probe is None and self.in_flight < self._max_in_flight, self._schedule.due
         else:
             has_permit, due = self.in_flight < self.limit, now
         if not has_permit:
@@ -227,18 +173,23 @@ class DestinationMachine:
             batch_bytes: size of the batch as sent, before compression.
         """
         self.abandon(attempt)
+        if answer.kind is AnswerKind.TOO_LARGE and attempt.calls > 1:
+            self.max_batch_bytes = min(self.max_batch_bytes, max(MIN_BATCH_BYTES, batch_bytes // 2))
+            return Verdict.SPLIT
+        is_late = self._is_late(attempt)
         match answer.kind:
             case AnswerKind.ACCEPTED:
-                return self._on_accepted(attempt, now)
+                verdict, finding = self._on_accepted(attempt, now)
             case AnswerKind.UNHAPPY:
-                return self._on_unhappy(attempt, answer, now, jitter)
+                verdict, finding = self._on_unhappy(attempt, answer, now)
             case AnswerKind.SET_UP:
-                return self._on_set_up(attempt, answer, now)
-            case AnswerKind.TOO_LARGE if attempt.calls > 1:
-                self.max_batch_bytes = min(self.max_batch_bytes, max(MIN_BATCH_BYTES, batch_bytes // 2))
-                return Verdict.SPLIT
+                verdict, finding = Verdict.RETRY_FREE, Finding.SET_UP_IS_WRONG
             case AnswerKind.TOO_LARGE | AnswerKind.REFUSED:
-                return self._on_refused(attempt, now)
+                verdict, finding = self._on_refused(attempt)
+        move = move_after(finding, self.state, is_late=is_late, asked_to_wait=self._schedule.asked_to_wait)
+        reason = REFUSES_EVERYTHING if finding is Finding.REFUSES_EVERYTHING else answer.error
+        self._make(move, reason, answer, now, jitter)
+        return verdict
 
     def abandon(self, attempt: Attempt) -> None:
         """Give the permit of a cancelled request back; nothing is learnt. A probe that was due is due again."""
@@ -247,14 +198,11 @@ class DestinationMachine:
             self._probe = None
 
     def take_refunds(self) -> list[Attempt]:
-        """The attempts whose charge is taken back, each once: their streak was the destination's fault.
+        """The attempts whose charge is taken back, each once: the destination was at fault.
 
-        Only the charge is taken back: the smaller groups in which their calls go again stay as they are.
+        Only the charge is taken back. Their calls still go again in the smaller groups made for the retry.
         """
-        refunds, self._refunds = self._refunds, []
-        for attempt in refunds:
-            attempt.is_refunded = True
-        return refunds
+        return self._doubt.take_refunds()
 
     def key_changed(self) -> None:
         """Forget that anything was accepted, because that was with another key; call it before a probe of ``held``.
@@ -269,101 +217,77 @@ class DestinationMachine:
     def _is_late(self, attempt: Attempt) -> bool:
         return attempt.term != self._term
 
-    def _on_accepted(self, attempt: Attempt, now: float) -> Verdict:
+    def _on_accepted(self, attempt: Attempt, now: float) -> tuple[Verdict, Finding]:
         self.last_accepted_at = now
-        self._end_doubt()
+        self._doubt.dispel()
         if attempt.term >= self._key_since_term:
             self._accepts = True
             self._refusals_without_evidence = 0
-        if self.state is State.OK:
-            if not self._is_late(attempt):
-                self._concurrency.answered(attempt.started_at, now, was_last=attempt.took_last_permit)
-        elif not (self._is_late(attempt) and self._asked_to_wait):
-            self._failed_probes = 0
-            self._open(now)
-        return Verdict.DELIVERED
+        if self.state is State.OK and not self._is_late(attempt):
+            self._concurrency.answered(attempt.started_at, now, was_last=attempt.took_last_permit)
+        return Verdict.DELIVERED, Finding.ACCEPTS
 
-    def _end_doubt(self) -> None:
-        """It worked all along: what was charged stays charged."""
-        self.failures_in_row = self._failures_in_doubt = 0
-        self._charged.clear()
-
-    def _on_unhappy(self, attempt: Attempt, answer: Answer, now: float, jitter: float) -> Verdict:
-        late = self._is_late(attempt)
-        if late and not answer.asks_to_wait:
-            return Verdict.RETRY_FREE
-        is_ok = self.state is State.OK
+    def _on_unhappy(self, attempt: Attempt, answer: Answer, now: float) -> tuple[Verdict, Finding]:
+        is_late = self._is_late(attempt)
+        if is_late and not answer.asks_to_wait:
+            return Verdict.RETRY_FREE, Finding.FAILS
         has_evidence = (
             self.last_accepted_at is not None and self.last_accepted_at >= attempt.started_at - EVIDENCE_SECONDS
         )
-        is_charged = is_ok and not attempt.is_probe and not answer.asks_to_wait and has_evidence
-        if not (is_charged and attempt.is_retry):  # an event that fails again tells of itself, not of the destination
-            self.failures_in_row += 1
-            if answer.tells_overload and is_ok and not late:
+        is_chargeable = self.state is State.OK and has_evidence and not attempt.is_probe and not answer.asks_to_wait
+        if not (is_chargeable and attempt.is_retry):
+            self._doubt.failed(is_single_event=attempt.is_probe)
+            if answer.tells_overload and self.state is State.OK and not is_late:
                 self._concurrency.overloaded(
                     attempt.started_at, now, was_last=attempt.took_last_permit, asks_to_wait=answer.asks_to_wait
                 )
-        self._failures_in_doubt += attempt.is_probe
-        is_given_up = self.failures_in_row >= MAX_FAILURES_IN_ROW and not has_evidence
-        if late and not is_ok:
-            self._asked_to_wait = True
-            self._probe_due = max(self._probe_due, now + self._backoff_seconds(answer, jitter))
-        elif not is_ok or answer.asks_to_wait or is_given_up or self._failures_in_doubt >= MAX_FAILURES_IN_DOUBT:
-            self._back_off(answer, now, jitter)
-        elif is_charged:
-            self._charged.append(attempt)
-            return Verdict.RETRY_CHARGED
-        return Verdict.RETRY_FREE
+        if answer.asks_to_wait:
+            return Verdict.RETRY_FREE, Finding.ASKS_TO_WAIT
+        if self._doubt.blames_destination(has_evidence=has_evidence):
+            return Verdict.RETRY_FREE, Finding.IS_AT_FAULT
+        if not is_chargeable:
+            return Verdict.RETRY_FREE, Finding.FAILS
+        self._doubt.charge(attempt)
+        return Verdict.RETRY_CHARGED, Finding.FAILS
 
-    def _on_set_up(self, attempt: Attempt, answer: Answer, now: float) -> Verdict:
-        if self.state is State.BACKING_OFF or not self._is_late(attempt):
-            self._close(State.HELD, answer.error, now, self._held_probe_seconds)
-        return Verdict.RETRY_FREE
-
-    def _on_refused(self, attempt: Attempt, now: float) -> Verdict:
-        if not self._accepts:
+    def _on_refused(self, attempt: Attempt) -> tuple[Verdict, Finding]:
+        if self._accepts:
+            verdict = Verdict.REFUSED
+        else:
+            verdict = Verdict.REFUSED_FREE
             self._refusals_without_evidence += 1
-        if not self._is_late(attempt):
             if self._refusals_without_evidence >= MAX_REFUSALS_WITHOUT_EVIDENCE:
-                self._close(State.HELD, REFUSES_EVERYTHING, now, self._held_probe_seconds)
-            elif self.state is not State.OK:
-                self._open(now)  # it is well enough to judge a call
-            elif attempt.is_probe:
-                self._end_doubt()
-        return Verdict.REFUSED if self._accepts else Verdict.REFUSED_FREE
+                return verdict, Finding.REFUSES_EVERYTHING
+        if attempt.is_probe and self.state is State.OK and not self._is_late(attempt):
+            self._doubt.dispel()
+        return verdict, Finding.JUDGES
 
-    def _back_off(self, answer: Answer, now: float, jitter: float) -> None:
-        in_doubt: list[Attempt] = []
-        if self.state is State.BACKING_OFF:
-            self._failed_probes += 1
-        elif not answer.asks_to_wait:
-            in_doubt, self._charged = self._charged, in_doubt
-        self._close(State.BACKING_OFF, answer.error, now, self._backoff_seconds(answer, jitter))
-        self._asked_to_wait = answer.asks_to_wait
-        self._in_doubt = in_doubt
-
-    def _backoff_seconds(self, answer: Answer, jitter: float) -> float:
-        documented = min(2.0 ** min(self._failed_probes, _MAX_DOUBLINGS), MAX_BACKOFF_SECONDS)
-        asked = min(answer.retry_after_seconds or 0.0, MAX_RETRY_AFTER_SECONDS)
-        return max(documented * (1 - _BACKOFF_JITTER_SHARE * jitter), asked)
-
-    def _open(self, now: float) -> None:
-        self._begin_term(State.OK, "", now)
-        self._in_doubt = []
-        self._concurrency.begin_slowly(now)
-        self._probe_due = now
-        self._asked_to_wait = False
-
-    def _close(self, state: State, reason: str, now: float, wait_seconds: float) -> None:
-        self._begin_term(state, reason, now)
-        self._probe_due = max(self._probe_due, now + wait_seconds)
-        self._refunds += self._in_doubt + self._charged
-        self._in_doubt, self._charged = [], []
+    def _make(self, move: Move, reason: str, answer: Answer, now: float, jitter: float) -> None:
+        match move:
+            case Move.STAY:
+                pass
+            case Move.RECOVER | Move.OPEN:
+                self._doubt.let_charges_stand()
+                self._schedule.open(now, is_recovery=move is Move.RECOVER)
+                self._begin_term(State.OK, "", now)
+                self._concurrency.begin_slowly(now)
+            case Move.BACK_OFF:
+                if self.state is State.OK and not answer.asks_to_wait:
+                    self._doubt.leave_to_probe()
+                else:
+                    self._doubt.take_charges_back()
+                self._schedule.back_off(answer, now, jitter, is_probe_failed=self.state is State.BACKING_OFF)
+                self._begin_term(State.BACKING_OFF, reason, now)
+            case Move.PROLONG:
+                self._schedule.prolong(answer, now, jitter)
+            case Move.HOLD:
+                self._doubt.take_charges_back()
+                self._schedule.hold(now)
+                self._begin_term(State.HELD, reason, now)
 
     def _begin_term(self, state: State, reason: str, now: float) -> None:
         self._term += 1
         self._probe = None
-        self._failures_in_doubt = 0
         self._concurrency.interrupt()
         if state is not self.state:
             self.since = now

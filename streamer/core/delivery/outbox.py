@@ -9,9 +9,9 @@ import math
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
+from streamer.core.delivery.attempt import Attempt
 from streamer.core.delivery.batching import Batcher
 from streamer.core.delivery.bisection import Bisection
-from streamer.core.delivery.destination import Attempt
 from streamer.core.delivery.parked import Parked, Released
 from streamer.core.records.open_record import OpenRecord
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterator, Sequence
 from itertools import count
 from typing import NamedTuple
 
-from streamer.core.delivery.destination import Attempt
+from streamer.core.delivery.attempt import Attempt
 from streamer.core.records.open_record import OpenRecord
 
 

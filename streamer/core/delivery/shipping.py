@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamer.core.delivery.answers import Answer
+from streamer.core.delivery.attempt import Attempt, Verdict
 from streamer.core.delivery.bisection import Bisection
-from streamer.core.delivery.destination import Attempt, Verdict
 from streamer.core.delivery.outbox import Outbox, Shipment, of_living
 from streamer.core.delivery.retry import RetryPolicy
 from streamer.core.model import DeadLetterReason, Stage

@@ -3,8 +3,8 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from streamer.core.delivery.destination import State
 from streamer.core.delivery.limiting import Limit
+from streamer.core.delivery.transitions import State
 from streamer.core.model import DeadLetterReason, FilterReason
 from streamer.devkit.docs.markdown import code, codes, page, table
 from streamer.kafka import CommitResult

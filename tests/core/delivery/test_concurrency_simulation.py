@@ -17,7 +17,8 @@ from typing import Final
 import pytest
 
 from streamer.core.delivery.answers import Answer, answer_of_status
-from streamer.core.delivery.destination import Attempt, DestinationMachine
+from streamer.core.delivery.attempt import Attempt
+from streamer.core.delivery.destination import DestinationMachine
 
 SEEDS: Final = range(1, 1 + int(os.environ.get("STREAMER_TEST_SEEDS", "1")))
 """With 12 of them, 8 of some 290 cases miss their figures: queues up to 15 % of the time, 83 % of a capacity once."""

@@ -6,16 +6,11 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from streamer.core.delivery.answers import Answer, AnswerKind, NetworkFault, answer_of_fault, answer_of_status
-from streamer.core.delivery.destination import (
-    EVIDENCE_SECONDS,
-    MAX_FAILURES_IN_DOUBT,
-    MAX_FAILURES_IN_ROW,
-    Attempt,
-    DestinationMachine,
-    State,
-    Verdict,
-)
+from streamer.core.delivery.attempt import Attempt, Verdict
+from streamer.core.delivery.destination import EVIDENCE_SECONDS, DestinationMachine
+from streamer.core.delivery.doubt import MAX_FAILURES_IN_DOUBT, MAX_FAILURES_IN_ROW
 from streamer.core.delivery.limiting import Limit
+from streamer.core.delivery.transitions import State
 
 MAX_IN_FLIGHT = 16
 INITIAL_LIMIT = 8
@@ -673,6 +668,17 @@ class TestPermits:
         machine.abandon(attempt)
         with pytest.raises(KeyError):
             end(machine, attempt, OK, 0.0)
+
+    def test_a_probe_does_not_wait_for_one_of_the_time_before(self) -> None:
+        """A single event sent in doubt may hang; what the destination answers to others decides meanwhile."""
+        machine = healthy()
+        other = machine.start(1.0, 1)
+        for _ in range(5):
+            send(machine, UNAVAILABLE, 1.0)
+        hung = machine.start(1.0, 1)
+        assert hung.is_probe
+        end(machine, other, TOO_MANY, 2.0)
+        assert machine.can_start(3.0)
 
     def test_a_cancelled_probe_is_due_again(self) -> None:
         machine = backing_off()

@@ -7,9 +7,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from streamer.core.delivery.answers import Answer, AnswerKind, NetworkFault, answer_of_fault, answer_of_status
-from streamer.core.delivery.destination import MAX_FAILURES_IN_ROW, Attempt, DestinationMachine, State, Verdict
+from streamer.core.delivery.attempt import Attempt, Verdict
+from streamer.core.delivery.destination import DestinationMachine
+from streamer.core.delivery.doubt import MAX_FAILURES_IN_ROW
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.rate import BURST_SECONDS
+from streamer.core.delivery.transitions import State
 
 MAX_IN_FLIGHT: Final = 4
 MAX_RATE: Final = 5.0

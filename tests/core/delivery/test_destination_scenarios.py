@@ -11,9 +11,11 @@ from typing import Final
 import pytest
 
 from streamer.core.delivery.answers import Answer, answer_of_status, parse_retry_after
+from streamer.core.delivery.attempt import Attempt, Verdict
 from streamer.core.delivery.batching import Batcher
-from streamer.core.delivery.destination import Attempt, DestinationMachine, State, Verdict
+from streamer.core.delivery.destination import DestinationMachine
 from streamer.core.delivery.retry import RetryPolicy
+from streamer.core.delivery.transitions import State
 
 POLICY: Final = RetryPolicy((1.0, 4.0, 15.0), (60.0, 120.0, 240.0, 480.0, 960.0, 1920.0, 3840.0, 21600.0))
 HOUR: Final = 3_600.0

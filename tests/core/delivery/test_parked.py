@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from streamer.core.delivery.destination import Attempt
+from streamer.core.delivery.attempt import Attempt
 from streamer.core.delivery.parked import Parked, Released
 from streamer.core.records.account import Account
 from streamer.core.records.ledger import PartitionLedger

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from streamer.core.delivery.answers import NetworkFault, answer_of_fault, answer_of_status
+from streamer.core.delivery.attempt import Attempt, Verdict
 from streamer.core.delivery.batching import Batcher
-from streamer.core.delivery.destination import Attempt, Verdict
 from streamer.core.delivery.outbox import Outbox, Shipment
 from streamer.core.delivery.parked import Parked
 from streamer.core.delivery.retry import RetryPolicy

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from streamer.core.delivery.destination import Attempt
+from streamer.core.delivery.attempt import Attempt
 from streamer.core.records.account import Account
 from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.open_record import OpenRecord

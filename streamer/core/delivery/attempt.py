@@ -1,0 +1,39 @@
+"""One request to a destination, and what becomes of its calls."""
+
+import enum
+from dataclasses import dataclass
+
+
+@dataclass(slots=True, eq=False, weakref_slot=True)
+class Attempt:
+    """A permit in use. Compared and hashed by identity, so it can be the key of its calls, in weak mappings too."""
+
+    started_at: float
+    """Monotonic seconds."""
+    is_probe: bool
+    calls: int
+    term: int
+    """The destination's term in which the attempt began; see `streamer.core.delivery.destination`."""
+    is_retry: bool = False
+    """Whether its calls were charged before. Then a failure says little about the destination."""
+    took_last_permit: bool = False
+    """Whether no permit was left when it began."""
+    is_refunded: bool = False
+    """Whether its charge was taken back."""
+
+
+class Verdict(enum.StrEnum):
+    """What to do with the calls of an attempt that has ended."""
+
+    DELIVERED = "delivered"
+    """Settle their records."""
+    RETRY_CHARGED = "retry_charged"
+    """Each is charged one attempt: park them as the `RetryPolicy` says. `take_refunds` may take the charge back."""
+    RETRY_FREE = "retry_free"
+    """The fault is not theirs: they are ready again, and nothing is charged."""
+    REFUSED = "refused"
+    """Bisect; dead-letter a call that was alone."""
+    REFUSED_FREE = "refused_free"
+    """Refused without evidence that the destination accepts anything: they are ready again, and nothing is charged."""
+    SPLIT = "split"
+    """Too large for one request: send them again in halves. ``max_batch_bytes`` has been lowered."""
