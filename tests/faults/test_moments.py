@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from streamer.core.delivery.doubt import MAX_FAILURES_IN_ROW
+from streamer.core.delivery.doubt import MAX_CONSECUTIVE_FAILURES
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.kafka import CommitResult, Source, TopicPartition
 from tests.service.harness import Deployment, delivery_of, eventually, survey_events
@@ -69,7 +69,7 @@ async def test_restarts_in_the_middle_of_all_attempts_are_no_fresh_start(deploym
     [letter] = await deployment.dead_letters()
     assert dict(letter.headers)["streamer.attempts"] == b"6"
     # Nobody is charged before the destination has accepted anything; then four are left of six.
-    assert record.requests_by_answer["500"] - failures < MAX_FAILURES_IN_ROW + 6, "some of them were made before"
+    assert record.requests_by_answer["500"] - failures < MAX_CONSECUTIVE_FAILURES + 6, "some of them were made before"
 
 
 async def test_a_clock_that_jumps_changes_no_outcome(

@@ -1,7 +1,7 @@
 """Whose fault consecutive failures are: the destination's, or that of the events that failed.
 
 Failures alone do not tell. Where one event in twenty fails, nearly every batch of fifty fails too, although the
-destination works. So after `MAX_FAILURES_IN_ROW` consecutive failures the destination is *in doubt*, and the next
+destination works. So after `MAX_CONSECUTIVE_FAILURES` consecutive failures the destination is *in doubt*, and the next
 requests carry a single event each. One that is accepted, or refused, ends the doubt. `MAX_FAILURES_IN_DOUBT` that fail
 show that the destination is at fault.
 
@@ -17,7 +17,7 @@ from typing import Final
 
 from streamer.core.delivery.attempt import Attempt
 
-MAX_FAILURES_IN_ROW: Final = 5
+MAX_CONSECUTIVE_FAILURES: Final = 5
 """Consecutive failures after which the destination is in doubt."""
 MAX_FAILURES_IN_DOUBT: Final = 2
 """Requests with a single event that may fail then, before the destination is taken to be at fault."""
@@ -40,7 +40,7 @@ class Doubt:
     @property
     def is_open(self) -> bool:
         """Whether the next requests must carry a single event each."""
-        return self.failures >= MAX_FAILURES_IN_ROW
+        return self.failures >= MAX_CONSECUTIVE_FAILURES
 
     def failed(self, *, is_single_event: bool) -> None:
         """Count a failure; ``is_single_event``: the request was sent because of the doubt."""

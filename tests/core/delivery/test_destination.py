@@ -8,7 +8,7 @@ import pytest
 from streamer.core.delivery.answers import Answer, AnswerKind, NetworkFault, answer_of_fault, answer_of_status
 from streamer.core.delivery.attempt import Attempt, Verdict
 from streamer.core.delivery.destination import EVIDENCE_SECONDS, DestinationMachine
-from streamer.core.delivery.doubt import MAX_FAILURES_IN_DOUBT, MAX_FAILURES_IN_ROW
+from streamer.core.delivery.doubt import MAX_CONSECUTIVE_FAILURES, MAX_FAILURES_IN_DOUBT
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
 
@@ -18,7 +18,7 @@ MAX_BATCH_BYTES = 480_000
 EVERY_ANSWER = [answer_of_status(status, None) for status in range(100, 600)] + [
     answer_of_fault(fault) for fault in NetworkFault
 ]
-STREAK = MAX_FAILURES_IN_ROW + MAX_FAILURES_IN_DOUBT
+STREAK = MAX_CONSECUTIVE_FAILURES + MAX_FAILURES_IN_DOUBT
 """Failures after which a destination that worked a moment ago is backing off."""
 OK = answer_of_status(200, None)
 UNAVAILABLE = answer_of_status(503, None)

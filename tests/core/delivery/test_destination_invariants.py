@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from streamer.core.delivery.answers import Answer, AnswerKind, NetworkFault, answer_of_fault, answer_of_status
 from streamer.core.delivery.attempt import Attempt, Verdict
 from streamer.core.delivery.destination import DestinationMachine
-from streamer.core.delivery.doubt import MAX_FAILURES_IN_ROW
+from streamer.core.delivery.doubt import MAX_CONSECUTIVE_FAILURES
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.rate import BURST_SECONDS
 from streamer.core.delivery.transitions import State
@@ -75,7 +75,7 @@ class MachineMachine(RuleBasedStateMachine):
     def request_begins(self, calls: int, *, is_retry: bool = False) -> None:
         probing = self.machine.probing
         if self.machine.state is State.OK:
-            assert not probing or self.failures >= MAX_FAILURES_IN_ROW
+            assert not probing or self.failures >= MAX_CONSECUTIVE_FAILURES
         else:
             assert probing
         attempt = self.machine.start(self.now, 1 if probing else calls, is_retry=is_retry)
@@ -96,7 +96,7 @@ class MachineMachine(RuleBasedStateMachine):
     @rule(answer=st.sampled_from([UNAVAILABLE, UNAVAILABLE, TOO_MANY, BAD_REQUEST]))
     def requests_fail(self, answer: Answer) -> None:
         """As many as bring the destination into doubt, as far as it lets them begin. Random answers seldom do that."""
-        for _ in range(MAX_FAILURES_IN_ROW):
+        for _ in range(MAX_CONSECUTIVE_FAILURES):
             if self.machine.can_start(self.now):
                 self.request_begins(1)
                 self.end(self.in_flight.pop(), answer, 0.0)

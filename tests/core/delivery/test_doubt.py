@@ -1,7 +1,7 @@
 """Who is at fault for consecutive failures, and what becomes of the charges meanwhile."""
 
 from streamer.core.delivery.attempt import Attempt
-from streamer.core.delivery.doubt import MAX_FAILURES_IN_DOUBT, MAX_FAILURES_IN_ROW, Doubt
+from streamer.core.delivery.doubt import MAX_CONSECUTIVE_FAILURES, MAX_FAILURES_IN_DOUBT, Doubt
 
 
 def new_attempt() -> Attempt:
@@ -18,7 +18,7 @@ def charged(count: int = 1) -> tuple[Doubt, list[Attempt]]:
 
 
 def test_five_consecutive_failures_bring_a_destination_into_doubt() -> None:
-    doubt, _ = charged(MAX_FAILURES_IN_ROW - 1)
+    doubt, _ = charged(MAX_CONSECUTIVE_FAILURES - 1)
     assert not doubt.is_open
     doubt.failed(is_single_event=False)
     assert doubt.is_open
@@ -26,14 +26,14 @@ def test_five_consecutive_failures_bring_a_destination_into_doubt() -> None:
 
 
 def test_without_evidence_nothing_has_to_be_found_out() -> None:
-    doubt, _ = charged(MAX_FAILURES_IN_ROW - 1)
+    doubt, _ = charged(MAX_CONSECUTIVE_FAILURES - 1)
     assert not doubt.blames_destination(has_evidence=False)
     doubt.failed(is_single_event=False)
     assert doubt.blames_destination(has_evidence=False)
 
 
 def test_two_single_events_that_fail_blame_the_destination() -> None:
-    doubt, _ = charged(MAX_FAILURES_IN_ROW)
+    doubt, _ = charged(MAX_CONSECUTIVE_FAILURES)
     verdicts = []
     for _ in range(MAX_FAILURES_IN_DOUBT):
         doubt.failed(is_single_event=True)
@@ -42,7 +42,7 @@ def test_two_single_events_that_fail_blame_the_destination() -> None:
 
 
 def test_a_destination_that_works_ends_the_doubt_and_the_charges_stand() -> None:
-    doubt, _ = charged(MAX_FAILURES_IN_ROW)
+    doubt, _ = charged(MAX_CONSECUTIVE_FAILURES)
     doubt.failed(is_single_event=True)
     doubt.dispel()
     assert (doubt.is_open, doubt.failures) == (False, 0)
@@ -52,10 +52,10 @@ def test_a_destination_that_works_ends_the_doubt_and_the_charges_stand() -> None
 
 def test_single_events_are_counted_afresh_after_the_doubt() -> None:
     """One that failed before a success says nothing about the failures after it."""
-    doubt, _ = charged(MAX_FAILURES_IN_ROW)
+    doubt, _ = charged(MAX_CONSECUTIVE_FAILURES)
     doubt.failed(is_single_event=True)
     doubt.dispel()
-    for _ in range(MAX_FAILURES_IN_ROW):
+    for _ in range(MAX_CONSECUTIVE_FAILURES):
         doubt.failed(is_single_event=False)
     doubt.failed(is_single_event=True)
     assert not doubt.blames_destination(has_evidence=True)
@@ -64,7 +64,7 @@ def test_single_events_are_counted_afresh_after_the_doubt() -> None:
 def test_single_events_are_counted_afresh_after_a_backoff() -> None:
     """The destination may open again with its failures not forgotten, because a probe was refused."""
     for close in (Doubt.leave_to_probe, Doubt.take_charges_back):
-        doubt, _ = charged(MAX_FAILURES_IN_ROW)
+        doubt, _ = charged(MAX_CONSECUTIVE_FAILURES)
         for _ in range(MAX_FAILURES_IN_DOUBT):
             doubt.failed(is_single_event=True)
         close(doubt)
