@@ -58,7 +58,7 @@ class Timings:
     healthy_after: float = 600.0
     """A pipeline that ran this long is restarted after the shortest wait, and its stall counts as the first."""
     held_probe: float = HELD_PROBE_SECONDS
-    """How often a held destination is probed."""
+    """Longest wait before a probe of a held destination; the first is 1 second or this, if shorter."""
     summary_every: float = 60.0
     """How often each integration logs its account."""
 

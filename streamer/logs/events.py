@@ -200,7 +200,7 @@ class Event(enum.Enum):
         "destination.held",
         ERROR,
         Fault.SET_UP,
-        "The destination's set-up is wrong. streamer sends only a probe, at least every 30 s; records wait on Kafka.",
+        "The destination's set-up is wrong. streamer sends only a probe, at most 30 s apart; records wait on Kafka.",
         ("destination", "error_type"),
         "Check the destination's write_key, region and endpoint.",
     )

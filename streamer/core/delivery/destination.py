@@ -7,7 +7,8 @@ Theory of operation. A destination is in one of three states:
   round trip (slow start). With a rate limit, a request may have to wait for that as well.
 - ``backing_off``: the destination asked us to wait, or its failures are its own fault (`streamer.core.delivery.doubt`).
   Only probes are sent: one request with a single event, after 1, 2, 4 .. 60 seconds or after the wait it asked for.
-- ``held``: our set-up is wrong, or the destination refuses everything. Only probes are sent, one every 30 seconds.
+- ``held``: our set-up is wrong, or the destination refuses everything. Only probes are sent, after 1, 2, 4 .. 30
+  seconds.
 
 A fault of the destination or of ours is never charged to an event. This is the rule of evidence:
 
@@ -76,7 +77,7 @@ class DestinationMachine:
             max_batch_bytes: largest batch.
             now: monotonic time.
             max_calls_per_second: see `CallRate`; None: any rate.
-            held_probe_seconds: wait before each probe while held.
+            held_probe_seconds: longest wait before a probe while held.
         """
         assert max_in_flight >= 1, "a destination without permits is never sent to"
         self.state = State.OK
@@ -85,7 +86,6 @@ class DestinationMachine:
         self.last_accepted_at: float | None = None
         self.max_batch_bytes = max_batch_bytes
         self._max_in_flight = max_in_flight
-        self._held_probe_seconds = held_probe_seconds
         self._in_flight: set[Attempt] = set()
         self._concurrency = ConcurrencyLimit(max_in_flight, now)
         self._rate = None if max_calls_per_second is None else CallRate(max_calls_per_second, now)
@@ -282,7 +282,7 @@ class DestinationMachine:
                 self._schedule.prolong(answer, now, jitter)
             case Move.HOLD:
                 self._doubt.take_charges_back()
-                self._schedule.hold(now)
+                self._schedule.hold(now, is_probe_failed=self.state is State.HELD)
                 self._begin_term(State.HELD, reason, now)
 
     def _begin_term(self, state: State, reason: str, now: float) -> None:

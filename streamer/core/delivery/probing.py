@@ -5,7 +5,7 @@ from typing import Final
 from streamer.core.delivery.answers import MAX_RETRY_AFTER_SECONDS, Answer
 
 HELD_PROBE_SECONDS: Final = 30.0
-"""Wait before each probe of a held destination."""
+"""Longest wait before a probe of a held destination. The first is 1 second; each is twice the last."""
 MAX_BACKOFF_SECONDS: Final = 60.0
 """Longest wait before a probe, unless the destination asks for more. The first is 1 second; each is twice the last."""
 
@@ -23,11 +23,12 @@ class ProbeSchedule:
     """
 
     def __init__(self, now: float, held_probe_seconds: float) -> None:
-        """Begin with a probe due now; ``held_probe_seconds``: the wait while the destination is held."""
+        """Begin with a probe due now; ``held_probe_seconds``: the longest wait while the destination is held."""
         self.due = now
         self.asked_to_wait = False
         self._held_probe_seconds = held_probe_seconds
         self._failed_probes = 0
+        self._failed_probes_held = 0
 
     def back_off(self, answer: Answer, now: float, jitter: float, *, is_probe_failed: bool) -> None:
         """Wait longer each time, and at least as long as the answer asks for.
@@ -47,9 +48,10 @@ class ProbeSchedule:
         self._put_off(now + self._backoff_seconds(answer, jitter))
         self.asked_to_wait = True
 
-    def hold(self, now: float) -> None:
-        """Wait for somebody to correct our set-up."""
-        self._put_off(now + self._held_probe_seconds)
+    def hold(self, now: float, *, is_probe_failed: bool) -> None:
+        """Wait for somebody to correct our set-up, longer each time; ``is_probe_failed``: it was held before."""
+        self._failed_probes_held = self._failed_probes_held + 1 if is_probe_failed else 0
+        self._put_off(now + min(2.0 ** min(self._failed_probes_held, _MAX_DOUBLINGS), self._held_probe_seconds))
 
     def open(self, now: float, *, is_recovery: bool) -> None:
         """End the wait; ``is_recovery``: the next backoff begins with 1 second, or else it is longer than the last."""
