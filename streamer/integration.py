@@ -22,6 +22,7 @@ from streamer.logs import Event, logger
 from streamer.pipeline import Pipeline
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.delivery import Delivery
+from streamer.pipeline.endings import unless_cancelled
 from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.watchdog import StalledError
 from streamer.receipts import ProblemKind, Receipts
@@ -59,6 +60,9 @@ class Integration:
         self.limited = LimitedTime()
         """What has kept it from being faster."""
         self._settled_before: Counter[str] = Counter()
+        self._settled_at_stall = 0
+        self._began = time.monotonic()
+        """When the present pipeline was started."""
         self._all_settings = settings
         self._timings = timings
         directory = settings.state_dir / name
@@ -78,16 +82,16 @@ class Integration:
         """
         wait = self._timings.restart_min
         while not stop.is_set():
-            began = time.monotonic()
+            self._began = time.monotonic()
             self.pipeline = self._new_pipeline()
             try:
-                await self.pipeline.run(stop)
+                await unless_cancelled(self.pipeline.run(stop))
             except Exception as error:
                 # At the start somebody is watching. Later, a password that was changed on one side only must not end
                 # what still works.
                 if isinstance(error, SettingsError) and not self.has_started:
                     raise
-                if time.monotonic() - began > self._timings.healthy_after:
+                if time.monotonic() - self._began > self._timings.healthy_after:
                     wait, self.consecutive_stalls = self._timings.restart_min, 0
                 self._tell_failure(error, wait)
                 await _sleep_unless(stop, wait)
@@ -122,6 +126,11 @@ class Integration:
     def _on_connected(self) -> None:
         self.has_started = True
 
+    def _moves(self) -> bool:
+        """Whether records have ended since the last stall, or the pipeline has run long enough without one."""
+        is_healthy = time.monotonic() - self._began > self._timings.healthy_after
+        return is_healthy or sum(account.settled for account in self.accounts.values()) > self._settled_at_stall
+
     def _observe_latency(self, records: Sequence[OpenRecord], now: float) -> None:
         ages: defaultdict[str, list[float]] = defaultdict(list)
         for record in records:
@@ -136,6 +145,8 @@ class Integration:
 
     def note_limit(self, seconds: float) -> None:
         """Note what keeps it from being faster now; the last time was ``seconds`` ago."""
+        if self.consecutive_stalls and self._moves():
+            self.consecutive_stalls = 0
         if self.settings.is_paused:
             limit = Limit.PAUSED
         else:
@@ -178,6 +189,7 @@ class Integration:
         cause = root_of(error)
         self.restarts += 1
         self.consecutive_stalls = self.consecutive_stalls + 1 if isinstance(cause, StalledError) else 0
+        self._settled_at_stall = sum(account.settled for account in self.accounts.values())
         self.last_error = type(cause).__name__
         if isinstance(cause, SettingsError):  # its text is ours, and says what to correct
             logger().emit(Event.KAFKA_UNAVAILABLE, integration=self.name, detail=str(cause), wait_seconds=wait_seconds)

@@ -21,6 +21,8 @@ class Timings:
     """How long a position must lie beyond the end of its partition before the topic counts as recreated."""
     connect_retry: float = 3.0
     """Wait between two attempts to reach the brokers and join the group."""
+    join: float = 120.0
+    """Longest wait for an assignment after the brokers were reached; a rebalance of the others may be under way."""
     poll: float = 0.5
     """Longest wait of one poll for records."""
     idle: float = 1.0
@@ -47,6 +49,8 @@ class Timings:
     """How often the brokers are asked how long topics keep their records."""
     watch_every: float = 10.0
     """How often the watchdog looks."""
+    count_every: float = 60.0
+    """How often the watchdog compares the open records with those that the parts have in hand."""
     stalled_after: float = 120.0
     """How long something that should move may make no progress."""
     rebalance: float = 300.0

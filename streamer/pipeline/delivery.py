@@ -9,6 +9,7 @@ import random
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 from streamer.core.delivery.answers import Answer
 from streamer.core.delivery.attempt import Attempt, Verdict
@@ -28,6 +29,7 @@ from streamer.destinations import Destination
 from streamer.kafka import TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.dead_letters import DeadLetters
+from streamer.pipeline.endings import unless_cancelled
 from streamer.pipeline.intake import Intake
 from streamer.receipts import Deliveries, Receipts
 
@@ -64,6 +66,7 @@ class Delivery:
         self._mapper = mapper
         self._receipts = receipts
         self.parked = parked
+        self._custody = custody
         self._dead_letters = dead_letters
         self._observe_latency = observe_latency
         retry = destination.settings.retry
@@ -96,6 +99,11 @@ class Delivery:
         """How many events of a partition wait for their next attempt."""
         return self.parked.in_partition(partition.topic, partition.partition)
 
+    def records_held(self) -> int:
+        """Open records that are sent, parked, waiting, or attached to such a one."""
+        held = chain(self._shipping.calls(), self._custody.attached())
+        return sum(not call.ledger.is_fenced for call in held)
+
     def take(self, records: Sequence[Record], ledger: PartitionLedger) -> None:
         """Take records of one partition, in the order of their offsets."""
         self._intake.take(records, ledger)
@@ -120,7 +128,8 @@ class Delivery:
                     attempt = self._destination.start(len(shipment.records), is_retry=shipment.is_retry)
                     self.moved_at = time.monotonic()
                     self._all_answered.clear()
-                    requests.create_task(self._send(shipment, attempt), name=f"request of {self._integration}")
+                    sending = unless_cancelled(self._send(shipment, attempt))
+                    requests.create_task(sending, name=f"request of {self._integration}")
         finally:
             end_refunds()
 

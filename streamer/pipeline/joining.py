@@ -34,7 +34,7 @@ async def join(
             await brokers.preflight()
             await ensure_topics(brokers, integration, create=create_topics)
             await writer.start()
-            await source.join()
+            await _join_group(source, timings.join)
         except UnavailableError as error:
             failures += 1
             event = Event.TOPICS_MISSING if isinstance(error, TopicsMissingError) else Event.KAFKA_UNAVAILABLE
@@ -45,6 +45,17 @@ async def join(
             if failures:
                 logger().emit(Event.KAFKA_RECOVERED, integration=name)
             return
+
+
+async def _join_group(source: RecordSource, timeout_seconds: float) -> None:
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            await source.join()
+    except TimeoutError:
+        await source.leave()
+        raise UnavailableError(
+            f"the consumer group gave no assignment within {timeout_seconds:g} s; another member may be slow to let go"
+        ) from None
 
 
 async def ensure_topics(brokers: Brokers, integration: IntegrationSettings, *, create: bool) -> None:

@@ -19,6 +19,7 @@ from streamer.kafka import TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.assignment import Assignment
 from streamer.pipeline.dead_letters import DeadLetters
+from streamer.pipeline.endings import until_cancelled
 from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.joining import join
 from streamer.pipeline.ports import Brokers
@@ -98,6 +99,7 @@ class Pipeline:
             assignment=self.assignment,
             reader=self._reader,
             worker=self.worker,
+            dead_letters=self.dead_letters,
             timings=timings,
         )
 
@@ -173,9 +175,9 @@ class Pipeline:
         self.is_connected = True
         self._on_connected()
         async with asyncio.TaskGroup() as tasks:
-            reading = tasks.create_task(self._reader.run(), name=f"read {self.name}")
+            reading = tasks.create_task(until_cancelled(self._reader.run()), name=f"read {self.name}")
             others = [
-                tasks.create_task(part, name=f"{role} {self.name}")
+                tasks.create_task(until_cancelled(part), name=f"{role} {self.name}")
                 for role, part in (
                     ("work for", self.worker.run()),
                     ("write dead letters of", self.dead_letters.run()),

@@ -33,6 +33,9 @@ class Worker(Protocol):
     def parked_in(self, partition: TopicPartition) -> int:
         """How many records of a partition wait for their next attempt."""
 
+    def records_held(self) -> int:
+        """Open records that it has in hand, those that wait for one of them included; dead letters are not."""
+
     def take(self, records: Sequence[Record], ledger: PartitionLedger) -> None:
         """Take records of one partition, in the order of their offsets; never waits."""
 

@@ -50,6 +50,8 @@ class MemoryCluster:
         self.groups: dict[str, Group] = {}
         self.is_away = False
         """Whether no broker answers."""
+        self.join_hangs = False
+        """Whether a member that joins gets no assignment."""
         self.unreadable: set[Place] = set()
         """Partitions of which a poll raises."""
         self.max_record_bytes: dict[str, int] = {}
@@ -182,6 +184,8 @@ class MemorySource:
 
     async def join(self) -> None:
         await self._cluster.answer()
+        if self._cluster.join_hangs:
+            await asyncio.get_running_loop().create_future()
         self._group.members.append(self)
         await self._group.rebalance()
 

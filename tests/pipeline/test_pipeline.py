@@ -13,8 +13,9 @@ from streamer.integration import root_of
 from streamer.kafka import CommitResult, StoredPosition
 from streamer.kafka import TopicPartition as Place
 from streamer.pipeline import Pipeline
+from streamer.pipeline.endings import EndedError
 from streamer.pipeline.reader import MAX_POLL_RECORDS
-from streamer.pipeline.watchdog import StalledError
+from streamer.pipeline.watchdog import ORPHANS, StalledError
 from tests.pipeline.engine import GROUP, LETTERS, TOPIC, WAIT_SECONDS, Engine, HandWorker, eventually, hand_of
 
 
@@ -106,6 +107,7 @@ class TestRebalances:
                 await eventually(lambda: engine.committed(0) == engine.committed(1) == 4)
 
     async def test_a_partition_that_another_instance_had_meanwhile_begins_again(self, engine: Engine) -> None:
+        engine.timings = dataclasses.replace(engine.timings, commit_every=3_600)  # ours would replace what is stored
         engine.cluster.append(TOPIC, numbered(4))
         async with engine.running() as one:
             await eventually(lambda: len(hand_of(one).open) == 4)
@@ -180,6 +182,19 @@ class TestFaultsOfKafka:
         stop.set()
         async with asyncio.timeout(WAIT_SECONDS):
             await running
+
+    async def test_a_join_that_gets_no_assignment_is_given_up_and_tried_again(self, engine: Engine) -> None:
+        engine.timings = dataclasses.replace(engine.timings, join=0.01)
+        engine.cluster.join_hangs = True
+        pipeline, stop = engine.pipeline(HandWorker), asyncio.Event()
+        with capture_logs() as lines:
+            running = asyncio.create_task(pipeline.run(stop))
+            await eventually(lambda: sum(line["event"] == "kafka.unavailable" for line in lines) >= 2)
+            engine.cluster.join_hangs = False
+            await eventually(lambda: pipeline.assignment.is_restored)
+        stop.set()
+        await running
+        assert "no assignment within 0.01 s" in next(line["detail"] for line in lines if "detail" in line)
 
     async def test_missing_topics_are_named_and_waited_for(self, engine: Engine) -> None:
         engine.cluster.delete(LETTERS)
@@ -394,6 +409,43 @@ class TestEnds:
             hand_of(pipeline).overdue = True
 
         assert isinstance(await error_of(engine, stall), StalledError)
+
+    async def test_records_that_no_part_has_in_hand_are_a_stall(self, engine: Engine) -> None:
+        """They would keep their partition from moving until the next restart, and nobody would know."""
+
+        async def leak(pipeline: Pipeline) -> None:
+            hand_of(pipeline).leaks = True
+            engine.cluster.append(TOPIC, numbered(1))
+
+        with capture_logs() as lines:
+            assert isinstance(await error_of(engine, leak), StalledError)
+        assert [line["reason"] for line in lines if line["event"] == "task.stalled"] == [ORPHANS]
+
+    async def test_records_in_hand_are_none_without_a_holder(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(30))
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 30)
+            hand_of(pipeline).reject(3)
+            assert pipeline._watchdog.orphans() is None
+            await eventually(engine.letters)
+            assert pipeline._watchdog.orphans() is None
+
+    async def test_a_cancellation_that_nobody_asked_for_is_a_failure(self, engine: Engine) -> None:
+        """A task group takes it for the end of a task, and goes on without the reader."""
+
+        async def cancel(pipeline: Pipeline) -> None:
+            async def cancelled(*_: object, **__: object) -> None:
+                raise asyncio.CancelledError
+
+            pipeline.source.poll = cancelled  # type: ignore[method-assign, assignment]
+
+        assert isinstance(await error_of(engine, cancel), EndedError)
+
+    async def test_a_part_that_ends_by_itself_is_a_failure(self, engine: Engine) -> None:
+        async def end(pipeline: Pipeline) -> None:
+            hand_of(pipeline).failure.set_result(None)
+
+        assert isinstance(await error_of(engine, end), EndedError)
 
     @pytest.mark.parametrize("turns", range(0, 60, 3))
     async def test_a_cancellation_at_any_moment_leaves_nothing_behind(self, engine: Engine, turns: int) -> None:

@@ -7,6 +7,7 @@ import pytest
 
 from streamer.kafka import Source, TopicPartition
 from streamer.pipeline.assignment import Assignment
+from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.reader import Reader
 from streamer.pipeline.watchdog import StalledError, Watchdog
 from streamer.pipeline.worker import Worker
@@ -45,6 +46,7 @@ class Parts:
             assignment=cast("Assignment", self),
             reader=cast("Reader", self),
             worker=cast("Worker", self),
+            dead_letters=cast("DeadLetters", None),
             timings=timings,
         )
 
@@ -106,5 +108,5 @@ async def test_a_stall_ends_the_pipeline_when_it_is_seen_at_two_consecutive_chec
 
     monkeypatch.setattr(Watchdog, "stall", stall)
     with pytest.raises(StalledError, match="fetch"):
-        await Parts().watchdog(Timings(watch_every=0)).run()
+        await Parts().watchdog(Timings(watch_every=0, count_every=3_600)).run()
     assert len(seen) == checks

@@ -1,0 +1,41 @@
+"""A cancellation that nobody asked for is a failure like any other, and so is the end of a part that should not end.
+
+Libraries cancel their own tasks, and sometimes let that through to whoever waits. A task group takes a task that ends
+like this for one that is finished. Without this module, a reader could end without a line while its pipeline goes on.
+"""
+
+import asyncio
+from collections.abc import Coroutine
+
+from streamer.core.errors import StreamerError
+
+
+class EndedError(StreamerError):
+    """A part of a pipeline has ended although nobody asked it to."""
+
+
+async def unless_cancelled(work: Coroutine[object, object, None]) -> None:
+    """Do ``work``; only a cancellation of the present task may cancel it.
+
+    Raises:
+        EndedError: it was cancelled by somebody else.
+    """
+    task = asyncio.current_task()
+    assert task is not None, "a coroutine runs in a task"
+    try:
+        await work
+    except asyncio.CancelledError:
+        if task.cancelling():
+            raise
+        raise EndedError(f"{task.get_name()}: cancelled, and nobody asked for it") from None
+
+
+async def until_cancelled(part: Coroutine[object, object, None]) -> None:
+    """Run a part that runs until it is cancelled.
+
+    Raises:
+        EndedError: it has ended by itself, or was cancelled by somebody else.
+    """
+    await unless_cancelled(part)
+    task = asyncio.current_task()
+    raise EndedError(f"{task.get_name() if task else 'a part'}: ended by itself")
