@@ -11,6 +11,8 @@ in the client's source:
 - A join ends after the request timeout, which is therefore longer than the rebalance timeout.
 - ``commit`` retries without end, and once its caller has stopped waiting, its error is lost. Here every commit has a
   timeout, and every result has a name.
+- A start that is cancelled while it asks for the cluster's layout forgets that connection; `streamer.kafka.starting`
+  lets it finish.
 - Closing a client swallows a cancellation of its caller; `streamer.kafka.closing` raises it again.
 - After one rejected batch, everything that an idempotent producer writes is rejected. Ours is not idempotent.
 - "Unable to bootstrap" hides why it failed; `preflight` finds the reason.

@@ -13,6 +13,7 @@ from aiokafka.protocol.admin import ApiVersionRequest
 from streamer.core.errors import SettingsError, UnavailableError
 from streamer.kafka.closing import close
 from streamer.kafka.options import client_options, describe_kafka_error, is_set_up_fault
+from streamer.kafka.starting import keep_whole
 from streamer.settings import KafkaSettings
 
 
@@ -124,6 +125,7 @@ async def retention_seconds(kafka: KafkaSettings, topics: Collection[str]) -> di
 @contextlib.asynccontextmanager
 async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(**client_options(kafka))
+    keep_whole(admin)
     try:
         await admin.start()
         yield admin

@@ -10,6 +10,7 @@ from streamer.core.errors import StreamerError, UnavailableError
 from streamer.core.model import Record
 from streamer.kafka.closing import close
 from streamer.kafka.options import client_options, describe_kafka_error
+from streamer.kafka.starting import keep_whole
 from streamer.settings import KafkaSettings
 from streamer.timings import PRODUCTION
 
@@ -48,6 +49,7 @@ class DeadLetterProducer:
             # The broker decides what is too large: a dead letter has the record and more headers.
             max_request_size=max(kafka.max_partition_fetch_bytes, kafka.fetch_max_bytes),
         )
+        keep_whole(self._producer)
         try:
             await self._producer.start()
         except KafkaError as error:

@@ -10,6 +10,7 @@ from aiokafka.errors import GroupAuthorizationFailedError, KafkaError
 from streamer.core.errors import UnavailableError
 from streamer.kafka.closing import close
 from streamer.kafka.options import client_options, describe_kafka_error
+from streamer.kafka.starting import keep_whole
 from streamer.settings import KafkaSettings
 
 RETRY_SECONDS: Final = 0.3
@@ -29,6 +30,7 @@ async def forbidden_groups(
         UnavailableError: the brokers cannot be asked.
     """
     admin = AIOKafkaAdminClient(**client_options(kafka))
+    keep_whole(admin)
     try:
         await admin.start()
         return [group for group in sorted(groups) if not await _may_ask(admin, group, retry_seconds)]

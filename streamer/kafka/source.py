@@ -22,6 +22,7 @@ from streamer.kafka import group_positions
 from streamer.kafka.closing import close
 from streamer.kafka.group_positions import CommitResult, StoredPosition
 from streamer.kafka.options import client_options, describe_kafka_error
+from streamer.kafka.starting import keep_whole
 from streamer.settings import KafkaSettings
 from streamer.timings import PRODUCTION
 
@@ -114,6 +115,7 @@ class Source:
             UnavailableError: the brokers are away or a topic is missing; it may be tried again.
         """
         self._consumer = consumer = self._new_consumer()
+        keep_whole(consumer)
         consumer.subscribe(topics=self._topics, listener=self._listener)
         try:
             await consumer.start()

@@ -13,6 +13,7 @@ from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
 from streamer.kafka.closing import close
 from streamer.kafka.options import client_options, describe_kafka_error
+from streamer.kafka.starting import keep_whole
 from streamer.settings import KafkaSettings
 
 Bounds = Mapping[tuple[str, int], tuple[int, int]]
@@ -51,6 +52,7 @@ class TopicReader:
             fetch_max_bytes=kafka.fetch_max_bytes,
             max_partition_fetch_bytes=kafka.max_partition_fetch_bytes,
         )
+        keep_whole(self._consumer)
         try:
             await self._consumer.start()
         except KafkaError as error:
@@ -131,6 +133,7 @@ class TopicReader:
 
     async def _describe(self, topics: Collection[str]) -> list[dict[str, Any]]:
         admin = AIOKafkaAdminClient(**client_options(self._kafka))
+        keep_whole(admin)
         try:
             await admin.start()
             # All topics: asking for one by name would create it if the brokers create topics on demand.
