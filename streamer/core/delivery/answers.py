@@ -1,8 +1,8 @@
 """What an answer of a destination means.
 
-Each end of one attempt, an HTTP status or a fault of the network, becomes one `Answer` of one of five kinds. The table
-follows the retry rules that Segment's own SDKs share, but for two things: a fault of our own set-up is never held
-against the events, and a redirect is never a success.
+An attempt ends with an HTTP status or a fault of the network. Either becomes one `Answer` of one of five kinds. The
+table follows the retry rules that Segment's own SDKs share, with two exceptions: a fault of our own set-up is never
+charged to the events, and a redirect is never a success.
 """
 
 import enum
@@ -12,34 +12,34 @@ from email.utils import parsedate_to_datetime
 from typing import Final
 
 MAX_RETRY_AFTER_SECONDS: Final = 300.0
-"""Longest wait that a destination can ask for; the cap of Segment's SDKs."""
+"""Longest wait that a destination can ask for, in seconds. Segment's SDKs have the same cap."""
 
 _TOO_MANY_REQUESTS: Final = 429
 _UNHAPPY_4XX: Final = frozenset({408, 410, _TOO_MANY_REQUESTS, 460})
-"""Client-error statuses that pass by themselves; 460 is Segment's own."""
+"""Client-error statuses after which a new attempt may pass. 460 is Segment's own."""
 _OVERLOAD: Final = frozenset({408, _TOO_MANY_REQUESTS, 503, 504})
-"""Statuses of a destination that has more to do than it can: each of them may also be a passing fault."""
+"""Statuses of an overloaded destination. Each of them may also be a fault that passes."""
 _SET_UP: Final = frozenset({401, 403, 404, 405, 407, 411, 415, 501, 505, 511})
 _TOO_LARGE: Final = 413
 
 
 class AnswerKind(enum.StrEnum):
-    """What has to change before the same batch can pass."""
+    """What an answer says about the batch, and what has to change if it did not pass."""
 
     ACCEPTED = "accepted"
-    """Nothing: it has passed."""
+    """The batch has passed."""
     UNHAPPY = "unhappy"
-    """The destination's health; a new attempt may pass."""
+    """The destination has a problem. A new attempt of the same batch may pass."""
     SET_UP = "set_up"
-    """Our key, address or trust; no batch passes before."""
+    """Our key, address or trusted certificates are wrong. No batch passes until they are corrected."""
     REFUSED = "refused"
-    """The batch: one of its calls is at fault."""
+    """One of the calls is at fault. The batch cannot pass with it."""
     TOO_LARGE = "too_large"
-    """The size of the batch."""
+    """The batch is too large for one request."""
 
 
 class NetworkFault(enum.StrEnum):
-    """How an attempt can end without a whole HTTP answer. The values are what logs and metrics show."""
+    """How an attempt can end without a complete HTTP answer. Logs and metrics show the values."""
 
     REFUSED = "connection_refused"
     RESET = "connection_reset"
@@ -47,12 +47,12 @@ class NetworkFault(enum.StrEnum):
     TLS_RESET = "tls_reset"
     """The connection ended during the TLS handshake."""
     TLS_VERIFICATION = "tls_verification"
-    """The certificate is not one that we trust for this host."""
+    """We do not trust the certificate for this host."""
     DNS_TEMPORARY = "dns_temporary"
     DNS_UNKNOWN_HOST = "dns_unknown_host"
     """The name servers know no such host (NXDOMAIN)."""
     CUT_OFF = "cut_off"
-    """A 2xx that broke off: the outcome is unknown, so the batch goes again with the same messageIds."""
+    """A 2xx whose body broke off. The outcome is unknown, so the batch is sent again with the same messageIds."""
     OTHER = "connection_error"
 
 
@@ -65,27 +65,27 @@ class Answer:
 
     kind: AnswerKind
     status: int | None
-    """HTTP status; None when there was no whole HTTP answer."""
+    """HTTP status; None when there was no complete HTTP answer."""
     error: str
-    """The status in digits or a `NetworkFault`: few values, safe as a label of metrics; "" when accepted."""
+    """The status in digits, or a `NetworkFault`; "" when accepted. It has few values, so it can be a metric's label."""
     retry_after_seconds: float | None = None
-    """The wait that the destination asked for; None when it asked for none that we understand."""
+    """Seconds that the destination asked us to wait; None: it did not ask, or we cannot read what it asked for."""
 
     @property
     def asks_to_wait(self) -> bool:
-        """Whether the destination wants fewer requests, whatever they carry: a 429, or unhappy with ``Retry-After``."""
+        """Whether the destination asks for fewer requests: a 429, or any unhappy answer with ``Retry-After``."""
         return self.kind is AnswerKind.UNHAPPY and (
             self.status == _TOO_MANY_REQUESTS or self.retry_after_seconds is not None
         )
 
     @property
     def tells_overload(self) -> bool:
-        """Whether fewer requests at a time might have been answered: a wait asked for, 408, 503, 504 or a timeout."""
+        """Whether the destination may be overloaded: it asks to wait, answers 408, 503 or 504, or is too slow."""
         return self.asks_to_wait or self.status in _OVERLOAD or self.error == NetworkFault.TIMEOUT
 
 
 def classify(status: int) -> AnswerKind:
-    """The kind of an HTTP status. Total: every integer has one."""
+    """The kind of an HTTP status; every integer has one."""
     if 200 <= status < 300:  # noqa: PLR2004 - the classes of HTTP statuses
         return AnswerKind.ACCEPTED
     if status == _TOO_LARGE:
@@ -98,13 +98,13 @@ def classify(status: int) -> AnswerKind:
 
 
 def answer_of_status(status: int, retry_after: float | None) -> Answer:
-    """The answer that an HTTP status stands for, with the seconds of its ``Retry-After`` (see `parse_retry_after`)."""
+    """The answer for an HTTP status; ``retry_after`` in seconds, as `parse_retry_after` returns it."""
     kind = classify(status)
     return Answer(kind, status, "" if kind is AnswerKind.ACCEPTED else str(status), retry_after)
 
 
 def answer_of_fault(fault: NetworkFault) -> Answer:
-    """The answer that a fault of the network stands for."""
+    """The answer for a fault of the network."""
     return Answer(AnswerKind.SET_UP if fault in _SET_UP_FAULTS else AnswerKind.UNHAPPY, None, fault.value)
 
 
@@ -113,11 +113,11 @@ def parse_retry_after(text: str | None, now_epoch: float, cap: float = MAX_RETRY
 
     Args:
         text: the header as received, in seconds or as an HTTP date (RFC 9110, 10.2.3); None when there was none.
-        now_epoch: the time that a date counts from, in seconds since the epoch.
+        now_epoch: the present time by the clock that wrote the header, in seconds since the epoch.
         cap: longest wait to return, in seconds.
 
     Returns:
-        0 for a date that has passed; None for anything that is neither a whole number of seconds nor a date.
+        0 for a date in the past; None if the header is neither a whole number of seconds nor a date.
     """
     text = (text or "").strip()
     if text.isascii() and text.isdigit():

@@ -1,8 +1,9 @@
-"""Calls on their way into batches, bounded by bytes, count and age.
+"""Batches of calls, limited in bytes, number and age.
 
-Fresh calls wait in one queue, out of which a batch is cut when one is full or the oldest call has waited long enough
-for company. Calls that come back without a charge go first, and together as they came: a retry must not travel in a
-larger batch than it failed in. Only a limit that has fallen since divides them.
+Fresh calls wait in one queue. A batch is taken from its front when there is enough for a full batch, or when the oldest
+call has waited as long as ``linger`` allows. Calls that come back without a charge are sent before fresh ones. They
+stay together as one batch, because a retry must not travel in a larger batch than it failed in. They are divided only
+if the limit of a batch has fallen meanwhile.
 """
 
 import math
@@ -13,7 +14,7 @@ from typing import Final, Generic, Protocol, TypeVar
 
 
 class HasSize(Protocol):
-    """What can be batched."""
+    """Anything that can be put into a batch."""
 
     @property
     def size(self) -> int:
@@ -23,7 +24,7 @@ class HasSize(Protocol):
 T = TypeVar("T", bound=HasSize)
 
 _COMMA_BYTES: Final = 1
-"""Between two calls. Counted for each call, so a batch is up to one byte smaller than its `Batch.bytes`."""
+"""Between two calls. It is counted for each call, so a body is one byte smaller than `Batch.bytes`."""
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class Batch(Generic[T]):
 class Batcher(Generic[T]):
     """The items that are ready to be sent to one destination.
 
-    It has no limit of its own: whoever adds keeps `bytes` and the length within theirs.
+    The batcher has no limit for what waits in it. The caller limits `bytes` and the length.
     """
 
     def __init__(self, *, max_bytes: int, max_calls: int, linger_seconds: float, envelope_bytes: int) -> None:
@@ -46,8 +47,8 @@ class Batcher(Generic[T]):
         Args:
             max_bytes: most bytes of a batch, envelope included.
             max_calls: most calls of a batch.
-            linger_seconds: longest wait of a fresh call for others to fill its batch; 0 for none.
-            envelope_bytes: the length of a batch without calls.
+            linger_seconds: how long a fresh call waits for others to fill its batch; 0: not at all.
+            envelope_bytes: length of a body without calls.
         """
         self._max_bytes = max_bytes
         self._max_calls = max_calls
@@ -55,10 +56,10 @@ class Batcher(Generic[T]):
         self._envelope_bytes = envelope_bytes
         self._fresh: deque[T] = deque()
         self._fresh_bytes = 0
-        self._returned: deque[deque[T]] = deque()  # no group is empty
+        self._returned: deque[deque[T]] = deque()  # groups that came back; none is empty
         self._returned_bytes = 0
         self._last_added_at = -math.inf
-        self._waiting_since = -math.inf  # from here the oldest fresh call waits for company
+        self._waiting_since = -math.inf  # when the linger time of the oldest fresh call began
 
     def __len__(self) -> int:
         return len(self._fresh) + sum(map(len, self._returned))
@@ -83,7 +84,7 @@ class Batcher(Generic[T]):
         self._last_added_at = now
 
     def extend(self, items: Collection[T], now: float) -> None:
-        """Add fresh items; cheaper than `add` for each."""
+        """Add several fresh items; cheaper than calling `add` for each."""
         if not self._fresh:
             self._waiting_since = now
         self._fresh.extend(items)
@@ -94,9 +95,9 @@ class Batcher(Generic[T]):
         """Return items that were taken.
 
         Args:
-            items: what goes again.
-            at_end: False: at the front, due at once and as a batch of their own. True: behind all others, among the
-                fresh items, so that the next probe carries a different one.
+            items: what to send again.
+            at_end: False: they go to the front, due at once, as a batch of their own. True: they go behind all other
+                items, among the fresh ones, so that the next probe carries a different item.
         """
         if not items:
             return
@@ -108,13 +109,13 @@ class Batcher(Generic[T]):
             self._returned_bytes += _bytes_of(items)
 
     def take(self, now: float, *, max_bytes: int, force: bool = False) -> Batch[T] | None:
-        """The next batch that is due; None when there is none.
+        """The next batch that is due; None: none is due.
 
         Args:
             now: monotonic time.
-            max_bytes: what the destination has been found to take, if that is less than the configured limit. An item
-                that is larger by itself travels alone.
-            force: take fresh items although their batch is neither full nor old enough.
+            max_bytes: the largest batch that the destination takes; the configured limit holds if that is less. An item
+                that is larger than the limit travels alone.
+            force: take fresh items even if their batch is neither full nor old enough.
         """
         max_bytes = min(max_bytes, self._max_bytes)
         if self._returned:
@@ -132,7 +133,7 @@ class Batcher(Generic[T]):
         return batch
 
     def take_one(self) -> T | None:
-        """The next item by itself, due or not, for a probe; None when there is none."""
+        """The next item alone, due or not, for a probe; None: there is no item."""
         if self._returned:
             item = self._returned[0].popleft()
             self._returned_bytes -= item.size + _COMMA_BYTES
@@ -146,13 +147,13 @@ class Batcher(Generic[T]):
         return item
 
     def due_at(self) -> float | None:
-        """Monotonic time at which `take` gives a batch, in the past when one is due by now; None when nothing waits."""
+        """Monotonic time from which `take` returns a batch, in the past if one is due now; None: nothing waits."""
         if self._returned or self._is_full(self._max_bytes):
             return self._last_added_at
         return self._waiting_since + self._linger_seconds if self._fresh else None
 
     def discard(self, predicate: Callable[[T], bool]) -> list[T]:
-        """Take out the items for which ``predicate`` is true, for instance those of partitions that have left."""
+        """Remove and return the items for which ``predicate`` is true, for instance those of a revoked partition."""
         groups = list(self._returned)
         fresh = self._fresh
         self._clear()
@@ -165,8 +166,9 @@ class Batcher(Generic[T]):
         return discarded
 
     def drain(self) -> list[T]:
-        """Take out everything, in the order in which it would have been sent."""
-        items = list(self)
+        """Remove and return all items, in the order in which they would have been sent."""
+        items = [item for group in self._returned for item in group]
+        items += self._fresh
         self._clear()
         return items
 
@@ -179,7 +181,7 @@ class Batcher(Generic[T]):
         return len(self._fresh) >= self._max_calls or self._fresh_bytes + self._envelope_bytes > max_bytes
 
     def _cut(self, queue: deque[T], max_bytes: int) -> Batch[T]:
-        """Move the largest batch that the limits allow off the front of ``queue``, at least one item."""
+        """Take the largest batch that the limits allow from the front of ``queue``, at least one item."""
         items: list[T] = []
         total = self._envelope_bytes
         while queue and len(items) < self._max_calls:
@@ -196,7 +198,7 @@ def _bytes_of(items: Collection[T]) -> int:
 
 
 def _separate(items: Iterable[T], predicate: Callable[[T], bool], discarded: list[T]) -> deque[T]:
-    """The items to keep; the others are appended to ``discarded``."""
+    """The items to keep. The others are appended to ``discarded``."""
     kept: deque[T] = deque()
     for item in items:
         (discarded if predicate(item) else kept).append(item)

@@ -1,13 +1,14 @@
 """Which calls of a refused batch are at fault, found with few requests.
 
-A destination gives one answer for a whole batch. Of a group that is known to hold a guilty call, the *suspects*, one
-half is sent:
+A destination gives one answer for a whole batch. The *suspects* are a group of calls of which at least one is guilty.
+Half of them are sent:
 
-- refused: the suspects shrink to that half, and nothing is known about the other one, which joins the *unknown*;
-- accepted: that half is delivered, and the guilty call is in the other half, which therefore is not sent as a whole.
+- refused: this half are the suspects now. Nothing is known about the other half, which joins the *unknown*.
+- accepted: this half is delivered. A guilty call is in the other half, so that one is not sent as a whole.
 
-A call is guilty only when it was refused alone. Then the unknown are sent as one batch, and become the suspects if they
-are refused. One guilty call among ``n`` costs at most ``ceil(log2(n)) + 2`` requests, each further one as many again.
+A call is guilty only if it was refused alone. Then the unknown are sent as one batch, and become the suspects if they
+are refused. To find one guilty call among ``n`` takes at most ``ceil(log2(n)) + 2`` requests, and so does each further
+one.
 """
 
 from collections.abc import Sequence
@@ -19,8 +20,12 @@ T = TypeVar("T")
 class Bisection(Generic[T]):
     """The search through one batch that was refused as a whole.
 
-    Ask `next` for the calls to send, report `accepted` or `refused`, and repeat until `next` gives None. It can be left
-    at any time, for instance when the destination turns unhappy: `outstanding` are the calls without a verdict then.
+    Ask `next` for the calls to send, report `accepted` or `refused`, and repeat until `next` returns None. The search
+    can be given up at any time, for instance when the destination becomes unhappy. Then `outstanding` are the calls
+    without a verdict.
+
+    Attributes:
+        guilty: the calls found so far.
     """
 
     def __init__(self, calls: Sequence[T], *, evidence: bool) -> None:
@@ -28,19 +33,19 @@ class Bisection(Generic[T]):
 
         Args:
             calls: the whole batch.
-            evidence: whether the destination has accepted anything since its configuration was loaded. If it has not, a
-                refusal proves nothing. Calls are then sent alone, in turn, until one is accepted, and those refused
-                before that are not guilty yet. If none is accepted the search ends with all of them outstanding.
+            evidence: whether the destination has accepted anything with the present key. If not, a refusal proves
+                nothing. Then each call is sent alone until one is accepted; the calls refused before that are not
+                guilty yet. If none is accepted, the search ends and all calls are outstanding.
         """
         self.guilty: list[T] = []
         self._evidence = evidence
         self._suspects = list(calls)
         self._unknown: list[T] = []
-        self._tried_alone = 0  # how many of the suspects were refused alone before there was any evidence
+        self._tried_alone = 0  # suspects that were refused alone before there was evidence
         self._trial = self._choose_trial()
 
     def next(self) -> Sequence[T] | None:
-        """The calls to send as one batch; the same until their answer is reported. None: the search has ended."""
+        """The calls to send as one batch, the same until their answer is reported; None: the search has ended."""
         return self._trial or None
 
     def outstanding(self) -> list[T]:
@@ -63,7 +68,7 @@ class Bisection(Generic[T]):
         if not self._evidence:
             self._tried_alone += 1
         else:
-            # Either the first of the suspects, or, when there are none, all of the unknown.
+            # The trial was the first half of the suspects or, if there were none, all of the unknown.
             self._unknown = self._suspects[len(self._trial) :] + (self._unknown if self._suspects else [])
             if len(self._trial) == 1:
                 self.guilty += self._trial

@@ -1,72 +1,78 @@
-"""How many requests a destination is given at a time: found by trying, kept while it serves.
+"""How many concurrent requests a destination gets. The limit is found by trying, and adapted while requests are sent.
 
-Theory of operation. The limit rises by one a round while requests really fill it and their round trips are no slower
-than the base, and it falls for two reasons only:
+Theory of operation. The *base* is the round trip of a destination without a queue. The limit rises by one in each
+*round* in which requests use all permits and round trips are no slower than the base. It falls for two reasons only:
 
-- The destination *says* that it is overloaded: it asks us to wait, or a tenth of its answers are 503, 504, 408 or come
-  too late. Three tenths of the permits go, once for all the requests that were under way, and for 30 seconds the limit
-  stays below what failed. A failure now and then says nothing: taking permits for each would leave one in the end.
-- Round trips have become slower, and a *trial* shows that it is our doing. Latency alone proves nothing: the receiver,
-  the network or the batches may have changed. So three tenths of the permits are taken away for a moment. Requests that
-  queue behind one another then become faster by as much, and throughput stays (Little's law): the queue was ours, and
-  what the destination holds without one is the old limit x round trip in the trial / round trip before. If that says
-  that they queue in the trial as well, the next one follows. If they do not become faster, it was not us: all permits
-  come back, and the new round trip is the base from now on.
+- The destination is overloaded: it asks us to wait, or a tenth of its answers are 408, 503, 504 or timeouts. Then the
+  limit falls by three tenths, once for all requests in flight, and stays below the level that failed for 30 seconds.
+  A single failure does not count: if each one cost permits, one permit would be left in the end.
+- Round trips have become slower, and a *trial* shows that our requests are the cause. Slower round trips alone do not
+  show that, because the receiver, the network or the batches may have changed.
 
-A trial thus measures the base, so there is one after 5 seconds and then every 30, even without suspicion: a base that
-was learnt in a queue cannot last. Between trials the base only falls, when round trips are clearly shorter than it.
+In a trial the limit is lowered by three tenths for a short time, and round trips are compared:
 
-Round trips are noisy, ours too: one process on a busy machine sees 2 ms and 20 ms in turn. So nothing is concluded from
-single ones, but from the mean of a *round* and its standard error. A round counts accepted requests that took the last
-permit, the others say nothing about the limit; it begins when what was under way at the last change has been answered,
-and lasts until the answer is clear, one to several times the limit. What stays unclear changes nothing, and differences
-below 2 ms are none. Larger batches look slow like a slower receiver; a trial acquits them like it.
+- They become shorter, and the throughput stays. Then our requests queued at the destination. By Little's law it can
+  handle without a queue: old limit x round trip in the trial / round trip before. If this is not above the limit of
+  the trial, requests still queue, and another trial follows.
+- They do not become shorter. Then our requests are not the cause. The old limit is restored, and the present round trip
+  is the new base.
+
+A trial thus measures the base. A base measured while requests queue is too long, so there is a trial after 5 seconds
+and then every 30 seconds in any case. Between trials the base only falls, when round trips are clearly shorter.
+
+Round trips vary: one process on a busy machine sees 2 ms and 20 ms alternately. So a decision uses the mean of a round
+and its standard error, never a single round trip. A round counts accepted requests that took the last permit, because
+others say nothing about the limit. It begins when the requests in flight at the last change have been answered, and
+ends when the result is clear, after one to several times as many answers as the limit. An unclear result changes
+nothing, and differences below 2 ms are ignored. Larger batches look like a slower receiver, and a trial treats them in
+the same way.
 """
 
 import math
 from typing import Final, NamedTuple
 
 INITIAL_LIMIT: Final = 8
-"""Permits at the start, or half of ``max_in_flight`` where that is less: the first trial needs room on both sides."""
+"""Limit at the start, or half of ``max_in_flight`` if that is less: the first trial needs room above and below."""
 DECREASE: Final = 0.7
-"""What is left of the limit in a trial, and after the destination has said that it is overloaded."""
+"""Share of the limit that is left in a trial, and after the destination was overloaded."""
 MIN_LIMIT_BY_LATENCY: Final = 2
-"""Trials go no lower: with one request at a time, our own pauses between two would be the destination's."""
+"""Lowest limit of a trial. With one request at a time, our own pauses between requests would distort the result."""
 FIRST_TRIAL_SECONDS: Final = 5.0
-"""When the first base, a guess, is measured: the backlog that a start meets wants permits first."""
+"""Time until the first trial. Until then the limit may grow, because there is often a backlog at the start."""
 REMEASURE_SECONDS: Final = 30.0
+"""Time from one trial to the next."""
 OVERLOAD_SECONDS: Final = 30.0
-"""How long the limit stays below one that the destination has called too much."""
+"""How long the limit stays below the level at which the destination was overloaded."""
 SETTLED_SECONDS: Final = 8.0
-"""How long the limit stays at what a trial has found."""
+"""How long the limit does not rise above the result of a trial."""
 
 MIN_FAILING_SHARE: Final = 0.1
-"""Share of overload among the answers, weighted towards the last fifty, from which on it counts unasked."""
+"""Share of overloaded answers, mostly of the last fifty, at which the limit falls although no wait was asked for."""
 
 _FAILING_WEIGHT: Final = 0.02
 _SLOWER_RATIO: Final = 1.1
 _SLOWER_SECONDS: Final = 0.002
-"""Round trips are slower when longer than the base by a tenth and this much."""
+"""Round trips are slower if they exceed the base by a tenth plus this many seconds."""
 _MIN_ROUND: Final = 10
 _MAX_ROUND: Final = 100
 _MAX_TRIAL: Final = 60
-"""Answers after which a round, or a trial, ends whatever is unclear; at least one look is taken."""
+"""Answers after which a round, or a trial, ends although its result is unclear. If the limit is higher, it counts."""
 _SUSPICION_ERRORS: Final = 2.5
 _PROOF_ERRORS: Final = 1.5
 _CLEAN_ERRORS: Final = 0.5
-"""Standard errors of the mean that a finding must be away from the line: to begin a trial, to end it, to grow."""
+"""How many standard errors a mean must differ: to begin a trial, to end it, and to raise the limit."""
 _HEADROOM: Final = 1.08
-"""By how much the limit may exceed what a trial has found: too few permits cost throughput, too many a short queue."""
+"""Factor by which the limit may exceed the result of a trial: a low limit costs more throughput than a high one."""
 
 
 class _Round:
-    """Round trips since the limit was last changed."""
+    """Round trips since the last change of the limit."""
 
     __slots__ = ("_squares", "_sum", "count", "to_skip")
 
     def __init__(self, to_skip: int) -> None:
         self.to_skip = to_skip
-        """Answers still to come from before."""
+        """Answers still to come from requests that began before."""
         self.count = 0
         self._sum = 0.0
         self._squares = 0.0
@@ -87,7 +93,7 @@ class _Round:
 
 
 class _Trial(NamedTuple):
-    """What was before a trial."""
+    """The limit and the round trips before a trial."""
 
     limit: int
     mean: float
@@ -98,7 +104,7 @@ class ConcurrencyLimit:
     """The limit of one destination. Times are monotonic seconds."""
 
     def __init__(self, most: int, now: float) -> None:
-        """Begin with `INITIAL_LIMIT` permits or half of ``most``; there are never more than ``most``."""
+        """Begin with a limit of `INITIAL_LIMIT`, or half of ``most`` if that is less; ``most`` is never exceeded."""
         self._most = most
         self._limit = min(INITIAL_LIMIT, max(most // 2, 1))
         self._ceiling = most
@@ -118,7 +124,7 @@ class ConcurrencyLimit:
         return min(self._limit, self._slow_start)
 
     def begin_slowly(self, now: float) -> None:
-        """The destination has recovered: one request in flight, and one more each round trip, up to the limit."""
+        """Start slowly after a recovery: one request in flight, one more after each round trip, up to the limit."""
         self._slow_start = 1
         self._slow_start_raised_at = now
 
@@ -150,13 +156,13 @@ class ConcurrencyLimit:
             self._judge(self._trial, now, is_last=is_last_look)
 
     def overloaded(self, started_at: float, now: float, *, was_last: bool, asks_to_wait: bool) -> None:
-        """Learn from a request that got an answer of an overloaded destination.
+        """Learn from an answer of an overloaded destination.
 
         Args:
             started_at: when it began.
             now: when it was answered, or given up.
             was_last: whether it took the last permit.
-            asks_to_wait: whether the destination wants fewer requests, in so many words.
+            asks_to_wait: whether the destination asks for fewer requests.
         """
         self._failing_share += _FAILING_WEIGHT * (1 - self._failing_share)
         if not was_last or started_at <= self._lowered_at:
@@ -169,13 +175,13 @@ class ConcurrencyLimit:
         self._begin_round(max(int(self._limit * DECREASE), 1))
 
     def interrupt(self) -> None:
-        """Requests stop for a while: the present round and trial come to nothing."""
+        """Give up the present round and trial, because requests stop for some time."""
         permits = self._limit if self._trial is None else self._trial.limit
         self._trial = None
         self._begin_round(permits)
 
     def _go_on_slowly(self, started_at: float, now: float) -> None:
-        """Once a round trip: at the first answer to a request that began with the present number of permits."""
+        """Add a permit once each round trip: at the first answer to a request that began after the last addition."""
         if started_at >= self._slow_start_raised_at:
             self._slow_start += 1
             self._slow_start_raised_at = now
@@ -183,7 +189,7 @@ class ConcurrencyLimit:
                 self._slow_start = self._most
 
     def _look(self, now: float, *, is_last: bool) -> None:
-        """Grow, begin a trial or go on as before, as far as the round is clear."""
+        """Raise the limit, begin a trial, or change nothing, depending on the round."""
         mean, error = self._round.mean, self._round.error
         if self._base is None or _slower_than(mean + _SUSPICION_ERRORS * error) < self._base:
             self._base = mean
@@ -207,7 +213,7 @@ class ConcurrencyLimit:
             self._begin_round(fewer)
 
     def _judge(self, trial: _Trial, now: float, *, is_last: bool) -> None:
-        """Have requests become faster with fewer of them?"""
+        """End the trial if its result is clear: whether round trips have become shorter with fewer requests."""
         mean = self._round.mean
         gain = trial.mean - _slower_than(mean)
         doubt = _PROOF_ERRORS * math.hypot(trial.error, _SLOWER_RATIO * self._round.error)
@@ -217,13 +223,13 @@ class ConcurrencyLimit:
         if gain <= doubt:
             self._settle(trial.limit, now)
         elif held <= self._limit:
-            self._try_fewer(now)  # as much faster as there are fewer: these queue as well
+            self._try_fewer(now)  # requests still queue
         else:
             self._keep_to(round(held * _HEADROOM), now + SETTLED_SECONDS)
             self._settle(self._ceiling, now)
 
     def _settle(self, limit: int, now: float) -> None:
-        """What was measured in the round is the base, and ``limit`` goes with it."""
+        """End a trial: the round trips of this round are the new base, and ``limit`` is in force."""
         self._base, self._measured_at = self._round.mean, now
         self._trial = None
         self._begin_round(limit)
@@ -243,5 +249,5 @@ class ConcurrencyLimit:
 
 
 def _slower_than(seconds: float) -> float:
-    """From how long a round trip counts as slower than ``seconds``."""
+    """The round trip from which on requests count as slower than ``seconds``."""
     return seconds * _SLOWER_RATIO + _SLOWER_SECONDS

@@ -1,28 +1,28 @@
-"""At most so many calls a second, on the average."""
+"""A limit of calls a second, on the average."""
 
 from typing import Final
 
 BURST_SECONDS: Final = 1.0
-"""What was not used of the last second may be used now."""
+"""Calls that the rate allowed but nobody sent stay allowed for this long."""
 
 
 class CallRate:
-    """The gate of a rate. Times are monotonic seconds.
+    """Says when the next batch may be sent. Times are monotonic seconds.
 
-    It opens when everything that was sent is paid for at ``per_second``; then one batch of any size may pass, and the
-    next one waits for it. So within ``t`` seconds at most ``per_second * (t + BURST_SECONDS)`` calls pass, and a batch.
+    One batch of any size may be sent at a time. The next one waits as long as the calls sent before take at
+    ``per_second``. So within ``t`` seconds at most ``per_second * (t + BURST_SECONDS)`` calls are sent, plus one batch.
 
     Attributes:
-        opens_at: when the next batch may pass.
+        opens_at: when the next batch may be sent.
     """
 
     __slots__ = ("_per_second", "opens_at")
 
     def __init__(self, per_second: float, now: float) -> None:
-        """Open from ``now`` on."""
+        """The first batch may be sent ``now``."""
         self._per_second = per_second
         self.opens_at = now
 
     def spend(self, calls: int, now: float) -> None:
-        """A batch of ``calls`` passes."""
+        """Count a batch of ``calls`` that is sent ``now``."""
         self.opens_at = max(self.opens_at, now - BURST_SECONDS) + calls / self._per_second

@@ -1,8 +1,8 @@
-"""When the calls of a batch that was charged an attempt go again, and how many of them together.
+"""When the calls of a charged batch are sent again, and how many of them together.
 
-One event to which the destination always answers 500 fails every batch that it is in. So a batch does not go again as
-it was: it is divided at each retry, such that after the quick retries, some 20 seconds by default, every event travels
-alone. From then on the bad one waits by itself, and its neighbours are delivered.
+If the destination always answers 500 to one event, every batch with this event fails. So a batch is divided at each
+retry. After the quick retries, about 20 seconds by default, each event travels alone. From then on only the bad event
+waits, and the others are delivered.
 """
 
 import math
@@ -11,12 +11,12 @@ from typing import Final
 
 _MIN_DIVISOR: Final = 4
 _JITTER_SHARE: Final = 0.1
-"""A wait is up to this share shorter or longer than the documented one."""
+"""A wait is shorter or longer than the configured one by up to this share."""
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The calls go again after ``wait_seconds``, in groups of at most ``group_size`` calls."""
+    """Send the calls again after ``wait_seconds``, in groups of at most ``group_size`` calls."""
 
     wait_seconds: float
     group_size: int
@@ -24,20 +24,20 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """The waits between charged attempts, in seconds: first the quick ones, for a blip, then the long schedule.
+    """The waits between charged attempts, in seconds: first the quick ones for short faults, then the long schedule.
 
-    An event has one attempt more than there are waits. Attempts that were not charged to it do not count.
+    An event has one attempt more than there are waits. Only attempts that were charged to it count.
     """
 
     quick: tuple[float, ...]
     schedule: tuple[float, ...]
 
     def wait_seconds(self, attempts: int, jitter: float) -> float | None:
-        """Seconds from the last of ``attempts`` charged attempts to the next; None when there is no next one.
+        """Seconds to wait after the last of ``attempts`` charged attempts; None: there is no next attempt.
 
         Args:
             attempts: charged attempts so far, at least 1.
-            jitter: a draw from [0, 1), made by the caller; the wait is 90 % to 110 % of the documented one.
+            jitter: a draw from [0, 1), made by the caller. The wait is 90 % to 110 % of the configured one.
         """
         assert attempts >= 1, f"no wait follows {attempts} attempts"
         waits = self.quick + self.schedule
@@ -46,8 +46,9 @@ class RetryPolicy:
     def group_size(self, size: int, attempts: int) -> int:
         """How many calls travel together after ``attempts`` charged attempts, the last of them with ``size`` calls.
 
-        At most a quarter, and at least 1. Fewer where the quick retries left need it to come down to 1 in equal steps:
-        a batch of 1,000 goes on in groups of 100, of 10, and alone. Past the quick retries every event is alone.
+        At least 1, and at most a quarter of ``size``. Fewer if that is needed to come down to 1 in equal steps with the
+        quick retries that are left: a batch of 1,000 continues in groups of 100, of 10, and alone. After the quick
+        retries each event travels alone.
         """
         quick_left = len(self.quick) - attempts + 1
         if quick_left < 1:
@@ -56,10 +57,10 @@ class RetryPolicy:
         return max(1, size // divisor)
 
     def after_failure(self, size: int, attempts: int, jitter: float) -> Retry | None:
-        """What follows the last of ``attempts`` charged attempts, made with ``size`` calls in the batch.
+        """The retry after the last of ``attempts`` charged attempts, made with ``size`` calls in the batch.
 
-        None means that the retries are exhausted. That is said only of an event that was alone in its last attempt: one
-        that had company when its waits ran out goes once more, alone, after the shortest of the waits.
+        None: the retries are exhausted. That is true only of an event that was alone in its last attempt. If it
+        travelled with others after its last wait, it is sent once more, alone, after the shortest of the waits.
         """
         wait = self.wait_seconds(attempts, jitter)
         if wait is not None:
