@@ -24,6 +24,7 @@ from streamer.core.delivery.answers import (
     answer_of_status,
     parse_retry_after,
 )
+from streamer.destinations.connector import Connector, Response, UnaskedAnswerError
 
 MAX_ANSWER_BYTES: Final = 65_536
 """Most of an answer's body that is read; the connection of a longer one is closed. The content is never looked at."""
@@ -85,7 +86,8 @@ class HttpConnections:
             self.renew()
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
+                connector=Connector(limit=0, ttl_dns_cache=60),
+                response_class=Response,
                 timeout=aiohttp.ClientTimeout(total=self._timeout_seconds),
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -154,5 +156,6 @@ _FAULTS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Networ
     ((aiohttp.ClientSSLError, ssl.SSLError), NetworkFault.TLS_RESET),
     (ConnectionRefusedError, NetworkFault.REFUSED),
     ((aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError), NetworkFault.RESET),
+    (UnaskedAnswerError, NetworkFault.UNASKED_ANSWER),
 )
 """The first row that fits wins."""

@@ -53,6 +53,8 @@ class NetworkFault(enum.StrEnum):
     """The name servers know no such host (NXDOMAIN)."""
     CUT_OFF = "cut_off"
     """A 2xx that broke off: the outcome is unknown, so the batch goes again with the same messageIds."""
+    UNASKED_ANSWER = "unasked_answer"
+    """The server spoke before it had received the request; what it said is no answer to it."""
     OTHER = "connection_error"
 
 
