@@ -22,6 +22,7 @@ from streamer.core.delivery.answers import (
     NetworkFault,
     answer_of_fault,
     answer_of_status,
+    is_web_page,
     parse_retry_after,
 )
 from streamer.destinations.connector import Connector, Response, UnaskedAnswerError
@@ -113,6 +114,8 @@ async def _exchange(
             wait = parse_retry_after(response.headers.get("Retry-After"), _now_at(response))
             answer = answer_of_status(response.status, wait)
             if answer.kind is AnswerKind.ACCEPTED:
+                if is_web_page(response.headers.get("Content-Type")):
+                    return answer_of_fault(NetworkFault.WEB_PAGE)
                 # A 2xx that breaks off is an unknown outcome, so the body is read to its end; it is not parsed.
                 await _read_to_end(response.content)
             return answer

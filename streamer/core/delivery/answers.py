@@ -55,10 +55,13 @@ class NetworkFault(enum.StrEnum):
     """A 2xx that broke off: the outcome is unknown, so the batch goes again with the same messageIds."""
     UNASKED_ANSWER = "unasked_answer"
     """The server spoke before it had received the request; what it said is no answer to it."""
+    WEB_PAGE = "web_page"
+    """A 2xx that is a web page: a login page of the network, or another host. It is no answer of the destination."""
     OTHER = "connection_error"
 
 
-_SET_UP_FAULTS: Final = frozenset({NetworkFault.DNS_UNKNOWN_HOST, NetworkFault.TLS_VERIFICATION})
+_SET_UP_FAULTS: Final = frozenset({NetworkFault.DNS_UNKNOWN_HOST, NetworkFault.TLS_VERIFICATION, NetworkFault.WEB_PAGE})
+_WEB_PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,11 @@ def answer_of_status(status: int, retry_after: float | None) -> Answer:
 def answer_of_fault(fault: NetworkFault) -> Answer:
     """The answer that a fault of the network stands for."""
     return Answer(AnswerKind.SET_UP if fault in _SET_UP_FAULTS else AnswerKind.UNHAPPY, None, fault.value)
+
+
+def is_web_page(content_type: str | None) -> bool:
+    """Whether this ``Content-Type`` header says that the body is made for browsers. No API that takes calls does."""
+    return (content_type or "").partition(";")[0].strip().lower() in _WEB_PAGES
 
 
 def parse_retry_after(text: str | None, now_epoch: float, cap: float = MAX_RETRY_AFTER_SECONDS) -> float | None:
