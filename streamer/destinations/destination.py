@@ -19,6 +19,7 @@ from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
 from streamer.core.errors import UnavailableError
 from streamer.destinations.http import Exchange
+from streamer.destinations.remedies import held_next_step
 from streamer.logs import Event, logger
 from streamer.settings import DestinationSettings
 from streamer.status import DestinationStatus
@@ -195,19 +196,23 @@ class Destination:
     def _after_change(self) -> None:
         machine, status = self._machine, self.status
         status.in_flight, status.limit, status.reason = machine.in_flight, machine.limit, machine.reason
-        if machine.state is not status.state:
-            status.state, status.since = machine.state, machine.since
+        is_changed = machine.state is not status.state
+        status.state, status.since = machine.state, machine.since
+        status.next_step = _EVENTS[status.state].next_step
+        if status.state is State.HELD:
+            status.next_step = held_next_step(status.reason, self.settings.url)
+        if is_changed:
             self._tell()
         self._wake_next()
 
     def _tell(self) -> None:
         event = _EVENTS[self.status.state]
-        self.status.next_step = event.next_step
-        if self.status.state is State.OK:
+        status = self.status
+        if status.state is State.OK:
             logger().emit(event, destination=self.name)
         else:
             self._client.renew_connections()
-            logger().emit(event, destination=self.name, error_type=self.status.reason)
+            logger().emit(event, destination=self.name, error_type=status.reason, next_step=status.next_step)
 
     def _wake_next(self) -> None:
         while self._waiting and self._waiting[0].done():

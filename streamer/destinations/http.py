@@ -22,8 +22,10 @@ from streamer.core.delivery.answers import (
     NetworkFault,
     answer_of_fault,
     answer_of_status,
+    is_web_page,
     parse_retry_after,
 )
+from streamer.destinations.connector import Connector, Response, UnaskedAnswerError
 
 MAX_ANSWER_BYTES: Final = 65_536
 """Most of an answer's body that is read; the connection of a longer one is closed. The content is never looked at."""
@@ -85,7 +87,8 @@ class HttpConnections:
             self.renew()
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
+                connector=Connector(limit=0, ttl_dns_cache=60),
+                response_class=Response,
                 timeout=aiohttp.ClientTimeout(total=self._timeout_seconds),
                 auto_decompress=False,
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -111,6 +114,8 @@ async def _exchange(
             wait = parse_retry_after(response.headers.get("Retry-After"), _now_at(response))
             answer = answer_of_status(response.status, wait)
             if answer.kind is AnswerKind.ACCEPTED:
+                if is_web_page(response.headers.get("Content-Type")):
+                    return answer_of_fault(NetworkFault.WEB_PAGE)
                 # A 2xx that breaks off is an unknown outcome, so the body is read to its end; it is not parsed.
                 await _read_to_end(response.content)
             return answer
@@ -154,5 +159,6 @@ _FAULTS: Final[tuple[tuple[type[Exception] | tuple[type[Exception], ...], Networ
     ((aiohttp.ClientSSLError, ssl.SSLError), NetworkFault.TLS_RESET),
     (ConnectionRefusedError, NetworkFault.REFUSED),
     ((aiohttp.ServerDisconnectedError, ConnectionResetError, BrokenPipeError), NetworkFault.RESET),
+    (UnaskedAnswerError, NetworkFault.UNASKED_ANSWER),
 )
 """The first row that fits wins."""

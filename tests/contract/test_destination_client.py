@@ -24,6 +24,7 @@ class World(Protocol):
     client: Client
 
     def answer_with(self, code: int, retry_after: int | None = None) -> None: ...
+    def answer_with_web_page(self) -> None: ...
     def reset_connections(self) -> None: ...
     def hang(self) -> None: ...
     def answer(self) -> None: ...
@@ -38,6 +39,9 @@ class InMemory:
 
     def answer_with(self, code: int, retry_after: int | None = None) -> None:
         self._client.decide = lambda _ids: status(code, retry_after)
+
+    def answer_with_web_page(self) -> None:
+        self._client.decide = lambda _ids: answer_of_fault(NetworkFault.WEB_PAGE)
 
     def reset_connections(self) -> None:
         self._client.decide = lambda _ids: answer_of_fault(NetworkFault.RESET)
@@ -64,6 +68,9 @@ class Real:
 
     def answer_with(self, code: int, retry_after: int | None = None) -> None:
         self._sandbox.faults.set(Fault(action=Action(status=code, retry_after=retry_after)))
+
+    def answer_with_web_page(self) -> None:
+        self._sandbox.faults.set(Fault(action=Action(status=200, headers={"Content-Type": "text/html"}, body="<html>")))
 
     def reset_connections(self) -> None:
         self._sandbox.faults.set(Fault(action=Action(reset=True)))
@@ -135,6 +142,12 @@ async def test_a_wait_that_is_asked_for_comes_with_the_answer(world: World) -> N
     answer = (await world.client.send([call("a")], resend_count=0)).answer
     assert answer.retry_after_seconds == 7
     assert answer.asks_to_wait
+
+
+async def test_a_2xx_with_a_web_page_is_a_wrong_set_up(world: World) -> None:
+    world.answer_with_web_page()
+    answer = (await world.client.send([call("a")], resend_count=0)).answer
+    assert (answer.kind, answer.status, answer.error) == (AnswerKind.SET_UP, None, NetworkFault.WEB_PAGE)
 
 
 async def test_a_connection_that_breaks_is_an_answer_too(world: World) -> None:

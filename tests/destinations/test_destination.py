@@ -143,6 +143,43 @@ async def test_a_held_destination_is_probed_with_its_key_read_again(target: Targ
     assert target.destination.status.next_step == ""
 
 
+@pytest.mark.parametrize(
+    ("answer", "words"),
+    [
+        (answer_of_fault(NetworkFault.TLS_VERIFICATION), ["api.segment.io", "certificate", "trust store"]),
+        (answer_of_fault(NetworkFault.DNS_UNKNOWN_HOST), ["api.segment.io", "name servers"]),
+        (answer_of_fault(NetworkFault.WEB_PAGE), ["api.segment.io", "web page", "endpoint"]),
+        (status(307), ["api.segment.io", "endpoint", "redirect"]),
+        (status(404), ["api.segment.io", "endpoint"]),
+        (status(407), ["proxy"]),
+    ],
+)
+async def test_a_held_destination_says_what_to_do_about_its_reason(
+    target: Target, answer: Answer, words: list[str]
+) -> None:
+    """Who is told to check the write key, while the certificate is wrong, looks at the wrong place."""
+    target.client.decide = lambda _ids: answer
+    with capture_logs() as lines:
+        await target.send()
+    (line,) = lines
+    assert (line["event"], line["error_type"]) == ("destination.held", answer.error)
+    assert [word for word in words if word not in line["next_step"]] == []
+    assert "write_key" not in line["next_step"]
+    assert target.destination.status.next_step == line["next_step"]
+
+
+async def test_the_next_step_follows_the_reason_while_it_is_held(target: Target) -> None:
+    target.client.decide = lambda _ids: answer_of_fault(NetworkFault.TLS_VERIFICATION)
+    await target.send()
+    target.client.decide = lambda _ids: status(401)
+    async with asyncio.timeout(2):
+        await target.send()
+    assert (target.destination.status.reason, target.destination.status.next_step) == (
+        "401",
+        "Check the destination's write_key.",
+    )
+
+
 async def test_a_key_that_cannot_be_read_is_logged_and_the_old_one_serves(target: Target) -> None:
     target.client.decide = lambda _ids: status(401)
     await target.send()

@@ -154,6 +154,25 @@ async def test_any_2xx_is_a_success_with_or_without_a_body(
     assert (await client.send([CALL], resend_count=0)).answer.kind is AnswerKind.ACCEPTED
 
 
+@pytest.mark.parametrize("content_type", ["text/html", "Text/HTML; charset=utf-8"])
+async def test_a_2xx_that_is_a_web_page_is_a_wrong_address(
+    sandbox: Sandbox, client: SegmentClient, content_type: str
+) -> None:
+    """The login page of a network, or another host, answers everything with 200 and throws it away."""
+    page = Action(status=200, headers={"Content-Type": content_type}, body="<html>Welcome</html>")
+    sandbox.faults.set(Fault(action=page))
+    answer = (await client.send([CALL], resend_count=0)).answer
+    assert (answer.kind, answer.error) == (AnswerKind.SET_UP, "web_page")
+
+
+async def test_an_error_page_is_judged_by_its_status(sandbox: Sandbox, client: SegmentClient) -> None:
+    sandbox.faults.set(
+        Fault(action=Action(status=503, headers={"Content-Type": "text/html"}, body="<html>Sorry</html>"))
+    )
+    answer = (await client.send([CALL], resend_count=0)).answer
+    assert (answer.kind, answer.error) == (AnswerKind.UNHAPPY, "503")
+
+
 async def test_a_redirect_is_not_followed(sandbox: Sandbox, client: SegmentClient) -> None:
     """It would take the write key to wherever it leads."""
     sandbox.faults.set(Fault(action=Action(status=307, headers={"Location": sandbox.url})))

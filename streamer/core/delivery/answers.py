@@ -53,10 +53,15 @@ class NetworkFault(enum.StrEnum):
     """The name servers know no such host (NXDOMAIN)."""
     CUT_OFF = "cut_off"
     """A 2xx whose body broke off. The outcome is unknown, so the batch is sent again with the same messageIds."""
+    UNASKED_ANSWER = "unasked_answer"
+    """The server spoke before it had received the request; what it said is no answer to it."""
+    WEB_PAGE = "web_page"
+    """A 2xx that is a web page: a login page of the network, or another host. It is no answer of the destination."""
     OTHER = "connection_error"
 
 
-_SET_UP_FAULTS: Final = frozenset({NetworkFault.DNS_UNKNOWN_HOST, NetworkFault.TLS_VERIFICATION})
+_SET_UP_FAULTS: Final = frozenset({NetworkFault.DNS_UNKNOWN_HOST, NetworkFault.TLS_VERIFICATION, NetworkFault.WEB_PAGE})
+_WEB_PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +111,11 @@ def answer_of_status(status: int, retry_after: float | None) -> Answer:
 def answer_of_fault(fault: NetworkFault) -> Answer:
     """The answer for a fault of the network."""
     return Answer(AnswerKind.SET_UP if fault in _SET_UP_FAULTS else AnswerKind.UNHAPPY, None, fault.value)
+
+
+def is_web_page(content_type: str | None) -> bool:
+    """Whether this ``Content-Type`` header says that the body is made for browsers. No API that takes calls does."""
+    return (content_type or "").partition(";")[0].strip().lower() in _WEB_PAGES
 
 
 def parse_retry_after(text: str | None, now_epoch: float, cap: float = MAX_RETRY_AFTER_SECONDS) -> float | None:

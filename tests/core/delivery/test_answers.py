@@ -13,6 +13,7 @@ from streamer.core.delivery.answers import (
     answer_of_fault,
     answer_of_status,
     classify,
+    is_web_page,
     parse_retry_after,
 )
 
@@ -45,16 +46,33 @@ def test_every_number_is_classified(status: int) -> None:
     assert (classify(status) is AnswerKind.ACCEPTED) == (200 <= status <= 299)
 
 
-def test_an_unknown_host_and_a_bad_certificate_are_our_set_up_and_other_faults_are_not() -> None:
+def test_an_unknown_host_a_bad_certificate_and_a_web_page_are_our_set_up_and_other_faults_are_not() -> None:
     kinds = {fault: answer_of_fault(fault).kind for fault in NetworkFault}
     set_up = {fault for fault, kind in kinds.items() if kind is AnswerKind.SET_UP}
-    assert set_up == {NetworkFault.DNS_UNKNOWN_HOST, NetworkFault.TLS_VERIFICATION}
+    assert set_up == {NetworkFault.DNS_UNKNOWN_HOST, NetworkFault.TLS_VERIFICATION, NetworkFault.WEB_PAGE}
     assert {kind for fault, kind in kinds.items() if fault not in set_up} == {AnswerKind.UNHAPPY}
 
 
 def test_a_success_that_broke_off_is_not_a_success() -> None:
     """Whether it was stored is unknown; sending it again with the same messageIds is safe, leaving it is not."""
     assert answer_of_fault(NetworkFault.CUT_OFF) == Answer(AnswerKind.UNHAPPY, None, "cut_off")
+
+
+@pytest.mark.parametrize(
+    ("content_type", "is_page"),
+    [
+        ("text/html", True),
+        ("text/html; charset=utf-8", True),
+        (" Text/HTML;charset=UTF-8", True),
+        ("application/xhtml+xml", True),
+        ("application/json", False),
+        ("text/plain; x=text/html", False),
+        ("", False),
+        (None, False),
+    ],
+)
+def test_a_web_page_is_known_by_its_content_type(content_type: str | None, is_page: bool) -> None:
+    assert is_web_page(content_type) is is_page
 
 
 def test_errors_are_the_status_or_the_name_of_the_fault() -> None:

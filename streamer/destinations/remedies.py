@@ -1,0 +1,50 @@
+"""What to do about a destination that is held, by the reason: not every wrong set-up is a wrong write key."""
+
+from collections.abc import Mapping
+from typing import Final
+from urllib.parse import urlsplit
+
+from streamer.core.delivery.answers import NetworkFault
+from streamer.core.delivery.destination import REFUSES_EVERYTHING
+from streamer.logs import Event
+
+
+def held_next_step(reason: str, url: str) -> str:
+    """What to do about a held destination.
+
+    Args:
+        reason: why it is held: an HTTP status, a `NetworkFault` or `REFUSES_EVERYTHING`.
+        url: the base of the destination's addresses.
+    """
+    remedy = _REMEDIES.get("3xx" if reason.startswith("3") else reason)
+    return remedy.format(host=urlsplit(url).hostname) if remedy else Event.DESTINATION_HELD.next_step
+
+
+_WRONG_ADDRESS: Final = "Check region and endpoint: {host} answers, but Segment's HTTP API is not at this address."
+
+_REMEDIES: Final[Mapping[str, str]] = {
+    NetworkFault.TLS_VERIFICATION: (
+        "Check that {host} is the right host and that its certificate is valid for this name. If an authority of your"
+        " own signed the certificate, for example that of a proxy, add it to the trust store of this machine."
+    ),
+    NetworkFault.DNS_UNKNOWN_HOST: (
+        "Check the name of the host {host} in endpoint, and the name servers of this machine: they know no such host."
+    ),
+    NetworkFault.WEB_PAGE: (
+        "A web page was sent as the answer of {host}, so nothing was delivered. Check endpoint, and whether a login"
+        " page of the network or a proxy answers instead of the destination."
+    ),
+    REFUSES_EVERYTHING: (
+        "{host} refused every call so far. Check write_key, region and endpoint, and look at the calls that"
+        " streamer map makes of the records."
+    ),
+    "401": "Check the destination's write_key.",
+    "403": "Check the destination's write_key, and whether a firewall or proxy before {host} refuses the requests.",
+    "404": _WRONG_ADDRESS,
+    "405": _WRONG_ADDRESS,
+    "407": "Check user and password of the proxy: the proxy on the way to {host} asks for a login.",
+    "501": _WRONG_ADDRESS,
+    "511": "Log in to the network, or check its proxy: the network asks for a login before requests reach {host}.",
+    "3xx": "Check region and endpoint: {host} redirects to another address, and streamer does not follow redirects.",
+}
+"""Reason -> what to do; for every other reason, the next step of the log event counts."""
