@@ -65,7 +65,7 @@ def _read_overrides(root: dict[str, Any], environ: Mapping[str, str]) -> dict[st
     """The settings from the environment, as a tree."""
     source = _Environment(Settings)
     source.env_vars = {name.lower(): value for name, value in environ.items()}
-    overrides = source()
+    overrides: dict[str, Any] = _as_texts(source())
     for section in ("destinations", "integrations"):
         entries, known = overrides.get(section), root.get(section)
         if isinstance(entries, dict) and isinstance(known, dict):
@@ -74,6 +74,15 @@ def _read_overrides(root: dict[str, Any], environ: Mapping[str, str]) -> dict[st
                 name if name in known else spelled.get(name, name): entry for name, entry in entries.items()
             }
     return overrides
+
+
+def _as_texts(value: Any) -> Any:
+    """Numbers of JSON as texts, as in the file: the model gives them their types, and asks for their units."""
+    if isinstance(value, dict):
+        return {key: _as_texts(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_as_texts(entry) for entry in value]
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _as_variable(name: str) -> str:

@@ -94,6 +94,17 @@ SASL = "broker:9092\n  security_protocol: SASL_SSL\n  sasl_mechanism: "
             "${KEY}\n    timeout: 0s",
             "destinations.production.timeout (line 6): '0s' should be greater than 0",
         ),
+        ("kafka:", "receipts: {window: 24}\nkafka:", "receipts.window (line 1): '24' has no unit (write a number with"),
+        (
+            "${KEY}",
+            "${KEY}\n    retry: {schedule: [1m, 2]}",
+            "destinations.production.retry.schedule[1] (line 6): '2' has no unit (write a number with ms, s,",
+        ),
+        (
+            "surveys.sprig]",
+            "t]\n    limits: {max_open_bytes: 64}",
+            "integrations.sprig.limits.max_open_bytes (line 10): '64' has no unit (write it with KB, MB, GB,",
+        ),
         ("${KEY}", "${KEY}\n    retry: {schedule: []}", "destinations.production.retry.schedule (line 6): "),
         (
             "${KEY}",
@@ -349,6 +360,15 @@ def test_a_near_destination_is_suggested(faults_of: FaultsOf, good: str) -> None
 
 
 class TestEnvironment:
+    def test_its_numbers_need_units_too(self, faults_of: FaultsOf, good: str) -> None:
+        """JSON has numbers, and those of lists are durations as well."""
+        environ = {
+            "STREAMER_RECEIPTS__WINDOW": "24",
+            "STREAMER_DESTINATIONS__PRODUCTION__RETRY__QUICK": "[2]",
+            "STREAMER_DESTINATIONS__PRODUCTION__BATCH": '{"linger": 1, "max_calls": 10}',
+        }
+        assert [fault.partition(": ")[2].split(" (")[0] for fault in faults_of(good, environ)] == ["has no unit"] * 3
+
     def test_its_faults_name_the_variable_and_not_the_value(self, faults_of: FaultsOf, good: str, secret: str) -> None:
         environ = {
             "STREAMER_KAFKA__SESSION_TIMEOUT_MS": secret,

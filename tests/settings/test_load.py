@@ -82,7 +82,7 @@ def test_null_stands_for_the_default(load_text: LoadText, good: str) -> None:
 
 
 def test_booleans_and_numbers_may_be_written_as_people_do(load_text: LoadText, good: str) -> None:
-    text = good.replace("${KEY}", "${KEY}\n    gzip: off\n    max_in_flight: '8'\n    timeout: 2")
+    text = good.replace("${KEY}", "${KEY}\n    gzip: off\n    max_in_flight: '8'\n    timeout: 2s")
     destination = load_text(text).destinations["production"]
     assert (destination.gzip, destination.max_in_flight, destination.timeout) == (False, 8, 2.0)
 
