@@ -274,6 +274,8 @@ SASL = "broker:9092\n  security_protocol: SASL_SSL\n  sasl_mechanism: "
         ),
         ("surveys.sprig]", "t]\n    canonical: {}", "integrations.sprig.canonical (line 10): is not a setting"),
         ("  sprig:", "  my sprig:", "integrations.my sprig (line 7): should be 1 to 64 letters"),
+        ("  sprig:", "  ..:", "integrations... (line 7): should not be . or .., which names another directory"),
+        ("  sprig:", "  '.':", "integrations.. (line 7): should not be . or .., which names another directory"),
         ("  production:", f"  {'x' * 65}:", f"destinations.{'x' * 65} (line 4): should be 1 to 64 letters"),
     ],
 )
@@ -316,6 +318,28 @@ class TestTwoIntegrations:
     def test_may_not_share_a_group(self, faults_of: FaultsOf, good: str) -> None:
         (fault,) = faults_of(good + second(topics="[t]", group_id="streamer.sprig"))
         assert fault.startswith("integrations.other.group_id (line 15): 'streamer.sprig' is also the group of sprig")
+
+
+class TestDeadLettersOfTwoIntegrations:
+    def test_may_not_be_records_of_another_one(self, faults_of: FaultsOf, good: str) -> None:
+        """Two integrations that read each other's dead letters pass one record to and fro for ever."""
+        first, other = faults_of(good + second(topics="[surveys.sprig.dlq, t]", dead_letters="{topic: surveys.sprig}"))
+        assert first == (
+            "integrations.sprig.dead_letters.topic (line 7): should not be a topic of other, as surveys.sprig.dlq is:"
+            " each dead letter would be read again as a record"
+        )
+        assert other.startswith(
+            "integrations.other.dead_letters.topic (line 15): 'surveys.sprig' should not be a topic of sprig"
+        )
+
+    def test_may_not_be_records_even_if_they_end_there(self, faults_of: FaultsOf, good: str) -> None:
+        (fault,) = faults_of(good + second(topics="[surveys.sprig.dlq]"))
+        assert fault.startswith("integrations.sprig.dead_letters.topic (line 7): should not be a topic of other")
+
+    def test_may_share_a_topic_that_nobody_reads(self, load_text: Callable[..., object], good: str) -> None:
+        assert load_text(
+            good + "    dead_letters: {topic: refused}\n" + second(topics="[t]", dead_letters="{topic: refused}")
+        )
 
 
 def test_all_faults_are_listed_at_once_in_the_order_of_the_file(faults_of: FaultsOf, good: str) -> None:
