@@ -274,6 +274,22 @@ class TestFingerprint:
             assert load_text(f"{good}    {line}\n").fingerprint() != before
 
 
+def test_a_line_break_at_the_end_of_a_secret_is_no_part_of_it(load_text: LoadText, good: str, secret: str) -> None:
+    """Files end with one, and so do variables that were filled from files: neither may decide whether a login works."""
+    text = good.replace(
+        "broker:9092",
+        "broker:9092\n  security_protocol: SASL_SSL\n  sasl_plain_username: u\n"
+        "  sasl_plain_password: ${KEY}\n  ssl_password: ${KEY}",
+    )
+    settings = load_text(text, {"KEY": f"{secret}\r\n"})
+    assert settings.destinations["production"].read_write_key() == secret
+    for password in (settings.kafka.sasl_plain_password, settings.kafka.ssl_password):
+        assert password is not None
+        assert password.get_secret_value() == secret
+    again = load_text(text, {"STREAMER_DESTINATIONS__PRODUCTION__WRITE_KEY": "k\n"})
+    assert again.destinations["production"].read_write_key() == "k"
+
+
 def test_no_secret_is_printed(load_text: LoadText, good: str, secret: str) -> None:
     text = good.replace(
         "broker:9092",
