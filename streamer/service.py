@@ -10,7 +10,6 @@ second ends at once. The exit code is 0 after a drained signal, and 78 when our 
 
 import asyncio
 import gc
-import signal
 import time
 from typing import Final
 
@@ -25,6 +24,7 @@ from streamer.server import Server
 from streamer.service_view import ServiceView
 from streamer.settings import Settings
 from streamer.status.histogram import DURATION_SECONDS, Histogram
+from streamer.stop_signals import FORCED, STOP_SIGNALS
 from streamer.timings import PRODUCTION, Timings
 
 SAMPLE_SECONDS: Final = 0.25
@@ -32,9 +32,6 @@ SAMPLE_SECONDS: Final = 0.25
 
 GC_THRESHOLD: Final = 50_000
 """Objects made and not freed before the collector looks for cycles; Python's own default is 700."""
-
-FORCED: Final = 143
-"""Exit code when a second signal cut the drain short."""
 
 
 def main(settings: Settings) -> int:
@@ -44,6 +41,8 @@ def main(settings: Settings) -> int:
         SettingsError: a broker refuses our credentials or protocol.
         UnavailableError: the HTTP port, a write key file or the state directory cannot be used.
     """
+    if STOP_SIGNALS.count:
+        return 0  # it came while all this was loaded: nothing was opened yet
     # Events die by their reference counts; a cycle collector that looks at every young object costs a third of the CPU.
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
@@ -56,18 +55,17 @@ async def _run_until_signal(settings: Settings) -> int:
     running = asyncio.current_task()
     assert running is not None, "a coroutine runs in a task"
 
-    def on_signal() -> None:
-        if stop.is_set():
-            running.cancel()
+    def on_signal(count: int) -> None:
         stop.set()
+        if count > 1:
+            running.cancel()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    try:
-        await Service(settings).run(stop)
-    except asyncio.CancelledError:
-        return FORCED
+    with STOP_SIGNALS.passed_to(lambda count: loop.call_soon_threadsafe(on_signal, count)):
+        try:
+            await Service(settings).run(stop)
+        except asyncio.CancelledError:
+            return FORCED
     return 0
 
 
