@@ -20,6 +20,7 @@ from streamer.core.errors import SettingsError
 from streamer.destinations import open_destination
 from streamer.integration import Integration, root_of
 from streamer.logs import Event, logger
+from streamer.logs.observing import observing
 from streamer.server import Server
 from streamer.service_view import ServiceView
 from streamer.settings import Settings
@@ -113,7 +114,8 @@ class Service:
         await self._server.start()
         logger().emit(Event.SERVICE_STARTED)
         for integration in self.integrations.values():
-            integration.tell_findings()
+            with observing("findings", integration=integration.name):
+                integration.tell_findings()
         try:
             async with asyncio.TaskGroup() as tasks:
                 side_tasks = [
@@ -138,18 +140,26 @@ class Service:
                 raise
             raise root_of(refused) from None
         finally:
-            for destination in self.destinations.values():
-                await destination.close()
-            for integration in self.integrations.values():
-                integration.receipts.close()
-            await self._server.stop()
+            await self._close()
             logger().emit(Event.SERVICE_STOPPED)
+
+    async def _close(self) -> None:
+        """Close everything. What cannot be closed must not keep receipts from being written out."""
+        for name, destination in self.destinations.items():
+            with observing(f"end of the destination {name}"):
+                await destination.close()
+        for name, integration in self.integrations.items():
+            with observing("end of the receipts", integration=name):
+                integration.receipts.close()
+        with observing("end of the HTTP server"):
+            await self._server.stop()
 
     async def _summarise(self) -> None:
         while True:
             await asyncio.sleep(self._timings.summary_every)
             for integration in self.integrations.values():
-                integration.summarise()
+                with observing("summary", integration=integration.name):
+                    integration.summarise()
 
     async def _sample(self) -> None:
         loop = asyncio.get_running_loop()
@@ -159,4 +169,5 @@ class Service:
             passed = loop.time() - began
             self.loop_lag_seconds.observe(max(passed - SAMPLE_SECONDS, 0.0))
             for integration in self.integrations.values():
-                integration.note_limit(passed)
+                with observing("limit", integration=integration.name):
+                    integration.note_limit(passed)
