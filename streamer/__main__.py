@@ -1,15 +1,18 @@
-"""Start here: the command line. Each command is a module in `streamer.cli` and is explained there."""
+"""Start here: the command line. Each command is a module in `streamer.cli` and is explained there.
 
-import argparse
+What loads slowly is imported inside functions, after the signals are caught that can come from the first moment.
+"""
+
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Final
 
-from streamer import __version__
-from streamer.cli import check, demo, dlq, run, sandbox, version
-from streamer.cli import map as map_command
-from streamer.core.errors import SettingsError, UnavailableError
+from streamer.stop_signals import STOP_SIGNALS
+
+if TYPE_CHECKING:
+    import argparse
 
 EXIT_FAILED: Final = 1
 EXIT_UNAVAILABLE: Final = 69
@@ -27,6 +30,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 failed, 2 wrong usage, 69 something that we depend on is not available, 78 the
         configuration is wrong, 130 interrupted, 143 `streamer run` was ended by a second signal.
     """
+    argv = sys.argv[1:] if argv is None else argv
+    with STOP_SIGNALS.caught() if argv[:1] == ["run"] else nullcontext():
+        return _run(argv)
+
+
+def _run(argv: Sequence[str]) -> int:
+    from streamer.core.errors import SettingsError, UnavailableError  # noqa: PLC0415 - see above, as those below
+
     args = _parser().parse_args(argv)
     try:
         code: int = args.run(args)
@@ -48,7 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+def _parser() -> "argparse.ArgumentParser":
+    import argparse  # noqa: PLC0415
+
+    from streamer import __version__  # noqa: PLC0415
+    from streamer.cli import check, demo, dlq, run, sandbox, version  # noqa: PLC0415
+    from streamer.cli import map as map_command  # noqa: PLC0415
+
     parser = argparse.ArgumentParser(
         prog="streamer",
         description="Delivers survey events from Kafka to Segment; commits only after delivery.",

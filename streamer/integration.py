@@ -19,6 +19,7 @@ from streamer.core.records.open_record import OpenRecord
 from streamer.destinations import Destination
 from streamer.kafka import Brokers
 from streamer.logs import Event, logger
+from streamer.logs.observing import observing
 from streamer.pipeline import Pipeline
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.delivery import Delivery
@@ -155,8 +156,9 @@ class Integration:
 
     def summarise(self) -> None:
         """Log what has happened since the start, once a minute, and note when the lag will be worked off."""
-        self._estimate_drain()
-        self.tell_findings()
+        for part, observe in (("drain ETA", self._estimate_drain), ("findings", self.tell_findings)):
+            with observing(part, integration=self.name):
+                observe()
         logger().emit(
             Event.SUMMARY,
             integration=self.name,

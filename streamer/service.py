@@ -10,7 +10,6 @@ second ends at once. The exit code is 0 after a drained signal, and 78 when our 
 
 import asyncio
 import gc
-import signal
 import time
 from typing import Final
 
@@ -21,10 +20,12 @@ from streamer.core.errors import SettingsError
 from streamer.destinations import open_destination
 from streamer.integration import Integration, root_of
 from streamer.logs import Event, logger
+from streamer.logs.observing import observing
 from streamer.server import Server
 from streamer.service_view import ServiceView
 from streamer.settings import Settings
 from streamer.status.histogram import DURATION_SECONDS, Histogram
+from streamer.stop_signals import FORCED, STOP_SIGNALS
 from streamer.timings import PRODUCTION, Timings
 
 SAMPLE_SECONDS: Final = 0.25
@@ -32,9 +33,6 @@ SAMPLE_SECONDS: Final = 0.25
 
 GC_THRESHOLD: Final = 50_000
 """Objects made and not freed before the collector looks for cycles; Python's own default is 700."""
-
-FORCED: Final = 143
-"""Exit code when a second signal cut the drain short."""
 
 
 def main(settings: Settings) -> int:
@@ -44,6 +42,8 @@ def main(settings: Settings) -> int:
         SettingsError: a broker refuses our credentials or protocol.
         UnavailableError: the HTTP port, a write key file or the state directory cannot be used.
     """
+    if STOP_SIGNALS.count:
+        return 0  # it came while all this was loaded: nothing was opened yet
     # Events die by their reference counts; a cycle collector that looks at every young object costs a third of the CPU.
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
@@ -56,18 +56,17 @@ async def _run_until_signal(settings: Settings) -> int:
     running = asyncio.current_task()
     assert running is not None, "a coroutine runs in a task"
 
-    def on_signal() -> None:
-        if stop.is_set():
-            running.cancel()
+    def on_signal(count: int) -> None:
         stop.set()
+        if count > 1:
+            running.cancel()
 
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, on_signal)
-    try:
-        await Service(settings).run(stop)
-    except asyncio.CancelledError:
-        return FORCED
+    with STOP_SIGNALS.passed_to(lambda count: loop.call_soon_threadsafe(on_signal, count)):
+        try:
+            await Service(settings).run(stop)
+        except asyncio.CancelledError:
+            return FORCED
     return 0
 
 
@@ -115,7 +114,8 @@ class Service:
         await self._server.start()
         logger().emit(Event.SERVICE_STARTED)
         for integration in self.integrations.values():
-            integration.tell_findings()
+            with observing("findings", integration=integration.name):
+                integration.tell_findings()
         try:
             async with asyncio.TaskGroup() as tasks:
                 side_tasks = [
@@ -140,18 +140,26 @@ class Service:
                 raise
             raise root_of(refused) from None
         finally:
-            for destination in self.destinations.values():
-                await destination.close()
-            for integration in self.integrations.values():
-                integration.receipts.close()
-            await self._server.stop()
+            await self._close()
             logger().emit(Event.SERVICE_STOPPED)
+
+    async def _close(self) -> None:
+        """Close everything. What cannot be closed must not keep receipts from being written out."""
+        for name, destination in self.destinations.items():
+            with observing(f"end of the destination {name}"):
+                await destination.close()
+        for name, integration in self.integrations.items():
+            with observing("end of the receipts", integration=name):
+                integration.receipts.close()
+        with observing("end of the HTTP server"):
+            await self._server.stop()
 
     async def _summarise(self) -> None:
         while True:
             await asyncio.sleep(self._timings.summary_every)
             for integration in self.integrations.values():
-                integration.summarise()
+                with observing("summary", integration=integration.name):
+                    integration.summarise()
 
     async def _sample(self) -> None:
         loop = asyncio.get_running_loop()
@@ -161,4 +169,5 @@ class Service:
             passed = loop.time() - began
             self.loop_lag_seconds.observe(max(passed - SAMPLE_SECONDS, 0.0))
             for integration in self.integrations.values():
-                integration.note_limit(passed)
+                with observing("limit", integration=integration.name):
+                    integration.note_limit(passed)

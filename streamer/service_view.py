@@ -15,6 +15,7 @@ from streamer.destinations import Destination
 from streamer.integration import Integration
 from streamer.kafka import TopicPartition
 from streamer.logs import logger
+from streamer.logs.observing import observing
 from streamer.pipeline import Pipeline
 from streamer.settings import Settings
 from streamer.status import (
@@ -97,7 +98,7 @@ class ServiceView:
             mapping_version=MAPPING_VERSION,
             started_at=service.started_at,
             is_draining=service.is_draining,
-            integrations=[self._integration(integration) for integration in service.integrations.values()],
+            integrations=[self._show(integration) for integration in service.integrations.values()],
             destinations=[destination.status for destination in service.destinations.values()],
             loop_lag_seconds=service.loop_lag_seconds,
             last_faults=list(logger().last_faults),
@@ -108,6 +109,21 @@ class ServiceView:
         held = [d for d in self._service.destinations.values() if d.state is State.HELD]
         detail = "; ".join(f"{d.name} held: {d.status.reason}" for d in held)
         return Check("destinations", ok=len(held) < len(self._service.destinations), detail=detail)
+
+    def _show(self, integration: Integration) -> IntegrationStatus:
+        """All of one integration; if that fails, what needs no part of it, so that the others are shown."""
+        with observing("status", integration=integration.name):
+            return self._integration(integration)
+        return IntegrationStatus(
+            name=integration.name,
+            dialect=integration.settings.dialect,
+            group=integration.settings.group_id,
+            destination=integration.settings.destination,
+            state=self._state_of(integration),
+            reason="its state cannot be shown; see the log for observer.failed",
+            restarts=integration.restarts,
+            receipts=ReceiptsStatus(is_available=False, entries=0, bytes=0, shrunk_total=0),
+        )
 
     def _integration(self, integration: Integration) -> IntegrationStatus:
         pipeline = integration.pipeline

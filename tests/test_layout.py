@@ -16,6 +16,7 @@ MODULES = {
 }
 
 PARTS = [
+    "stop_signals",
     "core.model",
     "core.errors",
     "core.records",

@@ -20,14 +20,18 @@ def add_parser(commands: "Commands") -> None:
     parser = commands.add_parser(
         "check",
         help="list everything that is wrong with a configuration",
-        description="List everything that is wrong with a configuration file. With --connect, also check what the file"
-        " names: brokers, topics, rights, dead-letter topics, write keys. Nothing is changed, and no event is sent.",
-        epilog="Exit codes: 0 no faults, 78 faults in the file, 69 problems found with --connect."
+        description="List everything that is wrong with a configuration: with its file, with the files of keys and"
+        " certificates that it names, with state_dir. What is no fault and hardly meant is a warning. With --connect,"
+        " also check what is elsewhere: brokers, topics, rights, dead-letter topics, destinations, write keys. Nothing"
+        " is changed, and no event is sent.",
+        epilog="Exit codes: 0 no faults (warnings there may be), 78 faults, 69 problems found with --connect."
         " Example: streamer check --config streamer.yaml --connect",
     )
     add_config(parser)
     parser.add_argument(
-        "--connect", action="store_true", help="also ask the brokers, and ask Segment about the write keys"
+        "--connect",
+        action="store_true",
+        help="also ask the brokers, connect to the destinations, and ask Segment about the write keys",
     )
     parser.set_defaults(run=run)
 
@@ -35,9 +39,11 @@ def add_parser(commands: "Commands") -> None:
 def run(args: argparse.Namespace) -> int:
     """Check, and print the result: a summary on stdout, problems on stderr."""
     # The model and the clients take a third of a second to load; `streamer --help` should not wait for them.
-    from streamer.settings import load  # noqa: PLC0415
+    from streamer.settings import examine  # noqa: PLC0415
 
-    settings = load(args.config)
+    settings, warnings = examine(args.config)
+    for warning in warnings:
+        print(f"streamer: warning: {warning}", file=sys.stderr)
     if args.connect:
         from streamer.operations.connection_check import problems  # noqa: PLC0415
 

@@ -260,8 +260,8 @@ class Source:
         return None
 
     def high_watermark(self, partition: TopicPartition) -> int | None:
-        """The end of what may be read, as of the last fetch; None before the first."""
-        if partition not in self._joined.assignment():
+        """The end of what may be read, as of the last fetch; None before the first, and outside of the group."""
+        if self._consumer is None or partition not in self._joined.assignment():
             return None
         read = self._joined.last_stable_offset if self._read_committed else self._joined.highwater
         return cast("int | None", read(partition))

@@ -314,6 +314,15 @@ class Event(enum.Enum):
         "Report this line as a bug.",
         1,
     )
+    OBSERVER_FAILED = (
+        "observer.failed",
+        ERROR,
+        Fault.OURS,
+        "Something could not be found out or shown that only informs about the service. Delivery goes on as before.",
+        ("integration", "reason", "error_type", "stack"),
+        "Report this line as a bug.",
+        1,
+    )
     TASK_STALLED = (
         "task.stalled",
         ERROR,

@@ -1,4 +1,4 @@
-"""What ``streamer check --connect`` checks: brokers, topics, groups, and write keys at Segment."""
+"""What ``streamer check --connect`` checks: brokers, topics, groups, destinations, and write keys at Segment."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,13 +7,27 @@ from typing import Final
 
 import aiohttp
 
+from streamer.core.delivery.answers import NetworkFault
 from streamer.core.errors import SettingsError, UnavailableError
+from streamer.destinations.http import HttpConnections
 from streamer.kafka import missing_topics, preflight
 from streamer.kafka.rights import forbidden_groups
 from streamer.settings import Settings
 
 TIMEOUT_SECONDS: Final = 20.0
-"""Longest wait for the brokers, and for each write key."""
+"""Longest wait for the brokers, and for each connection and write key."""
+
+_CONNECT_SECONDS: Final = 10.0
+"""Longest wait for the answer of a destination."""
+
+_MEANINGS: Final = {
+    NetworkFault.REFUSED: "no program listens there; correct endpoint, or start the program",
+    NetworkFault.TIMEOUT: f"no answer within {_CONNECT_SECONDS:g} s; check firewalls and proxies",
+    NetworkFault.DNS_UNKNOWN_HOST: "there is no such host; correct endpoint, or the name servers of this machine",
+    NetworkFault.DNS_TEMPORARY: "the host cannot be looked up now; check the name servers of this machine",
+    NetworkFault.TLS_VERIFICATION: "its certificate is not trusted for this host; correct endpoint, or the authorities"
+    " that this machine trusts",
+}
 
 
 async def problems(settings: Settings) -> list[str]:
@@ -26,6 +40,7 @@ async def problems(settings: Settings) -> list[str]:
         for name, destination in settings.destinations.items():
             async with _collecting(found, f"destinations.{name}"):
                 write_key = destination.read_write_key()
+                await connect(destination.url)
                 url = destination.settings_url(write_key)
                 if url is not None:
                     await ask_for_source(session, url)
@@ -71,6 +86,22 @@ async def _ask_brokers(settings: Settings, found: list[str]) -> None:
         f"integrations.{groups[group]}.group_id: a right on the consumer group {group} is missing; grant READ"
         for group in await forbidden_groups(kafka, groups)
     )
+
+
+async def connect(url: str) -> None:
+    """Connect to a destination as delivery does, and ask for nothing: whatever it answers, it is there.
+
+    Raises:
+        UnavailableError: no connection comes about, or it ends without an answer.
+    """
+    connections = HttpConnections(timeout_seconds=_CONNECT_SECONDS)
+    try:
+        answer = (await connections.request("HEAD", url, b"", {})).answer
+    finally:
+        await connections.close()
+    if answer.status is None:
+        meaning = _MEANINGS.get(NetworkFault(answer.error), "check firewalls and proxies")
+        raise UnavailableError(f"{url} cannot be reached: {meaning} ({answer.error})")
 
 
 async def ask_for_source(session: aiohttp.ClientSession, url: str) -> None:

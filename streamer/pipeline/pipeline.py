@@ -11,12 +11,13 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 
 from streamer.core.delivery.limiting import Limit, limited_by
-from streamer.core.errors import UnavailableError
+from streamer.core.errors import StreamerError
 from streamer.core.records.account import Account
 from streamer.core.records.custody import Custody
 from streamer.core.records.pending_letter import PendingLetter
 from streamer.kafka import TopicPartition
 from streamer.logs import Event, logger
+from streamer.logs.observing import observing
 from streamer.pipeline.assignment import Assignment
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.endings import until_cancelled
@@ -225,7 +226,7 @@ class Pipeline:
     async def _learn_retention(self) -> None:
         """Ask now and then how long the topics keep records; without an answer the headroom is not shown."""
         while True:
-            with contextlib.suppress(UnavailableError):
+            with observing("retention", integration=self.name), contextlib.suppress(StreamerError):
                 self.retention_seconds = await self._brokers.retention_seconds(self._integration.topics)
             await asyncio.sleep(self._timings.retention_every)
 

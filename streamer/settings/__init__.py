@@ -1,10 +1,10 @@
 """The one typed configuration: a YAML file and the environment, read and checked once at start.
 
-`load` is the way in. Attributes have the names of the YAML keys; durations are float seconds, sizes int bytes, secrets
-pydantic's ``SecretStr``, which prints as asterisks.
+`load` is the way in; `examine` looks at more, for `streamer check`. Attributes have the names of the YAML keys;
+durations are float seconds, sizes int bytes, secrets pydantic's ``SecretStr``, which prints as asterisks.
 """
 
-from streamer.settings.loading import load
+from streamer.settings.loading import examine, load
 from streamer.settings.model import IntegrationSettings, Settings
 from streamer.settings.quantities import parse_duration, parse_size
 from streamer.settings.sections import DestinationSettings, KafkaSettings, read_secret_file
@@ -14,6 +14,7 @@ __all__ = [
     "IntegrationSettings",
     "KafkaSettings",
     "Settings",
+    "examine",
     "load",
     "parse_duration",
     "parse_size",

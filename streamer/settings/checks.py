@@ -17,6 +17,7 @@ from streamer.settings.model import IntegrationSettings, Settings
 from streamer.settings.sections import DestinationSettings, KafkaSettings
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_NO_DIRECTORY_OF_ITS_OWN: Final = frozenset({".", ".."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,8 @@ def clashes(settings: Settings) -> Iterator[Clash]:
         for name in names:
             if not _NAME.fullmatch(name):
                 yield Clash((section, name), "should be 1 to 64 letters, digits, dots, underscores and hyphens")
+            elif name in _NO_DIRECTORY_OF_ITS_OWN:
+                yield Clash((section, name), "should not be . or .., which names another directory than one of its own")
     for name, destination in settings.destinations.items():
         yield from _destination(("destinations", name), destination)
     for name, integration in settings.integrations.items():
@@ -47,6 +50,8 @@ def clashes(settings: Settings) -> Iterator[Clash]:
         yield from _unknown_destination(path, integration, settings)
     for one, other in combinations(settings.integrations, 2):
         yield from _pair(one, other, settings)
+        yield from _read_again(one, other, settings)
+        yield from _read_again(other, one, settings)
 
 
 def _kafka(kafka: KafkaSettings) -> Iterator[Clash]:
@@ -140,6 +145,19 @@ def _integration(path: KeyPath, integration: IntegrationSettings) -> Iterator[Cl
             f"should be at most max_open_records ({limits.max_open_records}), because parked records are open",
             ((*path, "limits", "max_open_records"),),
         )
+
+
+def _read_again(writer: str, reader: str, settings: Settings) -> Iterator[Clash]:
+    """Dead letters of one integration that are records of another one, which may write them back."""
+    integration, topics = settings.integrations[writer], settings.integrations[reader].topics
+    path: KeyPath = ("integrations", writer)
+    for topic in dict.fromkeys(integration.dead_letter_topic(topic) for topic in integration.topics):
+        if topic in topics:
+            yield Clash(
+                (*path, "dead_letters", "topic"),
+                f"should not be a topic of {reader}, as {topic} is: each dead letter would be read again as a record",
+                ((*path, "topics"), ("integrations", reader, "topics")),
+            )
 
 
 def _unknown_destination(path: KeyPath, integration: IntegrationSettings, settings: Settings) -> Iterator[Clash]:

@@ -1,7 +1,7 @@
 """From file and environment to `Settings`, with all faults at once."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
@@ -12,12 +12,19 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
 from streamer.core.errors import SettingsError
-from streamer.settings.checks import clashes
+from streamer.settings.checks import Clash, clashes
 from streamer.settings.document import Document, Fault, KeyPath, read
+from streamer.settings.files import file_clashes, with_line_break
 from streamer.settings.model import Settings
+from streamer.settings.remarks import unknown_variables, unmatched_names
+from streamer.settings.sections import LINE_BREAKS
 
 _MAX_SHOWN_CHARACTERS: Final = 40
 """Longest value that a fault repeats."""
+
+_LINE_BREAK: Final = (
+    "ends with a line break, which is left out; most often the file was written by an editor or by echo"
+)
 
 
 def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
@@ -31,20 +38,60 @@ def load(path: Path, environ: Mapping[str, str] | None = None) -> Settings:
     Raises:
         SettingsError: there are faults. It lists all of them; no text holds a secret.
     """
+    return _load(path, os.environ if environ is None else environ, clashes)[0]
+
+
+def examine(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Settings, list[str]]:
+    """As `load`, for `streamer check`: the files that settings name are looked at, too.
+
+    Returns:
+        The settings, and a text for each thing that is no fault and hardly meant; no text holds a secret.
+
+    Raises:
+        SettingsError: there are faults, those of files included.
+    """
     environ = os.environ if environ is None else environ
+    settings, tree, describe = _load(path, environ, _clashes_and_files)
+    broken = (*_with_line_break(tree), *with_line_break(settings))
+    remarks = [*unmatched_names(settings), *(Fault(path, _LINE_BREAK) for path in broken)]
+    texts = [describe(remark) for remark in sorted(remarks, key=describe.order)]
+    return settings, [*texts, *unknown_variables(settings, environ)]
+
+
+def _clashes_and_files(settings: Settings) -> Iterator[Clash]:
+    """All clashes; the files of settings that have one are not looked at."""
+    found = list(clashes(settings))
+    yield from found
+    yield from (clash for clash in file_clashes(settings) if not any(clash.path == known.path for known in found))
+
+
+def _load(
+    path: Path, environ: Mapping[str, str], find_clashes: Callable[[Settings], Iterable[Clash]]
+) -> tuple[Settings, dict[str, Any], "_Describer"]:
+    """The settings, the values that they were made of, and what writes texts about them."""
     document = read(path, environ)
     overrides = _read_overrides(document.root, environ)
-    settings, faults = _validate(_merge(document.root, overrides), list(document.faults))
+    tree = _merge(document.root, overrides)
+    describe = _Describer(document, overrides)
+    settings, faults = _validate(tree, list(document.faults))
     if settings is not None:
         faults += [
             Fault(clash.path, clash.text)
-            for clash in clashes(settings)
+            for clash in find_clashes(settings)
             if not any(_overlap(fault.path, place) for fault in faults for place in (clash.path, *clash.others))
         ]
     if faults or settings is None:
-        describe = _Describer(document, overrides)
         raise SettingsError([describe(fault) for fault in sorted(faults, key=describe.order)])
-    return settings
+    return settings, tree, describe
+
+
+def _with_line_break(tree: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
+    """The secrets that were given with a line break at the end."""
+    if isinstance(tree, dict):
+        for key, value in tree.items():
+            yield from _with_line_break(value, (*path, key))
+    elif isinstance(tree, str) and tree != tree.rstrip(LINE_BREAKS) and _has_secret(_type_at(path)):
+        yield path
 
 
 class _Environment(EnvSettingsSource):
@@ -65,7 +112,7 @@ def _read_overrides(root: dict[str, Any], environ: Mapping[str, str]) -> dict[st
     """The settings from the environment, as a tree."""
     source = _Environment(Settings)
     source.env_vars = {name.lower(): value for name, value in environ.items()}
-    overrides = source()
+    overrides: dict[str, Any] = _as_texts(source())
     for section in ("destinations", "integrations"):
         entries, known = overrides.get(section), root.get(section)
         if isinstance(entries, dict) and isinstance(known, dict):
@@ -74,6 +121,15 @@ def _read_overrides(root: dict[str, Any], environ: Mapping[str, str]) -> dict[st
                 name if name in known else spelled.get(name, name): entry for name, entry in entries.items()
             }
     return overrides
+
+
+def _as_texts(value: Any) -> Any:
+    """Numbers of JSON as texts, as in the file: the model gives them their types, and asks for their units."""
+    if isinstance(value, dict):
+        return {key: _as_texts(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_as_texts(entry) for entry in value]
+    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _as_variable(name: str) -> str:

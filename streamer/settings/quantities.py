@@ -20,12 +20,16 @@ _QUANTITY: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)")
 
 
 def parse_duration(text: object) -> float:
-    """Seconds in ``text``: a number with the unit ms, s, m, h or d (``1.5h``), or a plain number of seconds.
+    """Seconds in ``text``: a number with the unit ms, s, m, h or d (``1.5h``).
+
+    0 needs no unit. What is a number already, and no text, is seconds: code says its unit elsewhere, people do not.
 
     Raises:
         ValueError: it is not a duration; the text of the error does not repeat it.
     """
     number, unit = _split(text)
+    if number and not unit and isinstance(text, str):
+        raise ValueError("has no unit (write a number with ms, s, m, h or d, such as 100ms, 15s or 6h)")
     if number is None or unit not in {"", *_SECONDS}:
         raise ValueError("is not a duration (write a number with ms, s, m, h or d, such as 100ms, 15s or 6h)")
     # Divided, not multiplied by 0.001, which has no exact binary form: 100ms is 0.1 and not 0.1000...01.
@@ -35,10 +39,14 @@ def parse_duration(text: object) -> float:
 def parse_size(text: object) -> int:
     """Bytes in ``text``: a number with B, KB, MB, GB (powers of 1,000), KiB, MiB or GiB (of 1,024), or plain bytes.
 
+    The names of settings say that they are bytes, so a plain number is one of bytes. Below 1,000 a unit was forgotten.
+
     Raises:
         ValueError: it is not a whole number of bytes; the text of the error does not repeat it.
     """
     number, unit = _split(text)
+    if number and number < _BYTES["KB"] and number.is_integer() and not unit and isinstance(text, str):
+        raise ValueError("has no unit (write it with KB, MB, GB, KiB, MiB or GiB, such as 64MiB; B for so few bytes)")
     if number is None or unit not in _BYTES or not (number * _BYTES[unit]).is_integer():
         raise ValueError(
             "is not a size (write a number of bytes, or a number with KB, MB, GB, KiB, MiB or GiB, such as 480KB)"

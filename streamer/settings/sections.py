@@ -18,6 +18,16 @@ Size = Annotated[int, BeforeValidator(parse_size), Field(le=1 << 50)]
 """Bytes."""
 Milliseconds = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
+LINE_BREAKS: Final = "\r\n"
+"""What is removed from the end of each secret, wherever it comes from: editors and ``echo`` put it there."""
+
+
+def _without_line_break(secret: SecretStr) -> SecretStr:
+    return SecretStr(secret.get_secret_value().rstrip(LINE_BREAKS))
+
+
+Secret = Annotated[SecretStr, AfterValidator(_without_line_break)]
+
 MAX_SUFFIX_CHARACTERS: Final = 40
 """Longest ``message_id_suffix``: a messageId has 99 characters with it, and the ids of all dialects fit in the rest."""
 
@@ -82,7 +92,7 @@ class KafkaSettings(Section):
     """How streamer logs in. ``GSSAPI`` (Kerberos) needs the package ``aiokafka[gssapi]``."""
     sasl_plain_username: str | None = None
     """User name. ``PLAIN``, ``SCRAM-SHA-256`` and ``SCRAM-SHA-512`` need it."""
-    sasl_plain_password: SecretStr | None = None
+    sasl_plain_password: Secret | None = None
     """Password of the user. Give this setting or ``sasl_plain_password_file``."""
     sasl_plain_password_file: Path | None = None
     """File that holds the password of the user and nothing else."""
@@ -100,7 +110,7 @@ class KafkaSettings(Section):
     """PEM file with the certificate that streamer shows to the brokers (mutual TLS)."""
     ssl_keyfile: Path | None = None
     """PEM file with the private key of ``ssl_certfile``. Without it, the key is read from ``ssl_certfile`` itself."""
-    ssl_password: SecretStr | None = None
+    ssl_password: Secret | None = None
     """Password of the private key. Give this setting or ``ssl_password_file``."""
     ssl_password_file: Path | None = None
     """File that holds the password of the private key and nothing else."""
@@ -197,7 +207,7 @@ class RetrySettings(Section):
 class DestinationSettings(Section):
     """One Segment source: its write key, its region, and how calls are sent to it."""
 
-    write_key: Annotated[SecretStr, AfterValidator(_check_write_key)] | None = None
+    write_key: Annotated[Secret, AfterValidator(_check_write_key)] | None = None
     """Write key of the Segment source. 1 to 256 printable characters without blanks and colons. Give this setting or
     ``write_key_file``."""
     write_key_file: Path | None = None
@@ -257,7 +267,7 @@ def read_secret_file(path: Path, setting: str) -> str:
         UnavailableError: it cannot be read; the error names ``setting`` and the file, not what it holds.
     """
     try:
-        return path.read_text(encoding="utf-8").rstrip("\r\n")
+        return path.read_text(encoding="utf-8").rstrip(LINE_BREAKS)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno else type(error).__name__
         raise UnavailableError(

@@ -27,12 +27,13 @@ def closed_port() -> int:
 def config(tmp_path: Path, closed_port: int) -> Path:
     """A configuration in order, which points to nothing that is there."""
     path = tmp_path / "streamer.yaml"
+    (tmp_path / "key").write_text("key")
     path.write_text(GOOD.replace("PORT", str(closed_port)).replace("KEYFILE", str(tmp_path / "key")))
     return path
 
 
 def test_a_configuration_in_order_is_summed_up(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nothing it points to is looked at: not the brokers, not even the file of the write key."""
+    """Nothing elsewhere is looked at: neither the brokers nor the destination, where nobody listens."""
     assert main(["check", "--config", str(config)]) == 0
     out, err = capsys.readouterr()
     assert err == ""
@@ -60,6 +61,27 @@ def test_faults_go_to_stderr_all_at_once(config: Path, capsys: pytest.CaptureFix
     ]
 
 
+def test_a_write_key_file_that_is_not_there_is_a_fault(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "key").unlink()
+    assert main(["check", "--config", str(config), "--connect"]) == 78
+    assert "destinations.local.write_key_file (line 3):" in capsys.readouterr().err
+
+
+def test_what_was_hardly_meant_is_a_warning(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("STREAMER_LOG_LEVEL", "debug")
+    assert main(["check", "--config", str(config)]) == 0
+    out, err = capsys.readouterr()
+    assert "has no faults" in out
+    assert err == (
+        "streamer: warning: environment variable STREAMER_LOG_LEVEL: names no setting and is ignored"
+        " (did you mean STREAMER_LOG__LEVEL?)\n"
+    )
+
+
 def test_a_missing_file_is_a_fault(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--config", str(tmp_path / "none.yaml")]) == 78
     assert (
@@ -76,13 +98,15 @@ def test_the_environment_may_name_the_file(
 
 
 def test_connect_lists_every_problem_outside(
-    config: Path, closed_port: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    config: Path, closed_port: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The brokers being away does not keep the write key from being looked at."""
+    """The brokers being away does not keep the destination from being looked at."""
     assert main(["check", "--config", str(config), "--connect"]) == 69
     out, err = capsys.readouterr()
     assert out == ""
-    heading, brokers, write_key = err.splitlines()
+    heading, brokers, destination = err.splitlines()
     assert heading == f"streamer: {config} is valid, but there are 2 problems:"
     assert brokers.startswith(f"  kafka: 127.0.0.1:{closed_port}: no program listens on this port; start the broker")
-    assert write_key.startswith(f"  destinations.local: write_key_file {tmp_path / 'key'} cannot be read: No such file")
+    assert destination.startswith(
+        "  destinations.local: http://127.0.0.1:1 cannot be reached: no program listens there"
+    )

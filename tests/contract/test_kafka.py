@@ -165,6 +165,7 @@ async def test_records_come_as_they_were_written_from_where_was_sought(world: Wo
         assert member.source.high_watermark(place) == 4
         member.source.seek(place, 0)
         assert (await member.read(place, 1))[0].offset == 0, "a seek back reads again"
+    assert member.source.high_watermark(place) is None, "who has left is asked by observers, and knows nothing"
 
 
 async def test_a_poll_reads_what_it_was_asked_for_and_no_more(world: World) -> None:

@@ -43,6 +43,7 @@ NEVER: Final = {
     for event in (
         Event.INTEGRATION_GUARDED,
         Event.LINES_DROPPED,
+        Event.OBSERVER_FAILED,
         Event.OFFSETS_RESET,
         Event.PARTITION_LEFT_OUT,
         Event.PIPELINE_RESTARTED,

@@ -1,11 +1,12 @@
 """What ``streamer check --connect`` finds on a real broker."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
+from streamer.devkit.sandbox.server import Sandbox
 from streamer.kafka.rights import forbidden_groups
 from streamer.operations.connection_check import problems
 from streamer.settings import KafkaSettings, Settings
@@ -21,15 +22,17 @@ class Cluster(Protocol):
 
 
 @pytest.fixture
-def configure(broker: Cluster, tmp_path: Path) -> Configure:
+async def configure(broker: Cluster, tmp_path: Path) -> AsyncIterator[Configure]:
     """A function that returns a configuration of one integration, which reads the given topic from the broker."""
     (tmp_path / "key").write_text("key")
+    sandbox = Sandbox()
+    await sandbox.start()
 
     def configure(topic: str, dead_letter_topic: str | None = None, **kafka: Any) -> Settings:
         return Settings.model_validate(
             {
                 "kafka": {"bootstrap_servers": broker.bootstrap_servers, **kafka},
-                "destinations": {"local": {"write_key_file": tmp_path / "key", "endpoint": "http://127.0.0.1:1"}},
+                "destinations": {"local": {"write_key_file": tmp_path / "key", "endpoint": sandbox.url}},
                 "integrations": {
                     "sprig": {
                         "dialect": "sprig",
@@ -41,7 +44,8 @@ def configure(broker: Cluster, tmp_path: Path) -> Configure:
             }
         )
 
-    return configure
+    yield configure
+    await sandbox.stop()
 
 
 async def test_nothing_is_found_where_all_is_there(configure: Configure, make_topic: MakeTopic) -> None:

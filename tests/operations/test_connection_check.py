@@ -1,5 +1,6 @@
-"""What is asked of Segment about a write key. The brokers' part is tried on a real one, in test_check_connect.py."""
+"""What is asked of destinations, and of Segment about write keys. The brokers: test_check_connect.py."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -8,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from streamer.core.errors import UnavailableError
-from streamer.operations.connection_check import ask_for_source
+from streamer.operations.connection_check import ask_for_source, connect
 
 KEY = "hidden-write-key"
 
@@ -31,6 +32,37 @@ async def segment() -> AsyncIterator[TestServer]:
     server = TestServer(app)
     async with server:
         yield server
+
+
+@pytest.mark.parametrize("status", [200, 302, 404, 500])
+async def test_a_destination_that_answers_is_there(segment: TestServer, status: int) -> None:
+    """The request carries no event, so its status says nothing about those that do."""
+    await connect(str(segment.make_url(f"/{status}/x")))
+
+
+async def test_a_destination_that_is_away_is_a_problem(segment: TestServer) -> None:
+    url = str(segment.make_url("/200/x"))
+    await segment.close()
+    with pytest.raises(
+        UnavailableError, match=r"cannot be reached: no program listens there; correct endpoint"
+    ) as caught:
+        await connect(url)
+    assert str(caught.value).startswith(url)
+
+
+async def test_a_destination_without_an_address_is_a_problem() -> None:
+    """A name under ``invalid`` never exists; without name servers the lookup fails for now."""
+    with pytest.raises(UnavailableError, match=r"cannot be reached: (there is no such host|the host cannot be looked)"):
+        await connect("https://streamer.invalid")
+
+
+async def test_a_destination_that_hangs_up_is_a_problem() -> None:
+    """As a firewall in between does."""
+    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        with pytest.raises(UnavailableError, match=r"check firewalls and proxies \(connection_reset\)"):
+            await connect(f"http://127.0.0.1:{port}")
 
 
 async def test_a_known_source_is_in_order(session: aiohttp.ClientSession, segment: TestServer) -> None:

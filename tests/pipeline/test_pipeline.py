@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from streamer.core.errors import UnavailableError
+from streamer.core.errors import SettingsError, UnavailableError
 from streamer.integration import root_of
 from streamer.kafka import CommitResult, StoredPosition
 from streamer.kafka import TopicPartition as Place
@@ -16,6 +16,7 @@ from streamer.pipeline import Pipeline
 from streamer.pipeline.endings import EndedError
 from streamer.pipeline.reader import MAX_POLL_RECORDS
 from streamer.pipeline.watchdog import ORPHANS, StalledError
+from tests.doubles.kafka import MemoryBrokers
 from tests.pipeline.engine import GROUP, LETTERS, TOPIC, WAIT_SECONDS, Engine, HandWorker, eventually, hand_of
 
 
@@ -84,6 +85,27 @@ async def test_reading_waits_for_room(engine: Engine) -> None:
             worker.deliver()
             await asyncio.sleep(0)
         await eventually(lambda: engine.committed() == 4_500)
+
+
+@pytest.mark.parametrize("error", [RuntimeError("planted"), SettingsError(["planted"]), UnavailableError("planted")])
+async def test_a_retention_that_cannot_be_found_out_ends_nothing(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """It only tells how much time is left. Errors that have a line elsewhere have none here."""
+    asked = 0
+
+    async def fail(*_: object) -> None:
+        nonlocal asked
+        asked += 1
+        raise error
+
+    monkeypatch.setattr(MemoryBrokers, "retention_seconds", fail)
+    with capture_logs() as lines:
+        async with engine.running() as pipeline:
+            engine.cluster.append(TOPIC, numbered(1))
+            await eventually(lambda: asked and hand_of(pipeline).open)
+    failures = [line["reason"] for line in lines if line["event"] == "observer.failed"]
+    assert failures == (["retention"] * asked if isinstance(error, RuntimeError) else [])
 
 
 class TestRebalances:

@@ -82,6 +82,16 @@ def pipeline_of(service: Service, name: str = "surveys") -> Pipeline:
     return pipeline
 
 
+def _with_units(value: Any, key: str = "") -> Any:
+    """A configuration whose durations have the unit that a file must give; tests may give them as seconds."""
+    if isinstance(value, dict):
+        return {name: _with_units(entry, name) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_units(entry, key) for entry in value]
+    is_duration = key in {"linger", "timeout", "quick", "schedule", "window"} and isinstance(value, int | float)
+    return f"{value}s" if is_duration else value
+
+
 def delivery_of(service: Service, name: str = "surveys") -> Delivery:
     """The worker of that pipeline."""
     worker = pipeline_of(service, name).worker
@@ -312,7 +322,7 @@ class Deployment:
     def write_configuration(self) -> Path:
         """Write the configuration file as it is now."""
         path = self.directory / "streamer.yaml"
-        path.write_text(yaml.safe_dump(self.document))
+        path.write_text(yaml.safe_dump(_with_units(self.document)))
         return path
 
     def settings(self) -> Settings:

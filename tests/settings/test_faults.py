@@ -94,6 +94,17 @@ SASL = "broker:9092\n  security_protocol: SASL_SSL\n  sasl_mechanism: "
             "${KEY}\n    timeout: 0s",
             "destinations.production.timeout (line 6): '0s' should be greater than 0",
         ),
+        ("kafka:", "receipts: {window: 24}\nkafka:", "receipts.window (line 1): '24' has no unit (write a number with"),
+        (
+            "${KEY}",
+            "${KEY}\n    retry: {schedule: [1m, 2]}",
+            "destinations.production.retry.schedule[1] (line 6): '2' has no unit (write a number with ms, s,",
+        ),
+        (
+            "surveys.sprig]",
+            "t]\n    limits: {max_open_bytes: 64}",
+            "integrations.sprig.limits.max_open_bytes (line 10): '64' has no unit (write it with KB, MB, GB,",
+        ),
         ("${KEY}", "${KEY}\n    retry: {schedule: []}", "destinations.production.retry.schedule (line 6): "),
         (
             "${KEY}",
@@ -263,6 +274,8 @@ SASL = "broker:9092\n  security_protocol: SASL_SSL\n  sasl_mechanism: "
         ),
         ("surveys.sprig]", "t]\n    canonical: {}", "integrations.sprig.canonical (line 10): is not a setting"),
         ("  sprig:", "  my sprig:", "integrations.my sprig (line 7): should be 1 to 64 letters"),
+        ("  sprig:", "  ..:", "integrations... (line 7): should not be . or .., which names another directory"),
+        ("  sprig:", "  '.':", "integrations.. (line 7): should not be . or .., which names another directory"),
         ("  production:", f"  {'x' * 65}:", f"destinations.{'x' * 65} (line 4): should be 1 to 64 letters"),
     ],
 )
@@ -307,6 +320,28 @@ class TestTwoIntegrations:
         assert fault.startswith("integrations.other.group_id (line 15): 'streamer.sprig' is also the group of sprig")
 
 
+class TestDeadLettersOfTwoIntegrations:
+    def test_may_not_be_records_of_another_one(self, faults_of: FaultsOf, good: str) -> None:
+        """Two integrations that read each other's dead letters pass one record to and fro for ever."""
+        first, other = faults_of(good + second(topics="[surveys.sprig.dlq, t]", dead_letters="{topic: surveys.sprig}"))
+        assert first == (
+            "integrations.sprig.dead_letters.topic (line 7): should not be a topic of other, as surveys.sprig.dlq is:"
+            " each dead letter would be read again as a record"
+        )
+        assert other.startswith(
+            "integrations.other.dead_letters.topic (line 15): 'surveys.sprig' should not be a topic of sprig"
+        )
+
+    def test_may_not_be_records_even_if_they_end_there(self, faults_of: FaultsOf, good: str) -> None:
+        (fault,) = faults_of(good + second(topics="[surveys.sprig.dlq]"))
+        assert fault.startswith("integrations.sprig.dead_letters.topic (line 7): should not be a topic of other")
+
+    def test_may_share_a_topic_that_nobody_reads(self, load_text: Callable[..., object], good: str) -> None:
+        assert load_text(
+            good + "    dead_letters: {topic: refused}\n" + second(topics="[t]", dead_letters="{topic: refused}")
+        )
+
+
 def test_all_faults_are_listed_at_once_in_the_order_of_the_file(faults_of: FaultsOf, good: str) -> None:
     """A missing variable, a key that is there twice, an unknown key, a mistyped value and clashes, in one go."""
     text = (
@@ -349,6 +384,15 @@ def test_a_near_destination_is_suggested(faults_of: FaultsOf, good: str) -> None
 
 
 class TestEnvironment:
+    def test_its_numbers_need_units_too(self, faults_of: FaultsOf, good: str) -> None:
+        """JSON has numbers, and those of lists are durations as well."""
+        environ = {
+            "STREAMER_RECEIPTS__WINDOW": "24",
+            "STREAMER_DESTINATIONS__PRODUCTION__RETRY__QUICK": "[2]",
+            "STREAMER_DESTINATIONS__PRODUCTION__BATCH": '{"linger": 1, "max_calls": 10}',
+        }
+        assert [fault.partition(": ")[2].split(" (")[0] for fault in faults_of(good, environ)] == ["has no unit"] * 3
+
     def test_its_faults_name_the_variable_and_not_the_value(self, faults_of: FaultsOf, good: str, secret: str) -> None:
         environ = {
             "STREAMER_KAFKA__SESSION_TIMEOUT_MS": secret,

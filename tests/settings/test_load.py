@@ -82,7 +82,7 @@ def test_null_stands_for_the_default(load_text: LoadText, good: str) -> None:
 
 
 def test_booleans_and_numbers_may_be_written_as_people_do(load_text: LoadText, good: str) -> None:
-    text = good.replace("${KEY}", "${KEY}\n    gzip: off\n    max_in_flight: '8'\n    timeout: 2")
+    text = good.replace("${KEY}", "${KEY}\n    gzip: off\n    max_in_flight: '8'\n    timeout: 2s")
     destination = load_text(text).destinations["production"]
     assert (destination.gzip, destination.max_in_flight, destination.timeout) == (False, 8, 2.0)
 
@@ -272,6 +272,22 @@ class TestFingerprint:
         assert load_text("# comment\n" + good).fingerprint() == before
         for line in ("dead_letters: {max_ratio: 1}", "start: 2026-01-31T08:00:00Z", "sprig: {anonymous: send}"):
             assert load_text(f"{good}    {line}\n").fingerprint() != before
+
+
+def test_a_line_break_at_the_end_of_a_secret_is_no_part_of_it(load_text: LoadText, good: str, secret: str) -> None:
+    """Files end with one, and so do variables that were filled from files: neither may decide whether a login works."""
+    text = good.replace(
+        "broker:9092",
+        "broker:9092\n  security_protocol: SASL_SSL\n  sasl_plain_username: u\n"
+        "  sasl_plain_password: ${KEY}\n  ssl_password: ${KEY}",
+    )
+    settings = load_text(text, {"KEY": f"{secret}\r\n"})
+    assert settings.destinations["production"].read_write_key() == secret
+    for password in (settings.kafka.sasl_plain_password, settings.kafka.ssl_password):
+        assert password is not None
+        assert password.get_secret_value() == secret
+    again = load_text(text, {"STREAMER_DESTINATIONS__PRODUCTION__WRITE_KEY": "k\n"})
+    assert again.destinations["production"].read_write_key() == "k"
 
 
 def test_no_secret_is_printed(load_text: LoadText, good: str, secret: str) -> None:

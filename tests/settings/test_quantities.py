@@ -15,10 +15,10 @@ from streamer.settings import parse_duration, parse_size
         ("1d", 86_400.0),
         ("1.5h", 5_400.0),
         ("0", 0.0),
-        ("2", 2.0),
         (2, 2.0),
         (0.25, 0.25),
         ("3 s", 3.0),
+        ("0.0", 0.0),
     ],
 )
 def test_durations_are_seconds(text: object, seconds: float) -> None:
@@ -74,6 +74,22 @@ def test_what_is_no_size_is_refused_without_repeating_it(text: object) -> None:
     """Half a byte is none; a wrong case is not guessed at, since kb, kB and Kb mean different things to people."""
     with pytest.raises(ValueError, match=r"^is not a size \(write .*\)$"):
         parse_size(text)
+
+
+@pytest.mark.parametrize("text", ["24", "0.5", "1000000"])
+def test_a_duration_without_a_unit_is_refused(text: str) -> None:
+    """``window: 24`` was meant as hours, and was taken as seconds."""
+    with pytest.raises(ValueError, match=r"^has no unit \(write a number with ms, s, m, h or d, such as .*\)$"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize("text", ["1", "64", "480", "999"])
+def test_a_size_whose_unit_was_forgotten_is_refused(text: str) -> None:
+    """The names of settings say that sizes are bytes, so that 480000 is clear; nobody means 64 bytes."""
+    with pytest.raises(ValueError, match=r"^has no unit \(write it with KB, .*, such as 64MiB; B for so few bytes\)$"):
+        parse_size(text)
+    assert parse_size(f"{text}B") == int(text) == parse_size(int(text))
+    assert parse_size("1000") == 1_000
 
 
 @given(st.integers(0, 10**9), st.sampled_from([("ms", 0.001), ("s", 1), ("m", 60), ("h", 3_600), ("d", 86_400)]))

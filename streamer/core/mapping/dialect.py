@@ -1,6 +1,6 @@
 """What a dialect is: everything that streamer knows of one survey platform, in one object."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Generic, TypeVar, cast
 
@@ -45,6 +45,8 @@ class Dialect(Generic[Settings]):
     event writes it."""
     warnings_of: Callable[[SurveyEvent], Sequence[str]] | None = None
     """Names of what an event lacks although the platform says that it is always there. The event is sent anyway."""
+    event_names: Callable[[Settings], Collection[str]] | None = None
+    """All names that its calls can have, before an integration renames them. None: any name."""
     settings: type[Settings] | None = None
     """A frozen dataclass. Its fields are the settings of an integration under the dialect's name; their docstrings are
     the texts in docs/."""

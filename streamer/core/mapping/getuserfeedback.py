@@ -204,6 +204,7 @@ DIALECT: Final[Dialect[None]] = Dialect(
     read=read,
     extra_of=extra_of,
     write=write,
+    event_names=lambda _settings: _KINDS,
     warnings_of=warnings_of,
     message_id="The platform's own `messageId`, unchanged.",
     filters={

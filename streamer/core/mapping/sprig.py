@@ -275,6 +275,7 @@ DIALECT: Final[Dialect[SprigSettings]] = Dialect(
     read=read,
     extra_of=extra_of,
     write=write,
+    event_names=lambda settings: {settings.event_name},
     settings=SprigSettings,
     message_id="`spr_` and 40 hexadecimal digits of a SHA-256 over the environment, the response group, the question"
     " and the answer. A re-delivery gets the same id. An edited answer gets a new one, and is sent again.",

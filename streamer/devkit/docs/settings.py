@@ -36,7 +36,7 @@ with both at once. [`examples/streamer.yaml`](../examples/streamer.yaml) shows e
   destination or integration in upper case, with `_` for each hyphen and dot.
 - **Variables in the file.** A value may contain `${{VARIABLE}}`, `${{VARIABLE:-default}}` or `${{VARIABLE:?message}}`.
   `$${{` is a literal `${{`.
-- **Durations** are a number with `ms`, `s`, `m`, `h` or `d`, such as `100ms` or `1.5h`, or a number of seconds.
+- **Durations** are a number with `ms`, `s`, `m`, `h` or `d`, such as `100ms` or `1.5h`. Only `0` needs no unit.
 - **Sizes** are a number of bytes, or a number with `KB`, `MB`, `GB` (powers of 1,000), `KiB`, `MiB` or `GiB` (powers of
   1,024).
 - `null`, or a key without a value, stands for the default. Unknown keys are errors.
