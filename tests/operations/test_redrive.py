@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 import signal
 import sys
 from collections import Counter
@@ -211,7 +212,7 @@ async def test_what_is_skipped_is_told_and_stays(desk: Desk) -> None:
     """One redriven too often, one that would not be delivered, one too large; the others are redriven."""
     await desk.set_aside([b"too often"], redrives=3)
     await desk.set_aside([b"not read"], integration="others")
-    await desk.set_aside([b"x" * 3_000])
+    await desk.set_aside([random.randbytes(3_000)])
     await desk.set_aside([b"good"])
 
     ended = await desk.run("redrive", "--execute")

@@ -8,11 +8,13 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from streamer.core.dead_letters.letter import Refusal
 from streamer.core.errors import UnavailableError
 from streamer.integration import root_of
-from streamer.kafka import CommitResult, StoredPosition
+from streamer.kafka import CommitResult, RefusedWriteError, StoredPosition
 from streamer.kafka import TopicPartition as Place
 from streamer.pipeline import Pipeline
+from streamer.pipeline.dead_letters import MAX_UNCLEAR_REFUSALS
 from streamer.pipeline.reader import MAX_POLL_RECORDS
 from streamer.pipeline.watchdog import StalledError
 from tests.pipeline.engine import GROUP, LETTERS, TOPIC, WAIT_SECONDS, Engine, HandWorker, eventually, hand_of
@@ -334,9 +336,115 @@ class TestDeadLetters:
             await eventually(lambda: hand_of(pipeline).open)
             hand_of(pipeline).reject(0)
             await eventually(lambda: engine.committed() == 1)
+        assert engine.letters()[0].value == b"0"
         names = {name for name, _ in engine.letters()[0].headers}
         assert "large" not in names
         assert {"streamer.reason", "streamer.integration", "__connect.errors.offset"} <= names
+
+    async def test_they_are_written_with_the_present_time(self, engine: Engine) -> None:
+        """Retention counts from the time of a record: with the original one, an old record would be deleted at once."""
+        engine.cluster.append(TOPIC, numbered(1), timestamp=1_000)
+        engine.cluster.max_age_ms[LETTERS] = 60_000
+        async with engine.running() as pipeline:
+            await eventually(lambda: hand_of(pipeline).open)
+            hand_of(pipeline).reject(0)
+            await eventually(lambda: engine.committed() == 1)
+        [letter] = engine.letters()
+        assert letter.timestamp > 1_700_000_000_000
+        assert dict(letter.headers)["streamer.original_timestamp"] == b"1000"
+
+    async def test_one_that_no_form_of_headers_makes_small_enough_goes_without_its_value(self, engine: Engine) -> None:
+        """Else its partition could not move on before the topic is changed."""
+        engine.cluster.append(TOPIC, [b"x" * 1_000])
+        engine.cluster.max_record_bytes[LETTERS] = 400
+        with capture_logs() as lines:
+            async with engine.running() as pipeline:
+                await eventually(lambda: hand_of(pipeline).open)
+                hand_of(pipeline).reject(0)
+                await eventually(lambda: engine.committed() == 1)
+        [letter] = engine.letters()
+        assert letter.value == b""
+        assert dict(letter.headers)["__connect.errors.offset"] == b"0"
+        [line] = [line for line in lines if line["event"] == "event.dead_lettered"]
+        assert "source topic" in line["detail"]
+
+    async def test_one_without_a_key_gets_one_where_the_topic_is_compacted(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(1), headers=[("trace", b"1")])
+        engine.cluster.compacted.add(LETTERS)
+        async with engine.running() as pipeline:
+            await eventually(lambda: hand_of(pipeline).open)
+            hand_of(pipeline).reject(0)
+            await eventually(lambda: engine.committed() == 1)
+        [letter] = engine.letters()
+        assert (letter.key, letter.value) == (f"{TOPIC}-0-0".encode(), b"0")
+        assert dict(letter.headers).items() >= {("trace", b"1"), ("streamer.key.null", b"1")}
+
+    async def test_one_that_is_refused_costs_the_others_written_with_it_nothing(self, engine: Engine) -> None:
+        """The client writes several in one request, and then the broker refuses them all."""
+        engine.cluster.append(TOPIC, numbered(3), headers=[("trace", b"1")])
+        too_large = RefusedWriteError(Refusal.TOO_LARGE, "planted")
+        engine.cluster.write_errors.extend([too_large] * 3)
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 3)
+            for offset in range(3):
+                hand_of(pipeline).reject(offset)
+            await eventually(lambda: engine.committed() == 3)
+        assert all("streamer.destination" in dict(letter.headers) for letter in engine.letters())
+
+    @pytest.mark.parametrize("error", [RefusedWriteError(Refusal.UNCLEAR, "planted"), TypeError("planted")])
+    async def test_an_answer_that_nobody_understands_costs_a_while_and_not_the_value(
+        self, engine: Engine, error: Exception
+    ) -> None:
+        """A broker in trouble may give it, or a bug of ours or of the client; the pipeline goes on."""
+        engine.cluster.append(TOPIC, numbered(1), key=b"visitor")
+        engine.cluster.write_errors.extend([error] * 4)
+        with capture_logs() as lines:
+            async with engine.running() as pipeline:
+                await eventually(lambda: hand_of(pipeline).open)
+                hand_of(pipeline).reject(0)
+                await eventually(lambda: engine.committed() == 1)
+        assert [letter.value for letter in engine.letters()] == [b"0"]
+        assert [line for line in lines if line["event"] == "dead_letter.failed"]
+
+    async def test_an_answer_that_nobody_understands_does_not_pin_a_partition_for_ever(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(1), key=b"visitor")
+        unclear = RefusedWriteError(Refusal.UNCLEAR, "planted")
+        # Twice in each round: with others, and alone. Then with fewer headers.
+        engine.cluster.write_errors.extend([unclear] * (2 * MAX_UNCLEAR_REFUSALS + 3))
+        async with engine.running() as pipeline:
+            await eventually(lambda: hand_of(pipeline).open)
+            hand_of(pipeline).reject(0)
+            await eventually(lambda: engine.committed() == 1)
+        assert [(letter.value, dict(letter.headers)["streamer.value.omitted"]) for letter in engine.letters()] == [
+            (b"", b"1")
+        ]
+
+    async def test_a_header_that_cannot_be_read_stops_nobody(self, engine: Engine) -> None:
+        """It was a crash loop: the record was read again after each restart of the pipeline."""
+        engine.cluster.append(TOPIC, [b"0"], headers=[("streamer.redrives", b"9" * 4_301)])
+        engine.cluster.append(TOPIC, [b"1"], headers=[("na\udcffme", b"1")])
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 2)
+            for offset in range(2):
+                hand_of(pipeline).reject(offset)
+            await eventually(lambda: engine.committed() == 2)
+        assert [letter.value for letter in engine.letters()] == [b"0", b"1"]
+
+    async def test_a_topic_that_cannot_be_named_stops_nobody_else(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(2))
+        async with engine.running() as pipeline:
+            named = iter([ValueError("planted")])
+
+            def topic_of(_topic: str) -> str:
+                for error in named:
+                    raise error
+                return LETTERS
+
+            pipeline.dead_letters._topic_of = topic_of
+            await eventually(lambda: len(hand_of(pipeline).open) == 2)
+            for offset in range(2):
+                hand_of(pipeline).reject(offset)
+            await eventually(lambda: engine.committed() == 2)
 
     async def test_too_many_of_them_stop_the_integration_and_a_restart_does_not_end_that(self, engine: Engine) -> None:
         engine.cluster.append(TOPIC, numbered(30))
