@@ -70,6 +70,11 @@ class Integration:
             now=time.time(),
         )
 
+    def release_guard(self) -> None:
+        """Let it run again although the mass guard has stopped it; call this before `run`."""
+        self._guard_memory.release()
+        logger().emit(Event.GUARD_RELEASED, integration=self.name)
+
     async def run(self, stop: asyncio.Event) -> None:
         """Run pipelines until ``stop`` is set.
 

@@ -12,6 +12,7 @@ import asyncio
 import gc
 import signal
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import uvloop
@@ -37,21 +38,25 @@ FORCED: Final = 143
 """Exit code when a second signal cut the drain short."""
 
 
-def main(settings: Settings) -> int:
+def main(settings: Settings, *, release_guard: Sequence[str] = ()) -> int:
     """Run the service until a signal; returns the exit code.
 
+    Args:
+        settings: the whole configuration.
+        release_guard: integrations that run again although the mass guard has stopped them.
+
     Raises:
-        SettingsError: a broker refuses our credentials or protocol.
+        SettingsError: a broker refuses our credentials or protocol, or an integration to release does not exist.
         UnavailableError: the HTTP port, a write key file or the state directory cannot be used.
     """
     # Events die by their reference counts; a cycle collector that looks at every young object costs a third of the CPU.
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     with logs.configured(settings.log), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run_until_signal(settings))
+        return runner.run(_run_until_signal(settings, release_guard))
 
 
-async def _run_until_signal(settings: Settings) -> int:
+async def _run_until_signal(settings: Settings, release_guard: Sequence[str]) -> int:
     stop = asyncio.Event()
     running = asyncio.current_task()
     assert running is not None, "a coroutine runs in a task"
@@ -65,7 +70,9 @@ async def _run_until_signal(settings: Settings) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     try:
-        await Service(settings).run(stop)
+        service = Service(settings)
+        service.release_guard(release_guard)
+        await service.run(stop)
     except asyncio.CancelledError:
         return FORCED
     return 0
@@ -103,6 +110,18 @@ class Service:
     def port(self) -> int:
         """The port on which health, metrics and status are served, once running."""
         return self._server.port
+
+    def release_guard(self, names: Sequence[str]) -> None:
+        """Let integrations run again that the mass guard has stopped; call this before `run`.
+
+        Raises:
+            SettingsError: one of them is not in the configuration.
+        """
+        unknown = [name for name in names if name not in self.integrations]
+        if unknown:
+            raise SettingsError([f"--release-guard {name}: there is no integration of this name" for name in unknown])
+        for name in names:
+            self.integrations[name].release_guard()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set, then drain.

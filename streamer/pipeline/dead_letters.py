@@ -14,13 +14,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from streamer.core.dead_letters.guard import MassGuard
+from streamer.core.dead_letters.guard import WINDOW, MassGuard
 from streamer.core.dead_letters.letter import COMPLETE, Composer, Form, Refusal, next_form, printable
 from streamer.core.errors import UnavailableError
 from streamer.core.mapping.version import MAPPING_VERSION
+from streamer.core.model import DeadLetterReason, Record
 from streamer.core.records.pending_letter import PendingLetter
 from streamer.kafka import RefusedWriteError
 from streamer.logs import Event, logger, place_of
+from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.ports import LetterWriter
 from streamer.timings import Timings
 
@@ -41,6 +43,7 @@ class DeadLetters:
         destination: str,
         topic_of: Callable[[str], str],
         max_ratio: float,
+        memory: GuardMemory,
         timings: Timings,
         on_written: Callable[[PendingLetter], None],
         on_guarded: Callable[[int, int], None],
@@ -53,6 +56,7 @@ class DeadLetters:
             destination: named in the headers.
             topic_of: the dead-letter topic of a topic.
             max_ratio: of `MassGuard`, for each of its two stages.
+            memory: keeps what the guards have seen for the next pipeline.
             timings: how long to wait for a confirmation, and after a failure.
             on_written: called with each confirmed dead letter, to end its record.
             on_guarded: called once when a guard trips, with how many of the last records were set aside, and of how
@@ -64,7 +68,11 @@ class DeadLetters:
             integration=integration, destination=destination, instance=os.getpid(), mapping_version=MAPPING_VERSION
         )
         self._topic_of = topic_of
-        self._mapping_guard, self._delivery_guard = MassGuard(max_ratio), MassGuard(max_ratio)
+        self._memory = memory
+        self._mapping_guard = MassGuard(max_ratio, memory.window(_MAPPING))
+        self._delivery_guard = MassGuard(max_ratio, memory.window(_DELIVERY))
+        self._to_remember = 0
+        """How many records the guards have seen since the last note, if any of them matters to the next pipeline."""
         self._timings = timings
         self._on_written = on_written
         self._on_guarded = on_guarded
@@ -85,25 +93,46 @@ class DeadLetters:
     def note_mapped(self, records: int) -> None:
         """Note, for the guard, records that became calls or were filtered."""
         self._mapping_guard.passed(records)
+        self._note_passed(self._mapping_guard, records)
+
+    def note_settled(self, records: Sequence[Record]) -> None:
+        """Note, for the guard, records that an earlier assignment has settled; those it has set aside count as that."""
+        self.note_mapped(sum(not self._mapping_guard.knows(record) for record in records))
 
     def note_delivered(self, records: int) -> None:
-        """Note, for the guard, calls that the destination accepted."""
+        """Note, for the guard, calls that the destination accepted, now or earlier."""
         self._delivery_guard.passed(records)
+        self._note_passed(self._delivery_guard, records)
 
     def add(self, letters: Sequence[PendingLetter]) -> None:
         """Set records of one stage aside, unless its guard shows that the fault cannot be theirs."""
         if not letters:
             return
         guard = self._mapping_guard if letters[0].opened is None else self._delivery_guard
-        guard.set_aside(len(letters))
+        # Retries that ran out say something about the destination as well, and come hours after everything else.
+        counted = [letter.record for letter in letters if letter.reason is not DeadLetterReason.RETRIES_EXHAUSTED]
+        guard.set_aside(counted)
+        self._to_remember += len(counted)
         self._waiting.extend(letters)
         if self.is_guarded:
             return
-        if guard.is_tripped:
+        if counted and guard.is_tripped:
             self.guard()
+            self._remember()
             self._on_guarded(guard.bad, guard.seen)
         else:
             self._work.set()
+
+    def _note_passed(self, guard: MassGuard, records: int) -> None:
+        """Let the next pipeline know of records that passed after some were set aside, now and then."""
+        if self._to_remember or guard.bad:
+            self._to_remember += records
+            if self._to_remember >= WINDOW:
+                self._remember()
+
+    def _remember(self) -> None:
+        self._to_remember = 0
+        self._memory.note({_MAPPING: self._mapping_guard.to_json(), _DELIVERY: self._delivery_guard.to_json()})
 
     def guard(self) -> None:
         """Write nothing any more; records to be set aside stay open."""
@@ -124,11 +153,20 @@ class DeadLetters:
 
     async def run(self) -> None:
         """Write dead letters as they come, until cancelled."""
+        self._remember()
+        try:
+            await self._write_all()
+        finally:
+            self._remember()
+
+    async def _write_all(self) -> None:
         failures = 0
         while True:
             await self._work.wait()
             if self.is_guarded:
                 continue  # the guard has tripped since this was woken: there is no work any more
+            if self._to_remember:
+                self._remember()  # first: what is written counts, also after a kill
             failed = await self._write_some()
             failures = failures + 1 if failed else 0
             if failed:
@@ -226,6 +264,10 @@ class DeadLetters:
             detail=detail,
         )
 
+
+_MAPPING: Final = "mapping"
+_DELIVERY: Final = "delivery"
+"""Names of the two stages in the memory of the guard."""
 
 _WITHOUT_VALUE: Final = (
     "(the dead-letter topic did not accept key and value of the record: they are only in its source topic)"

@@ -10,11 +10,13 @@ from structlog.testing import capture_logs
 
 from streamer.core.dead_letters.letter import Refusal
 from streamer.core.errors import UnavailableError
+from streamer.core.model import DeadLetterReason
 from streamer.integration import root_of
 from streamer.kafka import CommitResult, RefusedWriteError, StoredPosition
 from streamer.kafka import TopicPartition as Place
 from streamer.pipeline import Pipeline
 from streamer.pipeline.dead_letters import MAX_UNCLEAR_REFUSALS
+from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.reader import MAX_POLL_RECORDS
 from streamer.pipeline.watchdog import StalledError
 from tests.pipeline.engine import GROUP, LETTERS, TOPIC, WAIT_SECONDS, Engine, HandWorker, eventually, hand_of
@@ -465,6 +467,62 @@ class TestDeadLetters:
         async with engine.running() as freed:
             assert not freed.is_guarded
             await eventually(lambda: hand_of(freed).open)
+
+    async def test_restarts_let_no_more_of_them_through(self, engine: Engine) -> None:
+        """Each pipeline began to count at 0, so each dead-lettered 19 before the guard could trip."""
+        engine.cluster.append(TOPIC, numbered(60))
+        for _ in range(4):
+            async with engine.running() as pipeline:
+                await eventually(lambda: hand_of(pipeline).open or pipeline.is_guarded)
+                for call in hand_of(pipeline).open[:7]:
+                    hand_of(pipeline).reject(call.record.offset)
+                await eventually(lambda: pipeline.is_guarded or not len(pipeline.dead_letters))
+        assert pipeline.is_guarded
+        assert len(engine.letters()) == 14, "with the third seven there would be 21"
+
+    async def test_retries_that_ran_out_do_not_count(self, engine: Engine) -> None:
+        """They say something about the destination as well, and come hours later than everything else."""
+        engine.cluster.append(TOPIC, numbered(30))
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 30)
+            for offset in range(30):
+                hand_of(pipeline).reject(offset, reason=DeadLetterReason.RETRIES_EXHAUSTED)
+            assert not pipeline.is_guarded
+            await eventually(lambda: engine.committed() == 30)
+
+    async def test_the_stop_is_forgotten_once_it_ran_with_another_configuration(self, engine: Engine) -> None:
+        """Whoever goes back to the old file has a reason to; only deleting a file ended the stop."""
+        engine.cluster.append(TOPIC, numbered(30))
+
+        async def trip(pipeline: Pipeline) -> None:
+            await eventually(lambda: len(hand_of(pipeline).open) == 30)
+            for offset in range(25):
+                hand_of(pipeline).reject(offset)
+            assert pipeline.is_guarded
+
+        async with engine.running() as pipeline:
+            await trip(pipeline)
+        engine.section["dead_letters"] = {"max_ratio": 0.6}
+        async with engine.running() as changed:
+            assert not changed.is_guarded
+        del engine.section["dead_letters"]
+        async with engine.running() as back:
+            assert not back.is_guarded
+            await trip(back)
+
+    async def test_the_stop_ends_when_it_is_released(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(30))
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 30)
+            for offset in range(25):
+                hand_of(pipeline).reject(offset)
+            assert pipeline.is_guarded
+        GuardMemory(engine.directory / "one", fingerprint=engine.settings().fingerprint()).release()
+        async with engine.running() as released:
+            assert not released.is_guarded
+            await eventually(lambda: len(hand_of(released).open) == 30)
+            hand_of(released).reject(0)
+            await eventually(engine.letters)
 
     async def test_those_of_a_partition_that_left_are_forgotten(self, engine: Engine) -> None:
         engine.cluster.append(TOPIC, numbered(1))
