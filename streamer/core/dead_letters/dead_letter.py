@@ -168,7 +168,9 @@ class Stock:
             letters = self._letters.get(partition, {})
             redriven = self._redriven.setdefault(partition, set())
             for span in noted:
-                redriven.update(offset for offset in span if offset in letters)
+                # A damaged note may list more offsets than anybody could go through.
+                shorter, other = (span, letters) if len(span) < len(letters) else (letters, span)
+                redriven.update(offset for offset in shorter if offset in other)
             return
         letter = read_dead_letter(record)
         if letter is None:

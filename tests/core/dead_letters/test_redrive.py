@@ -280,3 +280,11 @@ def test_a_dead_letter_without_its_value_is_skipped() -> None:
     made = plan(dead_letter(changes={"streamer.value.omitted": b"1"}), dead_letter(8))
     assert chosen(made) == [8]
     assert made.skipped == {Skip.NO_VALUE: 1}
+
+
+def test_a_note_that_lists_any_number_of_offsets_costs_no_more_than_the_dead_letters() -> None:
+    """Anybody may write one; to go through all its offsets would take days."""
+    made = stock(dead_letter(7), dead_letter(8))
+    note_of_all = StoredRecord(offset=1 << 62, value=b"", headers=[("streamer.redriven", b"8-%d" % (1 << 63))])
+    made.take(note_of_all)
+    assert [(entry.offset, entry.is_redriven) for entry in made] == [(7, False), (8, True)]
