@@ -26,7 +26,7 @@ from streamer.pipeline.delivery import Delivery
 from streamer.pipeline.endings import unless_cancelled
 from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.watchdog import StalledError
-from streamer.receipts import ProblemKind, Receipts
+from streamer.receipts import ProblemKind, Receipts, destination_fingerprint
 from streamer.settings import Settings
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
 from streamer.timings import Timings
@@ -73,7 +73,22 @@ class Integration:
             window_seconds=settings.receipts.window,
             max_bytes=settings.receipts.max_bytes,
             now=time.time(),
+            destination=self._destination_fingerprint(),
         )
+        destination.on_key_changed(self._on_key_changed)
+
+    def _destination_fingerprint(self) -> str:
+        settings = self.destination.settings
+        return destination_fingerprint(settings.url, settings.read_write_key(), settings.message_id_suffix)
+
+    def _on_key_changed(self) -> None:
+        """The destination has another write key: what was delivered with the former one proves nothing."""
+        self.receipts.serve(self._destination_fingerprint(), time.time())
+
+    def release_guard(self) -> None:
+        """Let it run again although the mass guard has stopped it; call this before `run`."""
+        self._guard_memory.release()
+        logger().emit(Event.GUARD_RELEASED, integration=self.name)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run pipelines until ``stop`` is set.
@@ -208,6 +223,7 @@ class Integration:
 _RECEIPT_EVENTS: Final = {
     ProblemKind.POWER_LOST: Event.RECEIPTS_SET_ASIDE,
     ProblemKind.UNREADABLE: Event.RECEIPTS_SET_ASIDE,
+    ProblemKind.OTHER_DESTINATION: Event.RECEIPTS_SET_ASIDE,
     ProblemKind.FULL: Event.RECEIPTS_SHRUNK,
     ProblemKind.UNUSABLE: Event.RECEIPTS_UNUSABLE,
 }

@@ -11,6 +11,7 @@ second ends at once. The exit code is 0 after a drained signal, and 78 when our 
 import asyncio
 import gc
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import uvloop
@@ -35,11 +36,15 @@ GC_THRESHOLD: Final = 50_000
 """Objects made and not freed before the collector looks for cycles; Python's own default is 700."""
 
 
-def main(settings: Settings) -> int:
+def main(settings: Settings, *, release_guard: Sequence[str] = ()) -> int:
     """Run the service until a signal; returns the exit code.
 
+    Args:
+        settings: the whole configuration.
+        release_guard: integrations that run again although the mass guard has stopped them.
+
     Raises:
-        SettingsError: a broker refuses our credentials or protocol.
+        SettingsError: a broker refuses our credentials or protocol, or an integration to release does not exist.
         UnavailableError: the HTTP port, a write key file or the state directory cannot be used.
     """
     if STOP_SIGNALS.count:
@@ -48,10 +53,10 @@ def main(settings: Settings) -> int:
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     with logs.configured(settings.log), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(_run_until_signal(settings))
+        return runner.run(_run_until_signal(settings, release_guard))
 
 
-async def _run_until_signal(settings: Settings) -> int:
+async def _run_until_signal(settings: Settings, release_guard: Sequence[str]) -> int:
     stop = asyncio.Event()
     running = asyncio.current_task()
     assert running is not None, "a coroutine runs in a task"
@@ -64,7 +69,9 @@ async def _run_until_signal(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     with STOP_SIGNALS.passed_to(lambda count: loop.call_soon_threadsafe(on_signal, count)):
         try:
-            await Service(settings).run(stop)
+            service = Service(settings)
+            service.release_guard(release_guard)
+            await service.run(stop)
         except asyncio.CancelledError:
             return FORCED
     return 0
@@ -102,6 +109,18 @@ class Service:
     def port(self) -> int:
         """The port on which health, metrics and status are served, once running."""
         return self._server.port
+
+    def release_guard(self, names: Sequence[str]) -> None:
+        """Let integrations run again that the mass guard has stopped; call this before `run`.
+
+        Raises:
+            SettingsError: one of them is not in the configuration.
+        """
+        unknown = [name for name in names if name not in self.integrations]
+        if unknown:
+            raise SettingsError([f"--release-guard {name}: there is no integration of this name" for name in unknown])
+        for name in names:
+            self.integrations[name].release_guard()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Run until ``stop`` is set, then drain.

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import lmdb
+import pytest
 
 from streamer.core.records.statement import Run, Statement, decode, encode
-from streamer.receipts import Deliveries, digest_of
+from streamer.receipts import Deliveries, destination_fingerprint, digest_of
 from streamer.receipts.store import ReceiptStore
 
 STATEMENT: Final = Statement(
@@ -26,6 +27,7 @@ DIGESTS: Final = {"a": "27c35e6e9373877f29e562464e46497e", "b": "96172b4c53372cd
 TABLES: Final = {
     b"meta": {
         b"\x00\x00": b'["surveys.sprig", 3]',
+        b"destination": b"4fa2",
         b"format": b"streamer receipts 2",
         b"state": bytes.fromhex("00 6955b900 6955b900"),
     },
@@ -55,7 +57,7 @@ def test_metadata_is_written_as_version_s1() -> None:
 
 
 def test_receipts_are_written_as_version_2(tmp_path: Path) -> None:
-    store = ReceiptStore(tmp_path, max_log_bytes=1 << 24, now=1_767_225_600.0)
+    store = ReceiptStore(tmp_path, max_log_bytes=1 << 24, now=1_767_225_600.0, destination="4fa2")
     store.add([Deliveries("surveys.sprig", 3, [41, 42], [digest_of(name) for name in DIGESTS])], 1_767_225_601.5)
     store.close(sync=True)
 
@@ -65,15 +67,18 @@ def test_receipts_are_written_as_version_2(tmp_path: Path) -> None:
             assert {name: dict(txn.cursor(table)) for name, table in tables.items()} == TABLES
 
 
-def test_receipts_of_version_2_are_read(tmp_path: Path) -> None:
+@pytest.mark.parametrize("lacks", [(), (b"destination",)], ids=["of this version", "without a destination"])
+def test_receipts_of_version_2_are_read(tmp_path: Path, lacks: tuple[bytes, ...]) -> None:
+    """Earlier versions did not store the destination: their receipts go on counting."""
     with lmdb.open(str(tmp_path), max_dbs=3, map_size=1 << 24) as env:
         for name, entries in TABLES.items():
             table = env.open_db(name)
             with env.begin(table, write=True) as txn:
                 for key, value in entries.items():
-                    txn.put(key, value)
+                    if key not in lacks:
+                        txn.put(key, value)
 
-    store = ReceiptStore(tmp_path, max_log_bytes=1 << 24, now=1_767_225_700.0)
+    store = ReceiptStore(tmp_path, max_log_bytes=1 << 24, now=1_767_225_700.0, destination="4fa2")
     found = store.find([digest_of(name) for name in DIGESTS], oldest=0.0)
     store.close(sync=False)
 
@@ -81,3 +86,10 @@ def test_receipts_of_version_2_are_read(tmp_path: Path) -> None:
         ("surveys.sprig", 3, 41),
         ("surveys.sprig", 3, 42),
     ]
+
+
+def test_the_fingerprint_of_a_destination_stays_the_same() -> None:
+    """Another one for the same destination would set all receipts aside at an upgrade."""
+    fingerprint = destination_fingerprint("https://api.segment.io", "a" * 32, "-eu")
+
+    assert fingerprint == "80c7dba4b824d2f5e4ca911be2ea457d"

@@ -36,6 +36,8 @@ _SKIPS: Final = {
     Skip.NOT_READ: "their integration does not read that topic, or discards its records (on_pause: discard)",
     Skip.TOMBSTONE: "they have no value, so there is nothing to deliver",
     Skip.TOO_LARGE: "the broker rejects records of this size; raise max.message.bytes of the topic",
+    Skip.NO_VALUE: "the dead-letter topic did not accept their key and value; read them from the source topic",
+    Skip.REFUSED: "the broker refuses them in that topic; check its cleanup.policy and message.timestamp settings",
 }
 
 

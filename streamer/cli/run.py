@@ -22,6 +22,15 @@ def add_parser(commands: "Commands") -> None:
         " Example: streamer run --config streamer.yaml",
     )
     add_config(parser)
+    parser.add_argument(
+        "--release-guard",
+        metavar="INTEGRATION",
+        action="append",
+        default=[],
+        help="let an integration run again that the mass guard stopped, with the same configuration; the guard goes on"
+        " watching it, and stops it again if too many of the next records would be dead letters. Can be repeated. Do"
+        " not leave it in the start command: it would release the guard at every start",
+    )
     parser.set_defaults(run=run)
 
 
@@ -30,4 +39,4 @@ def run(args: argparse.Namespace) -> int:
     from streamer import service  # noqa: PLC0415 - a third of a second that `streamer --help` should not wait for
     from streamer.settings import load  # noqa: PLC0415 - the same
 
-    return service.main(load(args.config))
+    return service.main(load(args.config), release_guard=args.release_guard)

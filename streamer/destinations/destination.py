@@ -88,6 +88,7 @@ class Destination:
         self._waiting: deque[asyncio.Future[None]] = deque()
         self._alarm: asyncio.TimerHandle | None = None
         self._refund_listeners: list[Callable[[Sequence[Attempt]], None]] = []
+        self._key_listeners: list[Callable[[], None]] = []
 
     @property
     def state(self) -> State:
@@ -121,6 +122,10 @@ class Destination:
         """Call ``listener`` with attempts whose charge is taken back; call what is returned to end that."""
         self._refund_listeners.append(listener)
         return lambda: self._refund_listeners.remove(listener)
+
+    def on_key_changed(self, listener: Callable[[], None]) -> None:
+        """Call ``listener`` when other credentials were read, before the first request with them."""
+        self._key_listeners.append(listener)
 
     async def borrow(self) -> None:
         """Wait until a request may start; the caller then calls `start` or `decline` without awaiting in between."""
@@ -190,6 +195,8 @@ class Destination:
         try:
             if self._client.reread_credentials():
                 self._machine.key_changed()
+                for listener in self._key_listeners:
+                    listener()
         except UnavailableError as error:
             logger().emit(Event.DESTINATION_KEY_UNREADABLE, destination=self.name, detail=str(error))
 

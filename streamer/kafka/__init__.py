@@ -23,16 +23,16 @@ from aiokafka import TopicPartition
 from streamer.kafka.brokers import Brokers
 from streamer.kafka.cluster import create_topics, missing_topics, preflight, retention_seconds
 from streamer.kafka.group_positions import CommitResult, StoredPosition
-from streamer.kafka.producer import DeadLetterProducer, MessageTooLargeError
+from streamer.kafka.producer import DeadLetterProducer, RefusedWriteError
 from streamer.kafka.source import PollError, PositionsGoneError, Source
 
 __all__ = [
     "Brokers",
     "CommitResult",
     "DeadLetterProducer",
-    "MessageTooLargeError",
     "PollError",
     "PositionsGoneError",
+    "RefusedWriteError",
     "Source",
     "StoredPosition",
     "TopicPartition",

@@ -2,10 +2,22 @@
 
 import asyncio
 from collections.abc import Sequence
+from typing import Final
 
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import (
+    CorruptRecordException,
+    InvalidTimestampError,
+    KafkaError,
+    MessageSizeTooLargeError,
+    PolicyViolationError,
+    RecordListTooLargeError,
+    UnknownError,
+    UnsupportedForMessageFormatError,
+)
 
+from streamer.core.dead_letters.dead_letter import VALUE_NULL
+from streamer.core.dead_letters.letter import Refusal
 from streamer.core.errors import StreamerError, UnavailableError
 from streamer.core.model import Record
 from streamer.kafka.closing import close
@@ -13,6 +25,24 @@ from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.kafka.starting import keep_whole
 from streamer.settings import KafkaSettings
 from streamer.timings import PRODUCTION
+
+COMPRESSION: Final = "zstd"
+"""A record that its producer compressed may be too large for the broker without compression."""
+
+MAX_REQUEST_BYTES: Final = (1 << 31) - 1
+"""Largest record that the client passes on: the broker decides what is too large, after compression."""
+
+_REFUSALS: Final = {
+    MessageSizeTooLargeError: Refusal.TOO_LARGE,
+    RecordListTooLargeError: Refusal.TOO_LARGE,
+    InvalidTimestampError: Refusal.TIME,
+    PolicyViolationError: Refusal.RULE,
+    UnsupportedForMessageFormatError: Refusal.RULE,
+    # Brokers up to 2.x answer so to a record without a key in a compacted topic, and all to one damaged on its way.
+    CorruptRecordException: Refusal.UNCLEAR,
+    # The client does not know INVALID_RECORD, which newer brokers answer, and takes it for an error without a name.
+    UnknownError: Refusal.UNCLEAR,
+}
 
 
 class DeadLetterProducer:
@@ -46,8 +76,8 @@ class DeadLetterProducer:
             # Not idempotent: after one rejected batch the client leaves a gap in its sequence numbers, and the broker
             # rejects everything that it writes to that partition afterwards. A rare copy is better than that.
             enable_idempotence=False,
-            # The broker decides what is too large: a dead letter has the record and more headers.
-            max_request_size=max(kafka.max_partition_fetch_bytes, kafka.fetch_max_bytes),
+            max_request_size=MAX_REQUEST_BYTES,
+            compression_type=COMPRESSION,
         )
         keep_whole(self._producer)
         try:
@@ -65,14 +95,15 @@ class DeadLetterProducer:
     async def write(
         self, topic: str, record: Record, headers: Sequence[tuple[str, bytes | None]], *, timeout_seconds: float
     ) -> None:
-        """Write one dead letter and wait until it is confirmed.
+        """Write one record and wait until it is confirmed.
 
-        Key, value and timestamp are the record's own; it goes to the partition of the same number where there is one.
-        The client cannot send a record without key and value: that one gets an empty value and the header
-        ``streamer.value.null``.
+        Key, value and timestamp are the record's own (a negative timestamp: the present time); it goes to the partition
+        of the same number where there is one. The client cannot send a record without key and value: that one gets an
+        empty value and the header ``streamer.value.null``. Records that are written at the same time may travel
+        together, and then a refusal of one is a refusal of all.
 
         Raises:
-            MessageTooLargeError: the broker rejects records of this size.
+            RefusedWriteError: the broker does not take the record as it is.
             UnavailableError: not confirmed in time, or rejected; it may have been written, so a copy is possible.
         """
         producer = self._producer
@@ -80,7 +111,7 @@ class DeadLetterProducer:
             raise UnavailableError("not connected to the brokers")
         value = record.value
         if value is None and record.key is None:
-            value, headers = b"", [*headers, ("streamer.value.null", b"1")]
+            value, headers = b"", [*headers, (VALUE_NULL, b"1")]
         try:
             async with asyncio.timeout(timeout_seconds):
                 partitions = await producer.partitions_for(topic)
@@ -92,13 +123,18 @@ class DeadLetterProducer:
                     timestamp_ms=record.timestamp if record.timestamp >= 0 else None,
                     partition=record.partition if record.partition in partitions else None,
                 )
-        except MessageSizeTooLargeError as error:
-            raise MessageTooLargeError(str(type(error).__name__)) from error
         except TimeoutError as error:
             raise UnavailableError(f"the brokers did not confirm the write within {timeout_seconds:g} s") from error
         except KafkaError as error:
+            refusal = _REFUSALS.get(type(error))
+            if refusal is not None:
+                raise RefusedWriteError(refusal, type(error).__name__) from error
             raise UnavailableError(describe_kafka_error(error)) from error
 
 
-class MessageTooLargeError(StreamerError):
-    """The broker rejects records of this size."""
+class RefusedWriteError(StreamerError):
+    """The broker does not take a record as it is; ``refusal`` says why."""
+
+    def __init__(self, refusal: Refusal, detail: str) -> None:
+        super().__init__(detail)
+        self.refusal = refusal

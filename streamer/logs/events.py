@@ -240,6 +240,14 @@ class Event(enum.Enum):
         "Check the reasons of the integration's dead letters. The most common cause is a topic with another dialect.",
     )
 
+    GUARD_RELEASED = (
+        "guard.released",
+        INFO,
+        None,
+        "streamer was started with --release-guard: the integration runs, whatever the mass guard did before.",
+        ("integration",),
+    )
+
     RECEIPTS_SET_ASIDE = (
         "receipts.set_aside",
         WARNING,

@@ -14,11 +14,12 @@ from collections.abc import AsyncGenerator, Callable, Collection
 from typing import Final
 
 from streamer.core.dead_letters.dead_letter import DeadLetter, Partition, Selection, Stock
+from streamer.core.dead_letters.letter import Refusal
 from streamer.core.dead_letters.redrive import OutgoingRecord, Plan, Skip, redriven_record
 from streamer.core.dead_letters.redrive_note import note_header
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
-from streamer.kafka import DeadLetterProducer, MessageTooLargeError
+from streamer.kafka import DeadLetterProducer, RefusedWriteError
 from streamer.kafka.topic_reader import TopicReader
 from streamer.settings import KafkaSettings, Settings
 
@@ -150,40 +151,45 @@ class Redrive:
         failure: UnavailableError | None = None
         for (record, letter), task in zip(batch, tasks, strict=True):
             error = task.result()
-            if isinstance(error, MessageTooLargeError):
-                # The client sends records that are written together in one request: alone it may be small enough.
+            if isinstance(error, RefusedWriteError):
+                # The client sends records that are written together in one request: alone it may be taken.
                 error = await self._write(record, letter)
             if error is None:
                 self._plan.tally_of(letter).redriven += 1
                 offsets[record.topic, record.partition].append(record.offset)
-            elif isinstance(error, MessageTooLargeError):
-                self._plan.tally_of(letter).skip(Skip.TOO_LARGE)
-            else:
+            elif isinstance(error, UnavailableError):
                 failure = error
+            else:
+                is_too_large = error.refusal is Refusal.TOO_LARGE
+                self._plan.tally_of(letter).skip(Skip.TOO_LARGE if is_too_large else Skip.REFUSED)
         for partition, redriven in offsets.items():
             await self._note(partition, redriven)
         if failure is not None:
             raise failure
 
-    async def _write(self, record: Record, letter: DeadLetter) -> MessageTooLargeError | UnavailableError | None:
+    async def _write(self, record: Record, letter: DeadLetter) -> RefusedWriteError | UnavailableError | None:
         """Write one record back; None: confirmed. Errors are returned, because one must not cancel the other writes."""
         outgoing = redriven_record(record, letter)
         try:
             await self._producer.write(
                 outgoing.topic, outgoing, outgoing.headers, timeout_seconds=WRITE_TIMEOUT_SECONDS
             )
-        except MessageTooLargeError as error:
-            return error
+        except RefusedWriteError as error:
+            # A record with a key that is refused for an unclear reason: another attempt may be accepted.
+            is_for_now = error.refusal is Refusal.UNCLEAR and outgoing.key is not None
+            return UnavailableError(f"{letter.topic}: {error}") if is_for_now else error
         except UnavailableError as error:
             return UnavailableError(f"{letter.topic}: {error}")
         return None
 
     async def _note(self, partition: Partition, offsets: Collection[int]) -> None:
         topic, number = partition
-        note = OutgoingRecord(topic=topic, partition=number, key=None, value=b"", headers=[note_header(offsets)])
+        header = note_header(offsets)
+        # A compacted topic takes no record without a key, and removes one whose key comes again.
+        note = OutgoingRecord(topic=topic, partition=number, key=header[1], value=b"", headers=[header])
         try:
             await self._producer.write(topic, note, note.headers, timeout_seconds=WRITE_TIMEOUT_SECONDS)
-        except UnavailableError as error:
+        except (UnavailableError, RefusedWriteError) as error:
             raise UnavailableError(
                 f"{topic}: could not note that {len(offsets)} of its dead letters were redriven: {error}. No event is"
                 " lost: the next redrive writes them again, and copies of delivered events end as duplicates"

@@ -1,6 +1,7 @@
 """Records set aside with their reason: written to the dead-letter topic, ended once the broker has confirmed.
 
-A dead letter that cannot be written keeps its record open and is tried again. When too large a share of an
+A dead letter that cannot be written for now keeps its record open and is tried again. One that the broker does not take
+as it is goes alone, in forms with less and less (`streamer.core.dead_letters.letter`). When too large a share of an
 integration's last records would be set aside, the mass guard stops the integration instead: the records that triggered
 it stay open, on Kafka.
 """
@@ -11,24 +12,24 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from typing import Final
 
-from streamer.core.dead_letters.dead_letter import OUR_HEADERS
-from streamer.core.dead_letters.guard import MassGuard
+from streamer.core.dead_letters.guard import WINDOW, MassGuard
+from streamer.core.dead_letters.letter import COMPLETE, Composer, Form, Refusal, next_form, printable
 from streamer.core.errors import UnavailableError
 from streamer.core.mapping.version import MAPPING_VERSION
-from streamer.core.model import Record
+from streamer.core.model import DeadLetterReason, Record
 from streamer.core.records.pending_letter import PendingLetter
-from streamer.kafka import MessageTooLargeError
-from streamer.logs import Event, logger
+from streamer.kafka import RefusedWriteError
+from streamer.logs import Event, logger, place_of
+from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.ports import LetterWriter
 from streamer.timings import Timings
 
 MAX_WRITES_AT_ONCE: Final = 100
 
-MAX_DETAIL_BYTES: Final = 1_000
-"""Longest error text put into a header."""
+MAX_UNCLEAR_REFUSALS: Final = 5
+"""After so many, an answer that may mean a broker in trouble counts as a refusal for good."""
 
 
 class DeadLetters:
@@ -42,6 +43,7 @@ class DeadLetters:
         destination: str,
         topic_of: Callable[[str], str],
         max_ratio: float,
+        memory: GuardMemory,
         timings: Timings,
         on_written: Callable[[PendingLetter], None],
         on_guarded: Callable[[int, int], None],
@@ -54,6 +56,7 @@ class DeadLetters:
             destination: named in the headers.
             topic_of: the dead-letter topic of a topic.
             max_ratio: of `MassGuard`, for each of its two stages.
+            memory: keeps what the guards have seen for the next pipeline.
             timings: how long to wait for a confirmation, and after a failure.
             on_written: called with each confirmed dead letter, to end its record.
             on_guarded: called once when a guard trips, with how many of the last records were set aside, and of how
@@ -61,9 +64,15 @@ class DeadLetters:
         """
         self._writer = writer
         self._integration = integration
-        self._destination = destination
+        self._composer = Composer(
+            integration=integration, destination=destination, instance=os.getpid(), mapping_version=MAPPING_VERSION
+        )
         self._topic_of = topic_of
-        self._mapping_guard, self._delivery_guard = MassGuard(max_ratio), MassGuard(max_ratio)
+        self._memory = memory
+        self._mapping_guard = MassGuard(max_ratio, memory.window(_MAPPING))
+        self._delivery_guard = MassGuard(max_ratio, memory.window(_DELIVERY))
+        self._to_remember = 0
+        """How many records the guards have seen since the last note, if any of them matters to the next pipeline."""
         self._timings = timings
         self._on_written = on_written
         self._on_guarded = on_guarded
@@ -84,25 +93,46 @@ class DeadLetters:
     def note_mapped(self, records: int) -> None:
         """Note, for the guard, records that became calls or were filtered."""
         self._mapping_guard.passed(records)
+        self._note_passed(self._mapping_guard, records)
+
+    def note_settled(self, records: Sequence[Record]) -> None:
+        """Note, for the guard, records that an earlier assignment has settled; those it has set aside count as that."""
+        self.note_mapped(sum(not self._mapping_guard.knows(record) for record in records))
 
     def note_delivered(self, records: int) -> None:
-        """Note, for the guard, calls that the destination accepted."""
+        """Note, for the guard, calls that the destination accepted, now or earlier."""
         self._delivery_guard.passed(records)
+        self._note_passed(self._delivery_guard, records)
 
     def add(self, letters: Sequence[PendingLetter]) -> None:
         """Set records of one stage aside, unless its guard shows that the fault cannot be theirs."""
         if not letters:
             return
         guard = self._mapping_guard if letters[0].opened is None else self._delivery_guard
-        guard.set_aside(len(letters))
+        # Retries that ran out say something about the destination as well, and come hours after everything else.
+        counted = [letter.record for letter in letters if letter.reason is not DeadLetterReason.RETRIES_EXHAUSTED]
+        guard.set_aside(counted)
+        self._to_remember += len(counted)
         self._waiting.extend(letters)
         if self.is_guarded:
             return
-        if guard.is_tripped:
+        if counted and guard.is_tripped:
             self.guard()
+            self._remember()
             self._on_guarded(guard.bad, guard.seen)
         else:
             self._work.set()
+
+    def _note_passed(self, guard: MassGuard, records: int) -> None:
+        """Let the next pipeline know of records that passed after some were set aside, now and then."""
+        if self._to_remember or guard.bad:
+            self._to_remember += records
+            if self._to_remember >= WINDOW:
+                self._remember()
+
+    def _remember(self) -> None:
+        self._to_remember = 0
+        self._memory.note({_MAPPING: self._mapping_guard.to_json(), _DELIVERY: self._delivery_guard.to_json()})
 
     def guard(self) -> None:
         """Write nothing any more; records to be set aside stay open."""
@@ -123,11 +153,20 @@ class DeadLetters:
 
     async def run(self) -> None:
         """Write dead letters as they come, until cancelled."""
+        self._remember()
+        try:
+            await self._write_all()
+        finally:
+            self._remember()
+
+    async def _write_all(self) -> None:
         failures = 0
         while True:
             await self._work.wait()
             if self.is_guarded:
                 continue  # the guard has tripped since this was woken: there is no work any more
+            if self._to_remember:
+                self._remember()  # first: what is written counts, also after a kill
             failed = await self._write_some()
             failures = failures + 1 if failed else 0
             if failed:
@@ -141,8 +180,11 @@ class DeadLetters:
         self._writing.update(chosen)
         try:
             async with asyncio.TaskGroup() as writes:
-                for letter in chosen:
-                    writes.create_task(self._write(letter))
+                tasks = [writes.create_task(self._write(letter, COMPLETE)) for letter in chosen]
+            for letter, task in zip(chosen, tasks, strict=True):
+                if task.result() is not None:
+                    # The client writes several in one request, and then the refusal of one is that of all.
+                    await self._write_alone(letter)
         finally:
             unwritten = [letter for letter in chosen if letter in self._writing]
             self._writing.clear()
@@ -153,60 +195,49 @@ class DeadLetters:
             self._work.set()
         return bool(unwritten)
 
-    async def _write(self, letter: PendingLetter) -> None:
-        """Write one. It is being written until the broker has confirmed it, or its assignment has ended."""
+    async def _write_alone(self, letter: PendingLetter) -> None:
+        """Write one that the broker does not take in its complete form in the first form that it does take."""
+        form: Form | None = COMPLETE
+        refusal: Refusal | None = None
+        while form is not None:
+            refusal = await self._write(letter, form)
+            if refusal is None:
+                return
+            if refusal is Refusal.UNCLEAR and letter.unclear_refusals >= MAX_UNCLEAR_REFUSALS:
+                refusal = Refusal.RULE
+            form = next_form(form, refusal, has_key=letter.record.key is not None)
+        letter.unclear_refusals += refusal is Refusal.UNCLEAR
+        self._tell_failure(letter, _MEANINGS[refusal or Refusal.UNCLEAR])
+
+    async def _write(self, letter: PendingLetter, form: Form) -> Refusal | None:
+        """Write one. It is being written until the broker has confirmed it, or its assignment has ended.
+
+        Returns:
+            Why the broker does not take it in this form; None: it is written, or it cannot be written for now.
+        """
         if letter.ledger.is_fenced:
             self._writing.discard(letter)
-            return
-        record = letter.record
-        topic = self._topic_of(record.topic)
-        # Ours of an earlier dead letter, on a redriven record, are replaced; everybody else's are kept.
-        original = [header for header in record.headers if not header[0].startswith(OUR_HEADERS)]
-        headers = self._headers(letter)
-        for attempt in (original + headers, original + headers[:REQUIRED_HEADERS], headers[:REQUIRED_HEADERS]):
-            try:
-                await self._writer.write(topic, record, attempt, timeout_seconds=self._timings.letter_timeout)
-            except MessageTooLargeError:
-                continue
-            except UnavailableError as error:
-                self._tell_failure(letter, topic, str(error))
-                return
-            self._writing.discard(letter)
-            self._tell_written(letter, topic)
-            self._on_written(letter)
-            return
-        self._tell_failure(letter, topic, "the broker accepts no record of this size (max.message.bytes of the topic)")
+            return None
+        try:
+            topic = self._topic_of(letter.record.topic)
+            outgoing = self._composer.compose(letter, form, now=time.time())
+            await self._writer.write(topic, outgoing, outgoing.headers, timeout_seconds=self._timings.letter_timeout)
+        except RefusedWriteError as error:
+            return error.refusal
+        except UnavailableError as error:
+            self._tell_failure(letter, str(error))
+            return None
+        except Exception as error:  # noqa: BLE001 - whatever one of them does to the client, the others must go on
+            self._tell_failure(letter, f"a bug in streamer: {type(error).__name__} at {place_of(error)}")
+            return Refusal.UNCLEAR
+        self._writing.discard(letter)
+        self._tell_written(letter, topic, form)
+        self._on_written(letter)
+        return None
 
-    def _headers(self, letter: PendingLetter) -> list[tuple[str, bytes | None]]:
-        """Headers that consoles for Kafka Connect show, and ours; the first `REQUIRED_HEADERS` are never left out."""
-        record, opened = letter.record, letter.opened
-        texts: list[tuple[str, str | int | None]] = [
-            ("streamer.reason", letter.reason),
-            ("streamer.integration", self._integration),
-            ("streamer.redrives", _redrives(record)),
-            ("__connect.errors.topic", record.topic),
-            ("__connect.errors.partition", record.partition),
-            ("__connect.errors.offset", record.offset),
-            ("__connect.errors.connector.name", self._integration),
-            ("__connect.errors.task.id", os.getpid()),
-            ("__connect.errors.stage", letter.stage),
-            ("__connect.errors.exception.class.name", letter.error_class),
-            ("__connect.errors.exception.message", letter.detail.encode()[:MAX_DETAIL_BYTES].decode(errors="ignore")),
-            ("streamer.destination", self._destination),
-            ("streamer.dead_letter_time", _utc(time.time())),
-            ("streamer.mapping_version", MAPPING_VERSION),
-            ("streamer.http.status", letter.http_status),
-        ]
-        if opened is not None:
-            texts += [
-                ("streamer.message_id", opened.message_id),
-                ("streamer.attempts", opened.attempts),
-                ("streamer.first_failure_time", _utc(opened.first_failed_at) if opened.first_failed_at else None),
-            ]
-        return [(name, str(text).encode()) for name, text in texts if text is not None]
-
-    def _tell_written(self, letter: PendingLetter, topic: str) -> None:
+    def _tell_written(self, letter: PendingLetter, topic: str, form: Form) -> None:
         record = letter.record
+        detail = printable(letter.detail)
         logger().emit(
             Event.EVENT_DEAD_LETTERED,
             integration=self._integration,
@@ -214,12 +245,15 @@ class DeadLetters:
             partition=record.partition,
             offset=record.offset,
             reason=letter.reason,
-            detail=letter.detail,
+            detail=detail if form.has_value else f"{detail} {_WITHOUT_VALUE}",
             dead_letter_topic=topic,
             message_id=letter.opened.message_id if letter.opened is not None else None,
         )
 
-    def _tell_failure(self, letter: PendingLetter, topic: str, detail: str) -> None:
+    def _tell_failure(self, letter: PendingLetter, detail: str) -> None:
+        topic: str | None = None
+        with contextlib.suppress(Exception):  # it may be what failed
+            topic = self._topic_of(letter.record.topic)
         logger().emit(
             Event.DEAD_LETTER_FAILED,
             integration=self._integration,
@@ -231,17 +265,19 @@ class DeadLetters:
         )
 
 
-REQUIRED_HEADERS: Final = 6
-"""Of the headers added, those that a redrive needs: reason, integration, redrives and the place in the source topic."""
+_MAPPING: Final = "mapping"
+_DELIVERY: Final = "delivery"
+"""Names of the two stages in the memory of the guard."""
 
+_WITHOUT_VALUE: Final = (
+    "(the dead-letter topic did not accept key and value of the record: they are only in its source topic)"
+)
 
-def _redrives(record: Record) -> int:
-    """How often the record was redriven before."""
-    for name, value in record.headers:
-        if name == "streamer.redrives" and value is not None and value.isdigit():
-            return int(value)
-    return 0
-
-
-def _utc(epoch_seconds: float) -> str:
-    return datetime.fromtimestamp(epoch_seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+_MEANINGS: Final = {
+    Refusal.TOO_LARGE: "the dead-letter topic accepts no record of this size, even without a value: see its"
+    " max.message.bytes",
+    Refusal.TIME: "the dead-letter topic accepts neither the present time nor the time of the record: see its"
+    " message.timestamp settings, and compare the clocks of this machine and of the brokers",
+    Refusal.RULE: "the dead-letter topic accepts this dead letter in no form: see its settings",
+    Refusal.UNCLEAR: "the broker answered with an error that the Kafka client does not know",
+}

@@ -1,34 +1,86 @@
-"""Remembers over restarts that the mass guard stopped an integration.
+"""Remembers over restarts what the mass guard has seen, and that it stopped an integration.
 
 Without it, every restart would dead-letter some more records of a topic that is wrong as a whole.
 """
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from streamer import __version__
 from streamer.logs import Event, logger
 
 
 class GuardMemory:
-    """A note in a small file. It counts until the configuration or the version changes."""
+    """A note in a small file, and in memory where there is no disk. It counts for one configuration and version.
+
+    What it says is dropped once the integration runs with another one: whoever goes back to the former configuration
+    has a reason to.
+    """
 
     def __init__(self, directory: Path, *, fingerprint: str) -> None:
-        """Use a file in ``directory``; ``fingerprint`` stands for the configuration in force."""
+        """Read what is remembered.
+
+        Args:
+            directory: where the file is or will be.
+            fingerprint: stands for the configuration in force.
+        """
         self._path = directory / "guarded.json"
         self._now = {"version": __version__, "configuration": fingerprint}
+        self._is_writable = True
+        self._is_guarded = False
+        self._windows: Mapping[str, Any] = {}
+        self._read()
+
+    def _read(self) -> None:
+        try:
+            found = json.loads(self._path.read_text())
+        except (OSError, ValueError):
+            return
+        if not isinstance(found, dict) or {name: found.get(name) for name in self._now} != self._now:
+            return
+        # Versions that remembered only a stop wrote no more than the configuration that it belongs to.
+        self._is_guarded = bool(found.get("is_guarded", True))
+        windows = found.get("windows")
+        self._windows = windows if isinstance(windows, dict) else {}
 
     def is_guarded(self) -> bool:
         """Whether the guard stopped the integration with this very configuration and version."""
-        try:
-            return bool(json.loads(self._path.read_text()) == self._now)
-        except (OSError, ValueError):
-            return False
+        return self._is_guarded
+
+    def window(self, stage: str) -> object:
+        """What the guard of a stage had seen; None: nothing."""
+        return self._windows.get(stage)
+
+    def note(self, windows: Mapping[str, Any]) -> None:
+        """Remember what the guard of each stage has seen; call it before dead letters are written.
+
+        It also ends what was remembered for another configuration.
+        """
+        self._windows = windows
+        self._write()
 
     def remember(self) -> None:
-        """Note the stop; without a disk it lasts only as long as the process."""
+        """Note the stop."""
+        self._is_guarded = True
+        self._write()
+
+    def release(self) -> None:
+        """Forget the stop and what led to it."""
+        self._is_guarded, self._windows = False, {}
+        self._write()
+
+    def _write(self) -> None:
+        """Write under another name and rename, so that a kill leaves the old note or the new one, never a part."""
+        draft = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            self._path.write_text(json.dumps(self._now))
+            draft.write_text(json.dumps({**self._now, "is_guarded": self._is_guarded, "windows": self._windows}))
+            draft.replace(self._path)
         except OSError as error:
-            logger().emit(Event.STATE_UNWRITABLE, detail=str(error.strerror))
+            if self._is_writable:  # said once: dead letters are many
+                logger().emit(Event.STATE_UNWRITABLE, detail=str(error.strerror))
+            self._is_writable = False
+        else:
+            self._is_writable = True

@@ -51,7 +51,11 @@ class Intake:
 
     def take(self, records: Sequence[Record], ledger: PartitionLedger) -> None:
         """Take records of one partition, in the order of their offsets."""
-        records = self._custody.open(records, ledger)
+        read = records
+        records = self._custody.open(read, ledger)
+        if len(records) < len(read):
+            opened = {record.offset for record in records}
+            self._dead_letters.note_settled([record for record in read if record.offset not in opened])
         calls: list[OpenRecord] = []
         letters: list[PendingLetter] = []
         for record in records:
@@ -82,6 +86,7 @@ class Intake:
                 unknown.append(call)
         ledger, known = calls[0].ledger, len(calls) - len(unknown)
         if known:
+            self._dead_letters.note_delivered(known)
             logger().emit(Event.EVENT_DUPLICATE, topic=ledger.topic, partition=ledger.partition, records=known)
         return unknown
 

@@ -112,6 +112,7 @@ class Pipeline:
             destination=integration.destination,
             topic_of=integration.dead_letter_topic,
             max_ratio=integration.dead_letters.max_ratio,
+            memory=self._guard_memory,
             timings=self._timings,
             on_written=self._on_letter_written,
             on_guarded=self._on_guarded,
@@ -242,7 +243,8 @@ class Pipeline:
             set_aside=bad,
             seen=seen,
             next_step="No record is lost: they stay on Kafka. Look up why the last ones were dead-lettered; most often "
-            "a topic has another dialect. Correct the configuration, or set dead_letters.max_ratio: 1 to go on.",
+            "a topic has another dialect. Correct the configuration, start once with --release-guard "
+            f"{self.name}, or set dead_letters.max_ratio: 1 to go on.",
         )
 
     def _stay_guarded(self) -> None:
@@ -253,7 +255,8 @@ class Pipeline:
             Event.INTEGRATION_GUARDED,
             integration=self.name,
             next_step="The mass guard stopped this integration before the restart; configuration and version are still "
-            "the same. Correct the configuration, or set dead_letters.max_ratio: 1 to go on.",
+            f"the same. Correct the configuration, start once with --release-guard {self.name}, or set "
+            "dead_letters.max_ratio: 1 to go on.",
         )
 
 

@@ -42,6 +42,14 @@ class Deliveries(NamedTuple):
     """Digests of their messageIds, see `digest_of`."""
 
 
+class Place(NamedTuple):
+    """Where a record is, or was."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
 class Receipt(NamedTuple):
     """One receipt as it was stored."""
 

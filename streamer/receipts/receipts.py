@@ -19,14 +19,14 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from streamer.receipts.check import is_sound
-from streamer.receipts.chunks import Deliveries
+from streamer.receipts.chunks import Deliveries, Place
+from streamer.receipts.destination import OtherDestinationError
 from streamer.receipts.state_dir import Left, StateDirectory
 from streamer.receipts.store import (
     DATA_FILE,
     FULL_ERRORS,
     STORE_ERRORS,
     UNREADABLE_ERRORS,
-    Place,
     ReceiptStore,
 )
 
@@ -56,6 +56,8 @@ class ProblemKind(enum.StrEnum):
     """Set aside: it was not closed before the machine went down."""
     UNREADABLE = "unreadable"
     """Set aside: damaged, not a file of receipts, or of another version."""
+    OTHER_DESTINATION = "other_destination"
+    """Set aside: URL, write key or ``message_id_suffix`` of the destination have changed."""
     FULL = "full"
     """Receipts were deleted early (all of them if ``max_bytes`` was lowered), so the window is shorter."""
     UNUSABLE = "unusable"
@@ -69,6 +71,13 @@ class Problem(NamedTuple):
     detail: str
 
 
+_OTHER_DESTINATION: Final = Problem(
+    ProblemKind.OTHER_DESTINATION,
+    "URL, write key or message_id_suffix of the destination have changed, so the receipts prove nothing: events that"
+    " producers send again go out",
+)
+
+
 class Receipts:
     """Which messageIds were delivered within the window. Not thread-safe.
 
@@ -79,10 +88,19 @@ class Receipts:
         directory: on a local disk; created if it is missing.
         window_seconds: how long a receipt counts.
         max_bytes: most bytes of the files on disk; should be at least `MIN_BYTES`.
+        destination: fingerprint of where deliveries go (`destination_fingerprint`); "": not told, and not looked at.
         boot_id: identifies the last boot of this machine; None: read it from the kernel.
     """
 
-    def __init__(self, directory: Path, *, window_seconds: float, max_bytes: int, boot_id: str | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        window_seconds: float,
+        max_bytes: int,
+        destination: str = "",
+        boot_id: str | None = None,
+    ) -> None:
         assert window_seconds > 0
         self.shrunk_total = 0
         """How often receipts were deleted early, to make room."""
@@ -90,11 +108,19 @@ class Receipts:
         self._home = StateDirectory(directory, DATA_FILE, boot_id=boot_id)
         self._window_seconds = window_seconds
         self._max_bytes = max_bytes
+        self._destination = destination
         self._store: ReceiptStore | None = None
 
     @classmethod
     def open(
-        cls, directory: Path, *, window_seconds: float, max_bytes: int, now: float, boot_id: str | None = None
+        cls,
+        directory: Path,
+        *,
+        window_seconds: float,
+        max_bytes: int,
+        now: float,
+        destination: str = "",
+        boot_id: str | None = None,
     ) -> "Receipts":
         """Open the store in ``directory``, or run without it: each fault of the store becomes a problem, not an error.
 
@@ -103,13 +129,30 @@ class Receipts:
         Raises:
             UnavailableError: another process uses the same directory; nothing was changed.
         """
-        receipts = cls(directory, window_seconds=window_seconds, max_bytes=max_bytes, boot_id=boot_id)
+        receipts = cls(
+            directory, window_seconds=window_seconds, max_bytes=max_bytes, destination=destination, boot_id=boot_id
+        )
         try:
             receipts._home.claim()
             receipts._open(now)
         except STORE_ERRORS as error:
             receipts._give_up(error)
         return receipts
+
+    def serve(self, destination: str, now: float) -> None:
+        """From now on deliveries go to another destination: what was delivered before proves nothing."""
+        if destination == self._destination:
+            return
+        self._destination = destination
+        if self._store is None:
+            return
+        try:
+            store, self._store = self._store, None
+            store.close(sync=False)
+            self._set_aside(_OTHER_DESTINATION, now)
+            self._store = self._open_store(now)
+        except STORE_ERRORS as error:
+            self._give_up(error)
 
     @property
     def available(self) -> bool:
@@ -192,12 +235,20 @@ class Receipts:
         except UNREADABLE_ERRORS as error:
             self._set_aside(Problem(ProblemKind.UNREADABLE, str(error)), now)
             self._store = self._open_store(now)
+        except OtherDestinationError:
+            self._set_aside(_OTHER_DESTINATION, now)
+            self._store = self._open_store(now)
         if self._store.file_bytes > self._max_bytes:
             self._replace_store(now, "the files are larger than that")
 
     def _open_store(self, now: float) -> ReceiptStore:
         self._home.mark_open()
-        return ReceiptStore(self._home.path, max_log_bytes=int(self._max_bytes * _LOG_SHARE), now=now)
+        return ReceiptStore(
+            self._home.path,
+            max_log_bytes=int(self._max_bytes * _LOG_SHARE),
+            now=now,
+            destination=self._destination,
+        )
 
     def _set_aside(self, problem: Problem, now: float) -> None:
         aside = self._home.set_aside(now)

@@ -3,7 +3,8 @@
 An LMDB file holds the receipts, in three tables:
 
     generation   chunks of receipts (`chunks.py`), twice
-    meta         "format" -> version; "state" -> current generation, when each began; source -> JSON [topic, partition]
+    meta         "format" -> version; "state" -> current generation, when each began; source -> JSON [topic, partition];
+                 "destination" -> fingerprint of where everything in the file was delivered (`destination.py`)
 
 Receipts are appended to the current generation; each generation has an index that finds them (`index.py`).
 `ReceiptStore.rotate` empties the other generation, which then becomes the current one. Nothing is synced before
@@ -19,13 +20,14 @@ import struct
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 import lmdb
 import numpy as np
 
 from streamer.receipts import chunks
-from streamer.receipts.chunks import Deliveries, Receipt
+from streamer.receipts.chunks import Deliveries, Place, Receipt
+from streamer.receipts.destination import belong_to
 from streamer.receipts.index import FingerprintIndex, Fingerprints
 
 DATA_FILE: Final = "data.mdb"
@@ -60,14 +62,6 @@ _MAX_SOURCES: Final = 1 << 16
 _MAX_SECONDS: Final = (1 << 32) - 1
 _REBUILD_CHUNKS: Final = 1_000
 """How many chunks are put into an index at a time when a store is opened."""
-
-
-class Place(NamedTuple):
-    """Where a record is, or was."""
-
-    topic: str
-    partition: int
-    offset: int
 
 
 class Generation:
@@ -149,13 +143,15 @@ class ReceiptStore:
         path: its directory, which exists and is used by this process only. The file in it is opened or created.
         max_log_bytes: most bytes of the file. A larger file is opened too; `file_bytes` shows its size.
         now: for a new file, when its first generation begins.
+        destination: fingerprint of where deliveries go; "": not told, and not looked at.
 
     Raises:
+        OtherDestinationError: the file belongs to another destination.
         lmdb.Error: the file is damaged, not a file of receipts, or of another version.
         OSError: the file cannot be read or written.
     """
 
-    def __init__(self, path: Path, *, max_log_bytes: int, now: float) -> None:
+    def __init__(self, path: Path, *, max_log_bytes: int, now: float, destination: str = "") -> None:
         self._env = lmdb.open(
             str(path), map_size=max_log_bytes, max_dbs=3, sync=False, metasync=False, readahead=False, max_spare_txns=1
         )
@@ -170,6 +166,9 @@ class ReceiptStore:
                 self._write_state(self._current, self._began)
             else:
                 self._read_meta()
+            if destination:
+                with self._env.begin(self._meta, write=True) as txn:
+                    belong_to(destination, txn)
             for name in GENERATIONS:
                 self._generations.append(Generation(self._env, name, directory=path, create=is_new))
                 self._generations[-1].load()

@@ -2,17 +2,21 @@
 
 import asyncio
 import contextlib
+import random
+import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Protocol
 
 import pytest
 from aiokafka.admin import RecordsToDelete
 
+from streamer.core.dead_letters.letter import Refusal
+from streamer.core.dead_letters.redrive import OutgoingRecord
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
 from streamer.devkit.broker import Broker
-from streamer.kafka import Brokers, CommitResult, MessageTooLargeError, PositionsGoneError, StoredPosition
+from streamer.kafka import Brokers, CommitResult, PositionsGoneError, RefusedWriteError, StoredPosition
 from streamer.kafka import TopicPartition as Place
 from streamer.pipeline import ports
 from streamer.settings import KafkaSettings
@@ -21,6 +25,8 @@ from tests.doubles.kafka import MemoryBrokers, MemoryCluster
 
 WAIT_SECONDS = 20
 MAX_RECORD_BYTES = 2_000
+NOISE = random.Random(1).randbytes(MAX_RECORD_BYTES)
+"""Bytes that compression cannot make smaller."""
 
 
 class World(Protocol):
@@ -28,7 +34,7 @@ class World(Protocol):
 
     brokers: ports.Brokers
 
-    async def make_topic(self, partitions: int = 1) -> str: ...
+    async def make_topic(self, partitions: int = 1, config: Mapping[str, str] | None = None) -> str: ...
     async def produce(self, topic: str, values: Sequence[bytes | None], partition: int = 0) -> None: ...
     async def delete_records(self, place: Place, before: int) -> None: ...
     async def read_all(self, topic: str) -> Sequence[Record]: ...
@@ -39,9 +45,14 @@ class InMemory:
         self.cluster = MemoryCluster()
         self.brokers: ports.Brokers = MemoryBrokers(self.cluster)
 
-    async def make_topic(self, partitions: int = 1) -> str:
+    async def make_topic(self, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
         topic = self.cluster.create(f"topic-{len(self.cluster.logs)}", partitions)
         self.cluster.max_record_bytes[topic] = MAX_RECORD_BYTES
+        for name, value in (config or {}).items():
+            if name == "cleanup.policy":
+                self.cluster.compacted.add(topic)
+            else:
+                self.cluster.max_age_ms[topic] = int(value)
         return topic
 
     async def produce(self, topic: str, values: Sequence[bytes | None], partition: int = 0) -> None:
@@ -70,9 +81,9 @@ class Real:
         self._produce = produce
         self._consume_all = consume_all
 
-    async def make_topic(self, partitions: int = 1) -> str:
-        config = {"max.message.bytes": str(MAX_RECORD_BYTES)}
-        return await self._make_topic("contract", partitions=partitions, config=config)
+    async def make_topic(self, partitions: int = 1, config: Mapping[str, str] | None = None) -> str:
+        full = {"max.message.bytes": str(MAX_RECORD_BYTES), **(config or {})}
+        return await self._make_topic("contract", partitions=partitions, config=full)
 
     async def produce(self, topic: str, values: Sequence[bytes | None], partition: int = 0) -> None:
         await self._produce(topic, values, key=b"key", partition=partition, headers=[("trace", b"1")])
@@ -281,11 +292,57 @@ async def test_a_dead_letter_that_is_too_large_is_told_apart(world: World) -> No
     writer = world.brokers.writer()
     await writer.start()
     try:
-        with pytest.raises(MessageTooLargeError):
-            await writer.write(letters, record, [("why", b"x" * MAX_RECORD_BYTES)], timeout_seconds=WAIT_SECONDS)
+        with pytest.raises(RefusedWriteError) as refused:
+            await writer.write(letters, record, [("why", NOISE)], timeout_seconds=WAIT_SECONDS)
+        assert refused.value.refusal is Refusal.TOO_LARGE
         await writer.write(letters, record, [("why", b"x")], timeout_seconds=WAIT_SECONDS)
     finally:
         await writer.stop()
+    assert len(await world.read_all(letters)) == 1
+
+
+@contextlib.asynccontextmanager
+async def writing(world: World) -> AsyncIterator[ports.LetterWriter]:
+    writer = world.brokers.writer()
+    await writer.start()
+    try:
+        yield writer
+    finally:
+        await writer.stop()
+
+
+def outgoing(topic: str, *, key: bytes | None = b"key", timestamp: int = -1) -> OutgoingRecord:
+    return OutgoingRecord(topic=topic, partition=0, key=key, value=b"0", headers=[], timestamp=timestamp)
+
+
+async def test_a_record_without_a_time_gets_the_present_one(world: World) -> None:
+    letters = await world.make_topic()
+    before = int(time.time() * 1000)
+    async with writing(world) as writer:
+        await writer.write(letters, outgoing(letters), [], timeout_seconds=WAIT_SECONDS)
+    [written] = await world.read_all(letters)
+    assert before <= written.timestamp <= int(time.time() * 1000)
+
+
+async def test_a_time_that_the_topic_does_not_accept_is_told_apart(world: World) -> None:
+    letters = await world.make_topic(config={"message.timestamp.before.max.ms": "3600000"})
+    ahead = int(time.time() * 1000) + 2 * 3_600_000
+    async with writing(world) as writer:
+        for timestamp in (1_000, ahead, 1 << 62):
+            with pytest.raises(RefusedWriteError) as refused:
+                await writer.write(letters, outgoing(letters, timestamp=timestamp), [], timeout_seconds=WAIT_SECONDS)
+            assert refused.value.refusal is Refusal.TIME
+        await writer.write(letters, outgoing(letters), [], timeout_seconds=WAIT_SECONDS)
+    assert len(await world.read_all(letters)) == 1
+
+
+async def test_a_compacted_topic_takes_no_record_without_a_key(world: World) -> None:
+    letters = await world.make_topic(config={"cleanup.policy": "compact"})
+    async with writing(world) as writer:
+        with pytest.raises(RefusedWriteError) as refused:
+            await writer.write(letters, outgoing(letters, key=None), [], timeout_seconds=WAIT_SECONDS)
+        assert refused.value.refusal is Refusal.UNCLEAR
+        await writer.write(letters, outgoing(letters), [], timeout_seconds=WAIT_SECONDS)
     assert len(await world.read_all(letters)) == 1
 
 

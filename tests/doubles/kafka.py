@@ -11,14 +11,18 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, 
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from streamer.core.dead_letters.letter import Refusal
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
-from streamer.kafka import CommitResult, MessageTooLargeError, PollError, PositionsGoneError, StoredPosition
+from streamer.kafka import CommitResult, PollError, PositionsGoneError, RefusedWriteError, StoredPosition
 from streamer.kafka import TopicPartition as Place
 
 Headers = Sequence[tuple[str, bytes | None]]
 
 RETENTION_SECONDS: Final = 604_800.0
+
+MAX_AHEAD_MS: Final = 3_600_000
+"""How far ahead the time of a record may be: the broker's default of message.timestamp.after.max.ms."""
 
 
 class MemoryRecord(NamedTuple):
@@ -55,7 +59,13 @@ class MemoryCluster:
         self.unreadable: set[Place] = set()
         """Partitions of which a poll raises."""
         self.max_record_bytes: dict[str, int] = {}
-        """Longest value with headers that a topic takes; others take any."""
+        """Longest value with key and headers that a topic takes; others take any."""
+        self.compacted: set[str] = set()
+        """Topics that take no record without a key."""
+        self.max_age_ms: dict[str, int] = {}
+        """How old the time of a record may be in a topic (message.timestamp.before.max.ms); others take any."""
+        self.write_errors: deque[Exception] = deque()
+        """How the next writes fail, instead of being stored."""
         self.commit_results: deque[CommitResult] = deque()
         """How the next commits end, instead of being stored."""
         self._arrived = asyncio.Event()
@@ -317,20 +327,29 @@ class MemoryWriter:
         await self._cluster.answer()
         if topic not in self._cluster.logs:
             raise UnavailableError("UnknownTopicOrPartitionError")
+        if self._cluster.write_errors:
+            raise self._cluster.write_errors.popleft()
         value = record.value
         if value is None and record.key is None:
             value, headers = b"", [*headers, ("streamer.value.null", b"1")]
-        size = len(value or b"") + sum(len(name) + len(text or b"") for name, text in headers)
+        now = int(time.time() * 1000)
+        timestamp = record.timestamp if record.timestamp >= 0 else now
+        # The client encodes the names as UTF-8, and so raises what this raises.
+        size = len(value or b"") + len(record.key or b"") + sum(len(n.encode()) + len(t or b"") for n, t in headers)
         if size > self._cluster.max_record_bytes.get(topic, size):
-            raise MessageTooLargeError("MessageSizeTooLargeError")
+            raise RefusedWriteError(Refusal.TOO_LARGE, "MessageSizeTooLargeError")
+        if topic in self._cluster.compacted and record.key is None:
+            raise RefusedWriteError(Refusal.UNCLEAR, "UnknownError")
+        if now - timestamp > self._cluster.max_age_ms.get(topic, now) or timestamp > now + MAX_AHEAD_MS:
+            raise RefusedWriteError(Refusal.TIME, "InvalidTimestampError")
         partitions = len(self._cluster.logs[topic])
         self._cluster.append(
             topic,
             [value],
             partition=record.partition if record.partition < partitions else 0,
             key=record.key,
-            headers=list(headers),
-            timestamp=record.timestamp,
+            headers=[(name, None if text is None else memoryview(text).tobytes()) for name, text in headers],
+            timestamp=timestamp,
         )
 
 

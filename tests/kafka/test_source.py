@@ -1,6 +1,7 @@
 """The contract of `streamer.kafka`, as the real broker keeps it."""
 
 import asyncio
+import random
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -17,8 +18,8 @@ from streamer.devkit.broker import Broker
 from streamer.kafka import (
     CommitResult,
     DeadLetterProducer,
-    MessageTooLargeError,
     PositionsGoneError,
+    RefusedWriteError,
     Source,
     StoredPosition,
     TopicPartition,
@@ -333,10 +334,19 @@ async def test_one_that_is_too_large_does_not_stop_the_next(
     small = await make_topic("small", config={"max.message.bytes": "20000"})
     for _ in range(2):
         await producer.write(small, record(), [], timeout_seconds=10)
-        with pytest.raises(MessageTooLargeError):
-            await producer.write(small, record(value=b"x" * 30_000), [], timeout_seconds=10)
+        with pytest.raises(RefusedWriteError):
+            await producer.write(small, record(value=random.randbytes(30_000)), [], timeout_seconds=10)
 
     assert len(await consume_all(small)) == 2
+
+
+async def test_one_that_its_producer_compressed_fits_again(
+    producer: DeadLetterProducer, make_topic: MakeTopic, consume_all: ConsumeAll
+) -> None:
+    """The limit of a topic counts bytes after compression; the value is far longer."""
+    small = await make_topic("small", config={"max.message.bytes": "20000"})
+    await producer.write(small, record(value=b"x" * 3_000_000), [], timeout_seconds=10)
+    assert len((await consume_all(small))[0].value) == 3_000_000
 
 
 async def test_a_write_to_brokers_that_do_not_answer_ends_in_time(

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import random
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,12 +29,20 @@ from tests.conftest import ConsumeAll, ExternalCluster, MakeTopic, Produce
 pytestmark = pytest.mark.kafka
 
 WAIT_SECONDS: Final = 30.0
+MAX_AGE_MS: Final = 86_400_000
+"""How old the time of a record may be in the topic that dead letters go back to."""
 
 Headers = list[tuple[str, bytes | None]]
 
 
 def headers_of(
-    topic: str, *, integration: str = "surveys", reason: str = "rejected_400", redrives: int = 0, partition: int = 0
+    topic: str,
+    *,
+    integration: str = "surveys",
+    reason: str = "rejected_400",
+    redrives: int = 0,
+    partition: int = 0,
+    more: Headers | None = None,
 ) -> Headers:
     """The headers by which a dead letter of a topic is known."""
     return [
@@ -43,6 +53,7 @@ def headers_of(
         ("__connect.errors.topic", topic.encode()),
         ("__connect.errors.partition", str(partition).encode()),
         ("__connect.errors.offset", b"0"),
+        *(more or ()),
     ]
 
 
@@ -96,7 +107,8 @@ async def end(process: asyncio.subprocess.Process) -> Ended:
 async def desk(
     broker: ExternalCluster, make_topic: MakeTopic, produce: Produce, consume_all: ConsumeAll, tmp_path: Path
 ) -> Desk:
-    topic = await make_topic("answers", partitions=2, config={"max.message.bytes": "2000"})
+    limits = {"max.message.bytes": "2000", "message.timestamp.before.max.ms": str(MAX_AGE_MS)}
+    topic = await make_topic("answers", partitions=2, config=limits)
     dead_letter_topic = await make_topic("refused", partitions=2)
     config = tmp_path / "streamer.yaml"
     integration = {
@@ -211,7 +223,7 @@ async def test_what_is_skipped_is_told_and_stays(desk: Desk) -> None:
     """One redriven too often, one that would not be delivered, one too large; the others are redriven."""
     await desk.set_aside([b"too often"], redrives=3)
     await desk.set_aside([b"not read"], integration="others")
-    await desk.set_aside([b"x" * 3_000])
+    await desk.set_aside([random.randbytes(3_000)])
     await desk.set_aside([b"good"])
 
     ended = await desk.run("redrive", "--execute")
@@ -222,6 +234,26 @@ async def test_what_is_skipped_is_told_and_stays(desk: Desk) -> None:
     assert [record.value for record in await desk.records()] == [b"good"]
     assert (await desk.run("redrive", "--execute", "--max-redrives", "4", "--integration", "surveys")).exit_code == 1
     assert [record.value for record in await desk.records()] == [b"good", b"too often"]
+
+
+async def test_time_and_missing_key_of_a_record_come_back_and_what_is_refused_costs_nobody_else(desk: Desk) -> None:
+    """A dead letter has the time of its own writing; the broker refuses a batch for the time of one record."""
+    earlier = int(time.time() * 1000) - MAX_AGE_MS // 2
+    kept: Headers = [("streamer.original_timestamp", str(earlier).encode())]
+    await desk.set_aside([b"kept"], more=kept)
+    await desk.set_aside([b"without key"], more=[*kept, ("streamer.key.null", b"1")])
+    await desk.set_aside([b"too old"], more=[("streamer.original_timestamp", b"1000")])
+    await desk.set_aside([b""], more=[*kept, ("streamer.value.omitted", b"1")])
+
+    ended = await desk.run("redrive", "--execute")
+
+    assert ended.exit_code == 1
+    for text in ("1 skipped (refused)", "1 skipped (no_value)", "2 redriven, 0 left"):
+        assert text in ended.errors
+    assert sorted((record.value, record.key, record.timestamp) for record in await desk.records()) == [
+        (b"kept", b"visitor", earlier),
+        (b"without key", None, earlier),
+    ]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

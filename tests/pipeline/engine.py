@@ -98,14 +98,14 @@ class HandWorker:
         self.custody.deliver(by_ledger)
         self.open = [call for call in self.open if call not in chosen]
 
-    def reject(self, offset: int) -> None:
+    def reject(self, offset: int, *, reason: DeadLetterReason = DeadLetterReason.REJECTED_400) -> None:
         """Set a record aside."""
         [call] = [call for call in self.open if call.record.offset == offset]
         self.open.remove(call)
         letter = PendingLetter(
             record=call.record,
             ledger=call.ledger,
-            reason=DeadLetterReason.REJECTED_400,
+            reason=reason,
             stage=Stage.DELIVER,
             detail="planted",
             error_class="RefusedError",

@@ -22,7 +22,7 @@ from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.delivery import Delivery
 from streamer.receipts import Receipts
 from tests.doubles.destination import ACCEPTED, BROKEN, Decide, MemoryClient, status
-from tests.pipeline.engine import GROUP, TOPIC, Engine, eventually
+from tests.pipeline.engine import GROUP, LETTERS, TOPIC, Engine, eventually
 from tests.service.harness import survey_event, survey_events
 
 
@@ -285,6 +285,37 @@ class TestFailures:
                 await eventually(lambda: engine.target.state is State.HELD)
         assert not engine.letters()
         assert [line["error_type"] for line in lines if line["event"] == "destination.held"] == ["401"]
+
+
+class TestMassGuard:
+    """What it counts when records are read again."""
+
+    async def test_records_that_were_settled_before_a_restart_count_as_good_ones(self, engine: Delivering) -> None:
+        """Only the bad ones are open and come again: without the others they would look like all there is."""
+        engine.cluster.append(TOPIC, [value for event in survey_events(100) for value in (event, event, b"not JSON")])
+        engine.cluster.max_record_bytes[LETTERS] = 10
+        async with engine.running(engine.deliver):
+            await eventually(lambda: engine.total("delivered") == 100)
+        assert engine.total("handed_back") == 100
+        (engine.directory / "one" / "guarded.json").unlink()
+        engine.cluster.max_record_bytes.clear()
+        async with engine.running(engine.deliver) as pipeline:
+            await engine.settled(300)
+            assert not pipeline.is_guarded
+
+    async def test_calls_that_are_known_by_their_receipts_count_as_delivered(self, engine: Delivering) -> None:
+        """A producer sends everything again: the refused ones have no receipts, and alone look like all there is."""
+        engine.section["dead_letters"] = {"max_ratio": 0.3}
+        engine.cluster.append(TOPIC, survey_events(100))
+        async with engine.running(engine.deliver):
+            await engine.settled(100)
+        (engine.directory / "one" / "guarded.json").unlink()
+        engine.receiver.decide = refusing(*(f"bad_{number}" for number in range(25)))
+        engine.cluster.append(TOPIC, survey_events(100) + survey_events(25, "bad"))
+        async with engine.running(engine.deliver) as pipeline:
+            await engine.settled(225)
+            assert not pipeline.is_guarded
+            assert len(engine.letters()) == 25
 
 
 class TestRebalances:

@@ -8,12 +8,16 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from streamer.core.dead_letters.letter import Refusal
 from streamer.core.errors import SettingsError, UnavailableError
+from streamer.core.model import DeadLetterReason
 from streamer.integration import root_of
-from streamer.kafka import CommitResult, StoredPosition
+from streamer.kafka import CommitResult, RefusedWriteError, StoredPosition
 from streamer.kafka import TopicPartition as Place
 from streamer.pipeline import Pipeline
+from streamer.pipeline.dead_letters import MAX_UNCLEAR_REFUSALS
 from streamer.pipeline.endings import EndedError
+from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.reader import MAX_POLL_RECORDS
 from streamer.pipeline.watchdog import ORPHANS, StalledError
 from tests.doubles.kafka import MemoryBrokers
@@ -371,9 +375,115 @@ class TestDeadLetters:
             await eventually(lambda: hand_of(pipeline).open)
             hand_of(pipeline).reject(0)
             await eventually(lambda: engine.committed() == 1)
+        assert engine.letters()[0].value == b"0"
         names = {name for name, _ in engine.letters()[0].headers}
         assert "large" not in names
         assert {"streamer.reason", "streamer.integration", "__connect.errors.offset"} <= names
+
+    async def test_they_are_written_with_the_present_time(self, engine: Engine) -> None:
+        """Retention counts from the time of a record: with the original one, an old record would be deleted at once."""
+        engine.cluster.append(TOPIC, numbered(1), timestamp=1_000)
+        engine.cluster.max_age_ms[LETTERS] = 60_000
+        async with engine.running() as pipeline:
+            await eventually(lambda: hand_of(pipeline).open)
+            hand_of(pipeline).reject(0)
+            await eventually(lambda: engine.committed() == 1)
+        [letter] = engine.letters()
+        assert letter.timestamp > 1_700_000_000_000
+        assert dict(letter.headers)["streamer.original_timestamp"] == b"1000"
+
+    async def test_one_that_no_form_of_headers_makes_small_enough_goes_without_its_value(self, engine: Engine) -> None:
+        """Else its partition could not move on before the topic is changed."""
+        engine.cluster.append(TOPIC, [b"x" * 1_000])
+        engine.cluster.max_record_bytes[LETTERS] = 400
+        with capture_logs() as lines:
+            async with engine.running() as pipeline:
+                await eventually(lambda: hand_of(pipeline).open)
+                hand_of(pipeline).reject(0)
+                await eventually(lambda: engine.committed() == 1)
+        [letter] = engine.letters()
+        assert letter.value == b""
+        assert dict(letter.headers)["__connect.errors.offset"] == b"0"
+        [line] = [line for line in lines if line["event"] == "event.dead_lettered"]
+        assert "source topic" in line["detail"]
+
+    async def test_one_without_a_key_gets_one_where_the_topic_is_compacted(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(1), headers=[("trace", b"1")])
+        engine.cluster.compacted.add(LETTERS)
+        async with engine.running() as pipeline:
+            await eventually(lambda: hand_of(pipeline).open)
+            hand_of(pipeline).reject(0)
+            await eventually(lambda: engine.committed() == 1)
+        [letter] = engine.letters()
+        assert (letter.key, letter.value) == (f"{TOPIC}-0-0".encode(), b"0")
+        assert dict(letter.headers).items() >= {("trace", b"1"), ("streamer.key.null", b"1")}
+
+    async def test_one_that_is_refused_costs_the_others_written_with_it_nothing(self, engine: Engine) -> None:
+        """The client writes several in one request, and then the broker refuses them all."""
+        engine.cluster.append(TOPIC, numbered(3), headers=[("trace", b"1")])
+        too_large = RefusedWriteError(Refusal.TOO_LARGE, "planted")
+        engine.cluster.write_errors.extend([too_large] * 3)
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 3)
+            for offset in range(3):
+                hand_of(pipeline).reject(offset)
+            await eventually(lambda: engine.committed() == 3)
+        assert all("streamer.destination" in dict(letter.headers) for letter in engine.letters())
+
+    @pytest.mark.parametrize("error", [RefusedWriteError(Refusal.UNCLEAR, "planted"), TypeError("planted")])
+    async def test_an_answer_that_nobody_understands_costs_a_while_and_not_the_value(
+        self, engine: Engine, error: Exception
+    ) -> None:
+        """A broker in trouble may give it, or a bug of ours or of the client; the pipeline goes on."""
+        engine.cluster.append(TOPIC, numbered(1), key=b"visitor")
+        engine.cluster.write_errors.extend([error] * 4)
+        with capture_logs() as lines:
+            async with engine.running() as pipeline:
+                await eventually(lambda: hand_of(pipeline).open)
+                hand_of(pipeline).reject(0)
+                await eventually(lambda: engine.committed() == 1)
+        assert [letter.value for letter in engine.letters()] == [b"0"]
+        assert [line for line in lines if line["event"] == "dead_letter.failed"]
+
+    async def test_an_answer_that_nobody_understands_does_not_pin_a_partition_for_ever(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(1), key=b"visitor")
+        unclear = RefusedWriteError(Refusal.UNCLEAR, "planted")
+        # Twice in each round: with others, and alone. Then with fewer headers.
+        engine.cluster.write_errors.extend([unclear] * (2 * MAX_UNCLEAR_REFUSALS + 3))
+        async with engine.running() as pipeline:
+            await eventually(lambda: hand_of(pipeline).open)
+            hand_of(pipeline).reject(0)
+            await eventually(lambda: engine.committed() == 1)
+        assert [(letter.value, dict(letter.headers)["streamer.value.omitted"]) for letter in engine.letters()] == [
+            (b"", b"1")
+        ]
+
+    async def test_a_header_that_cannot_be_read_stops_nobody(self, engine: Engine) -> None:
+        """It was a crash loop: the record was read again after each restart of the pipeline."""
+        engine.cluster.append(TOPIC, [b"0"], headers=[("streamer.redrives", b"9" * 4_301)])
+        engine.cluster.append(TOPIC, [b"1"], headers=[("na\udcffme", b"1")])
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 2)
+            for offset in range(2):
+                hand_of(pipeline).reject(offset)
+            await eventually(lambda: engine.committed() == 2)
+        assert [letter.value for letter in engine.letters()] == [b"0", b"1"]
+
+    async def test_a_topic_that_cannot_be_named_stops_nobody_else(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(2))
+        async with engine.running() as pipeline:
+            named = iter([ValueError("planted")])
+
+            def topic_of(_topic: str) -> str:
+                for error in named:
+                    raise error
+                return LETTERS
+
+            pipeline.dead_letters._topic_of = topic_of
+            await eventually(lambda: len(hand_of(pipeline).open) == 2)
+            for offset in range(2):
+                hand_of(pipeline).reject(offset)
+            await eventually(lambda: engine.committed() == 2)
 
     async def test_too_many_of_them_stop_the_integration_and_a_restart_does_not_end_that(self, engine: Engine) -> None:
         engine.cluster.append(TOPIC, numbered(30))
@@ -394,6 +504,62 @@ class TestDeadLetters:
         async with engine.running() as freed:
             assert not freed.is_guarded
             await eventually(lambda: hand_of(freed).open)
+
+    async def test_restarts_let_no_more_of_them_through(self, engine: Engine) -> None:
+        """Each pipeline began to count at 0, so each dead-lettered 19 before the guard could trip."""
+        engine.cluster.append(TOPIC, numbered(60))
+        for _ in range(4):
+            async with engine.running() as pipeline:
+                await eventually(lambda: hand_of(pipeline).open or pipeline.is_guarded)
+                for call in hand_of(pipeline).open[:7]:
+                    hand_of(pipeline).reject(call.record.offset)
+                await eventually(lambda: pipeline.is_guarded or not len(pipeline.dead_letters))
+        assert pipeline.is_guarded
+        assert len(engine.letters()) == 14, "with the third seven there would be 21"
+
+    async def test_retries_that_ran_out_do_not_count(self, engine: Engine) -> None:
+        """They say something about the destination as well, and come hours later than everything else."""
+        engine.cluster.append(TOPIC, numbered(30))
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 30)
+            for offset in range(30):
+                hand_of(pipeline).reject(offset, reason=DeadLetterReason.RETRIES_EXHAUSTED)
+            assert not pipeline.is_guarded
+            await eventually(lambda: engine.committed() == 30)
+
+    async def test_the_stop_is_forgotten_once_it_ran_with_another_configuration(self, engine: Engine) -> None:
+        """Whoever goes back to the old file has a reason to; only deleting a file ended the stop."""
+        engine.cluster.append(TOPIC, numbered(30))
+
+        async def trip(pipeline: Pipeline) -> None:
+            await eventually(lambda: len(hand_of(pipeline).open) == 30)
+            for offset in range(25):
+                hand_of(pipeline).reject(offset)
+            assert pipeline.is_guarded
+
+        async with engine.running() as pipeline:
+            await trip(pipeline)
+        engine.section["dead_letters"] = {"max_ratio": 0.6}
+        async with engine.running() as changed:
+            assert not changed.is_guarded
+        del engine.section["dead_letters"]
+        async with engine.running() as back:
+            assert not back.is_guarded
+            await trip(back)
+
+    async def test_the_stop_ends_when_it_is_released(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(30))
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 30)
+            for offset in range(25):
+                hand_of(pipeline).reject(offset)
+            assert pipeline.is_guarded
+        GuardMemory(engine.directory / "one", fingerprint=engine.settings().fingerprint()).release()
+        async with engine.running() as released:
+            assert not released.is_guarded
+            await eventually(lambda: len(hand_of(released).open) == 30)
+            hand_of(released).reject(0)
+            await eventually(engine.letters)
 
     async def test_those_of_a_partition_that_left_are_forgotten(self, engine: Engine) -> None:
         engine.cluster.append(TOPIC, numbered(1))

@@ -17,7 +17,7 @@ from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from streamer.core.errors import UnavailableError
-from streamer.receipts import Deliveries, Place, ProblemKind, Receipts, digest_of
+from streamer.receipts import Deliveries, Place, ProblemKind, Receipts, destination_fingerprint, digest_of
 from streamer.receipts.check import is_sound
 from streamer.receipts.receipts import MAX_PROBLEMS
 
@@ -39,10 +39,20 @@ def opened(directory: Path) -> Iterator[Open]:
     receipts: list[Receipts] = []
 
     def open_(
-        now: float = NOW, *, window_seconds: float = WINDOW, max_bytes: int = 16 << 20, boot_id: str = "this boot"
+        now: float = NOW,
+        *,
+        window_seconds: float = WINDOW,
+        max_bytes: int = 16 << 20,
+        destination: str = "",
+        boot_id: str = "this boot",
     ) -> Receipts:
         opened_now = Receipts.open(
-            directory, window_seconds=window_seconds, max_bytes=max_bytes, now=now, boot_id=boot_id
+            directory,
+            window_seconds=window_seconds,
+            max_bytes=max_bytes,
+            now=now,
+            destination=destination,
+            boot_id=boot_id,
         )
         receipts.append(opened_now)
         return opened_now
@@ -102,6 +112,60 @@ def test_the_last_delivery_of_an_id_is_the_one_found(opened: Open) -> None:
     receipts.add(deliveries([("a", "surveys", 0, 7)]), NOW)
     receipts.add(deliveries([("a", "surveys", 0, 9)]), NOW + WINDOW + 1)
     assert find(receipts, ["a"], NOW + WINDOW + 1) == {"a": Place("surveys", 0, 9)}
+
+
+def test_what_was_delivered_to_another_destination_proves_nothing(opened: Open, directory: Path) -> None:
+    """After a wrong region or key is corrected, what producers send again has to go out."""
+    wrong = opened(destination="wrong")
+    wrong.add(deliveries([("a", "surveys", 0, 7)]), NOW)
+    wrong.close()
+
+    right = opened(destination="right")
+    assert find(right, ["a"], NOW) == {}
+    assert kinds(right) == [ProblemKind.OTHER_DESTINATION]
+    assert [path.name for path in directory.parent.glob("receipts.set-aside-*")], "kept for an operator to look at"
+    right.add(deliveries([("b", "surveys", 0, 8)]), NOW)
+    right.close()
+
+    again = opened(destination="right")
+    assert list(find(again, ["a", "b"], NOW)) == ["b"]
+    assert not again.problems
+
+
+def test_a_destination_may_change_while_running(opened: Open) -> None:
+    """A write key that was replaced in its file is used without a restart."""
+    receipts = opened(destination="wrong")
+    receipts.add(deliveries([("a", "surveys", 0, 7)]), NOW)
+
+    receipts.serve("right", NOW + 1)
+    assert find(receipts, ["a"], NOW + 1) == {}
+    assert kinds(receipts) == [ProblemKind.OTHER_DESTINATION]
+    assert receipts.window_start(NOW + 2) == NOW + 1
+    receipts.add(deliveries([("b", "surveys", 0, 8)]), NOW + 1)
+    receipts.serve("right", NOW + 2)
+    assert list(find(receipts, ["b"], NOW + 2)) == ["b"]
+    receipts.close()
+
+    assert list(find(opened(NOW + 3, destination="right"), ["b"], NOW + 3)) == ["b"]
+
+
+def test_receipts_that_cannot_be_used_do_not_mind_another_destination(opened: Open, directory: Path) -> None:
+    directory.parent.mkdir(parents=True)
+    directory.touch()
+    receipts = opened(destination="wrong")
+    assert not receipts.available
+    receipts.serve("right", NOW)
+    assert kinds(receipts) == [ProblemKind.UNUSABLE]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [("https://eu", "key", ""), ("https://us", "KEY", ""), ("https://us", "key", "-2"), ("https://us", "", "key")],
+)
+def test_url_key_and_suffix_make_the_fingerprint_of_a_destination(other: tuple[str, str, str]) -> None:
+    fingerprint = destination_fingerprint("https://us", "key", "")
+    assert fingerprint == destination_fingerprint("https://us", "key", "")
+    assert fingerprint != destination_fingerprint(*other)
 
 
 @pytest.mark.parametrize(("age", "is_found"), [(0, True), (WINDOW, True), (WINDOW + 1, False)])

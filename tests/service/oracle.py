@@ -192,9 +192,12 @@ def _header(record: Record, name: str) -> str:
 
 
 def _is_copy(letter: Record, original: Record) -> bool:
-    """Whether a dead letter is what it was made from. A topic with the broker's own times cannot keep the record's."""
-    keeps_times = getattr(letter, "timestamp_type", None) != LOG_APPEND_TIME
-    return _identity(letter) == _identity(original) and (letter.timestamp == original.timestamp or not keeps_times)
+    """Whether a dead letter is what it was made from. One that the broker did not take whole has only coordinates."""
+    headers = dict(letter.headers)
+    if "streamer.value.omitted" in headers:
+        return not letter.value
+    is_time_kept = headers.get("streamer.original_timestamp") == str(original.timestamp).encode()
+    return _identity(letter) == _identity(original) and is_time_kept
 
 
 def _identity(record: Record) -> tuple[object, ...]:

@@ -39,6 +39,7 @@ def dead_letter(offset: int, reason: str, **changes: Any) -> Record:
         ("__connect.errors.topic", TOPIC.encode()),
         ("__connect.errors.partition", b"0"),
         ("__connect.errors.offset", str(offset).encode()),
+        ("streamer.original_timestamp", str(changes.pop("original", letter.timestamp)).encode()),
     ]
     letter.__dict__.update(changes)
     return cast("Record", letter)
@@ -93,7 +94,7 @@ LETTERS = [dead_letter(4, "schema_invalid"), dead_letter(5, "rejected_400")]
         ({"dead_letters": [*LETTERS, dead_letter(17, "rejected_400")]}, "where no record is"),
         ({"dead_letters": [dead_letter(4, "schema_invalid", value=b"{ }"), LETTERS[1]]}, "differs from the record"),
         ({"dead_letters": [dead_letter(4, "schema_invalid", key=None), LETTERS[1]]}, "differs from the record"),
-        ({"dead_letters": [dead_letter(4, "schema_invalid", timestamp=0), LETTERS[1]]}, "differs from the record"),
+        ({"dead_letters": [dead_letter(4, "schema_invalid", original=0), LETTERS[1]]}, "differs from the record"),
         ({"committed": {(TOPIC, 0): 5}}, "is committed to 5, and ends at 6"),
         ({"committed": {}}, "is committed to 0, and ends at 6"),
         ({"accounts": [(account(consumed=7), 0)]}, "out by 1"),

@@ -2,11 +2,17 @@
 
 One guard watches one stage. Records are mapped as fast as they are read, and delivered much later. In one window for
 both stages, the refused calls of a long backlog would stand side by side, without the records that passed in between.
+
+A record that was set aside is known by its place while it is in the window: read again after a restart or a rebalance,
+it is the same one. `MassGuard.to_json` is what has to be remembered for that over a restart.
 """
 
 import itertools
 from collections import deque
-from typing import Final
+from collections.abc import Iterable
+from typing import Any, Final
+
+from streamer.core.model import Record
 
 WINDOW: Final = 200
 """How many of the last records a guard looks at."""
@@ -14,20 +20,39 @@ WINDOW: Final = 200
 MIN_BAD: Final = 20
 """With fewer bad records in the window the guard never trips, whatever the ratio."""
 
+Place = tuple[str, int, int, int]
+"""Topic, partition, offset and time of a record: with the time, a topic made again has other ones."""
+
+
+def place_of(record: Record) -> Place:
+    """The place by which a record is known."""
+    return record.topic, record.partition, record.offset, record.timestamp
+
 
 class MassGuard:
     """Watches the share of an integration's records that one stage sets aside."""
 
-    def __init__(self, max_ratio: float) -> None:
-        """Begin with an empty window; ``max_ratio`` in (0, 1]: 1 switches the guard off."""
+    def __init__(self, max_ratio: float, remembered: object = None) -> None:
+        """Begin with what another guard has seen.
+
+        Args:
+            max_ratio: in (0, 1]; 1 switches the guard off.
+            remembered: what `to_json` gave, maybe damaged; without it the window is empty.
+        """
         self._max_ratio = max_ratio
-        self._window: deque[bool] = deque(maxlen=WINDOW)
-        self._bad = 0
+        self._window: deque[Place | None] = deque(maxlen=WINDOW)
+        self._places: set[Place] = set()
+        for entry in remembered if isinstance(remembered, list) else ():
+            match entry:
+                case int(passed):
+                    self.passed(passed)
+                case [str(topic), int(partition), int(offset), int(timestamp)]:
+                    self._set_aside((topic, partition, offset, timestamp))
 
     @property
     def bad(self) -> int:
         """Records set aside among the last `WINDOW`."""
-        return self._bad
+        return len(self._places)
 
     @property
     def seen(self) -> int:
@@ -37,24 +62,47 @@ class MassGuard:
     def passed(self, records: int) -> None:
         """Note records that were mapped, or calls that were delivered."""
         if records >= WINDOW:
-            self._window.extend(itertools.repeat(False, WINDOW))
-            self._bad = 0
+            self._window.extend(itertools.repeat(None, WINDOW))
+            self._places.clear()
             return
         for _ in range(records):
-            self._note(is_bad=False)
+            self._note(None)
 
-    def set_aside(self, records: int = 1) -> None:
-        """Note records that are about to be dead-lettered."""
-        for _ in range(min(records, WINDOW)):
-            self._note(is_bad=True)
+    def set_aside(self, records: Iterable[Record]) -> None:
+        """Note records that are about to be dead-lettered; those in the window already do not count again."""
+        for record in records:
+            self._set_aside(place_of(record))
+
+    def knows(self, record: Record) -> bool:
+        """Whether a record was set aside and is in the window."""
+        return place_of(record) in self._places
 
     @property
     def is_tripped(self) -> bool:
         """Whether so many of the last records were set aside that the fault cannot be theirs."""
-        return self._bad >= MIN_BAD and self._bad > self._max_ratio * len(self._window)
+        return self.bad >= MIN_BAD and self.bad > self._max_ratio * len(self._window)
 
-    def _note(self, *, is_bad: bool) -> None:
-        if len(self._window) == WINDOW and self._window[0]:
-            self._bad -= 1
-        self._window.append(is_bad)
-        self._bad += is_bad
+    def to_json(self) -> list[Any]:
+        """The window from its oldest record on: places of those set aside, and how many passed in between."""
+        entries: list[Any] = []
+        passed = 0
+        for place in self._window:
+            if place is None:
+                passed += 1
+                continue
+            if passed:
+                entries.append(passed)
+            entries.append(list(place))
+            passed = 0
+        return [*entries, passed] if passed else entries
+
+    def _set_aside(self, place: Place) -> None:
+        if place not in self._places:
+            self._note(place)
+
+    def _note(self, place: Place | None) -> None:
+        if len(self._window) == WINDOW and (oldest := self._window[0]) is not None:
+            self._places.discard(oldest)
+        self._window.append(place)
+        if place is not None:
+            self._places.add(place)

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from streamer.core.dead_letters.dead_letter import OUR_HEADERS, DeadLetter, Entry, Partition
+from streamer.core.dead_letters.dead_letter import OUR_HEADERS, REDRIVES, DeadLetter, Entry, Partition
 from streamer.core.model import Record
 
 
@@ -19,6 +19,10 @@ class Skip(enum.StrEnum):
     """There is nothing to deliver: the value of its record is null."""
     TOO_LARGE = "too_large"
     """The broker rejects records of this size in that topic."""
+    NO_VALUE = "no_value"
+    """The dead-letter topic did not take key and value of its record, so the dead letter does not have them."""
+    REFUSED = "refused"
+    """The broker refuses the record in that topic for good: its time, a missing key, or another rule."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,22 +43,22 @@ class OutgoingRecord:
 def redriven_record(record: Record, letter: DeadLetter) -> OutgoingRecord:
     """The record that a dead letter was made from, to be written again.
 
-    Key, value and all headers that are not ours stay the same. So does the timestamp: an event without a time of its
-    own gets this one, and must not get today's. Because of ``streamer.integration``, other integrations that read the
-    same topic do not deliver the event a second time.
+    It has the record's key, value, timestamp and all headers that are not ours. The timestamp matters: an event without
+    a time of its own gets this one, and must not get today's. Because of ``streamer.integration``, other integrations
+    that read the same topic do not deliver the event a second time.
     """
     ours: list[tuple[str, bytes | None]] = [
-        ("streamer.redrives", str(letter.redrives + 1).encode()),
+        (REDRIVES, str(letter.redrives + 1).encode()),
         ("streamer.integration", letter.integration.encode()),
         ("streamer.redriven.from", f"{record.topic}-{record.partition}-{record.offset}".encode()),
     ]
     return OutgoingRecord(
         topic=letter.topic,
         partition=letter.partition,
-        key=record.key,
+        key=None if letter.is_key_null else record.key,
         value=record.value,
         headers=[header for header in record.headers if not header[0].startswith(OUR_HEADERS)] + ours,
-        timestamp=record.timestamp,
+        timestamp=record.timestamp if letter.original_timestamp is None else letter.original_timestamp,
     )
 
 
@@ -115,6 +119,8 @@ class Plan:
                 tally.skip(Skip.NOT_READ)
             elif letter.is_tombstone:
                 tally.skip(Skip.TOMBSTONE)
+            elif letter.is_value_omitted:
+                tally.skip(Skip.NO_VALUE)
             else:
                 self.chosen.setdefault(partition, {})[offset] = letter
 

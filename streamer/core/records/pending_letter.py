@@ -7,7 +7,7 @@ from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.open_record import OpenRecord
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(slots=True, kw_only=True, eq=False)
 class PendingLetter:
     """A record that is to be set aside, and why. Compared by identity: two of them are never the same."""
 
@@ -22,6 +22,8 @@ class PendingLetter:
     opened: OpenRecord | None = field(default=None, repr=False)
     """Set when the record had become a call: then others may wait for its messageId."""
     http_status: int | None = None
+    unclear_refusals: int = 0
+    """How often the broker refused it with an answer that may mean a fault of the broker or of the dead letter."""
 
     @property
     def kept_bytes(self) -> int:

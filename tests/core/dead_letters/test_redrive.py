@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
@@ -91,6 +92,11 @@ def test_without_the_time_it_was_set_aside_that_of_its_record_counts() -> None:
         {"streamer.reason": None},
         {"streamer.integration": None},
         {"streamer.redrives": b"many"},
+        {"streamer.redrives": b"9" * 4_300},
+        {"streamer.redrives": b"-1"},
+        {"streamer.redrives": "²".encode()},
+        {"__connect.errors.partition": b"4_0"},
+        {"__connect.errors.partition": b"9" * 4_301},
         {"streamer.dead_letter_time": b"yesterday"},
         {"__connect.errors.topic": None},
         {"__connect.errors.partition": b""},
@@ -242,3 +248,43 @@ def test_the_account_of_a_redrive_adds_up(letters: list[dict[str, bytes]], data:
     assert sum(tally.dead_letters for tally in made.tallies) == len(letters)
     assert sum(tally.redriven_before for tally in made.tallies) == len(noted)
     assert made.left == len(chosen(made))
+
+
+@pytest.mark.parametrize("timestamp", [-(1 << 63), (1 << 63) - 1])
+def test_a_dead_letter_of_an_impossible_time_can_be_shown(timestamp: int) -> None:
+    """`streamer dlq ls` prints the oldest and the newest."""
+    record = dead_letter(changes={"streamer.dead_letter_time": None})
+    record.timestamp = timestamp
+    letter = read_dead_letter(record)
+    assert letter is not None
+    assert datetime.fromtimestamp(letter.set_aside_at, UTC).year in {1970, 9999}
+
+
+def test_a_record_gets_back_its_time_and_its_missing_key() -> None:
+    changes: Mapping[str, bytes | None] = {"streamer.original_timestamp": b"1500000000000", "streamer.key.null": b"1"}
+    record = dead_letter(changes=changes)
+    letter = read_dead_letter(record)
+    assert letter is not None
+    written = redriven_record(record, letter)
+    assert (written.key, written.timestamp) == (None, 1_500_000_000_000)
+
+
+def test_a_dead_letter_of_an_earlier_version_has_the_time_of_its_record() -> None:
+    record = dead_letter()
+    letter = read_dead_letter(record)
+    assert letter is not None
+    assert redriven_record(record, letter).timestamp == record.timestamp
+
+
+def test_a_dead_letter_without_its_value_is_skipped() -> None:
+    made = plan(dead_letter(changes={"streamer.value.omitted": b"1"}), dead_letter(8))
+    assert chosen(made) == [8]
+    assert made.skipped == {Skip.NO_VALUE: 1}
+
+
+def test_a_note_that_lists_any_number_of_offsets_costs_no_more_than_the_dead_letters() -> None:
+    """Anybody may write one; to go through all its offsets would take days."""
+    made = stock(dead_letter(7), dead_letter(8))
+    note_of_all = StoredRecord(offset=1 << 62, value=b"", headers=[("streamer.redriven", b"8-%d" % (1 << 63))])
+    made.take(note_of_all)
+    assert [(entry.offset, entry.is_redriven) for entry in made] == [(7, False), (8, True)]

@@ -1,0 +1,87 @@
+"""What an integration keeps over its pipelines, before anything is connected."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from streamer.core.delivery.transitions import State
+from streamer.destinations import Destination
+from streamer.integration import Integration
+from streamer.receipts import Deliveries, ProblemKind, digest_of
+from streamer.settings import Settings
+from streamer.timings import PRODUCTION
+from tests.doubles.destination import MemoryClient, status
+
+NOW = 1_770_000_000.0
+
+
+@contextmanager
+def opened(directory: Path, **changes: Any) -> Iterator[tuple[Integration, MemoryClient]]:
+    """An integration whose destination has these settings."""
+    section = {"write_key": "key", "region": "us", **changes}
+    settings = Settings.model_validate(
+        {
+            "state_dir": str(directory / "state"),
+            "kafka": {"bootstrap_servers": "memory:1"},
+            "destinations": {"segment": section},
+            "integrations": {"surveys": {"dialect": "sprig", "topics": ["surveys"], "destination": "segment"}},
+        }
+    )
+    client = MemoryClient()
+    destination = Destination("segment", settings.destinations["segment"], client=client, timings=PRODUCTION)
+    integration = Integration("surveys", settings, destination=destination, timings=PRODUCTION)
+    try:
+        yield integration, client
+    finally:
+        integration.receipts.close()
+
+
+def deliver(integration: Integration) -> None:
+    integration.receipts.add([Deliveries("surveys", 0, [1], [digest_of("evt")])], NOW)
+
+
+@pytest.mark.parametrize("change", [{"region": "eu"}, {"write_key": "other"}, {"message_id_suffix": "-2"}])
+def test_receipts_of_another_destination_are_set_aside(tmp_path: Path, change: dict[str, str]) -> None:
+    """After a wrong region or key is corrected, what producers send again went nowhere: it ended as duplicate."""
+    with opened(tmp_path) as (integration, _):
+        deliver(integration)
+    with opened(tmp_path, **change) as (integration, _):
+        assert integration.receipts.find([digest_of("evt")], NOW) == {}
+        assert [problem.kind for problem in integration.receipts.problems] == [ProblemKind.OTHER_DESTINATION]
+
+
+def test_receipts_of_the_same_destination_count(tmp_path: Path) -> None:
+    for is_there in (False, True):
+        with opened(tmp_path, timeout=20 if is_there else 10) as (integration, _):
+            assert bool(integration.receipts.find([digest_of("evt")], NOW)) is is_there
+            deliver(integration)
+            assert not integration.receipts.problems
+
+
+async def test_a_write_key_that_is_replaced_while_running_is_another_destination(tmp_path: Path) -> None:
+    key_file = tmp_path / "key"
+    key_file.write_text("wrong")
+    with opened(tmp_path, write_key=None, write_key_file=str(key_file)) as (integration, client):
+        deliver(integration)
+        client.decide = lambda _message_ids: status(401)
+        attempt = integration.destination.start(1, is_retry=False)
+        await integration.destination.send(attempt, [b'{"messageId":"evt_2"}'], size=300, resend_count=0)
+        assert integration.destination.state is State.HELD
+        integration.destination._reread_credentials()
+        assert integration.receipts.entries() == 1, "nothing has changed yet"
+        key_file.write_text("right")
+        client.key = "right"
+        integration.destination._reread_credentials()
+        assert integration.receipts.entries() == 0
+        assert [problem.kind for problem in integration.receipts.problems] == [ProblemKind.OTHER_DESTINATION]
+
+
+def test_the_write_key_is_not_on_disk(tmp_path: Path) -> None:
+    with opened(tmp_path, write_key="a-secret-write-key") as (integration, _):
+        deliver(integration)
+    files = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
+    assert files
+    assert not [path for path in files if b"a-secret-write-key" in path.read_bytes()]
