@@ -130,11 +130,12 @@ def _destination(destination: DestinationStatus, wall_clock_offset: float) -> Js
         "requests": dict(destination.requests),
         "retries": dict(destination.retries),
         "batches": {result.value: count for result, count in destination.batches.items()},
-        "request_seconds": _quantiles(destination.request_seconds),
+        "request_seconds": _quantiles(destination.recent_request_seconds.lately()),
     }
 
 
 def _quantiles(histogram: Histogram) -> Json:
+    """Null where nothing was observed, or where a value lies above all bounds."""
     return {
         name: bound if (bound := histogram.quantile(share)) != float("inf") else None
         for name, share in (("p50_at_most", 0.5), ("p99_at_most", 0.99))

@@ -39,6 +39,13 @@ class Histogram:
             counts[bisect_left(bounds, value)] += 1
         self.sum += sum(values)
 
+    def include(self, other: "Histogram") -> None:
+        """Add the values of another one with the same bounds."""
+        bounds, added = other._bounds, other._counts  # noqa: SLF001 - of the same class
+        assert self._bounds == bounds, "counts of other bounds mean something else"
+        self._counts = [own + more for own, more in zip(self._counts, added, strict=True)]
+        self.sum += other.sum
+
     @property
     def count(self) -> int:
         """How many values were added."""

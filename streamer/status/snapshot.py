@@ -18,6 +18,7 @@ from streamer.core.delivery.transitions import State
 from streamer.core.records.account import Account
 from streamer.logs.fault import FaultLine
 from streamer.status.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram
+from streamer.status.recent import RecentHistogram
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,8 @@ class DestinationStatus:
     """Requests whose calls are sent again, by HTTP status or network fault."""
     batches: Counter[BatchResult] = field(default_factory=Counter)
     request_seconds: Histogram = field(default_factory=lambda: Histogram(DURATION_SECONDS))
+    recent_request_seconds: RecentHistogram = field(default_factory=lambda: RecentHistogram(DURATION_SECONDS))
+    """Those of the last minutes."""
     batch_calls: Histogram = field(default_factory=lambda: Histogram(BATCH_CALLS))
     batch_bytes: Histogram = field(default_factory=lambda: Histogram(BATCH_BYTES))
     retry_after_seconds: Histogram = field(default_factory=lambda: Histogram(RETRY_AFTER_SECONDS))
@@ -97,6 +100,7 @@ class DestinationStatus:
         if result is BatchResult.RETRIED:
             self.retries[answer.error] += 1
         self.request_seconds.observe(seconds)
+        self.recent_request_seconds.observe(seconds)
         self.batch_calls.observe(calls)
         self.batch_bytes.observe(sent_bytes)
         if answer.retry_after_seconds is not None:
