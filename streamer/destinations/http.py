@@ -5,13 +5,11 @@ events is decided in `streamer.core.delivery.destination`.
 """
 
 import asyncio
-import contextlib
 import errno
 import socket
 import ssl
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
 import aiohttp
@@ -22,6 +20,7 @@ from streamer.core.delivery.answers import (
     NetworkFault,
     answer_of_fault,
     answer_of_status,
+    clock_of,
     is_web_page,
     parse_retry_after,
 )
@@ -111,7 +110,7 @@ async def _exchange(
 ) -> Answer:
     try:
         async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
-            wait = parse_retry_after(response.headers.get("Retry-After"), _now_at(response))
+            wait = _wait_asked_for(response)
             answer = answer_of_status(response.status, wait)
             if answer.kind is AnswerKind.ACCEPTED:
                 if is_web_page(response.headers.get("Content-Type")):
@@ -132,11 +131,10 @@ async def _read_to_end(body: aiohttp.StreamReader) -> None:
         left -= len(part)
 
 
-def _now_at(response: aiohttp.ClientResponse) -> float:
-    """Epoch seconds by the answer's own clock where it has one, because a Retry-After date is by that clock."""
-    with contextlib.suppress(TypeError, ValueError):
-        return parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
-    return time.time()
+def _wait_asked_for(response: aiohttp.ClientResponse) -> float | None:
+    """Seconds; None: no wait is asked for. Several headers are one list."""
+    retry_after = ",".join(response.headers.getall("Retry-After", ()))
+    return parse_retry_after(retry_after, clock_of(response.headers.get("Date"), time.time()))
 
 
 def _fault_of(error: Exception) -> NetworkFault:
