@@ -69,6 +69,13 @@ def _check_endpoint(text: str) -> str:
     return text.rstrip("/")
 
 
+def _check_proxy(proxy: SecretStr) -> SecretStr:
+    url = urlsplit(proxy.get_secret_value())
+    if proxy.get_secret_value() and (url.scheme not in {"http", "https"} or not url.hostname or url.path.strip("/")):
+        raise ValueError("should be http://host:port or http://user:password@host:port")
+    return proxy
+
+
 class KafkaSettings(Section):
     """How to reach the brokers. The names are those of Kafka's own options."""
 
@@ -211,6 +218,13 @@ class DestinationSettings(Section):
     message_id_suffix: Annotated[str, Field(max_length=MAX_SUFFIX_CHARACTERS)] = ""
     """Text at the end of each messageId. Segment remembers messageIds across sources, so two destinations that get the
     events of one topic need different suffixes."""
+    proxy: Annotated[SecretStr, AfterValidator(_check_proxy)] | None = None
+    """HTTP proxy that requests go through, as ``http://host:port`` or ``http://user:password@host:port``. Without this
+    setting, the variables ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` count. ``""``: no proxy,
+    whatever the variables say."""
+    ca_file: Path | None = None
+    """PEM file with the certificates of the authorities that may sign the destination's certificate, for example that
+    of a proxy which opens TLS connections. Without it, those that the operating system trusts count."""
     timeout: PositiveDuration = 15.0
     """Longest time for one request, from its first byte to the last byte of the answer."""
     max_in_flight: Annotated[int, Field(ge=1, le=1_000)] = 16

@@ -71,10 +71,14 @@ class NetworkFault(enum.StrEnum):
     """The server spoke before it had received the request; what it said is no answer to it."""
     WEB_PAGE = "web_page"
     """A 2xx that is a web page: a login page of the network, or another host. It is no answer of the destination."""
+    PROXY_REFUSED = "proxy_refused"
+    """The proxy does not let the connection through: it asks for a login, or forbids the host."""
     OTHER = "connection_error"
 
 
-_SET_UP_FAULTS: Final = frozenset({NetworkFault.DNS_UNKNOWN_HOST, NetworkFault.TLS_VERIFICATION, NetworkFault.WEB_PAGE})
+_SET_UP_FAULTS: Final = frozenset(
+    {NetworkFault.DNS_UNKNOWN_HOST, NetworkFault.TLS_VERIFICATION, NetworkFault.WEB_PAGE, NetworkFault.PROXY_REFUSED}
+)
 _WEB_PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
 
 

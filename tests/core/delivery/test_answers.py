@@ -47,10 +47,15 @@ def test_every_number_is_classified(status: int) -> None:
     assert (classify(status) is AnswerKind.ACCEPTED) == (200 <= status <= 299)
 
 
-def test_an_unknown_host_a_bad_certificate_and_a_web_page_are_our_set_up_and_other_faults_are_not() -> None:
+def test_faults_of_names_trust_pages_and_proxies_are_our_set_up_and_others_are_not() -> None:
     kinds = {fault: answer_of_fault(fault).kind for fault in NetworkFault}
     set_up = {fault for fault, kind in kinds.items() if kind is AnswerKind.SET_UP}
-    assert set_up == {NetworkFault.DNS_UNKNOWN_HOST, NetworkFault.TLS_VERIFICATION, NetworkFault.WEB_PAGE}
+    assert set_up == {
+        NetworkFault.DNS_UNKNOWN_HOST,
+        NetworkFault.TLS_VERIFICATION,
+        NetworkFault.WEB_PAGE,
+        NetworkFault.PROXY_REFUSED,
+    }
     assert {kind for fault, kind in kinds.items() if fault not in set_up} == {AnswerKind.UNHAPPY}
 
 
