@@ -159,7 +159,8 @@ class ServerSettings(Section):
     """The HTTP server for health, metrics and status. It has no password and changes nothing."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. ``127.0.0.1`` answers this machine only; a container needs ``0.0.0.0``."""
+    """Address to listen on. ``127.0.0.1`` answers this machine only; a container needs ``0.0.0.0``, or ``"::"`` for
+    IPv4 and IPv6 at once."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8_080
     """Port to listen on. With 0, the operating system chooses a free one, which the log shows."""
 
