@@ -8,6 +8,7 @@ There is no authentication. So the server listens on the loopback interface unle
 and no answer holds a secret or a value of a record.
 """
 
+import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
@@ -24,6 +25,9 @@ from streamer.status.metrics import Metrics
 
 SHUTDOWN_SECONDS: Final = 1.0
 """How long requests in progress may take when the service stops."""
+
+_EVERYWHERE: Final = frozenset({"", "::"})
+"""Hosts that stand for all interfaces, with IPv4 and IPv6. asyncio alone would take ``::`` for IPv6 only."""
 
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -61,7 +65,7 @@ class Server:
         await runner.setup()
         host, port = self._address.host, self._address.port
         try:
-            await web.TCPSite(runner, host, port).start()
+            await _site(runner, host, port).start()
         except OSError as error:
             await runner.cleanup()
             raise UnavailableError(
@@ -102,6 +106,20 @@ class Server:
 
     async def _get_status(self, _request: web.Request) -> web.Response:
         return _json(document_of(self._source.status(), now=time.time(), monotonic_now=time.monotonic()))
+
+
+def _site(runner: web.AppRunner, host: str, port: int) -> web.BaseSite:
+    """Where to listen: one socket serves IPv4 and IPv6, so that port 0 is one port.
+
+    Raises:
+        OSError: the address cannot be listened on.
+    """
+    if host not in _EVERYWHERE:
+        return web.TCPSite(runner, host, port)
+    if not socket.has_dualstack_ipv6():
+        return web.TCPSite(runner, "0.0.0.0", port)  # noqa: S104 - asked for; this machine has no IPv6
+    listening = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return web.SockSite(runner, listening)
 
 
 def _probe(name: str, checks: Callable[[], Sequence[Check]]) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -11,7 +11,7 @@ import socket
 import ssl
 import time
 from collections.abc import Mapping
-from email.utils import parsedate_to_datetime
+from pathlib import Path
 from typing import Final, NamedTuple
 
 import aiohttp
@@ -22,10 +22,14 @@ from streamer.core.delivery.answers import (
     NetworkFault,
     answer_of_fault,
     answer_of_status,
+    classify,
+    clock_of,
     is_web_page,
     parse_retry_after,
 )
+from streamer.core.errors import UnavailableError
 from streamer.destinations.connector import Connector, Response, UnaskedAnswerError
+from streamer.destinations.way_out import tls_context
 
 MAX_ANSWER_BYTES: Final = 65_536
 """Most of an answer's body that is read; the connection of a longer one is closed. The content is never looked at."""
@@ -49,9 +53,22 @@ class Exchange(NamedTuple):
 class HttpConnections:
     """The connections to one HTTP API."""
 
-    def __init__(self, *, timeout_seconds: float) -> None:
-        """Connect when the first request is made; ``timeout_seconds`` is the longest that one request may take."""
+    def __init__(self, *, timeout_seconds: float, proxy: str | None = None, ca_file: Path | None = None) -> None:
+        """Connect when the first request is made.
+
+        Args:
+            timeout_seconds: the longest that one request may take.
+            proxy: URL of the proxy that requests go through; see `streamer.destinations.way_out.proxy_for`.
+            ca_file: authorities whose certificates count; None: those that this machine trusts. It is read again for
+                new connections, so that it can be corrected while a destination is held.
+
+        Raises:
+            UnavailableError: ``ca_file`` cannot be read.
+        """
         self._timeout_seconds = timeout_seconds
+        self._proxy = proxy
+        self._ca_file = ca_file
+        self._tls = tls_context(ca_file)
         self._session: aiohttp.ClientSession | None = None
         self._session_since = 0.0
         self._closing: set[asyncio.Task[None]] = set()
@@ -86,8 +103,12 @@ class HttpConnections:
         if self._session is not None and now - self._session_since > MAX_CONNECTION_AGE_SECONDS:
             self.renew()
         if self._session is None:
+            if self._ca_file is not None:
+                with contextlib.suppress(UnavailableError):  # the one read before counts
+                    self._tls = tls_context(self._ca_file)
             self._session = aiohttp.ClientSession(
-                connector=Connector(limit=0, ttl_dns_cache=60),
+                connector=Connector(limit=0, ttl_dns_cache=60, ssl=self._tls),
+                proxy=self._proxy,
                 response_class=Response,
                 timeout=aiohttp.ClientTimeout(total=self._timeout_seconds),
                 auto_decompress=False,
@@ -111,7 +132,7 @@ async def _exchange(
 ) -> Answer:
     try:
         async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
-            wait = parse_retry_after(response.headers.get("Retry-After"), _now_at(response))
+            wait = _wait_asked_for(response)
             answer = answer_of_status(response.status, wait)
             if answer.kind is AnswerKind.ACCEPTED:
                 if is_web_page(response.headers.get("Content-Type")):
@@ -132,14 +153,16 @@ async def _read_to_end(body: aiohttp.StreamReader) -> None:
         left -= len(part)
 
 
-def _now_at(response: aiohttp.ClientResponse) -> float:
-    """Epoch seconds by the answer's own clock where it has one, because a Retry-After date is by that clock."""
-    with contextlib.suppress(TypeError, ValueError):
-        return parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
-    return time.time()
+def _wait_asked_for(response: aiohttp.ClientResponse) -> float | None:
+    """Seconds; None: no wait is asked for. Several headers are one list."""
+    retry_after = ",".join(response.headers.getall("Retry-After", ()))
+    return parse_retry_after(retry_after, clock_of(response.headers.get("Date"), time.time()))
 
 
 def _fault_of(error: Exception) -> NetworkFault:
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        has_judged = classify(error.status) is not AnswerKind.UNHAPPY
+        return NetworkFault.PROXY_REFUSED if has_judged else NetworkFault.OTHER
     cause = getattr(error, "os_error", error)
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         unknown = isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME

@@ -25,10 +25,12 @@ _WRONG_ADDRESS: Final = "Check region and endpoint: {host} answers, but Segment'
 _REMEDIES: Final[Mapping[str, str]] = {
     NetworkFault.TLS_VERIFICATION: (
         "Check that {host} is the right host and that its certificate is valid for this name. If an authority of your"
-        " own signed the certificate, for example that of a proxy, add it to the trust store of this machine."
+        " own signed the certificate, for example that of a proxy, name its file in ca_file of the destination, or add"
+        " it to the trust store of this machine."
     ),
     NetworkFault.DNS_UNKNOWN_HOST: (
-        "Check the name of the host {host} in endpoint, and the name servers of this machine: they know no such host."
+        "Check the name of the host {host} in endpoint, that of the proxy if there is one, and the name servers of this"
+        " machine: they know no such host."
     ),
     NetworkFault.WEB_PAGE: (
         "A web page was sent as the answer of {host}, so nothing was delivered. Check endpoint, and whether a login"
@@ -42,7 +44,11 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "403": "Check the destination's write_key, and whether a firewall or proxy before {host} refuses the requests.",
     "404": _WRONG_ADDRESS,
     "405": _WRONG_ADDRESS,
-    "407": "Check user and password of the proxy: the proxy on the way to {host} asks for a login.",
+    NetworkFault.PROXY_REFUSED: (
+        "Check proxy of the destination, or the variables HTTPS_PROXY and NO_PROXY: the proxy wants a login"
+        " or does not allow connections to {host}."
+    ),
+    "407": "Check user and password in proxy of the destination: the proxy on the way to {host} asks for a login.",
     "501": _WRONG_ADDRESS,
     "511": "Log in to the network, or check its proxy: the network asks for a login before requests reach {host}.",
     "3xx": "Check region and endpoint: {host} redirects to another address, and streamer does not follow redirects.",

@@ -10,6 +10,7 @@ from isal import isal_zlib
 
 from streamer import __version__
 from streamer.destinations.http import Exchange, HttpConnections
+from streamer.destinations.way_out import proxy_for
 from streamer.settings import DestinationSettings
 
 GZIP_FROM_BYTES: Final = 1_400
@@ -32,11 +33,14 @@ class SegmentClient:
         """Prepare; nothing is sent yet.
 
         Raises:
-            UnavailableError: the write key cannot be read.
+            UnavailableError: the write key or the CA file cannot be read, or a variable names an unusable proxy.
         """
         self._settings = settings
         self._url = f"{settings.url}/v1/batch"
-        self._connections = HttpConnections(timeout_seconds=settings.timeout)
+        proxy = None if settings.proxy is None else settings.proxy.get_secret_value()
+        self._connections = HttpConnections(
+            timeout_seconds=settings.timeout, proxy=proxy_for(self._url, proxy), ca_file=settings.ca_file
+        )
         self._envelope = b""
         self.reread_credentials()
 

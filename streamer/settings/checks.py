@@ -4,11 +4,13 @@ Each check yields `Clash`es. Values of a wrong type are removed before, so that 
 """
 
 import re
+import ssl
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import combinations
+from pathlib import Path
 from typing import Final
 
 from streamer.core.mapping.dialects import DIALECTS
@@ -118,8 +120,20 @@ def _destination(path: KeyPath, destination: DestinationSettings) -> Iterator[Cl
         )
     if destination.write_key is not None and destination.write_key_file is not None:
         yield Clash((*path, "write_key"), "is set twice; set it or write_key_file")
+    if destination.ca_file is not None and (fault := _ca_file_fault(destination.ca_file)):
+        yield Clash((*path, "ca_file"), fault)
     if destination.endpoint is not None and "region" in destination.model_fields_set:
         yield Clash((*path, "region"), "cannot be combined with endpoint; set one of them", ((*path, "endpoint"),))
+
+
+def _ca_file_fault(file: Path) -> str | None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+    except ssl.SSLError:
+        return "holds no certificate; it should be a PEM file"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}; mount the file or correct the path"
+    return None
 
 
 def _integration(path: KeyPath, integration: IntegrationSettings) -> Iterator[Clash]:

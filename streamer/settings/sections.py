@@ -79,6 +79,13 @@ def _check_endpoint(text: str) -> str:
     return text.rstrip("/")
 
 
+def _check_proxy(proxy: SecretStr) -> SecretStr:
+    url = urlsplit(proxy.get_secret_value())
+    if proxy.get_secret_value() and (url.scheme not in {"http", "https"} or not url.hostname or url.path.strip("/")):
+        raise ValueError("should be http://host:port or http://user:password@host:port")
+    return proxy
+
+
 class KafkaSettings(Section):
     """How to reach the brokers. The names are those of Kafka's own options."""
 
@@ -162,7 +169,8 @@ class ServerSettings(Section):
     """The HTTP server for health, metrics and status. It has no password and changes nothing."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. ``127.0.0.1`` answers this machine only; a container needs ``0.0.0.0``."""
+    """Address to listen on. ``127.0.0.1`` answers this machine only; a container needs ``0.0.0.0``, or ``"::"`` for
+    IPv4 and IPv6 at once."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8_080
     """Port to listen on. With 0, the operating system chooses a free one, which the log shows."""
 
@@ -221,6 +229,13 @@ class DestinationSettings(Section):
     message_id_suffix: Annotated[str, Field(max_length=MAX_SUFFIX_CHARACTERS)] = ""
     """Text at the end of each messageId. Segment remembers messageIds across sources, so two destinations that get the
     events of one topic need different suffixes."""
+    proxy: Annotated[SecretStr, AfterValidator(_check_proxy)] | None = None
+    """HTTP proxy that requests go through, as ``http://host:port`` or ``http://user:password@host:port``. Without this
+    setting, the variables ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` count. ``""``: no proxy,
+    whatever the variables say."""
+    ca_file: Path | None = None
+    """PEM file with the certificates of the authorities that may sign the destination's certificate, for example that
+    of a proxy which opens TLS connections. Without it, those that the operating system trusts count."""
     timeout: PositiveDuration = 15.0
     """Longest time for one request, from its first byte to the last byte of the answer."""
     max_in_flight: Annotated[int, Field(ge=1, le=1_000)] = 16

@@ -5,9 +5,11 @@ import contextlib
 import socket as socketlib
 import ssl
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import orjson
 import pytest
+import trustme
 
 from streamer.core.delivery.answers import AnswerKind, NetworkFault
 from streamer.destinations import Exchange
@@ -83,9 +85,9 @@ class Server:
 
 
 @contextlib.asynccontextmanager
-async def client_of(url: str) -> AsyncIterator[SegmentClient]:
+async def client_of(url: str, **more: object) -> AsyncIterator[SegmentClient]:
     settings = {"write_key": "streamer_test_write_key_000000001", "endpoint": url, "timeout": 5, "gzip": False}
-    client = SegmentClient(DestinationSettings.model_validate(settings))
+    client = SegmentClient(DestinationSettings.model_validate(settings | more))
     try:
         yield client
     finally:
@@ -131,6 +133,28 @@ async def test_what_waits_unread_on_an_idle_connection_answers_nothing(text: byt
 
     assert answer.kind is AnswerKind.ACCEPTED
     assert server.heard == ["a", "b"], "the batch goes again on another connection"
+    assert len(server.connections) == 2
+
+
+@pytest.mark.parametrize("text", [OK, UNASKED["half of a 200"], UNASKED["a 408"]])
+async def test_over_tls_too_what_is_said_unasked_answers_nothing(tmp_path: Path, text: bytes) -> None:
+    """There, TLS itself sends something between answers, which is no reason to close a connection."""
+    context, authority = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), trustme.CA()
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    server = Server()
+    async with (
+        server.listening(context) as place,
+        client_of(f"https://{place}", ca_file=tmp_path / "ca.pem") as client,
+    ):
+        for message_id in "abc":
+            await send(client, message_id)
+        assert len(server.connections) == 1
+        server.say(text)
+        await until_closed_by_client(server)
+        assert (await send(client, "d")).answer.kind is AnswerKind.ACCEPTED
+
+    assert server.heard == ["a", "b", "c", "d"]
     assert len(server.connections) == 2
 
 

@@ -127,6 +127,26 @@ SASL = "broker:9092\n  security_protocol: SASL_SSL\n  sasl_mechanism: "
             "destinations.production.endpoint (line 6): 'http://x/v1/' shou",
         ),
         (
+            "${KEY}",
+            "${KEY}\n    proxy: proxy.example.com:3128",
+            "destinations.production.proxy (line 6): should be http://host:port",
+        ),
+        (
+            "${KEY}",
+            "${KEY}\n    proxy: socks5://proxy.example.com",
+            "destinations.production.proxy (line 6): should be http://host:port",
+        ),
+        (
+            "${KEY}",
+            "${KEY}\n    ca_file: missing/ca.pem",
+            "destinations.production.ca_file (line 6): 'missing/ca.pem' cannot be read: No such file or directory",
+        ),
+        (
+            "${KEY}",
+            "${KEY}\n    ca_file: /dev/null",
+            "destinations.production.ca_file (line 6): '/dev/null' holds no certificate; it should be a PEM file",
+        ),
+        (
             "surveys.sprig]",
             "t]\n    dead_letters: {max_ratio: 0}",
             "integrations.sprig.dead_letters.max_ratio (line 10): ",

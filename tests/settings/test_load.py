@@ -30,6 +30,8 @@ def test_defaults_are_the_documented_ones(load_text: LoadText, good: str) -> Non
         "write_key_file": None,
         "region": "us",
         "endpoint": None,
+        "proxy": None,
+        "ca_file": None,
         "message_id_suffix": "",
         "timeout": 15.0,
         "max_in_flight": 16,

@@ -169,3 +169,63 @@ async def test_the_port_that_was_found_is_logged(service: ToldService) -> None:
     await server.stop()
     assert captured == [{"event": "server.listening", "log_level": "info", "host": "127.0.0.1", "port": server.port}]
     assert server.port != 0
+
+
+def has_ipv6() -> bool:
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        return False
+    return True
+
+
+async def answers_at(host: str, port: int) -> bool:
+    try:
+        async with aiohttp.ClientSession() as session, session.get(f"http://{host}:{port}/version") as response:
+            return response.status == 200
+    except aiohttp.ClientConnectionError:
+        return False
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+@pytest.mark.parametrize("host", ["", "::"])
+async def test_ipv4_and_ipv6_are_served_at_once_on_one_port(service: ToldService, host: str) -> None:
+    """With port 0 too: the log shows one port."""
+    server = Server(Loopback(host), service)
+    await server.start()
+    try:
+        assert [await answers_at(name, server.port) for name in ("127.0.0.1", "[::1]")] == [True, True]
+    finally:
+        await server.stop()
+    assert not await answers_at("127.0.0.1", server.port)
+
+
+@pytest.mark.parametrize("host", ["", "::"])
+async def test_a_machine_without_ipv6_serves_ipv4(
+    service: ToldService, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "has_dualstack_ipv6", lambda: False)
+    server = Server(Loopback(host), service)
+    await server.start()
+    try:
+        assert await answers_at("127.0.0.1", server.port)
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize(("host", "other"), [("127.0.0.1", "[::1]"), ("::1", "127.0.0.1")])
+@pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")
+async def test_one_address_serves_its_own_kind_only(service: ToldService, host: str, other: str) -> None:
+    server = Server(Loopback(host), service)
+    await server.start()
+    try:
+        assert not await answers_at(other, server.port)
+    finally:
+        await server.stop()
+
+
+async def test_a_port_that_is_taken_on_all_addresses_is_named(service: ToldService) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        taken.listen()
+        with pytest.raises(UnavailableError, match=f"cannot listen on :{taken.getsockname()[1]} "):
+            await Server(Loopback("", taken.getsockname()[1]), service).start()

@@ -6,6 +6,7 @@ charged to the events, and a redirect is never a success.
 """
 
 import enum
+import re
 from dataclasses import dataclass
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -21,6 +22,19 @@ _OVERLOAD: Final = frozenset({408, _TOO_MANY_REQUESTS, 503, 504})
 """Statuses of an overloaded destination. Each of them may also be a fault that passes."""
 _SET_UP: Final = frozenset({401, 403, 404, 405, 407, 411, 415, 501, 505, 511})
 _TOO_LARGE: Final = 413
+
+
+MAX_HEADER_CHARACTERS: Final = 1_000
+"""Most of a ``Retry-After`` or ``Date`` header that is looked at."""
+
+MAX_CLOCK_DIFFERENCE_SECONDS: Final = 366 * 86_400.0
+"""A ``Date`` further from our own clock is a mistake of the server, and not its clock."""
+
+_PARTS: Final = re.compile(r"(?:\s*(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,)?[^,]+", re.IGNORECASE)
+"""The parts of a list; the comma after the name of a weekday belongs to a date."""
+_SECONDS: Final = re.compile(r"(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)")
+_FAR_FUTURE: Final = re.compile(r"(?:[A-Za-z]+,\s*)?[0-9]{1,2}[\s-][A-Za-z]{3,9}[\s-][0-9]{5,}(?:\s.*)?", re.DOTALL)
+"""A date whose year has five digits or more; no date of Python's goes that far."""
 
 
 class AnswerKind(enum.StrEnum):
@@ -57,10 +71,14 @@ class NetworkFault(enum.StrEnum):
     """The server spoke before it had received the request; what it said is no answer to it."""
     WEB_PAGE = "web_page"
     """A 2xx that is a web page: a login page of the network, or another host. It is no answer of the destination."""
+    PROXY_REFUSED = "proxy_refused"
+    """The proxy does not let the connection through: it asks for a login, or forbids the host."""
     OTHER = "connection_error"
 
 
-_SET_UP_FAULTS: Final = frozenset({NetworkFault.DNS_UNKNOWN_HOST, NetworkFault.TLS_VERIFICATION, NetworkFault.WEB_PAGE})
+_SET_UP_FAULTS: Final = frozenset(
+    {NetworkFault.DNS_UNKNOWN_HOST, NetworkFault.TLS_VERIFICATION, NetworkFault.WEB_PAGE, NetworkFault.PROXY_REFUSED}
+)
 _WEB_PAGES: Final = frozenset({"text/html", "application/xhtml+xml"})
 
 
@@ -119,23 +137,51 @@ def is_web_page(content_type: str | None) -> bool:
 
 
 def parse_retry_after(text: str | None, now_epoch: float, cap: float = MAX_RETRY_AFTER_SECONDS) -> float | None:
-    """Seconds to wait according to a ``Retry-After`` header, from 0 to ``cap``.
+    """Seconds to wait according to a ``Retry-After`` header, from 0 to ``cap``. No text raises.
 
     Args:
-        text: the header as received, in seconds or as an HTTP date (RFC 9110, 10.2.3); None when there was none.
-        now_epoch: the present time by the clock that wrote the header, in seconds since the epoch.
+        text: the header as received, in seconds or as an HTTP date (RFC 9110, 10.2.3); None when there was none. Other
+            than the RFC, seconds may have a fraction, and a list, such as a proxy makes of two headers, asks for its
+            longest wait.
+        now_epoch: the time that a date counts from, in seconds since the epoch; see `clock_of`.
         cap: longest wait to return, in seconds.
 
     Returns:
-        0 for a date in the past; None if the header is neither a whole number of seconds nor a date.
+        0 for a date that has passed; None when no part of it is a number of seconds or a date.
     """
-    text = (text or "").strip()
-    if text.isascii() and text.isdigit():
-        # A number this long is far above any cap, and int() refuses numbers of thousands of digits.
-        return min(float(text[:400]), cap)
+    waits = [_wait_of(part, now_epoch) for part in _PARTS.findall((text or "")[:MAX_HEADER_CHARACTERS])]
+    asked = [wait for wait in waits if wait is not None]
+    return min(max(asked), cap) if asked else None
+
+
+def clock_of(date: str | None, now_epoch: float) -> float:
+    """Epoch seconds by the clock of whoever answered, because a ``Retry-After`` date is by that clock.
+
+    Args:
+        date: the ``Date`` header as received; None when there was none.
+        now_epoch: our own time. It counts when there is no ``Date``, or one that cannot be meant.
+    """
+    at_epoch = _epoch_of(date or "")
+    if at_epoch is None or abs(at_epoch - now_epoch) > MAX_CLOCK_DIFFERENCE_SECONDS:
+        return now_epoch
+    return at_epoch
+
+
+def _wait_of(part: str, now_epoch: float) -> float | None:
+    part = part.strip()
+    if _SECONDS.fullmatch(part):
+        return float(part)
+    at_epoch = _epoch_of(part)
+    return None if at_epoch is None else max(at_epoch - now_epoch, 0.0)
+
+
+def _epoch_of(date: str) -> float | None:
+    """An HTTP date in seconds since the epoch, in UTC if it names no zone; None if it is none; infinity beyond 9999."""
+    date = date.strip()[:MAX_HEADER_CHARACTERS]
+    if _FAR_FUTURE.fullmatch(date):
+        return float("inf")
     try:
-        date = parsedate_to_datetime(text)
-        at_epoch = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
+        parsed = parsedate_to_datetime(date)
+        return (parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp()
+    except Exception:  # noqa: BLE001 - whatever the standard library raises on the texts of others
         return None
-    return min(max(at_epoch - now_epoch, 0.0), cap)
