@@ -12,6 +12,7 @@ from streamer.core.mapping.dialects import DIALECTS
 from streamer.core.mapping.encode import encode_call
 from streamer.core.mapping.event import EventDocument, SurveyEvent
 from streamer.core.mapping.expectation import json_type
+from streamer.core.mapping.times import exact, is_exact
 from streamer.core.model import MAX_MESSAGE_ID_CHARACTERS, Filtered, FilterReason, MappingSettings, TrackCall
 
 _TOMBSTONE: Final = Filtered(FilterReason.TOMBSTONE)
@@ -100,7 +101,10 @@ class Mapper:
         contract = self._contracts[name]
         if not contract.is_kept_by(document):
             raise SchemaError(contract.explain_breach(document, len(value)))
-        return self._read(document, name, record_time_ms)
+        event = self._read(document, name, record_time_ms)
+        if not isinstance(event, Filtered) and not is_exact(event.occurred_at):
+            event.occurred_at = exact(event.occurred_at)
+        return event
 
     def write(self, event: SurveyEvent) -> TrackCall | Filtered:
         """The second half of `map`: the call of an event that this mapper has read.

@@ -14,6 +14,7 @@ from streamer.core.mapping.identity import derived_id, identifier
 from streamer.core.mapping.native import Document, broker_time, without_home
 from streamer.core.mapping.sprig_answers import END_CARDS, read_answer
 from streamer.core.mapping.sprig_forms import EXPORT, FORMS, STREAM, WEBHOOK, Form
+from streamer.core.mapping.times import exact
 from streamer.core.model import Filtered, FilterReason, Json
 
 _NOT_IN_STREAM: Final = Filtered(FilterReason.NOT_IN_STREAM)
@@ -236,7 +237,7 @@ def _write_properties(event: SurveyEvent, *, extended: bool) -> dict[str, Json]:
         properties["surveyId"] = survey["id"]
     created_at = survey.get("created_at") or answer.get("answered_at")
     if created_at is not None:
-        properties["createdAt"] = created_at
+        properties["createdAt"] = exact(created_at)
     if "question" in answer:
         properties["question"] = answer["question"]
     if "native_type" in answer:
