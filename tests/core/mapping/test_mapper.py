@@ -173,6 +173,20 @@ def test_a_call_is_cut_to_the_limit_and_refused_where_that_is_impossible() -> No
         mapper("sprig").map(changed(NPS, questionType="OTHER", response=list(range(20_000))), 0)
 
 
+@pytest.mark.parametrize("dialect", ["sprig", "canonical"])
+def test_a_nul_in_a_text_does_not_go_out_and_stays_in_the_id(dialect: str) -> None:
+    """The id derives from the text as it was written: records that were sent before keep theirs."""
+    record = changed(NPS, questionType="OPEN", response="a\0b", attributes={"na\0me": "\0"})
+    native = mapper("sprig")
+    if dialect == "canonical":
+        event = native.read(record, 0)
+        assert not isinstance(event, Filtered)
+        record = orjson.dumps(native.to_document(event))
+    body = sent(record, dialect)
+    assert (body["properties"]["response"], body["properties"]["attributes"]) == ("ab", {"name": ""})
+    assert body["messageId"] != sent(changed(NPS, questionType="OPEN", response="ab"), "sprig")["messageId"]
+
+
 def test_a_message_id_does_not_depend_on_whether_the_answer_is_cut() -> None:
     """Derived from the whole answer, so that two long answers with one beginning stay two."""
     first, second = (changed(NPS, questionType="OPEN", response="a" * 40_000 + end) for end in "xy")
