@@ -1,7 +1,7 @@
 """The contracts: does a document match a JSON Schema of ``schemas/``, and if not, where and why?
 
 The error texts of a JSON Schema library quote values, so they are never passed on. Ours are built from three things:
-the place (a JSON Pointer), what the schema expects there, and the type that was found.
+the place (a JSON Pointer), what the schema expects there, and the type of what was found or what is wrong with it.
 """
 
 import itertools
@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from streamer.core.mapping.expectation import choices_of, expectation, json_type, types_of
+from streamer.core.mapping.expectation import expectation
+from streamer.core.mapping.finding import finding
 from streamer.core.model import Json
 
 SCHEMAS: Final = resources.files("streamer.schemas")
@@ -65,9 +66,7 @@ class Contract:
         place = self._pointer(document, error.instance_path)
         if error.schema_path[-1] == "anyOf":
             return f"{place}: expected {rule['description']}, found none"
-        found = json_type(error.instance)
-        if error.schema_path[-1] != "type" and found in {*types_of(rule), *map(json_type, choices_of(rule))}:
-            found = f"another {found}"
+        found = finding(rule, error.instance, str(error.schema_path[-1]))
         return f"{place}: expected {expectation(rule)}, found {found}"
 
     def _pointer(self, document: Json, path: Sequence[str | int]) -> str:

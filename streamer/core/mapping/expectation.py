@@ -1,4 +1,4 @@
-"""What a JSON Schema expects and what a record has instead, in words that quote nothing of the record."""
+"""What a JSON Schema expects, in words."""
 
 from typing import Any, Final
 

@@ -11,7 +11,8 @@ from streamer.core.errors import SchemaError
 from streamer.core.mapping.call import Call, CallContext
 from streamer.core.mapping.dialect import Dialect, Name
 from streamer.core.mapping.event import Answer, Source, Subject, Survey, SurveyEvent, TimeOrigin
-from streamer.core.mapping.expectation import expectation, json_type
+from streamer.core.mapping.expectation import expectation
+from streamer.core.mapping.finding import finding
 from streamer.core.mapping.identity import derived_id, identifier
 from streamer.core.mapping.native import Document, broker_time
 from streamer.core.mapping.product_fruits_answers import read_answer, write_answer
@@ -56,9 +57,9 @@ def contract_of(document: Document, _settings: ProductFruitsSettings) -> str:
     native_type = document.get("type")
     contract = _CONTRACT_OF_TYPE.get(native_type) if isinstance(native_type, str) else None
     if contract is None:
-        found = "another string" if isinstance(native_type, str) else json_type(native_type)
-        found = found if "type" in document else "nothing"
-        raise SchemaError(f"/type: expected {expectation({'enum': list(_CONTRACT_OF_TYPE)})}, found {found}")
+        rule = {"enum": list(_CONTRACT_OF_TYPE)}
+        found = finding(rule, native_type, "enum") if "type" in document else "nothing"
+        raise SchemaError(f"/type: expected {expectation(rule)}, found {found}")
     return contract
 
 

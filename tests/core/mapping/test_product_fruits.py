@@ -162,7 +162,7 @@ def test_an_empty_id_is_a_fault(place: str) -> None:
         "anonymousId": sample("01", anonymousId=""),
         "authorUsername": sample("07", data={"authorUsername": ""}),
     }
-    with pytest.raises(SchemaError, match="expected a non-empty string, an integer or null, found another string"):
+    with pytest.raises(SchemaError, match="expected a non-empty string, an integer or null, found an empty string"):
         end_of(changed[place])
 
 

@@ -106,7 +106,7 @@ def test_which_webhooks_are_answers_and_which_are_not_sent_are_settings() -> Non
         (sample("08", createdAt=...), "/createdAt: expected an RFC 3339 time, found nothing"),
         (
             sample("08", responseGroupUid=""),
-            "/responseGroupUid: expected a non-empty string or an integer, found another",
+            "/responseGroupUid: expected a non-empty string or an integer, found an empty string",
         ),
         (sample("16", question=...), "/question: expected a string, found nothing"),
         ({"unknown": 1}, "/eventType: expected a non-empty string, found nothing"),
