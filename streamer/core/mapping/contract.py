@@ -12,8 +12,10 @@ from typing import Any, Final
 
 import jsonschema_rs
 
+from streamer.core.mapping.absent import without_absent
 from streamer.core.mapping.expectation import expectation
 from streamer.core.mapping.finding import finding
+from streamer.core.mapping.native import Document
 from streamer.core.model import Json
 
 SCHEMAS: Final = resources.files("streamer.schemas")
@@ -36,6 +38,10 @@ class Contract:
         self._validator = jsonschema_rs.Draft202012Validator(self._schema, validate_formats=True)
         self.is_kept_by = self._validator.is_valid
         """Whether a document keeps the contract; the library's own method, because this is the hot path."""
+
+    def without_absent(self, document: Document) -> Document:
+        """A copy of a document without optional parts that are null, or ``[]`` where the contract has an object."""
+        return without_absent(document, self._schema)
 
     def explain_breach(self, document: Json, size: int) -> str:
         """Where and why ``document``, a record of ``size`` bytes, does not keep the contract."""

@@ -239,7 +239,7 @@ def test_responses_of_the_right_shape_pass_unchanged(question_type: str, respons
     [
         ("NPS", 11), ("NPS", -1), ("NPS", 9.5), ("NPS", "9"), ("NPS", False), ("nps", 11), ("LIKERT", 0),
         ("MULTIPLECHOICE", 1), ("MULTIPLECHOICE", ["a"]), ("MULTIPLESELECT", [1]), ("MULTIPLESELECT", {}), ("OPEN", 1),
-        ("MATRIX", []), ("MATRIX", {"row": 2}), ("RANKORDER", {"a": 0}), ("RANKORDER", {"a": "1"}),
+        ("MATRIX", [[]]), ("MATRIX", {"row": 2}), ("RANKORDER", {"a": 0}), ("RANKORDER", {"a": "1"}),
         ("LIKERT", True), ("RANKORDER", ["a"]), ("CONSENTLEGAL", True), ("VIDEOVOICE", "url"),
         ("MAXDIFF", {}), ("MAXDIFF", [{}]), ("TEXTURLPROMPT", "read"),
     ],
