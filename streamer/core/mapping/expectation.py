@@ -48,9 +48,9 @@ def _expectation_of_string(rule: dict[str, Any]) -> str:
         return _FORMATS[rule["format"]]
     if "maxLength" in rule:
         return f"a string of {rule['minLength']} to {rule['maxLength']} characters"
-    if "pattern" in rule:
-        return "a string that is not blank"
-    return "a non-empty string" if "minLength" in rule else "a string"
+    if "minLength" in rule:
+        return "a non-empty string"
+    return "a string that is not blank" if "pattern" in rule else "a string"
 
 
 def _either(words: list[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamer.core.errors import SchemaError
+from streamer.core.mapping.blank import is_blank
 from streamer.core.mapping.call import Call, CallContext
 from streamer.core.mapping.dialect import Dialect, Name
 from streamer.core.mapping.event import Answer, Source, Subject, Survey, SurveyEvent, TimeOrigin
@@ -220,7 +221,7 @@ def _derive_id(
 def _read_analytics_source(document: Document) -> Source:
     raw_name: str | None = document.get("rawName")
     event_name: str | None = document.get("eventName")
-    if event_name is None or not event_name.strip():
+    if event_name is None or is_blank(event_name):
         assert raw_name is not None  # the contract asks for one of the two
         event_name = display_name(raw_name)
     source: Source = {"dialect": "product_fruits", "form": "analytics", "native_event": event_name}

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from streamer.core.errors import MappingError
+from streamer.core.mapping.blank import is_blank
 from streamer.core.mapping.call import Call, CallContext
 from streamer.core.mapping.dialect import Dialect, Name
 from streamer.core.mapping.event import Context, Source, Subject, Survey, SurveyEvent, TimeOrigin
@@ -210,8 +211,9 @@ def extra_of(event: SurveyEvent) -> Document:
     if extra.get("selectedIndexes") is not None:
         del extra["selectedIndexes"]
     for key in (form.user_id, "partnerAnonymousId", form.visitor_id, "environmentId", "questionId"):
-        if document.get(key) == "":
-            extra[key] = ""
+        value = document.get(key)
+        if isinstance(value, str) and is_blank(value):
+            extra[key] = value
     return extra
 
 
