@@ -234,7 +234,7 @@ class TestMapping:
                     event_name="Answered",
                     anonymous="send",
                     extended_properties=True,
-                    answer_event_types=("ANSWER_SUBMITTED",),
+                    answer_event_types=("answer submitted",),
                 ),
                 "product_fruits": ProductFruitsSettings(),
             },

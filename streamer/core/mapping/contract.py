@@ -1,7 +1,7 @@
 """The contracts: does a document match a JSON Schema of ``schemas/``, and if not, where and why?
 
 The error texts of a JSON Schema library quote values, so they are never passed on. Ours are built from three things:
-the place (a JSON Pointer), what the schema expects there, and the type that was found.
+the place (a JSON Pointer), what the schema expects there, and the type of what was found or what is wrong with it.
 """
 
 import itertools
@@ -12,7 +12,10 @@ from typing import Any, Final
 
 import jsonschema_rs
 
-from streamer.core.mapping.expectation import choices_of, expectation, json_type, types_of
+from streamer.core.mapping.absent import without_absent
+from streamer.core.mapping.expectation import expectation
+from streamer.core.mapping.finding import finding
+from streamer.core.mapping.native import Document
 from streamer.core.model import Json
 
 SCHEMAS: Final = resources.files("streamer.schemas")
@@ -35,6 +38,10 @@ class Contract:
         self._validator = jsonschema_rs.Draft202012Validator(self._schema, validate_formats=True)
         self.is_kept_by = self._validator.is_valid
         """Whether a document keeps the contract; the library's own method, because this is the hot path."""
+
+    def without_absent(self, document: Document) -> Document:
+        """A copy of a document without optional parts that are null, or ``[]`` where the contract has an object."""
+        return without_absent(document, self._schema)
 
     def explain_breach(self, document: Json, size: int) -> str:
         """Where and why ``document``, a record of ``size`` bytes, does not keep the contract."""
@@ -65,9 +72,7 @@ class Contract:
         place = self._pointer(document, error.instance_path)
         if error.schema_path[-1] == "anyOf":
             return f"{place}: expected {rule['description']}, found none"
-        found = json_type(error.instance)
-        if error.schema_path[-1] != "type" and found in {*types_of(rule), *map(json_type, choices_of(rule))}:
-            found = f"another {found}"
+        found = finding(rule, error.instance, str(error.schema_path[-1]))
         return f"{place}: expected {expectation(rule)}, found {found}"
 
     def _pointer(self, document: Json, path: Sequence[str | int]) -> str:

@@ -2,6 +2,9 @@
 
 Only string values inside ``properties`` are cut, the longest first: all texts over some common length are cut to it, so
 that a short answer beside a long one stays whole. Ids, times and names are below `MIN_CUT_BYTES` and never touched.
+
+NUL characters are removed, because databases behind Segment cannot store them. That is done here and not earlier, so
+that ids derive from the text as it was written; a messageId keeps its own, for it must stay what it is.
 """
 
 from typing import Final
@@ -19,6 +22,10 @@ MAX_CUT_VALUES: Final = MAX_CALL_BYTES // 2
 """Most values in the properties of a call that is cut. With more, it is too large however short its texts are: each
 value takes at least one byte, and one to the next. This also bounds the time that a cut takes, to 15 ms."""
 
+_NUL: Final = "\x00"
+_ESCAPED_NUL: Final = b"\\u0000"
+_BACKSLASH: Final = ord("\\")
+
 
 def canonical_json(value: Json) -> bytes:
     """JSON with keys sorted by code point, no blanks, and no needless escapes. Ids are derived from it."""
@@ -33,10 +40,32 @@ def encode_call(call: Call) -> bytes:
         MappingError: it is nested too deeply.
     """
     body = _dumps(call)
+    # To look for one byte takes 0.02 us, for a text 0.4 us, and most calls have no backslash.
+    if _BACKSLASH in body and _ESCAPED_NUL in body:
+        call = _without_nul(call)
+        body = _dumps(call)
     if len(body) > MAX_CALL_BYTES:
         return _encode_cut(call, len(body))
     # A copy, for 0.5 us: the bytes that orjson returns keep a buffer of 4 KiB and more, and thousands of calls wait.
     return b"".join((body, b""))
+
+
+def _without_nul(call: Call) -> Call:
+    """A copy of the call in which no text and no key has a NUL; its messageId stays as it is."""
+    cleaned: Call = _stripped_of_nul(call)
+    if "messageId" in call:
+        cleaned["messageId"] = call["messageId"]
+    return cleaned
+
+
+def _stripped_of_nul(value: Json) -> Json:
+    if isinstance(value, str):
+        return value.replace(_NUL, "")
+    if isinstance(value, list):
+        return [_stripped_of_nul(part) for part in value]
+    if isinstance(value, dict):
+        return {key.replace(_NUL, ""): _stripped_of_nul(part) for key, part in value.items()}
+    return value
 
 
 def _encode_cut(call: Call, size: int) -> bytes:

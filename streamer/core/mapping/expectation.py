@@ -1,4 +1,4 @@
-"""What a JSON Schema expects and what a record has instead, in words that quote nothing of the record."""
+"""What a JSON Schema expects, in words."""
 
 from typing import Any, Final
 
@@ -48,9 +48,7 @@ def _expectation_of_string(rule: dict[str, Any]) -> str:
         return _FORMATS[rule["format"]]
     if "maxLength" in rule:
         return f"a string of {rule['minLength']} to {rule['maxLength']} characters"
-    if "pattern" in rule:
-        return "a string that is not blank"
-    return "a non-empty string" if "minLength" in rule else "a string"
+    return "a non-empty string" if "minLength" in rule or "pattern" in rule else "a string"
 
 
 def _either(words: list[str]) -> str:

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamer.core.errors import SchemaError
+from streamer.core.mapping.blank import is_blank
 from streamer.core.mapping.call import Call, CallContext
 from streamer.core.mapping.dialect import Dialect, Name
 from streamer.core.mapping.event import Answer, Source, Subject, Survey, SurveyEvent, TimeOrigin
-from streamer.core.mapping.expectation import expectation, json_type
+from streamer.core.mapping.expectation import expectation
+from streamer.core.mapping.finding import finding
 from streamer.core.mapping.identity import derived_id, identifier
 from streamer.core.mapping.native import Document, broker_time
 from streamer.core.mapping.product_fruits_answers import read_answer, write_answer
@@ -56,9 +58,9 @@ def contract_of(document: Document, _settings: ProductFruitsSettings) -> str:
     native_type = document.get("type")
     contract = _CONTRACT_OF_TYPE.get(native_type) if isinstance(native_type, str) else None
     if contract is None:
-        found = "another string" if isinstance(native_type, str) else json_type(native_type)
-        found = found if "type" in document else "nothing"
-        raise SchemaError(f"/type: expected {expectation({'enum': list(_CONTRACT_OF_TYPE)})}, found {found}")
+        rule = {"enum": list(_CONTRACT_OF_TYPE)}
+        found = finding(rule, native_type, "enum") if "type" in document else "nothing"
+        raise SchemaError(f"/type: expected {expectation(rule)}, found {found}")
     return contract
 
 
@@ -76,7 +78,9 @@ def write(event: SurveyEvent, settings: ProductFruitsSettings) -> Call | Filtere
     if event.kind == "product.event":
         if _is_kept_from_integrations(event.native):
             return _NOT_IN_STREAM
-        name = settings.event_names.get(event.source.get("raw_name", ""), event.source["native_event"])
+        name = event.source["native_event"]
+        if settings.event_names:
+            name = settings.event_names.get(event.source.get("raw_name", ""), name)
         properties = event.properties or {}
     elif event.kind == "response.submitted":
         name, properties = settings.survey_event_name, _survey_properties(event.survey or {}, event.answers or [])
@@ -219,7 +223,7 @@ def _derive_id(
 def _read_analytics_source(document: Document) -> Source:
     raw_name: str | None = document.get("rawName")
     event_name: str | None = document.get("eventName")
-    if event_name is None or not event_name.strip():
+    if event_name is None or is_blank(event_name):
         assert raw_name is not None  # the contract asks for one of the two
         event_name = display_name(raw_name)
     source: Source = {"dialect": "product_fruits", "form": "analytics", "native_event": event_name}

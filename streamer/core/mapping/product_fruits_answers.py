@@ -21,7 +21,10 @@ _HOMES: Final = {"questionId": str, "questionType": str, "other": str, "answer":
 
 
 def read_answer(native: Document) -> Answer:
-    """An answer that keeps the survey's contract -> its canonical form."""
+    """An answer that keeps the survey's contract -> its canonical form. An item without ``answer`` has the value null.
+
+    Any item may lack it, whatever its type says or does not say: the platform's own example has such a one.
+    """
     native_type = native.get("questionType")
     question_id = identifier(native, "questionId", "/data/answers/*")
     assert question_id is not None  # the contract asks for it

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from streamer.core.errors import MappingError
+from streamer.core.mapping.blank import is_blank
 from streamer.core.mapping.call import Call, CallContext
 from streamer.core.mapping.dialect import Dialect, Name
 from streamer.core.mapping.event import Context, Source, Subject, Survey, SurveyEvent, TimeOrigin
 from streamer.core.mapping.identity import derived_id, identifier
 from streamer.core.mapping.native import Document, broker_time, without_home
 from streamer.core.mapping.sprig_answers import END_CARDS, read_answer
+from streamer.core.mapping.sprig_event_types import LIFECYCLE_EVENT_TYPES, contract_of_event_type, is_test
 from streamer.core.mapping.sprig_forms import EXPORT, FORMS, STREAM, WEBHOOK, Form
+from streamer.core.mapping.times import exact
 from streamer.core.model import Filtered, FilterReason, Json
 
 _NOT_IN_STREAM: Final = Filtered(FilterReason.NOT_IN_STREAM)
@@ -39,19 +42,23 @@ class SprigSettings:
     extended_properties: bool = False
     """Whether calls also carry the properties ``questionId`` and ``selectedIndexes``."""
     answer_event_types: tuple[Name, ...] = ("ANSWER_SUBMITTED",)
-    """Event types of webhook records that carry an answer. Upper and lower case, and blanks and underscores, count as
-    the same."""
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "answer_event_types", tuple(map(_normal, self.answer_event_types)))
+    """Event types of webhook records that carry an answer. Only letters and digits are compared, without case."""
+    lifecycle_event_types: tuple[Name, ...] = LIFECYCLE_EVENT_TYPES
+    """Event types of webhook records that are filtered as ``not_in_stream``, compared in the same way. A record with an
+    event type in neither list is dead-lettered, for an answer under a new name must not vanish in silence."""
 
 
 def contract_of(document: Document, settings: SprigSettings) -> str:
-    """Which form a record has. Only webhooks have an event type, and only the stream a ``responseGroupId``."""
+    """Which form a record has. Only webhooks have an event type, and only the stream a ``responseGroupId``.
+
+    Raises:
+        SchemaError: the event type is none that is known.
+    """
     if "eventType" in document:
         event_type = document["eventType"]
-        is_lifecycle = isinstance(event_type, str) and _normal(event_type) not in settings.answer_event_types
-        return "sprig_lifecycle" if is_lifecycle else "sprig_webhook"
+        if event_type in settings.answer_event_types or not isinstance(event_type, str):
+            return "sprig_webhook"
+        return contract_of_event_type(event_type, settings.answer_event_types, settings.lifecycle_event_types)
     if "responseGroupId" in document:
         return "sprig_stream"
     return "sprig_webhook" if _EXPORT_MARKS.isdisjoint(document) else "sprig_export"
@@ -60,7 +67,7 @@ def contract_of(document: Document, settings: SprigSettings) -> str:
 def read(document: Document, contract: str, record_time_ms: int) -> SurveyEvent | Filtered:
     """A record that keeps its contract -> its event; lifecycle webhooks make none."""
     if contract == "sprig_lifecycle":
-        return _TEST_EVENT if _normal(document["eventType"]) == "TEST" else _NOT_IN_STREAM
+        return _TEST_EVENT if is_test(document["eventType"]) else _NOT_IN_STREAM
     form = FORMS[contract]
     snapshot = (document.get("visitorSnapshot") or {}) if form is EXPORT else document
     source = _read_source(document, form)
@@ -122,11 +129,6 @@ def _why_not_sent(event: SurveyEvent, settings: SprigSettings) -> Filtered | Non
     if wanted is not None and event.source.get("environment", wanted) != wanted:
         return _OTHER_ENVIRONMENT
     return None
-
-
-def _normal(event_type: str) -> str:
-    """An event type for comparison, without case and blanks: Sprig does not publish how it writes them."""
-    return event_type.upper().replace(" ", "_")
 
 
 def _read_source(document: Document, form: Form) -> Source:
@@ -209,8 +211,9 @@ def extra_of(event: SurveyEvent) -> Document:
     if extra.get("selectedIndexes") is not None:
         del extra["selectedIndexes"]
     for key in (form.user_id, "partnerAnonymousId", form.visitor_id, "environmentId", "questionId"):
-        if document.get(key) == "":
-            extra[key] = ""
+        value = document.get(key)
+        if isinstance(value, str) and is_blank(value):
+            extra[key] = value
     return extra
 
 
@@ -236,7 +239,7 @@ def _write_properties(event: SurveyEvent, *, extended: bool) -> dict[str, Json]:
         properties["surveyId"] = survey["id"]
     created_at = survey.get("created_at") or answer.get("answered_at")
     if created_at is not None:
-        properties["createdAt"] = created_at
+        properties["createdAt"] = exact(created_at)
     if "question" in answer:
         properties["question"] = answer["question"]
     if "native_type" in answer:

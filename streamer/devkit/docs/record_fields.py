@@ -24,7 +24,7 @@ _OF_TYPE: Final[Mapping[str, list[Json]]] = {
     "array": [[], [7], [TEXT]],
     "object": [{TEXT: TEXT}],
 }
-_OF_FORMAT: Final = {"date-time": "2001-02-03T04:05:06Z", "uuid": "00000000-0000-4000-8000-000000000000"}
+_OF_FORMAT: Final = {"date-time": "2001-02-03T04:05:06.000Z", "uuid": "00000000-0000-4000-8000-000000000000"}
 _TYPES: Final = {str: "string", int: "integer", bool: "boolean", list: "array", dict: "object"}
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from streamer.core.mapping.contract import MAX_BYTES_FOR_ALL_FAULTS, MAX_FAULTS, Contract
 from streamer.core.mapping.expectation import expectation
+from streamer.core.mapping.finding import finding
 
 SAMPLES = Path(__file__).parents[2] / "samples"
 
@@ -51,7 +52,7 @@ def test_many_faults_are_counted_not_listed() -> None:
 def test_a_large_record_gets_its_first_fault_only() -> None:
     """To collect a hundred thousand faults would stop the event loop for seconds."""
     document = sample("product_fruits/07-survey-nps-and-text")
-    document["data"]["answers"] = [{"questionId": {}}] * 2
+    document["data"]["answers"] = [{"questionId": {}, "other": 1}] * 2
     assert fault_of("product_fruits_survey", document, MAX_BYTES_FOR_ALL_FAULTS).count("expected") == 4
     assert fault_of("product_fruits_survey", document, MAX_BYTES_FOR_ALL_FAULTS + 1).count("expected") == 1
 
@@ -97,7 +98,7 @@ def test_unknown_keys_nested_deeply_pass() -> None:
         ({"type": "string", "minLength": 1, "maxLength": 99}, "a string of 1 to 99 characters"),
         ({"type": "string", "format": "uuid"}, "a UUID"),
         ({"type": ["string", "null"], "format": "date-time"}, "an RFC 3339 time or null"),
-        ({"type": "string", "pattern": "\\S"}, "a string that is not blank"),
+        ({"type": "string", "pattern": "\\S"}, "a non-empty string"),
         ({"type": "integer", "minimum": 1}, "an integer of at least 1"),
         ({"type": ["integer", "null"], "minimum": 0, "maximum": 10}, "an integer from 0 to 10 or null"),
         ({"type": ["array", "string", "null"]}, "an array, a string or null"),
@@ -119,17 +120,52 @@ def test_real_times_pass(time: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "time",
+    ("time", "found"),
     [
-        "2026-02-29T00:00:00Z",
-        "2026-03-02",
-        "2026-03-02T25:00:00Z",
-        "2026-03-02T09:15:27",
-        "2026-03-02 09:15:27Z",
-        "",
-        "1772442927",
+        ("2026-02-29T00:00:00Z", "a time that does not exist"),
+        ("2026-03-02T25:00:00+01:00", "a time that does not exist"),
+        ("2026-03-02T09:15:60Z", "a time that does not exist"),
+        ("2026-03-02", "a date without a time"),
+        ("2026-03-02T09:15:27", "a time without a zone"),
+        ("2026-03-02 09:15:27.418", "a time without a zone"),
+        ("2026-03-02 09:15:27Z", "a time with a blank instead of its T"),
+        ("1772442927", "only digits"),
+        ("Mon, 02 Mar 2026 09:15:27 GMT", "a string that is no time"),
+        ("2" * 100, "a string that is no time"),
+        ("", "an empty string"),
+        (" \u200b\x00", "a blank string"),
     ],
 )
-def test_times_that_are_none_are_refused(time: str) -> None:
+def test_times_that_are_none_are_refused_with_what_is_wrong(time: str, found: str) -> None:
     detail = fault_of("getuserfeedback_event", sample("getuserfeedback/01-flow-viewed", timestamp=time))
-    assert detail.startswith("/timestamp: expected an RFC 3339 time, found another string")
+    assert detail == f"/timestamp: expected an RFC 3339 time, found {found} (getuserfeedback_event.schema.json)"
+
+
+@pytest.mark.parametrize(
+    ("rule", "value", "keyword", "found"),
+    [
+        ({"type": "string"}, 1, "type", "integer"),
+        ({"type": "object"}, '{"a": 1}', "type", "JSON text in a string"),
+        ({"type": ["array", "null"]}, " [1] ", "type", "JSON text in a string"),
+        ({"type": "integer"}, '{"a": 1}', "type", "string"),
+        ({"type": "object"}, "{a", "type", "string"),
+        ({"type": "object"}, [], "type", "array"),
+        ({"type": "string", "minLength": 1}, "", "minLength", "an empty string"),
+        ({"type": "string", "maxLength": 9}, "x" * 10, "maxLength", "a string of 10 characters"),
+        ({"type": "string", "format": "uuid"}, "x", "format", "a string that is no UUID"),
+        ({"enum": ["Flow Viewed"]}, "flow_viewed", "enum", "one of them in another spelling"),
+        ({"enum": ["Flow Viewed"]}, "Flow Opened", "enum", "none of them"),
+        ({"enum": ["Flow Viewed"]}, "Flow Viewed" * 9, "enum", "none of them"),
+        ({"enum": ["Flow Viewed"]}, "", "enum", "an empty string"),
+        ({"enum": ["Flow Viewed"]}, 7, "enum", "integer"),
+        ({"const": 1}, 2, "const", "another integer"),
+        ({"const": 1}, "1", "const", "string"),
+        ({"type": "integer", "minimum": 0, "maximum": 10}, -1, "minimum", "a smaller integer"),
+        ({"type": "integer", "minimum": 0, "maximum": 10}, 11, "maximum", "a larger integer"),
+        ({"type": "string", "pattern": "^a"}, "b", "pattern", "another string"),
+    ],
+)
+def test_findings_say_what_is_wrong_and_quote_nothing(
+    rule: dict[str, Any], value: Any, keyword: str, found: str
+) -> None:
+    assert finding(rule, value, keyword) == found

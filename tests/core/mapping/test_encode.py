@@ -14,10 +14,11 @@ from streamer.core.mapping.call import Call
 from streamer.core.mapping.encode import MIN_CUT_BYTES, canonical_json, encode_call
 from streamer.core.model import MAX_CALL_BYTES
 
-texts = st.text(st.characters(codec="utf-8"), max_size=60)
+characters = st.characters(codec="utf-8", exclude_characters="\0")
+texts = st.text(characters, max_size=60)
 long_texts = st.builds(
     lambda text, times: text * times,
-    st.text(st.characters(codec="utf-8"), min_size=1, max_size=20),
+    st.text(characters, min_size=1, max_size=20),
     st.integers(0, 3_000),
 )
 values = st.recursive(
@@ -137,6 +138,39 @@ def test_a_call_of_exactly_the_limit_is_left_alone() -> None:
     call = call_with(answer="a" * room)
     assert encode_call(call) == orjson.dumps(call)
     assert b"responseTruncated" in encode_call(call_with(answer="a" * (room + 1)))
+
+
+@given(
+    st.recursive(
+        st.text(st.sampled_from("a\0\\u0\n"), max_size=8) | st.integers(0, 9) | st.none(),
+        lambda parts: st.lists(parts, max_size=3) | st.dictionaries(st.sampled_from(["a", "a\0", "\\u0000"]), parts),
+        max_leaves=8,
+    )
+)
+def test_no_text_and_no_key_of_a_call_has_a_nul(value: Any) -> None:
+    """Databases behind Segment cannot store it. What only looks like one, a backslash and digits, stays."""
+    call = call_with(answer=value)
+    before = orjson.dumps(call)
+    expected = json.loads(before, object_pairs_hook=lambda pairs: {k.replace("\0", ""): clean(v) for k, v in pairs})
+    assert json.loads(encode_call(call)) == expected
+    assert orjson.dumps(call) == before  # ids derive from the event's own parts
+
+
+def clean(value: Any) -> Any:
+    if isinstance(value, list):
+        return [clean(part) for part in value]
+    return value.replace("\0", "") if isinstance(value, str) else value
+
+
+def test_a_message_id_keeps_its_nul() -> None:
+    """An id that was sent is a promise; the texts beside it are cleaned all the same."""
+    body = json.loads(encode_call({**call_with(answer="a\0b"), "messageId": "m\0"}))
+    assert (body["messageId"], body["properties"]["answer"]) == ("m\0", "ab")
+
+
+def test_a_text_is_cut_after_its_nuls_are_gone() -> None:
+    body = encode_call(call_with(answer="a\0" * 30_000))
+    assert json.loads(body)["properties"] == {"answer": "a" * 30_000}
 
 
 @pytest.mark.parametrize("encode", [encode_call, canonical_json])

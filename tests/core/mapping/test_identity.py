@@ -12,7 +12,9 @@ from streamer.core.mapping.identity import derived_id, identifier
     ("value", "expected"),
     [
         ("usr_1", "usr_1"),
-        (" ", " "),
+        (" 1 ", " 1 "),
+        ("é", "é"),
+        ("\u200b\U0001f642", "\u200b\U0001f642"),
         (90210, "90210"),
         (0, "0"),
         (-1, "-1"),
@@ -24,8 +26,8 @@ def test_an_id_becomes_its_string(value: object, expected: str) -> None:
     assert identifier({"id": value}, "id") == expected
 
 
-@pytest.mark.parametrize("native", [{}, {"id": None}, {"id": ""}])
-def test_absent_null_and_empty_are_no_id(native: dict[str, object]) -> None:
+@pytest.mark.parametrize("native", [{}, {"id": None}, {"id": ""}, {"id": " \t"}, {"id": "\u200b"}, {"id": "\x00\x7f"}])
+def test_absent_null_and_what_nobody_sees_are_no_id(native: dict[str, object]) -> None:
     assert identifier(native, "id") is None
 
 

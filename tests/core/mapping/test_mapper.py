@@ -82,6 +82,32 @@ def test_a_document_that_is_no_object_breaks_every_contract(dialect: str, value:
 
 
 @pytest.mark.parametrize("dialect", ALL_DIALECTS)
+@pytest.mark.parametrize("value", [orjson.dumps(VIEWED.decode()), b'"[1]"', b'" {} "', b"\xef\xbb\xbf" + b'"{}"'])
+def test_an_event_that_is_encoded_twice_is_refused_by_that_name(dialect: str, value: bytes) -> None:
+    with pytest.raises(SchemaError, match=r"^the record: expected an object, found JSON text inside a JSON string"):
+        mapper(dialect).map(value, 0)
+
+
+@pytest.mark.parametrize("schema", [None, {"type": "struct", "optional": False, "fields": []}])
+@pytest.mark.parametrize("payload", [orjson.loads(VIEWED), None, "text"])
+@pytest.mark.parametrize("dialect", ALL_DIALECTS)
+def test_an_envelope_of_kafka_connect_is_refused_with_the_setting_that_ends_it(
+    dialect: str, payload: Any, schema: Any
+) -> None:
+    with pytest.raises(SchemaError, match=r"value\.converter\.schemas\.enable=false") as refused:
+        mapper(dialect).map(orjson.dumps({"schema": schema, "payload": payload}), 0)
+    assert refused.value.__suppress_context__
+
+
+@pytest.mark.parametrize("dialect", ALL_DIALECTS)
+def test_unknown_keys_named_like_an_envelope_change_nothing(dialect: str) -> None:
+    sample = {"sprig": "sprig/01-nps", "product_fruits": "product_fruits/07-survey-nps-and-text"}.get(dialect)
+    sample = sample or {"canonical": "canonical/sprig-01-nps"}.get(dialect, "getuserfeedback/01-flow-viewed")
+    record = (SAMPLES / f"{sample}.json").read_bytes()
+    assert sent(changed(record, schema=None, payload={}), dialect) == sent(record, dialect)
+
+
+@pytest.mark.parametrize("dialect", ALL_DIALECTS)
 def test_an_empty_object_breaks_every_contract(dialect: str) -> None:
     with pytest.raises(SchemaError, match="found nothing"):
         mapper(dialect).map(b"{}", 0)
@@ -171,6 +197,20 @@ def test_a_call_is_cut_to_the_limit_and_refused_where_that_is_impossible() -> No
     assert body["properties"]["responseOriginalBytes"] == 2_000_000
     with pytest.raises(TooLargeError):
         mapper("sprig").map(changed(NPS, questionType="OTHER", response=list(range(20_000))), 0)
+
+
+@pytest.mark.parametrize("dialect", ["sprig", "canonical"])
+def test_a_nul_in_a_text_does_not_go_out_and_stays_in_the_id(dialect: str) -> None:
+    """The id derives from the text as it was written: records that were sent before keep theirs."""
+    record = changed(NPS, questionType="OPEN", response="a\0b", attributes={"na\0me": "\0"})
+    native = mapper("sprig")
+    if dialect == "canonical":
+        event = native.read(record, 0)
+        assert not isinstance(event, Filtered)
+        record = orjson.dumps(native.to_document(event))
+    body = sent(record, dialect)
+    assert (body["properties"]["response"], body["properties"]["attributes"]) == ("ab", {"name": ""})
+    assert body["messageId"] != sent(changed(NPS, questionType="OPEN", response="ab"), "sprig")["messageId"]
 
 
 def test_a_message_id_does_not_depend_on_whether_the_answer_is_cut() -> None:
