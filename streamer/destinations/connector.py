@@ -146,7 +146,7 @@ async def _is_silent(protocol: _Protocol) -> bool:
 
 def _is_readable(protocol: _Protocol) -> bool:
     """Whether bytes, or the end of the connection, wait in the socket."""
-    assert isinstance(protocol.transport, asyncio.Transport), "it is connected"
+    assert protocol.transport is not None, "it is connected"
     poll = select.poll()
     poll.register(protocol.transport.get_extra_info("socket").fileno(), select.POLLIN)
     return bool(poll.poll(0))

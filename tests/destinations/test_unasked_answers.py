@@ -6,10 +6,12 @@ import socket as socketlib
 import ssl
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import cast
 
 import orjson
 import pytest
 import trustme
+import uvloop
 
 from streamer.core.delivery.answers import AnswerKind, NetworkFault
 from streamer.destinations import Exchange
@@ -32,8 +34,7 @@ UNASKED = {
 
 
 def transport_of(writer: asyncio.StreamWriter) -> asyncio.Transport:
-    assert isinstance(writer.transport, asyncio.Transport)
-    return writer.transport
+    return cast("asyncio.Transport", writer.transport)
 
 
 class Server:
@@ -236,3 +237,26 @@ async def test_a_refusal_may_come_before_the_whole_request_is_received() -> None
     async with server.listening() as place, client_of(f"http://{place}") as client, asyncio.timeout(WAIT_SECONDS):
         answer = (await client.send(LARGE_BATCH, resend_count=0)).answer
     assert answer.kind is AnswerKind.TOO_LARGE
+
+
+@pytest.mark.parametrize("text", UNASKED.values(), ids=UNASKED)
+@pytest.mark.parametrize("is_read", [False, True])
+def test_the_event_loop_of_the_service_changes_nothing(text: bytes, is_read: bool) -> None:
+    """The service runs on uvloop, whose transports are classes of its own."""
+
+    async def try_it() -> Server:
+        server = Server()
+        async with server.listening() as place, client_of(f"http://{place}") as client:
+            for message_id in "ab":
+                assert (await send(client, message_id)).answer.kind is AnswerKind.ACCEPTED
+            assert len(server.connections) == 1
+            server.say(text)
+            if is_read:
+                await until_closed_by_client(server)
+            assert (await send(client, "c")).answer.kind is AnswerKind.ACCEPTED
+        return server
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        server = runner.run(try_it())
+    assert server.heard == ["a", "b", "c"]
+    assert len(server.connections) == 2
