@@ -19,6 +19,7 @@ _BOM: Final = b"\xef\xbb\xbf"
 _REGISTRY_PREFIX_BYTES: Final = 5
 """A zero byte and four bytes of schema id, which serializers of Confluent-compatible registries put before the JSON."""
 
+_CLOSING_BRACKET: Final = ord("]")
 _EMPTY: Final = "the value is empty; expected one JSON document"
 _PREFIXED: Final = (
     "the value begins with a zero byte, as values written through a schema registry do; "
@@ -55,9 +56,15 @@ def decode(value: bytes, *, strip_registry_prefix: bool = False) -> Json:
         decoded = orjson.loads(document)
     except orjson.JSONDecodeError as error:
         raise DecodeError(_cause(document, error)) from None  # orjson's error carries the document
-    # Counting from the first bracket takes 0.2 us; from the beginning it takes 0.5 us.
-    if document.count(b"]", document.find(b"]")) > MAX_NESTED_LISTS:
-        _check_lists(decoded)
+    if _CLOSING_BRACKET in document:  # takes 0.02 us, and a call of a method 0.1 us
+        first = document.find(b"]")
+        # Between two places near to one another there cannot be many more.
+        if (
+            len(document) - first > MAX_NESTED_LISTS
+            and document.rfind(b"]") - first >= MAX_NESTED_LISTS
+            and document.count(b"]", first) > MAX_NESTED_LISTS
+        ):
+            _check_lists(decoded)
     return decoded
 
 

@@ -48,9 +48,7 @@ def _expectation_of_string(rule: dict[str, Any]) -> str:
         return _FORMATS[rule["format"]]
     if "maxLength" in rule:
         return f"a string of {rule['minLength']} to {rule['maxLength']} characters"
-    if "minLength" in rule:
-        return "a non-empty string"
-    return "a string that is not blank" if "pattern" in rule else "a string"
+    return "a non-empty string" if "minLength" in rule or "pattern" in rule else "a string"
 
 
 def _either(words: list[str]) -> str:

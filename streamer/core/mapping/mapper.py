@@ -14,7 +14,7 @@ from streamer.core.mapping.event import EventDocument, SurveyEvent
 from streamer.core.mapping.expectation import json_type
 from streamer.core.mapping.finding import is_json
 from streamer.core.mapping.native import Document
-from streamer.core.mapping.times import exact, is_exact
+from streamer.core.mapping.times import EXACT_CHARACTERS, exact
 from streamer.core.model import MAX_MESSAGE_ID_CHARACTERS, Filtered, FilterReason, Json, MappingSettings, TrackCall
 
 if TYPE_CHECKING:
@@ -115,10 +115,7 @@ class Mapper:
         contract = self._contracts[name]
         if not contract.is_kept_by(document):
             document = _cured(document, contract, len(value))
-        event = self._read(document, name, record_time_ms)
-        if not isinstance(event, Filtered) and not is_exact(event.occurred_at):
-            event.occurred_at = exact(event.occurred_at)
-        return event
+        return self._read(document, name, record_time_ms)
 
     def write(self, event: SurveyEvent) -> TrackCall | Filtered:
         """The second half of `map`: the call of an event that this mapper has read.
@@ -126,7 +123,10 @@ class Mapper:
         Raises:
             RecordError: the call cannot be sent.
         """
-        settings = self._settings
+        settings, time = self._settings, event.occurred_at
+        # `exact` asks the same, but a call of it for each record would take 0.1 us.
+        if len(time) != EXACT_CHARACTERS or time[17] > "5" or "z" in time or "t" in time or time < "0001":
+            event.occurred_at = exact(time)
         write, dialect_settings, warnings_of = self._writer or self._writers[event.source["dialect"]]
         call = write(event, dialect_settings)
         if isinstance(call, Filtered):
@@ -149,7 +149,12 @@ class Mapper:
         return TrackCall(message_id, encode_call(call))
 
     def to_document(self, event: SurveyEvent) -> EventDocument:
-        """The canonical document of an event that this mapper has read, with everything that its record says."""
+        """The canonical document of an event that this mapper has read, with everything that its record says.
+
+        Raises:
+            MappingError: its time does not exist.
+        """
+        event.occurred_at = exact(event.occurred_at)
         return to_document(event, self._extra_of(event))
 
     def _is_redriven_for_other(self, headers: Sequence[tuple[str, bytes | None]]) -> bool:

@@ -78,7 +78,9 @@ def write(event: SurveyEvent, settings: ProductFruitsSettings) -> Call | Filtere
     if event.kind == "product.event":
         if _is_kept_from_integrations(event.native):
             return _NOT_IN_STREAM
-        name = settings.event_names.get(event.source.get("raw_name", ""), event.source["native_event"])
+        name = event.source["native_event"]
+        if settings.event_names:
+            name = settings.event_names.get(event.source.get("raw_name", ""), name)
         properties = event.properties or {}
     elif event.kind == "response.submitted":
         name, properties = settings.survey_event_name, _survey_properties(event.survey or {}, event.answers or [])

@@ -39,7 +39,7 @@ def read_answer(document: Document, form: Form) -> Answer:
     value = document["response"]
     answer: Answer = {
         "question": document[form.question],
-        "type": _TYPES.get(native_type.upper(), "unknown"),
+        "type": _TYPES.get(native_type) or _TYPES.get(native_type.upper(), "unknown"),
         "native_type": native_type,
         "value": value,
     }

@@ -14,14 +14,8 @@ _TIME: Final = re.compile(
 )
 _LEAP_SECOND: Final = "60"
 
-
-def is_exact(time: str) -> bool:
-    """Whether an RFC 3339 time has the form in which times go out. Nearly all have, and that takes 0.1 us.
-
-    Where "TZ" stand at these two places, there is room for three digits and nothing else. A leap second and the year 0,
-    which no database knows, may have the form as well.
-    """
-    return time[10::13] == "TZ" and time[17] < "6" and time >= "0001"
+EXACT_CHARACTERS: Final = len("2026-03-02T09:15:27.418Z")
+"""Length of a time as it goes out."""
 
 
 def exact(time: str) -> str:
@@ -32,7 +26,9 @@ def exact(time: str) -> str:
     Raises:
         MappingError: there is no such time from the year 1 to the year 9999.
     """
-    if is_exact(time):
+    # Nearly all times have the form already, which a length of 24 proves: an offset would need one more. Only a leap
+    # second, the year 0, which no database knows, and "t" and "z" have that length as well.
+    if len(time) == EXACT_CHARACTERS and time[17] < "6" and "z" not in time and "t" not in time and time >= "0001":
         return time
     parts = _TIME.fullmatch(time)
     if parts is None:

@@ -98,7 +98,7 @@ def test_unknown_keys_nested_deeply_pass() -> None:
         ({"type": "string", "minLength": 1, "maxLength": 99}, "a string of 1 to 99 characters"),
         ({"type": "string", "format": "uuid"}, "a UUID"),
         ({"type": ["string", "null"], "format": "date-time"}, "an RFC 3339 time or null"),
-        ({"type": "string", "pattern": "\\S"}, "a string that is not blank"),
+        ({"type": "string", "pattern": "\\S"}, "a non-empty string"),
         ({"type": "integer", "minimum": 1}, "an integer of at least 1"),
         ({"type": ["integer", "null"], "minimum": 0, "maximum": 10}, "an integer from 0 to 10 or null"),
         ({"type": ["array", "string", "null"]}, "an array, a string or null"),
