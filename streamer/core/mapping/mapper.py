@@ -125,7 +125,7 @@ class Mapper:
         """
         settings, time = self._settings, event.occurred_at
         # `exact` asks the same, but a call of it for each record would take 0.1 us.
-        if len(time) != EXACT_CHARACTERS or time[17] > "5" or time < "0001" or not time.isupper():
+        if len(time) != EXACT_CHARACTERS or time[17] > "5" or "z" in time or "t" in time or time < "0001":
             event.occurred_at = exact(time)
         write, dialect_settings, warnings_of = self._writer or self._writers[event.source["dialect"]]
         call = write(event, dialect_settings)

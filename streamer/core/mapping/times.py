@@ -28,7 +28,7 @@ def exact(time: str) -> str:
     """
     # Nearly all times have the form already, which a length of 24 proves: an offset would need one more. Only a leap
     # second, the year 0, which no database knows, and "t" and "z" have that length as well.
-    if len(time) == EXACT_CHARACTERS and time[17] < "6" and time >= "0001" and time.isupper():
+    if len(time) == EXACT_CHARACTERS and time[17] < "6" and "z" not in time and "t" not in time and time >= "0001":
         return time
     parts = _TIME.fullmatch(time)
     if parts is None:
