@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 import aiohttp
@@ -10,6 +11,7 @@ import aiohttp
 from streamer.core.delivery.answers import NetworkFault
 from streamer.core.errors import SettingsError, UnavailableError
 from streamer.destinations.http import HttpConnections
+from streamer.destinations.way_out import proxy_for, tls_context
 from streamer.kafka import missing_topics, preflight
 from streamer.kafka.rights import forbidden_groups
 from streamer.settings import Settings
@@ -26,7 +28,8 @@ _MEANINGS: Final = {
     NetworkFault.DNS_UNKNOWN_HOST: "there is no such host; correct endpoint, or the name servers of this machine",
     NetworkFault.DNS_TEMPORARY: "the host cannot be looked up now; check the name servers of this machine",
     NetworkFault.TLS_VERIFICATION: "its certificate is not trusted for this host; correct endpoint, or the authorities"
-    " that this machine trusts",
+    " that this machine trusts, or set ca_file",
+    NetworkFault.PROXY_REFUSED: "the proxy does not let the connection through; correct proxy or the proxy's rules",
 }
 
 
@@ -35,15 +38,14 @@ async def problems(settings: Settings) -> list[str]:
     found: list[str] = []
     async with _collecting(found, "kafka"):
         await _ask_brokers(settings, found)
-    timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
-    async with aiohttp.ClientSession(timeout=timeout) as session:
-        for name, destination in settings.destinations.items():
-            async with _collecting(found, f"destinations.{name}"):
-                write_key = destination.read_write_key()
-                await connect(destination.url)
-                url = destination.settings_url(write_key)
-                if url is not None:
-                    await ask_for_source(session, url)
+    for name, destination in settings.destinations.items():
+        async with _collecting(found, f"destinations.{name}"):
+            write_key = destination.read_write_key()
+            proxy = None if destination.proxy is None else destination.proxy.get_secret_value()
+            await connect(destination.url, proxy=proxy_for(destination.url, proxy), ca_file=destination.ca_file)
+            url = destination.settings_url(write_key)
+            if url is not None:
+                await ask_for_source(url, proxy=proxy_for(url, proxy), ca_file=destination.ca_file)
     return found
 
 
@@ -88,34 +90,44 @@ async def _ask_brokers(settings: Settings, found: list[str]) -> None:
     )
 
 
-async def connect(url: str) -> None:
+async def connect(url: str, *, proxy: str | None = None, ca_file: Path | None = None) -> None:
     """Connect to a destination as delivery does, and ask for nothing: whatever it answers, it is there.
+
+    Args:
+        url: address of the destination.
+        proxy: what the connection goes through; None: nothing.
+        ca_file: authorities whose certificates count; None: those that this machine trusts.
 
     Raises:
         UnavailableError: no connection comes about, or it ends without an answer.
     """
-    connections = HttpConnections(timeout_seconds=_CONNECT_SECONDS)
+    connections = HttpConnections(timeout_seconds=_CONNECT_SECONDS, proxy=proxy, ca_file=ca_file)
     try:
         answer = (await connections.request("HEAD", url, b"", {})).answer
     finally:
         await connections.close()
-    if answer.status is None:
+    # Many servers show a web page at this address, which says nothing about the one that events go to.
+    if answer.status is None and answer.error != NetworkFault.WEB_PAGE:
         meaning = _MEANINGS.get(NetworkFault(answer.error), "check firewalls and proxies")
         raise UnavailableError(f"{url} cannot be reached: {meaning} ({answer.error})")
 
 
-async def ask_for_source(session: aiohttp.ClientSession, url: str) -> None:
+async def ask_for_source(url: str, *, proxy: str | None = None, ca_file: Path | None = None) -> None:
     """Ask Segment whether a source exists; return if it does.
 
     Args:
-        session: makes the request.
         url: address of the source's settings. It holds the write key, so no error may show it.
+        proxy: what the request goes through; None: nothing.
+        ca_file: authorities whose certificates count; None: those that this machine trusts.
 
     Raises:
         UnavailableError: there is no such source, or no clear answer.
     """
     try:
-        async with session.get(url, allow_redirects=False) as response:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)) as session,
+            session.get(url, allow_redirects=False, proxy=proxy, ssl=tls_context(ca_file)) as response,
+        ):
             status = response.status
     except aiohttp.ClientError as error:
         # The text of some of these errors holds the address: only the type is passed on, without a chained error.

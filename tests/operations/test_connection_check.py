@@ -1,9 +1,9 @@
 """What is asked of destinations, and of Segment about write keys. The brokers: test_check_connect.py."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
-import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
@@ -12,12 +12,6 @@ from streamer.core.errors import UnavailableError
 from streamer.operations.connection_check import ask_for_source, connect
 
 KEY = "hidden-write-key"
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as session:
-        yield session
 
 
 @pytest.fixture
@@ -65,8 +59,8 @@ async def test_a_destination_that_hangs_up_is_a_problem() -> None:
             await connect(f"http://127.0.0.1:{port}")
 
 
-async def test_a_known_source_is_in_order(session: aiohttp.ClientSession, segment: TestServer) -> None:
-    await ask_for_source(session, str(segment.make_url(f"/200/{KEY}")))
+async def test_a_known_source_is_in_order(segment: TestServer) -> None:
+    await ask_for_source(str(segment.make_url(f"/200/{KEY}")))
 
 
 @pytest.mark.parametrize(
@@ -78,22 +72,44 @@ async def test_a_known_source_is_in_order(session: aiohttp.ClientSession, segmen
     ],
 )
 async def test_anything_else_is_a_problem_that_does_not_show_the_key(
-    session: aiohttp.ClientSession, segment: TestServer, status: int, problem: str
+    segment: TestServer, status: int, problem: str
 ) -> None:
     with pytest.raises(UnavailableError) as caught:
-        await ask_for_source(session, str(segment.make_url(f"/{status}/{KEY}")))
+        await ask_for_source(str(segment.make_url(f"/{status}/{KEY}")))
     assert str(caught.value).startswith(problem)
     assert KEY not in repr(caught.value)
 
 
-async def test_no_answer_is_a_problem_that_does_not_show_the_key(
-    session: aiohttp.ClientSession, segment: TestServer
-) -> None:
+async def test_no_answer_is_a_problem_that_does_not_show_the_key(segment: TestServer) -> None:
     """Neither does what it is raised from, which would show in a traceback."""
     url = str(segment.make_url(f"/200/{KEY}"))
     await segment.close()
     with pytest.raises(UnavailableError, match="Segment cannot be asked about the write key") as caught:
-        await ask_for_source(session, url)
+        await ask_for_source(url)
     assert KEY not in repr(caught.value)
     assert caught.value.__cause__ is None
     assert caught.value.__suppress_context__
+
+
+async def test_both_questions_go_through_the_proxy() -> None:
+    """The host does not exist for this machine: without the proxy neither would get an answer."""
+    asked = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        asked.append(request.partition(b" HTTP")[0])
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        proxy = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        await connect("http://segment.invalid/", proxy=proxy)
+        await ask_for_source("http://segment.invalid/source", proxy=proxy)
+    assert asked == [b"HEAD http://segment.invalid/", b"GET http://segment.invalid/source"]
+
+
+@pytest.mark.parametrize("ask", [connect, ask_for_source])
+async def test_the_ca_file_counts_for_both_questions(tmp_path: Path, ask: Callable[..., Awaitable[None]]) -> None:
+    with pytest.raises(UnavailableError, match=r"ca_file .* cannot be read"):
+        await ask("https://127.0.0.1:1/", ca_file=tmp_path / "missing.pem")
