@@ -60,7 +60,8 @@ class Server:
         finally:
             server.close()
             for connection in self.connections:
-                connection.transport.abort()
+                if not connection.transport.is_closing():  # on Python 3.11.2 that would be an error over TLS
+                    connection.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections.append(writer)

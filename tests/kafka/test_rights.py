@@ -35,6 +35,7 @@ class ScriptedAdmin:
 def replace_admin(monkeypatch: pytest.MonkeyPatch, script: dict[str, list[Exception]]) -> ScriptedAdmin:
     admin = ScriptedAdmin(script)
     monkeypatch.setattr(kafka_rights, "AIOKafkaAdminClient", admin)
+    monkeypatch.setattr(kafka_rights, "keep_whole", lambda _admin: None)  # there is no connection to keep
     return admin
 
 
