@@ -37,9 +37,10 @@ class SegmentClient:
         """
         self._settings = settings
         self._url = f"{settings.url}/v1/batch"
-        proxy = None if settings.proxy is None else settings.proxy.get_secret_value()
         self._connections = HttpConnections(
-            timeout_seconds=settings.timeout, proxy=proxy_for(self._url, proxy), ca_file=settings.ca_file
+            timeout_seconds=settings.timeout,
+            proxy=proxy_for(self._url, settings.proxy_url),
+            ca_file=settings.ca_file,
         )
         self._envelope = b""
         self.reread_credentials()

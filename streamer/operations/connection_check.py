@@ -41,11 +41,11 @@ async def problems(settings: Settings) -> list[str]:
     for name, destination in settings.destinations.items():
         async with _collecting(found, f"destinations.{name}"):
             write_key = destination.read_write_key()
-            proxy = None if destination.proxy is None else destination.proxy.get_secret_value()
-            await connect(destination.url, proxy=proxy_for(destination.url, proxy), ca_file=destination.ca_file)
+            proxy, ca_file = destination.proxy_url, destination.ca_file
+            await connect(destination.url, proxy=proxy_for(destination.url, proxy), ca_file=ca_file)
             url = destination.settings_url(write_key)
             if url is not None:
-                await ask_for_source(url, proxy=proxy_for(url, proxy), ca_file=destination.ca_file)
+                await ask_for_source(url, proxy=proxy_for(url, proxy), ca_file=ca_file)
     return found
 
 

@@ -254,6 +254,11 @@ class DestinationSettings(Section):
         """The base of the destination's addresses, without a slash at the end."""
         return self.endpoint or _HOSTS[self.region]
 
+    @property
+    def proxy_url(self) -> str | None:
+        """``proxy`` with its password; "" asks for none, and None: it is not set."""
+        return None if self.proxy is None else self.proxy.get_secret_value()
+
     def settings_url(self, write_key: str) -> str | None:
         """Where Segment answers 404 for a key that no source has; None for an ``endpoint``, which need not answer."""
         return None if self.endpoint else f"{_SETTINGS_HOST}/v1/projects/{write_key}/settings"
