@@ -156,6 +156,8 @@ async def _read_to_end(body: aiohttp.StreamReader) -> None:
 def _wait_asked_for(response: aiohttp.ClientResponse) -> float | None:
     """Seconds; None: no wait is asked for. Several headers are one list."""
     retry_after = ",".join(response.headers.getall("Retry-After", ()))
+    if not retry_after:  # nearly every answer; reading its Date would cost more than all else that is done with it
+        return None
     return parse_retry_after(retry_after, clock_of(response.headers.get("Date"), time.time()))
 
 
