@@ -61,8 +61,8 @@ class MassGuard:
 
     def passed(self, records: int) -> None:
         """Note records that were mapped, or calls that were delivered."""
-        if records >= WINDOW:
-            self._window.extend(itertools.repeat(None, WINDOW))
+        if records >= WINDOW or not self._places:  # nothing to forget one by one
+            self._window.extend(itertools.repeat(None, min(records, WINDOW)))
             self._places.clear()
             return
         for _ in range(records):
