@@ -3,7 +3,7 @@
 A refused dead letter is written in a form that the broker takes: with fewer headers, with a key, with the record's own
 time, and at last without its value. Reason and place of the record are in every form, so that its bytes can be looked
 up in the source topic while they are there. Nothing here can fail, whatever the record or the error text looks like:
-a dead letter that cannot be made would be read again for ever.
+if no dead letter could be made of a record, the record would be read again and again, without end.
 """
 
 import dataclasses
