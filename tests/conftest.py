@@ -1,4 +1,4 @@
-"""What tests of every folder may use: the real broker, and topics, producing and consuming on it.
+"""What tests of every folder may use: the real broker, topics, producing and consuming on it, and the sandbox.
 
 ``STREAMER_KAFKA__BOOTSTRAP_SERVERS=host:port`` makes the tests use a cluster that is there already. Those that must
 kill or freeze a broker are skipped then.
@@ -20,6 +20,7 @@ from aiokafka.errors import for_code
 from aiokafka.structs import ConsumerRecord, RecordMetadata
 
 from streamer.devkit.broker import Broker
+from streamer.devkit.sandbox.server import Sandbox
 
 TOPIC_TIMEOUT_SECONDS: Final = 30
 """Longest time for making a topic, and for reading one to its end."""
@@ -49,6 +50,15 @@ class Produce(Protocol):
 
 
 ConsumeAll = Callable[[str], Awaitable[list[ConsumerRecord]]]
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """Segment, with nothing received yet."""
+    sandbox = Sandbox()
+    await sandbox.start()
+    yield sandbox
+    await sandbox.stop()
 
 
 @pytest.fixture(scope="session")

@@ -21,14 +21,6 @@ from streamer.settings import DestinationSettings
 CALL = orjson.dumps({"type": "track", "event": "Response Submitted", "userId": "user_1", "messageId": "evt_1"})
 
 
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    sandbox = Sandbox()
-    await sandbox.start()
-    yield sandbox
-    await sandbox.stop()
-
-
 @contextlib.asynccontextmanager
 async def client_of(url: str, *, timeout_seconds: float = 5) -> AsyncIterator[SegmentClient]:
     settings = {"write_key": "streamer_test_write_key_000000001", "endpoint": url, "timeout": timeout_seconds}

@@ -80,14 +80,6 @@ def no_proxy_of_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name.upper(), raising=False)
 
 
-@pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    sandbox = Sandbox()
-    await sandbox.start()
-    yield sandbox
-    await sandbox.stop()
-
-
 @contextlib.asynccontextmanager
 async def tls_server(directory: Path, host: str) -> AsyncIterator[tuple[str, Path]]:
     """Answers each request with 200; yields its address and a file with the authority that signed its certificate."""

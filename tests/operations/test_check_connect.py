@@ -1,6 +1,6 @@
 """What ``streamer check --connect`` finds on a real broker."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,11 +22,9 @@ class Cluster(Protocol):
 
 
 @pytest.fixture
-async def configure(broker: Cluster, tmp_path: Path) -> AsyncIterator[Configure]:
+def configure(broker: Cluster, sandbox: Sandbox, tmp_path: Path) -> Configure:
     """A function that returns a configuration of one integration, which reads the given topic from the broker."""
     (tmp_path / "key").write_text("key")
-    sandbox = Sandbox()
-    await sandbox.start()
 
     def configure(topic: str, dead_letter_topic: str | None = None, **kafka: Any) -> Settings:
         return Settings.model_validate(
@@ -44,8 +42,7 @@ async def configure(broker: Cluster, tmp_path: Path) -> AsyncIterator[Configure]
             }
         )
 
-    yield configure
-    await sandbox.stop()
+    return configure
 
 
 async def test_nothing_is_found_where_all_is_there(configure: Configure, make_topic: MakeTopic) -> None:

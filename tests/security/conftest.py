@@ -127,14 +127,6 @@ def broker(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates)
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    sandbox = Sandbox()
-    await sandbox.start()
-    yield sandbox
-    await sandbox.stop()
-
-
-@pytest.fixture
 async def deployment(
     tmp_path: Path, broker: SecureBroker, sandbox: Sandbox, consume_all: ConsumeAll
 ) -> AsyncIterator[Deployment]:

@@ -12,14 +12,6 @@ from tests.service.harness import Deployment
 
 
 @pytest.fixture
-async def sandbox() -> AsyncIterator[Sandbox]:
-    sandbox = Sandbox()
-    await sandbox.start()
-    yield sandbox
-    await sandbox.stop()
-
-
-@pytest.fixture
 def bootstrap_servers(broker: Broker | ExternalCluster) -> str:
     return broker.bootstrap_servers
 
