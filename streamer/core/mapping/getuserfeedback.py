@@ -6,6 +6,7 @@ platform never sends them to Segment. Source of every rule: its page "Segment as
 
 from typing import Final
 
+from streamer.core.mapping.blank import is_blank
 from streamer.core.mapping.call import Call
 from streamer.core.mapping.dialect import Dialect
 from streamer.core.mapping.event import Answer, Context, Kind, Subject, SurveyEvent
@@ -142,7 +143,14 @@ def _read_subject(document: Document, properties: Document) -> Subject:
 
 
 def _read_answers(answers: Document) -> list[Answer]:
-    return [{"question_id": question, "type": "unknown", "value": answer} for question, answer in answers.items()]
+    return [_read_answer(question, value) for question, value in answers.items()]
+
+
+def _read_answer(question: str, value: Json) -> Answer:
+    answer: Answer = {"type": "unknown", "value": value}
+    if not is_blank(question):
+        answer["question_id"] = question
+    return answer
 
 
 def _known_of_context(context: Context) -> Context:

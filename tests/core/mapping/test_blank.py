@@ -115,3 +115,20 @@ def test_a_blank_id_stays_in_the_event() -> None:
     event = mapper.read(orjson.dumps({**sample("sprig/01-nps"), "userId": " \u200b"}), 0)
     assert not isinstance(event, Filtered)
     assert mapper.to_document(event).get("extra", {})["userId"] == " \u200b"
+
+
+@pytest.mark.parametrize("blank", ["", *BLANKS])
+def test_an_answer_to_a_question_without_a_visible_name_keeps_its_value(blank: str) -> None:
+    """Its canonical event is valid, and makes the same call."""
+    record = {**sample("getuserfeedback/01-flow-viewed"), "answers": {blank: 7, "question_1": 8}}
+    mapper = Mapper(MappingSettings(dialect="getuserfeedback"))
+    event = mapper.read(orjson.dumps(record), 0)
+    assert not isinstance(event, Filtered)
+    document = mapper.to_document(event)
+    assert document["answers"] == [
+        {"type": "unknown", "value": 7},
+        {"question_id": "question_1", "type": "unknown", "value": 8},
+    ]
+    bodies = [call.body for call in (mapped("canonical", document), mapper.write(event)) if isinstance(call, TrackCall)]
+    assert len(bodies) == 2
+    assert bodies[0] == bodies[1]
