@@ -56,8 +56,8 @@ class _Protocol(ResponseHandler):
         self.has_served = True
 
     def data_received(self, data: bytes) -> None:
-        """Read what has arrived, if a request is out."""
-        if self._is_asked:
+        """Read what has arrived, if a request is out. Without data, aiohttp goes on with what it has read before."""
+        if self._is_asked or not data:
             super().data_received(data)
             return
         self.has_spoken = True

@@ -20,10 +20,16 @@ from streamer.settings import DestinationSettings
 
 WAIT_SECONDS = 10
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+OK_WITH_BODY = b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"success":true}'
+ANSWERS = {
+    "no body": OK,
+    "a body": OK_WITH_BODY,
+    "a body in chunks": b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n{"success":true}\r\n0\r\n\r\n',
+}
 UNASKED = {
     "a 200": OK,
     "two of them": OK + OK,
-    "a 200 with a body": b'HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n{"success":true}',
+    "a 200 with a body": OK_WITH_BODY,
     "a 200 whose body is missing": b"HTTP/1.1 200 OK\r\nContent-Length: 16\r\n\r\n",
     "half of a 200": OK[:20],
     "a blank line": b"\r\n",
@@ -114,9 +120,10 @@ async def until_closed_by_client(server: Server) -> None:
             await asyncio.sleep(0)
 
 
-async def test_one_connection_serves_one_request_after_another() -> None:
+@pytest.mark.parametrize("answer", ANSWERS.values(), ids=ANSWERS)
+async def test_one_connection_serves_one_request_after_another(answer: bytes) -> None:
     """A check that finds something on each connection would pass all tests below."""
-    server = Server()
+    server = Server(answer)
     async with server.listening() as place, client_of(f"http://{place}") as client:
         for message_id in "abc":
             assert (await send(client, message_id)).answer.kind is AnswerKind.ACCEPTED
