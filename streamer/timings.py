@@ -7,6 +7,7 @@ brokers, their client or the destination do.
 from dataclasses import dataclass
 
 from streamer.core.delivery.probing import HELD_PROBE_SECONDS
+from streamer.core.records.obstacles import MAX_RETRY_SECONDS, MIN_RETRY_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +32,12 @@ class Timings:
     """After this long without room the client is asked for errors. What it has fetched stays fetched."""
     gone_retry: float = 0.2
     """Wait after positions were gone, before the next poll."""
+    look_every: float = 1.0
+    """How often the client is asked whether partitions have lost their leader, their topic or our right."""
+    left_out: float = MIN_RETRY_SECONDS
+    """Wait before a partition that cannot be read is tried again; it doubles with each failure."""
+    left_out_max: float = MAX_RETRY_SECONDS
+    """Longest such wait."""
     failed_poll: float = 0.1
     """Half of the wait after the first failed poll; it doubles with each consecutive one, up to 5 seconds."""
     letter_timeout: float = 15.0

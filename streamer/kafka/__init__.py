@@ -15,6 +15,9 @@ in the client's source:
   lets it finish.
 - Closing a client swallows a cancellation of its caller; `streamer.kafka.closing` raises it again.
 - After one rejected batch, everything that an idempotent producer writes is rejected. Ours is not idempotent.
+- Questions about several partitions are answered when all of them can be; `streamer.kafka.log_bounds` asks each leader
+  by itself. A start that cannot see one topic of several fails, and a topic whose committed positions may not be asked
+  stops every fetch from its broker: `streamer.kafka.adjusting` lets neither happen.
 - "Unable to bootstrap" hides why it failed; `preflight` finds the reason.
 """
 
@@ -23,13 +26,15 @@ from aiokafka import TopicPartition
 from streamer.kafka.brokers import Brokers
 from streamer.kafka.cluster import create_topics, missing_topics, preflight, retention_seconds
 from streamer.kafka.group_positions import CommitResult, StoredPosition
+from streamer.kafka.poll_errors import LeftOutError, PollError, PositionsGoneError
 from streamer.kafka.producer import DeadLetterProducer, RefusedWriteError
-from streamer.kafka.source import PollError, PositionsGoneError, Source
+from streamer.kafka.source import Source
 
 __all__ = [
     "Brokers",
     "CommitResult",
     "DeadLetterProducer",
+    "LeftOutError",
     "PollError",
     "PositionsGoneError",
     "RefusedWriteError",

@@ -14,14 +14,21 @@ from aiokafka.errors import (
     KafkaError,
     NoOffsetForPartitionError,
     OffsetOutOfRangeError,
+    RecordTooLargeError,
+    TopicAuthorizationFailedError,
 )
 
-from streamer.core.errors import StreamerError, UnavailableError
+from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
-from streamer.kafka import group_positions
+from streamer.core.records.obstacles import Obstacle, PartitionFault
+from streamer.kafka import group_positions, log_bounds
+from streamer.kafka.adjusting import hold_until_sought, join_without_all_topics, stop
 from streamer.kafka.closing import close
 from streamer.kafka.group_positions import CommitResult, StoredPosition
+from streamer.kafka.log_bounds import Bounds
 from streamer.kafka.options import client_options, describe_kafka_error
+from streamer.kafka.partition_faults import fault_in_metadata, fault_of
+from streamer.kafka.poll_errors import LeftOutError, PollError, PositionsGoneError
 from streamer.kafka.starting import keep_whole
 from streamer.settings import KafkaSettings
 from streamer.timings import PRODUCTION
@@ -46,16 +53,13 @@ instead makes it drop what it has fetched, and fetch that again as soon as they 
 until the garbage collector looks at cycles that old. It hardly ever does while a full service waits."""
 
 
-class PollError(StreamerError):
-    """Reading raised; records of other partitions may have been drained with it, so every partition must seek back."""
-
-
-class PositionsGoneError(StreamerError):
-    """The positions of these partitions no longer exist on the broker: deleted by retention, or truncated."""
-
-    def __init__(self, partitions: Collection[TopicPartition]) -> None:
-        super().__init__(f"positions gone in {len(partitions)} partitions")
-        self.partitions = frozenset(partitions)
+_OF_PARTITIONS: Final = (
+    OffsetOutOfRangeError,
+    NoOffsetForPartitionError,
+    TopicAuthorizationFailedError,
+    RecordTooLargeError,
+)
+"""Errors that concern some partitions. The client raises them before it has drained anything, so nothing is lost."""
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # the client is untyped
@@ -107,15 +111,22 @@ class Source:
         self._listener = _Listener(on_assigned, on_revoked)
         self._read_committed = kafka.isolation_level == "read_committed"
         self._consumer: AIOKafkaConsumer | None = None
+        self._kept: PositionsGoneError | LeftOutError | None = None
+        """Raised by the next poll: it was found when records had been taken already."""
 
     async def join(self) -> None:
         """Connect and join the group; returns with the first assignment, which may be empty.
 
+        Topics that are missing, or that we have no right on, are part of an assignment as soon as the client hears of
+        them (``kafka.metadata_max_age_ms``).
+
         Raises:
-            UnavailableError: the brokers are away or a topic is missing; it may be tried again.
+            UnavailableError: the brokers are away; it may be tried again.
         """
         self._consumer = consumer = self._new_consumer()
         keep_whole(consumer)
+        join_without_all_topics(consumer)
+        hold_until_sought(consumer)
         consumer.subscribe(topics=self._topics, listener=self._listener)
         try:
             await consumer.start()
@@ -148,7 +159,7 @@ class Source:
         """Leave the group. The client neither revokes nor commits here: both must have been done."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await close(functools.partial(_stop, consumer))
+            await close(functools.partial(stop, consumer))
 
     @property
     def _joined(self) -> AIOKafkaConsumer:
@@ -169,15 +180,15 @@ class Source:
 
         Raises:
             PositionsGoneError: seek these partitions before the next poll.
+            LeftOutError: leave these partitions out, and seek them to try again.
             PollError: seek every partition back to the next record expected before the next poll.
         """
+        kept, self._kept = self._kept, None
+        if kept is not None and not kept.partitions.isdisjoint(partitions):
+            raise kept
         timeout_ms = int(timeout_seconds * 1000)
         try:
             return await self._take(partitions or (_NOWHERE,), max_records, timeout_ms)
-        except OffsetOutOfRangeError as error:
-            raise PositionsGoneError(error.args[0].keys()) from error
-        except NoOffsetForPartitionError as error:
-            raise PositionsGoneError(error.args) from error
         except (KafkaError, ValueError, AssertionError) as error:
             raise PollError(describe_kafka_error(error)) from error
 
@@ -193,10 +204,14 @@ class Source:
                     timeout_ms=0 if taken else timeout_ms,
                     max_records=min(max_records, MAX_PORTION_RECORDS),
                 )
-            except (OffsetOutOfRangeError, NoOffsetForPartitionError):
+            except _OF_PARTITIONS as error:
+                ours = self._of_partitions(error)
                 if not taken:
-                    raise
-                break  # another partition's, and the client drained nothing for it; the next poll says so again
+                    raise ours from error
+                # The client drained nothing for it, and has forgotten it; while others are busy, it might never be
+                # the first thing of a poll.
+                self._kept = ours
+                break
             if not portion:
                 break
             for partition, records in portion.items():
@@ -204,6 +219,20 @@ class Source:
                 max_records -= len(records)
                 value_bytes += sum(len(record.value) for record in records if record.value is not None)
         return taken
+
+    def _of_partitions(self, error: KafkaError) -> PositionsGoneError | LeftOutError:
+        """An error of the client that concerns some partitions, and none of the others."""
+        if isinstance(error, OffsetOutOfRangeError):
+            return PositionsGoneError(error.args[0].keys())
+        if isinstance(error, NoOffsetForPartitionError):
+            return PositionsGoneError(error.args)
+        if isinstance(error, TopicAuthorizationFailedError):
+            [topic] = error.args
+            return LeftOutError([place for place in self.assignment() if place.topic == topic], fault_of(error))
+        _, partition, *_ = error.args
+        return LeftOutError(
+            [partition], PartitionFault(Obstacle.READ_FAILED, "what the broker sends is no complete batch")
+        )
 
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions that are ours now."""
@@ -213,26 +242,29 @@ class Source:
         """Those whose topics the brokers no longer have, as far as the client has heard."""
         return [place for place in partitions if self._joined.partitions_for_topic(place.topic) is None]
 
-    async def stored_positions(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, StoredPosition]:
-        """What the group has committed, with its metadata.
+    def missing_topics(self) -> list[str]:
+        """Topics of which nothing can be assigned: the client has heard that they are missing, or may not see them."""
+        if self._consumer is None:
+            return []
+        return [topic for topic in self._topics if not self._consumer.partitions_for_topic(topic)]
+
+    def fault(self, partition: TopicPartition) -> PartitionFault | None:
+        """What keeps a partition from being read, as far as the client has heard; None: nothing is known."""
+        return fault_in_metadata(self._joined._client.cluster, partition)  # noqa: SLF001 - has no other way to ask
+
+    async def stored_positions(
+        self, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, StoredPosition | PartitionFault]:
+        """What the group has committed, with its metadata; or why that of a partition may not be asked.
 
         Raises:
             UnavailableError: the coordinator cannot be asked, or cannot tell yet.
         """
         return await group_positions.fetch(self._joined, self._group_id, partitions)
 
-    async def log_bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
-        """First offset that still exists and the one after the last, for each partition.
-
-        Raises:
-            UnavailableError: the brokers cannot be asked.
-        """
-        try:
-            first = await self._joined.beginning_offsets(list(partitions))
-            end = await self._joined.end_offsets(list(partitions))
-        except KafkaError as error:
-            raise UnavailableError(describe_kafka_error(error)) from error
-        return {partition: (first[partition], end[partition]) for partition in partitions}
+    async def log_bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | PartitionFault]:
+        """First offset that still exists and the one after the last, for each partition; or why they are not known."""
+        return await log_bounds.fetch(self._joined, partitions, isolation_level=int(self._read_committed))
 
     async def offset_at(self, partition: TopicPartition, epoch_ms: int) -> int | None:
         """The offset of the first record at or after a time; None: there is none yet.
@@ -248,9 +280,15 @@ class Source:
         return place.offset if place is not None else None
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Read from ``offset`` next; nothing happens when the partition is no longer ours."""
+        """Read from ``offset`` next, afresh; nothing happens when the partition is no longer ours."""
         with contextlib.suppress(IllegalStateError):
             self._joined.seek(partition, offset)
+            self._joined.resume(partition)
+
+    def leave_out(self, partition: TopicPartition) -> None:
+        """Fetch nothing from a partition until the next `seek`."""
+        with contextlib.suppress(IllegalStateError):
+            self._joined.pause(partition)
 
     async def position(self, partition: TopicPartition) -> int | None:
         """Where the client would read next, past markers that are no records; None: not ours, or not known yet."""
@@ -279,19 +317,3 @@ class Source:
     async def commit(self, positions: Mapping[TopicPartition, tuple[int, str]]) -> CommitResult:
         """Store positions with their metadata; never raises for what a broker may answer."""
         return await group_positions.store(self._joined, positions, timeout_seconds=self._commit_timeout_seconds)
-
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop the client, the whole of it.
-
-    While brokers are away, a fetch that it cancels ends the client's own ``stop`` with a cancellation that nobody asked
-    for. Let through, it would end the integration without a word, and leave the client's connections open.
-    """
-    task = asyncio.current_task()
-    assert task is not None, "a coroutine runs in a task"
-    try:
-        await consumer.stop()
-    except asyncio.CancelledError:
-        if task.cancelling():
-            raise
-        await consumer._client.close()  # noqa: SLF001 - what was left out

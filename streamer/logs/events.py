@@ -95,10 +95,17 @@ class Event(enum.Enum):
         "partition.left_out",
         ERROR,
         Fault.KAFKA,
-        "The partition cannot be read. Its records wait on Kafka; the other partitions are read as before.",
-        (*_PARTITION, "detail"),
-        "Find the cause with another consumer. streamer tries the partition again after a rebalance or a restart.",
+        "The partition cannot be read now. Its records wait on Kafka; the other partitions are read as before.",
+        (*_PARTITION, "reason", "detail"),
+        "Remove the cause that detail names. streamer tries the partition again after 1, 2, 4 .. 60 seconds.",
         1,
+    )
+    PARTITION_RESUMED = (
+        "partition.resumed",
+        INFO,
+        None,
+        "The partition that was left out is read again.",
+        _PARTITION,
     )
     OFFSETS_COMMITTED = (
         "offsets.committed",

@@ -8,18 +8,31 @@ partition), and ends the others. Restoring asks the brokers, so it happens outsi
 
 import asyncio
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from typing import NamedTuple
 
 from streamer.core.errors import UnavailableError
 from streamer.core.records import statement as statements
 from streamer.core.records.account import Account
 from streamer.core.records.ledger import PartitionLedger
+from streamer.core.records.obstacles import Obstacle, PartitionFault
 from streamer.kafka import CommitResult, StoredPosition, TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.commits import Commits
+from streamer.pipeline.left_out import LeftOut
 from streamer.pipeline.ports import RecordSource
 from streamer.timings import Timings
+
+
+class _Beginning(NamedTuple):
+    """What is known of a partition that gets a ledger."""
+
+    stored: StoredPosition
+    bounds: tuple[int, int]
+    """First offset that still exists, and the one after the last."""
+    start: int | None
+    """Where to begin, if nothing is stored."""
 
 
 class Assignment:
@@ -61,6 +74,8 @@ class Assignment:
         self.rebalances = {"assigned": 0, "revoked": 0, "lost": 0}
         self.assigned_since: dict[TopicPartition, float] = {}
         """Since when, in seconds since the epoch, each partition has been ours without a break."""
+        self.left_out = LeftOut(integration, timings)
+        """Partitions of ours that are not read now, with or without a ledger."""
         self._given: frozenset[TopicPartition] | None = None
         self._entered: set[str] = set()
         """Topics of which partitions were given to us before."""
@@ -72,6 +87,7 @@ class Assignment:
         self.rebalances["assigned"] += 1
         self.is_restored = False
         self._given = partitions
+        self.left_out.clear()
         self.changed.set()
 
     def suspend(self) -> None:
@@ -86,12 +102,16 @@ class Assignment:
         """End assignments: hand back what is open in these partitions, or in all."""
         for partition in list(self.ledgers if partitions is None else partitions):
             ledger = self.ledgers.pop(partition)
+            self.left_out.forget(partition)
             del self.assigned_since[partition]
             self.commits.end(partition)
             self._tell(Event.PARTITION_REVOKED, partition, handed_back=self._fence(ledger))
 
     async def restore(self, source: RecordSource) -> bool:
         """Go on where partitions given to us were left, by us or by others, and end what was not given back.
+
+        A partition whose beginning cannot be found out now gets no ledger, and is left out; it is asked for again by
+        a later call, once it is due. The others do not wait for it.
 
         Returns:
             Whether it is done; False while a rebalance is on.
@@ -102,36 +122,64 @@ class Assignment:
         epoch, given = self.epoch, self._given
         if given is None:
             return False
-        stored = await source.stored_positions(given)
-        bounds = await source.log_bounds(given)
-        starts = {
-            partition: await self._start_of(source, partition, *bounds[partition])
-            for partition in given
-            if stored[partition].offset is None
-        }
+        asked = self.unopened_due() if self.is_restored else given
+        if not asked:
+            return False
+        answers = await source.stored_positions(asked)
+        stored = {partition: answer for partition, answer in answers.items() if not isinstance(answer, PartitionFault)}
+        retained = {partition for partition, position in stored.items() if self.commits.made(partition, position)}
+        found = await self._find_beginnings(source, {p: at for p, at in stored.items() if p not in retained})
         if epoch != self.epoch:
             return False
-        beyond = {
-            partition
-            for partition in given
-            if (offset := stored[partition].offset) is not None
-            and offset > bounds[partition][1]
-            and not self.is_beyond_for_good(partition, offset, bounds[partition][1])
-        }
-        if beyond:
-            raise UnavailableError(
-                f"{len(beyond)} stored positions lie beyond the end of their partition; asking again"
-            )
-        retained = {partition for partition in given if self.commits.made(partition, stored[partition])}
-        self.fence(self.ledgers.keys() - retained)
-        for partition in given:
+        if not self.is_restored:
+            self.fence(self.ledgers.keys() - retained)
+        for partition in asked:
             if partition in retained:
                 source.seek(partition, self.ledgers[partition].next_offset)
+                continue
+            beginning = found.get(partition) or answers[partition]
+            if isinstance(beginning, _Beginning):
+                self._open(source, partition, beginning.stored, beginning.bounds, beginning.start)
+                self.left_out.overcome(partition)
             else:
-                self._open(source, partition, stored[partition], bounds[partition], starts.get(partition))
-        self._entered |= {partition.topic for partition in given}
+                assert isinstance(beginning, PartitionFault), "what is stored has a beginning or a fault"
+                self.left_out.meet(source, partition, beginning)
+        self._entered |= {partition.topic for partition in self.ledgers}
         self.is_restored = True
         return True
+
+    async def _find_beginnings(
+        self, source: RecordSource, stored: Mapping[TopicPartition, StoredPosition]
+    ) -> dict[TopicPartition, "_Beginning | PartitionFault"]:
+        """What `_open` needs of partitions that this instance does not go on with, or why it cannot be had."""
+        bounds = await source.log_bounds(stored) if stored else {}
+        found: dict[TopicPartition, _Beginning | PartitionFault] = {}
+        for partition, position in stored.items():
+            ends, start = bounds[partition], None
+            if isinstance(ends, PartitionFault):
+                found[partition] = ends
+                continue
+            if position.offset is None:
+                try:
+                    start = await self._start_of(source, partition, *ends)
+                except UnavailableError as error:
+                    found[partition] = PartitionFault(Obstacle.READ_FAILED, str(error))
+                    continue
+            elif position.offset > ends[1] and not self.is_beyond_for_good(partition, position.offset, ends[1]):
+                found[partition] = PartitionFault(
+                    Obstacle.READ_FAILED, "the stored position lies beyond the end of the partition; asking again"
+                )
+                continue
+            found[partition] = _Beginning(position, ends, start)
+        return found
+
+    def unopened_due(self) -> list[TopicPartition]:
+        """Partitions given to us, without a ledger so far, that are to be asked for again."""
+        return [partition for partition in self.left_out.tried() if partition not in self.ledgers]
+
+    def readable(self) -> set[TopicPartition]:
+        """The partitions that may be read now."""
+        return self.ledgers.keys() - self.left_out.shut() if self.left_out else set(self.ledgers)
 
     def skip_to_log_start(self, source: RecordSource, partition: TopicPartition, first: int) -> bool:
         """The next record was deleted before we read it: go on at the first that still exists, and count what is gone.

@@ -14,7 +14,8 @@ from typing import Final, NamedTuple
 from streamer.core.dead_letters.letter import Refusal
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
-from streamer.kafka import CommitResult, PollError, PositionsGoneError, RefusedWriteError, StoredPosition
+from streamer.core.records.obstacles import Obstacle, PartitionFault
+from streamer.kafka import CommitResult, LeftOutError, PositionsGoneError, RefusedWriteError, StoredPosition
 from streamer.kafka import TopicPartition as Place
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -56,8 +57,10 @@ class MemoryCluster:
         """Whether no broker answers."""
         self.join_hangs = False
         """Whether a member that joins gets no assignment."""
-        self.unreadable: set[Place] = set()
-        """Partitions of which a poll raises."""
+        self.leaderless: set[Place] = set()
+        """Partitions that no broker leads."""
+        self.forbidden: set[str] = set()
+        """Topics that may be seen and not read."""
         self.max_record_bytes: dict[str, int] = {}
         """Longest value with key and headers that a topic takes; others take any."""
         self.compacted: set[str] = set()
@@ -191,6 +194,7 @@ class MemorySource:
         self._assigned: frozenset[Place] = frozenset()
         self._positions: dict[Place, int] = {}
         self._fetched_at: dict[Place, float] = {}
+        self._held: set[Place] = set()
 
     async def join(self) -> None:
         await self._cluster.answer()
@@ -216,6 +220,7 @@ class MemorySource:
         self._assigned = partitions
         self._positions = {place: at for place, at in self._positions.items() if place in partitions}
         self._fetched_at.clear()
+        self._held.clear()
         self._on_assigned(partitions)
         self.is_stable.set()
 
@@ -238,15 +243,15 @@ class MemorySource:
     def _read(self, partitions: Sequence[Place], max_records: int) -> dict[Place, Sequence[Record]]:
         if self._cluster.is_away:
             return {}
-        if self._cluster.unreadable.intersection(partitions):
-            raise PollError("CorruptRecordError")
+        forbidden = [place for place in partitions if place.topic in self._cluster.forbidden]
+        if forbidden:
+            raise LeftOutError(forbidden, PartitionFault(Obstacle.NOT_AUTHORISED, "TopicAuthorizationFailedError"))
+        partitions = [place for place in partitions if self._is_fetched(place)]
         gone = {place for place in partitions if not self._is_in_log(place)}
         if gone:
             raise PositionsGoneError(gone)
         taken: dict[Place, Sequence[Record]] = {}
         for place in partitions:
-            if place not in self._positions:
-                continue
             self._fetched_at[place] = time.time()
             at, log = self._positions[place], self._cluster.log(place)
             records = [record for record in log.records if record.offset >= at][:max_records]
@@ -256,19 +261,27 @@ class MemorySource:
             self._positions[place] = records[-1].offset + 1 if records else log.end
         return taken
 
+    def _is_fetched(self, place: Place) -> bool:
+        return place in self._positions and place not in self._held and self.fault(place) is None
+
     def _is_in_log(self, place: Place) -> bool:
         if place.topic not in self._cluster.logs or place not in self._positions:
             return True
         log = self._cluster.log(place)
         return log.first <= self._positions[place] <= log.end
 
-    async def stored_positions(self, partitions: Collection[Place]) -> Mapping[Place, StoredPosition]:
+    async def stored_positions(self, partitions: Collection[Place]) -> Mapping[Place, StoredPosition | PartitionFault]:
         await self._cluster.answer()
         return {place: self._group.stored.get(place, StoredPosition(None, "")) for place in partitions}
 
-    async def log_bounds(self, partitions: Collection[Place]) -> Mapping[Place, tuple[int, int]]:
-        await self._cluster.answer()
-        return {place: (self._cluster.log(place).first, self._cluster.log(place).end) for place in partitions}
+    async def log_bounds(self, partitions: Collection[Place]) -> Mapping[Place, tuple[int, int] | PartitionFault]:
+        await asyncio.sleep(0)
+        if self._cluster.is_away:
+            return dict.fromkeys(partitions, PartitionFault(Obstacle.NO_LEADER, "no broker answers"))
+        return {
+            place: self.fault(place) or (self._cluster.log(place).first, self._cluster.log(place).end)
+            for place in partitions
+        }
 
     async def offset_at(self, partition: Place, epoch_ms: int) -> int | None:
         await self._cluster.answer()
@@ -294,6 +307,20 @@ class MemorySource:
     def seek(self, partition: Place, offset: int) -> None:
         if partition in self._assigned:
             self._positions[partition] = offset
+            self._held.discard(partition)
+
+    def leave_out(self, partition: Place) -> None:
+        self._held.add(partition)
+
+    def fault(self, partition: Place) -> PartitionFault | None:
+        if partition.topic not in self._cluster.logs:
+            return PartitionFault(Obstacle.TOPIC_MISSING, "UnknownTopicOrPartitionError")
+        if partition in self._cluster.leaderless:
+            return PartitionFault(Obstacle.NO_LEADER, "no broker leads the partition")
+        return None
+
+    def missing_topics(self) -> Sequence[str]:
+        return [topic for topic in self.topics if topic not in self._cluster.logs]
 
     def gone(self, partitions: Collection[Place]) -> Sequence[Place]:
         return [place for place in partitions if place.topic not in self._cluster.logs]

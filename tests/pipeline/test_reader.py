@@ -62,6 +62,9 @@ class Topics:
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.sought[partition] = offset
 
+    def fault(self, _partition: TopicPartition) -> None:
+        return None
+
 
 class Reading:
     """A reader at work, and what it works with."""
