@@ -307,12 +307,16 @@ class Source:
     def fetched_at(self, partition: TopicPartition) -> float | None:
         """Epoch seconds of the last answer to a fetch of the partition, empty ones included; None before the first.
 
-        It does not advance while fetched records wait to be polled.
+        It does not advance while records wait to be polled: see `has_fetched`.
         """
         if partition not in self._joined.assignment():
             return None
         milliseconds = cast("int | None", self._joined.last_poll_timestamp(partition))
         return milliseconds / 1000 if milliseconds else None
+
+    def has_fetched(self, partition: TopicPartition) -> bool:
+        """Whether records of the partition wait in the client to be polled; until they are, it fetches no more."""
+        return partition in self._joined._fetcher._records  # noqa: SLF001 - has no other way to ask
 
     async def commit(self, positions: Mapping[TopicPartition, tuple[int, str]]) -> CommitResult:
         """Store positions with their metadata; never raises for what a broker may answer."""

@@ -63,10 +63,17 @@ class Event(enum.Enum):
         "topics.missing",
         ERROR,
         Fault.SET_UP,
-        "Topics in the configuration do not exist. The integration reads nothing until they exist.",
+        "Topics in the configuration do not exist, or streamer has no right to see them; detail says what is read.",
         ("integration", "detail"),
-        "Create the topics. With kafka.create_topics: true, streamer creates missing dead-letter topics.",
+        "Create the topics or grant READ on them. kafka.create_topics: true makes streamer create dead-letter topics.",
         1,
+    )
+    TOPICS_FOUND = (
+        "topics.found",
+        INFO,
+        None,
+        "Topics that were missing exist now, and are read.",
+        ("integration", "detail"),
     )
     PARTITION_ASSIGNED = (
         "partition.assigned",

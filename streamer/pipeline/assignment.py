@@ -174,12 +174,16 @@ class Assignment:
         return found
 
     def unopened_due(self) -> list[TopicPartition]:
-        """Partitions given to us, without a ledger so far, that are to be asked for again."""
+        """Partitions of ours without a ledger that are to be asked for again."""
         return [partition for partition in self.left_out.tried() if partition not in self.ledgers]
 
     def readable(self) -> set[TopicPartition]:
         """The partitions that may be read now."""
         return self.ledgers.keys() - self.left_out.shut() if self.left_out else set(self.ledgers)
+
+    def flowing(self) -> set[TopicPartition]:
+        """The partitions that ought to be fetched: nothing is known against them."""
+        return self.ledgers.keys() - set(self.left_out)
 
     def skip_to_log_start(self, source: RecordSource, partition: TopicPartition, first: int) -> bool:
         """The next record was deleted before we read it: go on at the first that still exists, and count what is gone.

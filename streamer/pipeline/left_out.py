@@ -24,6 +24,7 @@ class LeftOut:
         self._obstacles: Obstacles[TopicPartition] = Obstacles(
             min_retry_seconds=timings.left_out, max_retry_seconds=timings.left_out_max
         )
+        self._max_attempt_seconds = timings.left_out_max
         self._tried_since: dict[TopicPartition, float] = {}
         """Epoch seconds at which each partition was last tried again."""
 
@@ -98,9 +99,13 @@ class LeftOut:
                 self._tried_since[partition] = wall
                 source.seek(partition, ledgers[partition].next_offset)
         for partition in self._obstacles.tried():
-            fetched_at = source.fetched_at(partition) if partition in ledgers else None
-            if fetched_at is not None and fetched_at > self._tried_since.get(partition, wall):
+            if partition not in ledgers:
+                continue
+            fetched_at, tried_since = source.fetched_at(partition), self._tried_since.get(partition, wall)
+            if fetched_at is not None and fetched_at > tried_since:
                 self.overcome(partition)
+            elif wall - tried_since > self._max_attempt_seconds and (fault := self.fault(partition)) is not None:
+                self.meet(source, partition, fault)
 
     def _tell(self, event: Event, partition: TopicPartition, **fields: object) -> None:
         logger().emit(

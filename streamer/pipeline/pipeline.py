@@ -22,7 +22,7 @@ from streamer.pipeline.assignment import Assignment
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.endings import until_cancelled
 from streamer.pipeline.guard_memory import GuardMemory
-from streamer.pipeline.joining import join
+from streamer.pipeline.joining import join, watch_topics
 from streamer.pipeline.ports import Brokers
 from streamer.pipeline.reader import Reader
 from streamer.pipeline.watchdog import Watchdog
@@ -186,6 +186,7 @@ class Pipeline:
                     ("commit", self.assignment.commit_on_timer(self.source)),
                     ("watch", self._watchdog.run()),
                     ("learn the retention of", self._learn_retention()),
+                    ("watch the topics of", self._watch_topics()),
                     ("watch the callbacks of", _raise_from(self._crash)),
                 )
             ]
@@ -230,6 +231,16 @@ class Pipeline:
             with observing("retention", integration=self.name), contextlib.suppress(StreamerError):
                 self.retention_seconds = await self._brokers.retention_seconds(self._integration.topics)
             await asyncio.sleep(self._timings.retention_every)
+
+    async def _watch_topics(self) -> None:
+        await watch_topics(
+            self.name,
+            self._integration,
+            brokers=self._brokers,
+            create_topics=self._kafka.create_topics,
+            source=self.source,
+            timings=self._timings,
+        )
 
     def _on_letter_written(self, letter: PendingLetter) -> None:
         self.worker.letter_written(letter)

@@ -15,6 +15,7 @@ from streamer.core.dead_letters.letter import Refusal
 from streamer.core.dead_letters.redrive import OutgoingRecord
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
+from streamer.core.records.obstacles import Obstacle, PartitionFault
 from streamer.devkit.broker import Broker
 from streamer.kafka import Brokers, CommitResult, PositionsGoneError, RefusedWriteError, StoredPosition
 from streamer.kafka import TopicPartition as Place
@@ -193,6 +194,55 @@ async def test_a_poll_reads_what_it_was_asked_for_and_no_more(world: World) -> N
         assert [record.offset for record in taken[one]] == [0, 1]
         taken = await member.poll(one, max_records=2, seconds=5.0)
         assert [record.offset for record in taken[one]] == [2, 3], "the next poll goes on"
+
+
+async def test_records_that_were_fetched_wait_to_be_polled(world: World) -> None:
+    """Meanwhile the partition is not fetched, for however long that takes: it is no stall."""
+    topic = await world.make_topic()
+    place = Place(topic, 0)
+    await world.produce(topic, [b"x"] * 5)
+    async with joined(world, topic) as member:
+        assert not member.source.has_fetched(place)
+        member.source.seek(place, 0)
+        assert len((await member.poll(place, max_records=2, seconds=5.0))[place]) == 2
+        assert member.source.has_fetched(place)
+        await member.read(place, 3)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while member.source.has_fetched(place):
+                await member.poll(place)
+
+
+async def test_a_partition_that_is_left_out_is_not_read_until_it_is_sought(world: World) -> None:
+    topic = await world.make_topic()
+    place = Place(topic, 0)
+    await world.produce(topic, [b"0"])
+    async with joined(world, topic) as member:
+        assert await member.poll(place) == {}, "one that was never sought is not read either"
+        member.source.seek(place, 0)
+        member.source.leave_out(place)
+        assert await member.poll(place) == {}
+        member.source.seek(place, 0)
+        assert len(await member.read(place, 1)) == 1
+
+
+async def test_topics_that_are_missing_are_told_and_keep_no_other_one_from_being_joined(world: World) -> None:
+    topic = await world.make_topic()
+    member = Member(world.brokers, f"group-{uuid.uuid4().hex}", [topic, f"{topic}.missing"])
+    async with asyncio.timeout(WAIT_SECONDS):
+        await member.source.join()
+    try:
+        assert member.assigned == [frozenset({Place(topic, 0)})]
+        assert member.source.missing_topics() == [f"{topic}.missing"]
+        missing = Place(f"{topic}.missing", 0)
+        fault = member.source.fault(missing)
+        assert fault is not None
+        assert fault.obstacle is Obstacle.TOPIC_MISSING
+        assert member.source.fault(Place(topic, 0)) is None
+        bounds = await member.source.log_bounds([Place(topic, 0), missing])
+        assert bounds[Place(topic, 0)] == (0, 0)
+        assert isinstance(bounds[missing], PartitionFault)
+    finally:
+        await member.source.leave()
 
 
 async def test_a_poll_returns_as_soon_as_something_arrives(world: World) -> None:

@@ -332,6 +332,10 @@ class MemorySource:
     def fetched_at(self, partition: Place) -> float | None:
         return self._fetched_at.get(partition) if partition in self._assigned else None
 
+    def has_fetched(self, partition: Place) -> bool:
+        at = self._positions.get(partition)
+        return at is not None and partition in self._fetched_at and self._cluster.log(partition).end > at
+
 
 class MemoryWriter:
     """Writes dead letters: a `streamer.pipeline.ports.LetterWriter`."""

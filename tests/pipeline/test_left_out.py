@@ -8,6 +8,8 @@ from structlog.testing import capture_logs
 
 from streamer.core.records.obstacles import Obstacle
 from streamer.kafka import TopicPartition as Place
+from streamer.service_view import check_of_reading
+from streamer.status import Check
 from tests.pipeline.engine import TOPIC, Engine, eventually, hand_of
 
 OTHER = "answers"
@@ -130,3 +132,50 @@ async def test_a_partition_that_goes_on_needs_no_question_about_its_log(engine: 
         await eventually(lambda: pipeline.assignment.is_restored)
         assert pipeline.assignment.ledgers[Place(TOPIC, 1)] is ledger
         assert not ledger.is_fenced
+
+
+async def test_readiness_tells_what_is_not_read_and_turns_when_nothing_is(engine: Engine) -> None:
+    async with engine.running() as pipeline:
+        await eventually(lambda: len(hand_of(pipeline).open) == 9)
+        assert check_of_reading("surveys", pipeline) == Check("surveys", ok=True)
+        take_leader(engine)
+        await eventually(lambda: pipeline.assignment.left_out)
+        check = check_of_reading("surveys", pipeline)
+        assert (check.ok, check.detail) == (True, "surveys-1 is not read: no_leader")
+        engine.cluster.leaderless |= {Place(TOPIC, 0), Place(OTHER, 0)}
+        await eventually(lambda: len(pipeline.assignment.left_out) == 3)
+        assert not check_of_reading("surveys", pipeline).ok
+
+
+async def test_a_topic_that_is_missing_at_a_start_is_named_and_the_others_are_read(engine: Engine) -> None:
+    engine.cluster.delete(OTHER)
+    engine.cluster.delete(f"{OTHER}.dlq")
+    engine.create_topics = True
+    with capture_logs() as lines:
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 6)
+            await eventually(lambda: any(line["event"] == "topics.missing" for line in lines))
+            check = check_of_reading("surveys", pipeline)
+            assert (check.ok, check.detail) == (True, f"the topic {OTHER} is missing")
+            engine.cluster.create(OTHER)
+            engine.cluster.append(OTHER, [b"0"])
+            await engine.cluster.group("streamer.surveys").rebalance()
+            await eventually(lambda: len(hand_of(pipeline).open) == 7)
+            await eventually(lambda: f"{OTHER}.dlq" in engine.cluster.logs)
+            assert not check_of_reading("surveys", pipeline).detail
+    assert OTHER in next(line["detail"] for line in lines if line["event"] == "topics.missing")
+    assert [line["detail"] for line in lines if line["event"] == "topics.found"] == [OTHER]
+
+
+async def test_a_topic_that_is_deleted_stops_no_other(engine: Engine) -> None:
+    async with engine.running() as pipeline:
+        await eventually(lambda: len(hand_of(pipeline).open) == 9)
+        engine.cluster.delete(OTHER)
+        engine.cluster.append(TOPIC, [b"3"])
+        await eventually(lambda: any(call.record.offset == 3 for call in hand_of(pipeline).open))
+        hand_of(pipeline).deliver()
+        await eventually(lambda: engine.committed(0) == 4)
+        await engine.cluster.group("streamer.surveys").rebalance()
+        await eventually(lambda: pipeline.assignment.is_restored)
+        engine.cluster.append(TOPIC, [b"4"])
+        await eventually(lambda: any(call.record.offset == 4 for call in hand_of(pipeline).open))
