@@ -5,6 +5,8 @@ starts again from its committed position. Traps of the client that this package 
 in the client's source:
 
 - If a deserialiser raises, records of other partitions are lost. We use none: values stay bytes.
+- One record or batch that it cannot read raises out of ``getmany`` without saying where it is, and drops what was
+  drained with it. `streamer.kafka.unreadable` finds it, reads it tolerantly, or gives it up.
 - ``getmany`` with an empty selection means *all* partitions; `Source.poll` never passes one by accident.
 - An assignment is in force before the callback is called, so what is read across it is dropped and read again.
 - No heartbeats are sent while the assignment callback runs. So it only notes the assignment; state is restored later.
@@ -26,18 +28,21 @@ from aiokafka import TopicPartition
 from streamer.kafka.brokers import Brokers
 from streamer.kafka.cluster import create_topics, missing_topics, preflight, retention_seconds
 from streamer.kafka.group_positions import CommitResult, StoredPosition
-from streamer.kafka.poll_errors import LeftOutError, PollError, PositionsGoneError
+from streamer.kafka.poll_errors import DamagedError, LeftOutError, PollError, PositionsGoneError
 from streamer.kafka.producer import DeadLetterProducer, RefusedWriteError
 from streamer.kafka.source import Source
+from streamer.kafka.unreadable import Salvaged
 
 __all__ = [
     "Brokers",
     "CommitResult",
+    "DamagedError",
     "DeadLetterProducer",
     "LeftOutError",
     "PollError",
     "PositionsGoneError",
     "RefusedWriteError",
+    "Salvaged",
     "Source",
     "StoredPosition",
     "TopicPartition",

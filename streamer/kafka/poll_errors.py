@@ -20,6 +20,14 @@ class PositionsGoneError(StreamerError):
         self.partitions = frozenset(partitions)
 
 
+class DamagedError(StreamerError):
+    """The client cannot read what follows in these partitions; `Source.salvage` may. Of the others nothing was lost."""
+
+    def __init__(self, partitions: Collection[TopicPartition]) -> None:
+        super().__init__(f"records that cannot be read in {len(partitions)} partitions")
+        self.partitions = frozenset(partitions)
+
+
 class LeftOutError(StreamerError):
     """Nothing can be read from these partitions now; of the others nothing was lost."""
 

@@ -21,15 +21,16 @@ from aiokafka.errors import (
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
 from streamer.core.records.obstacles import Obstacle, PartitionFault
-from streamer.kafka import group_positions, log_bounds
+from streamer.kafka import group_positions, log_bounds, unreadable
 from streamer.kafka.adjusting import hold_until_sought, join_without_all_topics, stop
 from streamer.kafka.closing import close
 from streamer.kafka.group_positions import CommitResult, StoredPosition
 from streamer.kafka.log_bounds import Bounds
 from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.kafka.partition_faults import fault_in_metadata, fault_of
-from streamer.kafka.poll_errors import LeftOutError, PollError, PositionsGoneError
+from streamer.kafka.poll_errors import DamagedError, LeftOutError, PollError, PositionsGoneError
 from streamer.kafka.starting import keep_whole
+from streamer.kafka.unreadable import Salvaged
 from streamer.settings import KafkaSettings
 from streamer.timings import PRODUCTION
 
@@ -111,6 +112,8 @@ class Source:
         self._listener = _Listener(on_assigned, on_revoked)
         self._read_committed = kafka.isolation_level == "read_committed"
         self._consumer: AIOKafkaConsumer | None = None
+        self._damaged: set[TopicPartition] = set()
+        """Partitions in which the client has come to something that it cannot read."""
         self._kept: PositionsGoneError | LeftOutError | None = None
         """Raised by the next poll: it was found when records had been taken already."""
 
@@ -133,6 +136,7 @@ class Source:
         except KafkaError as error:
             await self.leave()
             raise UnavailableError(describe_kafka_error(error)) from error
+        unreadable.watch_for_damage(consumer, self._note_damage)
 
     def _new_consumer(self) -> AIOKafkaConsumer:
         kafka = self._kafka
@@ -180,6 +184,7 @@ class Source:
 
         Raises:
             PositionsGoneError: seek these partitions before the next poll.
+            DamagedError: `salvage` these partitions, or seek them, before the next poll.
             LeftOutError: leave these partitions out, and seek them to try again.
             PollError: seek every partition back to the next record expected before the next poll.
         """
@@ -187,10 +192,37 @@ class Source:
         if kept is not None and not kept.partitions.isdisjoint(partitions):
             raise kept
         timeout_ms = int(timeout_seconds * 1000)
+        self._raise_for_damage(partitions)
         try:
-            return await self._take(partitions or (_NOWHERE,), max_records, timeout_ms)
+            taken = await self._take(partitions or (_NOWHERE,), max_records, timeout_ms)
         except (KafkaError, ValueError, AssertionError) as error:
             raise PollError(describe_kafka_error(error)) from error
+        if not taken:
+            self._raise_for_damage(partitions)
+        return taken
+
+    def _raise_for_damage(self, partitions: Collection[TopicPartition]) -> None:
+        if self._damaged and (damaged := self._damaged.intersection(partitions)):
+            raise DamagedError(damaged)
+
+    def _note_damage(self, partition: TopicPartition) -> None:
+        """The client would fetch the same again and again."""
+        self._damaged.add(partition)
+        self.leave_out(partition)
+
+    async def salvage(self, partition: TopicPartition, offset: int, *, max_records: int) -> Salvaged | PartitionFault:
+        """What can be read from ``offset`` on where the client cannot; see `streamer.kafka.unreadable`.
+
+        Seek the partition to where that ends before the next poll.
+        """
+        return await unreadable.salvage(
+            self._joined,
+            partition,
+            offset,
+            max_records=max_records,
+            max_bytes=self._kafka.max_partition_fetch_bytes,
+            isolation_level=int(self._read_committed),
+        )
 
     async def _take(
         self, partitions: Collection[TopicPartition], max_records: int, timeout_ms: int
@@ -282,6 +314,7 @@ class Source:
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read from ``offset`` next, afresh; nothing happens when the partition is no longer ours."""
         with contextlib.suppress(IllegalStateError):
+            self._damaged.discard(partition)
             self._joined.seek(partition, offset)
             self._joined.resume(partition)
 

@@ -114,6 +114,23 @@ class Event(enum.Enum):
         "The partition that was left out is read again.",
         _PARTITION,
     )
+    RECORDS_REREAD = (
+        "records.reread",
+        WARNING,
+        None,
+        "The Kafka client could not read records, and streamer could: a header name is not UTF-8. None is lost.",
+        (*_PARTITION, "offset", "records"),
+        "No action is needed. Have the producer write header names in UTF-8: reading such records is slower.",
+        1,
+    )
+    RECORDS_UNREADABLE = (
+        "records.unreadable",
+        ERROR,
+        Fault.KAFKA,
+        "Records cannot be read from the broker, twice. Each one becomes a dead letter without a value.",
+        (*_PARTITION, "offset", "records", "detail"),
+        "Look for damage on the broker's disk; a replica may have the records. Have the producer send them again.",
+    )
     OFFSETS_COMMITTED = (
         "offsets.committed",
         DEBUG,

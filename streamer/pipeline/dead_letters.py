@@ -110,7 +110,12 @@ class DeadLetters:
             return
         guard = self._mapping_guard if letters[0].opened is None else self._delivery_guard
         # Retries that ran out say something about the destination as well, and come hours after everything else.
-        counted = [letter.record for letter in letters if letter.reason is not DeadLetterReason.RETRIES_EXHAUSTED]
+        # Damaged bytes say something about a disk, and come a whole batch at a time.
+        counted = [
+            letter.record
+            for letter in letters
+            if letter.reason is not DeadLetterReason.RETRIES_EXHAUSTED and not letter.is_unreadable
+        ]
         guard.set_aside(counted)
         self._to_remember += len(counted)
         self._waiting.extend(letters)

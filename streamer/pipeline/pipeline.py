@@ -14,6 +14,7 @@ from streamer.core.delivery.limiting import Limit, limited_by
 from streamer.core.errors import StreamerError
 from streamer.core.records.account import Account
 from streamer.core.records.custody import Custody
+from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.pending_letter import PendingLetter
 from streamer.kafka import TopicPartition
 from streamer.logs import Event, logger
@@ -25,6 +26,7 @@ from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.joining import join, watch_topics
 from streamer.pipeline.ports import Brokers
 from streamer.pipeline.reader import Reader
+from streamer.pipeline.unreadable import set_aside
 from streamer.pipeline.watchdog import Watchdog
 from streamer.pipeline.worker import MakeWorker
 from streamer.settings import Settings
@@ -89,6 +91,7 @@ class Pipeline:
             source=self.source,
             assignment=self.assignment,
             take=self.worker.take,
+            set_aside=self._set_aside,
             load=self.custody.load,
             room=room,
             timings=timings,
@@ -241,6 +244,9 @@ class Pipeline:
             source=self.source,
             timings=self._timings,
         )
+
+    def _set_aside(self, ledger: PartitionLedger, end: int, detail: str, timestamp: int) -> None:
+        set_aside(ledger, end, detail, timestamp=timestamp, to=(self.custody, self.dead_letters))
 
     def _on_letter_written(self, letter: PendingLetter) -> None:
         self.worker.letter_written(letter)

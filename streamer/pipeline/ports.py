@@ -5,7 +5,7 @@ from typing import Protocol
 
 from streamer.core.model import Record
 from streamer.core.records.obstacles import PartitionFault
-from streamer.kafka import CommitResult, StoredPosition, TopicPartition
+from streamer.kafka import CommitResult, Salvaged, StoredPosition, TopicPartition
 
 
 class RecordSource(Protocol):
@@ -16,6 +16,9 @@ class RecordSource(Protocol):
     async def poll(
         self, partitions: Collection[TopicPartition], *, max_records: int, timeout_seconds: float
     ) -> Mapping[TopicPartition, Sequence[Record]]: ...
+    async def salvage(
+        self, partition: TopicPartition, offset: int, *, max_records: int
+    ) -> Salvaged | PartitionFault: ...
     async def stored_positions(
         self, partitions: Collection[TopicPartition]
     ) -> Mapping[TopicPartition, StoredPosition | PartitionFault]: ...

@@ -11,7 +11,7 @@ from streamer.core.model import Record
 from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.load import Load
 from streamer.core.records.obstacles import PartitionFault
-from streamer.kafka import LeftOutError, PollError, PositionsGoneError, TopicPartition
+from streamer.kafka import DamagedError, LeftOutError, PollError, PositionsGoneError, TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.assignment import Assignment
 from streamer.pipeline.ports import RecordSource
@@ -38,6 +38,7 @@ class Reader:
         source: RecordSource,
         assignment: Assignment,
         take: Callable[[Sequence[Record], PartitionLedger], None],
+        set_aside: Callable[[PartitionLedger, int, str, int], None],
         load: Load,
         room: asyncio.Event,
         timings: Timings,
@@ -50,6 +51,7 @@ class Reader:
             source: the topics.
             assignment: which partitions may be read, and their ledgers.
             take: takes records of one partition, in the order of their offsets.
+            set_aside: takes offsets that cannot be read: from the ledger's next one to an end, why, and a timestamp.
             load: says whether there is room.
             room: set when there is room again.
             timings: how long to wait for what.
@@ -60,6 +62,7 @@ class Reader:
         self._source = source
         self._assignment = assignment
         self._take_records = take
+        self._set_aside = set_aside
         self._load = load
         self._room = room
         self._timings = timings
@@ -155,6 +158,9 @@ class Reader:
         except PositionsGoneError as error:
             await self._skip_gone(error)
             return None
+        except DamagedError as error:
+            await self._salvage(error)
+            return None
         except LeftOutError as error:
             for partition in self._assignment.readable() & error.partitions:
                 self._assignment.left_out.meet(self._source, partition, error.fault)
@@ -215,6 +221,36 @@ class Reader:
             else:
                 self._source.seek(partition, expected)
         await asyncio.sleep(self._timings.gone_retry)
+
+    async def _salvage(self, error: DamagedError) -> None:
+        """Read by other means what the client cannot read, or set it aside; the others go on meanwhile or at once."""
+        for partition in error.partitions & self._assignment.readable():
+            epoch, ledger = self._assignment.epoch, self._assignment.ledgers[partition]
+            offset = ledger.next_offset
+            found = await self._source.salvage(partition, offset, max_records=MAX_POLL_RECORDS)
+            if epoch != self._assignment.epoch or ledger.is_fenced:
+                return
+            if isinstance(found, PartitionFault):
+                self._assignment.left_out.meet(self._source, partition, found)
+                continue
+            if found.records:
+                self._tell(Event.RECORDS_REREAD, partition, offset=offset, records=len(found.records))
+                await self._take({partition: found.records})
+            elif found.unreadable:
+                end = min(found.next_offset, offset + MAX_POLL_RECORDS)
+                self._tell(
+                    Event.RECORDS_UNREADABLE, partition, offset=offset, records=end - offset, detail=found.unreadable
+                )
+                self._set_aside(ledger, end, found.unreadable, found.timestamp)
+            else:
+                ledger.advance(found.next_offset)
+            if epoch == self._assignment.epoch and not ledger.is_fenced:
+                self._source.seek(partition, ledger.next_offset)
+
+    def _tell(self, event: Event, partition: TopicPartition, **fields: object) -> None:
+        logger().emit(
+            event, integration=self._integration, topic=partition.topic, partition=partition.partition, **fields
+        )
 
     async def _begin_anew(self, partition: TopicPartition) -> None:
         """Another record stands where we stopped reading: the topic was recreated."""

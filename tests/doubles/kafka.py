@@ -15,7 +15,15 @@ from streamer.core.dead_letters.letter import Refusal
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
 from streamer.core.records.obstacles import Obstacle, PartitionFault
-from streamer.kafka import CommitResult, LeftOutError, PositionsGoneError, RefusedWriteError, StoredPosition
+from streamer.kafka import (
+    CommitResult,
+    DamagedError,
+    LeftOutError,
+    PositionsGoneError,
+    RefusedWriteError,
+    Salvaged,
+    StoredPosition,
+)
 from streamer.kafka import TopicPartition as Place
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -57,6 +65,10 @@ class MemoryCluster:
         """Whether no broker answers."""
         self.join_hangs = False
         """Whether a member that joins gets no assignment."""
+        self.damaged: dict[Place, range] = {}
+        """Offsets that cannot be read, not even at a second look, in one batch."""
+        self.salvage_fails = False
+        """Whether a second look at what cannot be read gets no answer."""
         self.leaderless: set[Place] = set()
         """Partitions that no broker leads."""
         self.forbidden: set[str] = set()
@@ -254,12 +266,32 @@ class MemorySource:
         for place in partitions:
             self._fetched_at[place] = time.time()
             at, log = self._positions[place], self._cluster.log(place)
-            records = [record for record in log.records if record.offset >= at][:max_records]
+            end = self._end_of_sound(place, at)
+            records = [record for record in log.records if at <= record.offset < end][:max_records]
             if records:
                 taken[place] = records
                 max_records -= len(records)
-            self._positions[place] = records[-1].offset + 1 if records else log.end
+            self._positions[place] = records[-1].offset + 1 if records else end
+        damaged = [place for place in partitions if self._positions[place] in self._cluster.damaged.get(place, ())]
+        if damaged and not taken:
+            raise DamagedError(damaged)
         return taken
+
+    def _end_of_sound(self, place: Place, at: int) -> int:
+        """Where the log ends, or what follows cannot be read."""
+        end, damaged = self._cluster.log(place).end, self._cluster.damaged.get(place)
+        return end if damaged is None or damaged.stop <= at else max(damaged.start, at)
+
+    async def salvage(self, partition: Place, offset: int, *, max_records: int) -> Salvaged | PartitionFault:
+        assert max_records
+        await asyncio.sleep(0)
+        if self._cluster.is_away or self._cluster.salvage_fails:
+            return PartitionFault(Obstacle.NO_LEADER, "no broker answers")
+        damaged = self._cluster.damaged.get(partition, range(0))
+        if offset in damaged:
+            why = "the batch is damaged: its checksum is wrong"
+            return Salvaged(next_offset=damaged.stop, unreadable=why, timestamp=1_700_000_000_000)
+        return Salvaged(next_offset=offset)
 
     def _is_fetched(self, place: Place) -> bool:
         return place in self._positions and place not in self._held and self.fault(place) is None

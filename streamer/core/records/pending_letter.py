@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from streamer.core.model import DeadLetterReason, Record, Stage
 from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.open_record import OpenRecord
+from streamer.core.records.unreadable_record import UnreadableRecord
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -24,6 +25,11 @@ class PendingLetter:
     http_status: int | None = None
     unclear_refusals: int = 0
     """How often the broker refused it with an answer that may mean a fault of the broker or of the dead letter."""
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether nobody can read the record: the bytes are damaged, whatever the configuration says."""
+        return isinstance(self.record, UnreadableRecord)
 
     @property
     def kept_bytes(self) -> int:
