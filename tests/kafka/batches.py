@@ -1,10 +1,15 @@
 """Batches as they lie in a broker's log, and what may be wrong with them."""
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
+from aiokafka import TopicPartition
 from aiokafka import codec as codecs
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import for_code
+from aiokafka.protocol.produce import ProduceRequest
 from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultRecordBatchPy
 from aiokafka.record.util import calc_crc32c
 
@@ -71,3 +76,48 @@ def _pack(batch: bytes, records: bytes, codec: int) -> bytes:
     packed = packers[codec](records) if codec else records
     body = batch[12:61] + packed
     return checked(batch[:8] + struct.pack(">i", len(body)) + body)
+
+
+async def produce_raw(bootstrap_servers: str, topic: str, partition: int, batch: bytes) -> None:
+    """Write a batch as it is; the broker gives it its offsets and checks little else."""
+    client = AIOKafkaClient(bootstrap_servers=bootstrap_servers)
+    await client.bootstrap()
+    try:
+        await client.add_topic(topic)
+        leader = client.cluster.leader_for_partition(TopicPartition(topic, partition))
+        answer = await client.send(leader, ProduceRequest(None, -1, 10_000, [(topic, [(partition, batch)])]))
+        [(_, [(_, code, *_)])] = answer.topics
+        assert code == 0, for_code(code)
+    finally:
+        await client.close()
+
+
+def batches_in(stored: bytes) -> Iterator[tuple[int, int]]:
+    """Where each batch of a log segment begins and ends."""
+    at = 0
+    while at < len(stored):
+        end = at + 12 + int.from_bytes(stored[at + 8 : at + 12], "big")
+        yield at, end
+        at = end
+
+
+def damage(partition: Path, change: Callable[[bytes], bytes], *, offset: int) -> range:
+    """Change the batch with this offset in a partition's first segment, as a bad disk does; returns its offsets.
+
+    The broker must be stopped.
+    """
+    [segment] = partition.glob("*.log")
+    stored = segment.read_bytes()
+    for at, end in batches_in(stored):
+        base, last_delta = struct.unpack_from(">q", stored, at)[0], struct.unpack_from(">i", stored, at + 23)[0]
+        if offset in (offsets := range(base, base + last_delta + 1)):
+            changed = change(stored[at:end])
+            assert len(changed) == end - at
+            segment.write_bytes(stored[:at] + changed + stored[end:])
+            return offsets
+    raise AssertionError(f"{partition.name} has no offset {offset}")
+
+
+def with_wrong_checksum(batch: bytes) -> bytes:
+    """The batch with its last byte changed."""
+    return batch[:-1] + bytes([batch[-1] ^ 0xFF])

@@ -8,7 +8,7 @@ from aiokafka import TopicPartition
 
 from streamer.core.records.obstacles import Obstacle, PartitionFault
 from streamer.kafka.unreadable import Salvaged, read
-from tests.kafka.batches import batch_of, checked, with_codec, with_name
+from tests.kafka.batches import batch_of, checked, with_codec, with_name, with_wrong_checksum
 
 PLACE = TopicPartition("surveys", 3)
 STRANGE = b"caf\xe9"
@@ -55,14 +55,10 @@ def test_a_limit_on_records_is_kept() -> None:
     assert (offsets(found), found.next_offset) == ([0, 1], 2)
 
 
-def wrong_checksum(batch: bytes) -> bytes:
-    return batch[:-1] + bytes([batch[-1] ^ 0xFF])
-
-
 @pytest.mark.parametrize(
     ("damage", "why"),
     [
-        (wrong_checksum, "the batch is damaged: its checksum is wrong"),
+        (with_wrong_checksum, "the batch is damaged: its checksum is wrong"),
         (lambda batch: with_codec(batch, 7), "the batch is compressed with a codec that streamer does not know"),
         (
             lambda batch: with_codec(batch, 4),
