@@ -51,9 +51,21 @@ class Commits:
         is_ours = stored == self._stored.get(partition) or stored in self._unheard.get(partition, ())
         return is_ours and stored.offset is not None
 
-    async def store(self, source: RecordSource, ledgers: Mapping[TopicPartition, PartitionLedger]) -> CommitResult:
-        """Store what may be stored of every partition where that has changed, as it is at this moment."""
-        claims = {partition: ledger.to_commit(self._max_metadata) for partition, ledger in ledgers.items()}
+    async def store(
+        self, source: RecordSource, ledgers: Mapping[TopicPartition, PartitionLedger], *, topic: str | None = None
+    ) -> CommitResult:
+        """Store what may be stored of every partition where that has changed, as it is at this moment.
+
+        Args:
+            source: stores it.
+            ledgers: the assignments, as they are; they may change meanwhile.
+            topic: the only topic whose positions are stored; None: those of all.
+        """
+        claims = {
+            partition: ledger.to_commit(self._max_metadata)
+            for partition, ledger in ledgers.items()
+            if topic is None or partition.topic == topic
+        }
         changed = {
             partition: claim
             for partition, claim in claims.items()
@@ -76,7 +88,13 @@ class Commits:
         if result is CommitResult.METADATA_TOO_LARGE and self._max_metadata:
             half = self._max_metadata // 2
             self._max_metadata = half if half >= MIN_METADATA_CHARACTERS else 0
-            return await self.store(source, ledgers)
+            return await self.store(source, ledgers, topic=topic)
+        topics = {partition.topic for partition in changed}
+        if result is CommitResult.NOT_AUTHORISED and len(topics) > 1:
+            # The broker has stored those of the other topics; the client does not say which they are.
+            for each in topics:
+                await self.store(source, ledgers, topic=each)
+            return result
         self._tell(result, len(changed))
         return result
 

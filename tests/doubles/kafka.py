@@ -331,10 +331,11 @@ class MemorySource:
             return self._cluster.commit_results.popleft()
         if self._cluster.is_away:
             return CommitResult.TIMED_OUT
+        forbidden = {place.topic for place in positions} & self._cluster.forbidden
         for place, (offset, metadata) in positions.items():
-            if place in self._assigned:
+            if place in self._assigned and place.topic not in forbidden:
                 self._group.stored[place] = StoredPosition(offset, metadata)
-        return CommitResult.STORED
+        return CommitResult.NOT_AUTHORISED if forbidden else CommitResult.STORED
 
     def seek(self, partition: Place, offset: int) -> None:
         if partition in self._assigned:

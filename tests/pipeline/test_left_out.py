@@ -179,3 +179,16 @@ async def test_a_topic_that_is_deleted_stops_no_other(engine: Engine) -> None:
         await eventually(lambda: pipeline.assignment.is_restored)
         engine.cluster.append(TOPIC, [b"4"])
         await eventually(lambda: any(call.record.offset == 4 for call in hand_of(pipeline).open))
+
+
+async def test_a_commit_that_is_forbidden_for_one_topic_counts_for_the_others(engine: Engine) -> None:
+    """The broker stores theirs. If we did not know, they would be read again after the next rebalance."""
+    async with engine.running() as pipeline:
+        await eventually(lambda: len(hand_of(pipeline).open) == 9)
+        take_right(engine)
+        hand_of(pipeline).deliver()
+        ledgers = pipeline.assignment.ledgers
+        await eventually(lambda: ledgers[Place(TOPIC, 0)].committed == ledgers[Place(TOPIC, 1)].committed == 3)
+        assert ledgers[Place(OTHER, 0)].committed != 3
+        give_right(engine)
+        await eventually(lambda: ledgers[Place(OTHER, 0)].committed == 3)
