@@ -14,7 +14,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.offset import OffsetRequest
 
-from streamer.core.records.obstacles import PartitionFault
+from streamer.core.records.obstacles import Obstacle, PartitionFault
 from streamer.kafka.partition_faults import fault_in_metadata, fault_of
 
 ANSWER_TIMEOUT_SECONDS: Final = 5.0
@@ -56,7 +56,8 @@ async def fetch(
         ]
     for task in asking:
         found |= task.result()
-    return found
+    omitted = PartitionFault(Obstacle.READ_FAILED, "the leader's answer omitted the partition")
+    return dict.fromkeys(partitions, omitted) | found
 
 
 async def _ask_both(

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import functools
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final, cast
 
@@ -12,23 +11,19 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
     IllegalStateError,
     KafkaError,
-    NoOffsetForPartitionError,
-    OffsetOutOfRangeError,
-    RecordTooLargeError,
-    TopicAuthorizationFailedError,
 )
 
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
-from streamer.core.records.obstacles import Obstacle, PartitionFault
+from streamer.core.records.obstacles import PartitionFault
 from streamer.kafka import group_positions, log_bounds, unreadable
 from streamer.kafka.adjusting import hold_until_sought, join_without_all_topics, stop
 from streamer.kafka.closing import close
 from streamer.kafka.group_positions import CommitResult, StoredPosition
 from streamer.kafka.log_bounds import Bounds
 from streamer.kafka.options import client_options, describe_kafka_error
-from streamer.kafka.partition_faults import fault_in_metadata, fault_of
-from streamer.kafka.poll_errors import DamagedError, LeftOutError, PollError, PositionsGoneError
+from streamer.kafka.partition_faults import fault_in_metadata
+from streamer.kafka.polling import Polling
 from streamer.kafka.starting import keep_whole
 from streamer.kafka.unreadable import Salvaged
 from streamer.settings import KafkaSettings
@@ -39,28 +34,6 @@ MAX_POLL_INTERVAL_MS: Final = 43_200_000
 
 MIN_FETCH_BYTES: Final = 1 << 20
 """Least that a consumer fetches at a time, however many integrations share a process."""
-
-MAX_POLL_BYTES: Final = 8 << 20
-"""A poll ends once its values have so many bytes. The limits of a fetch do not bound them: what is read out of a
-compressed batch may be a hundred times what was fetched."""
-
-MAX_PORTION_RECORDS: Final = 20
-"""Records taken from the client at once, before a look at how large they are: it counts no bytes."""
-
-
-_NOWHERE: Final = TopicPartition("", -1)
-"""What is selected for nothing to be read; the client would take an empty selection for all partitions. Pausing them
-instead makes it drop what it has fetched, and fetch that again as soon as they are resumed: 26 MB each time, which stay
-until the garbage collector looks at cycles that old. It hardly ever does while a full service waits."""
-
-
-_OF_PARTITIONS: Final = (
-    OffsetOutOfRangeError,
-    NoOffsetForPartitionError,
-    TopicAuthorizationFailedError,
-    RecordTooLargeError,
-)
-"""Errors that concern some partitions. The client raises them before it has drained anything, so nothing is lost."""
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # the client is untyped
@@ -112,10 +85,7 @@ class Source:
         self._listener = _Listener(on_assigned, on_revoked)
         self._read_committed = kafka.isolation_level == "read_committed"
         self._consumer: AIOKafkaConsumer | None = None
-        self._damaged: set[TopicPartition] = set()
-        """Partitions in which the client has come to something that it cannot read."""
-        self._kept: PositionsGoneError | LeftOutError | None = None
-        """Raised by the next poll: it was found when records had been taken already."""
+        self._polling: Polling
 
     async def join(self) -> None:
         """Connect and join the group; returns with the first assignment, which may be empty.
@@ -127,6 +97,7 @@ class Source:
             UnavailableError: the brokers are away; it may be tried again.
         """
         self._consumer = consumer = self._new_consumer()
+        self._polling = Polling(consumer)
         keep_whole(consumer)
         join_without_all_topics(consumer)
         hold_until_sought(consumer)
@@ -136,7 +107,7 @@ class Source:
         except KafkaError as error:
             await self.leave()
             raise UnavailableError(describe_kafka_error(error)) from error
-        unreadable.watch_for_damage(consumer, self._note_damage)
+        unreadable.watch_for_damage(consumer, self._polling.note_damage)
 
     def _new_consumer(self) -> AIOKafkaConsumer:
         kafka = self._kafka
@@ -188,27 +159,7 @@ class Source:
             LeftOutError: leave these partitions out, and seek them to try again.
             PollError: seek every partition back to the next record expected before the next poll.
         """
-        kept, self._kept = self._kept, None
-        if kept is not None and not kept.partitions.isdisjoint(partitions):
-            raise kept
-        timeout_ms = int(timeout_seconds * 1000)
-        self._raise_for_damage(partitions)
-        try:
-            taken = await self._take(partitions or (_NOWHERE,), max_records, timeout_ms)
-        except (KafkaError, ValueError, AssertionError) as error:
-            raise PollError(describe_kafka_error(error)) from error
-        if not taken:
-            self._raise_for_damage(partitions)
-        return taken
-
-    def _raise_for_damage(self, partitions: Collection[TopicPartition]) -> None:
-        if self._damaged and (damaged := self._damaged.intersection(partitions)):
-            raise DamagedError(damaged)
-
-    def _note_damage(self, partition: TopicPartition) -> None:
-        """The client would fetch the same again and again."""
-        self._damaged.add(partition)
-        self.leave_out(partition)
+        return await self._polling.poll(partitions, max_records=max_records, timeout_seconds=timeout_seconds)
 
     async def salvage(self, partition: TopicPartition, offset: int, *, max_records: int) -> Salvaged | PartitionFault:
         """What can be read from ``offset`` on where the client cannot; see `streamer.kafka.unreadable`.
@@ -222,48 +173,6 @@ class Source:
             max_records=max_records,
             max_bytes=self._kafka.max_partition_fetch_bytes,
             isolation_level=int(self._read_committed),
-        )
-
-    async def _take(
-        self, partitions: Collection[TopicPartition], max_records: int, timeout_ms: int
-    ) -> dict[TopicPartition, list[Record]]:
-        taken: defaultdict[TopicPartition, list[Record]] = defaultdict(list)
-        value_bytes = 0
-        while max_records > 0 and value_bytes < MAX_POLL_BYTES:
-            try:
-                portion = await self._joined.getmany(
-                    *partitions,
-                    timeout_ms=0 if taken else timeout_ms,
-                    max_records=min(max_records, MAX_PORTION_RECORDS),
-                )
-            except _OF_PARTITIONS as error:
-                ours = self._of_partitions(error)
-                if not taken:
-                    raise ours from error
-                # The client drained nothing for it, and has forgotten it; while others are busy, it might never be
-                # the first thing of a poll.
-                self._kept = ours
-                break
-            if not portion:
-                break
-            for partition, records in portion.items():
-                taken[partition] += records
-                max_records -= len(records)
-                value_bytes += sum(len(record.value) for record in records if record.value is not None)
-        return taken
-
-    def _of_partitions(self, error: KafkaError) -> PositionsGoneError | LeftOutError:
-        """An error of the client that concerns some partitions, and none of the others."""
-        if isinstance(error, OffsetOutOfRangeError):
-            return PositionsGoneError(error.args[0].keys())
-        if isinstance(error, NoOffsetForPartitionError):
-            return PositionsGoneError(error.args)
-        if isinstance(error, TopicAuthorizationFailedError):
-            [topic] = error.args
-            return LeftOutError([place for place in self.assignment() if place.topic == topic], fault_of(error))
-        _, partition, *_ = error.args
-        return LeftOutError(
-            [partition], PartitionFault(Obstacle.READ_FAILED, "what the broker sends is no complete batch")
         )
 
     def assignment(self) -> frozenset[TopicPartition]:
@@ -314,7 +223,7 @@ class Source:
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read from ``offset`` next, afresh; nothing happens when the partition is no longer ours."""
         with contextlib.suppress(IllegalStateError):
-            self._damaged.discard(partition)
+            self._polling.forget_damage(partition)
             self._joined.seek(partition, offset)
             self._joined.resume(partition)
 

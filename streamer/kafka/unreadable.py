@@ -77,14 +77,29 @@ class _Results(OrderedDict[TopicPartition, Any]):
     def __setitem__(self, partition: TopicPartition, result: Any) -> None:
         if isinstance(result, FetchResult):
             records = result._partition_records  # noqa: SLF001 - see above
-            records._records_iterator = self._until_damage(partition, records._records_iterator)  # noqa: SLF001
+            # Its class is changed because a wrapper around it would cost every record 0.1 us more.
+            records.__class__ = _UntilDamage
+            records.on_damage = self._on_damage
         super().__setitem__(partition, result)
 
-    def _until_damage(self, partition: TopicPartition, records: Iterator[Record]) -> Iterator[Record]:
+
+class _UntilDamage(PartitionRecords):  # type: ignore[misc]  # the library has no type information
+    """What one fetch brought of one partition, up to what cannot be read."""
+
+    on_damage: Callable[[TopicPartition], None]
+    _records_iterator: Iterator[Record] | None
+
+    def __next__(self) -> Record:
+        assert self._records_iterator is not None, "nobody reads on after the end"
         try:
-            yield from records
-        except Exception:  # noqa: BLE001 - see above
-            self._on_damage(partition)
+            return next(self._records_iterator)
+        except StopIteration:
+            self._records_iterator = None  # as the client has it: it breaks a reference cycle
+            raise
+        except Exception:  # noqa: BLE001 - see the top of the module
+            self._records_iterator = None
+            self.on_damage(self._tp)
+            raise StopIteration from None
 
 
 async def salvage(

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from streamer.core.errors import UnavailableError
 from streamer.core.records import statement as statements
@@ -23,6 +23,8 @@ from streamer.pipeline.commits import Commits
 from streamer.pipeline.left_out import LeftOut
 from streamer.pipeline.ports import RecordSource
 from streamer.timings import Timings
+
+BEYOND: Final = PartitionFault(Obstacle.READ_FAILED, "the stored position lies beyond the end of the partition")
 
 
 class _Beginning(NamedTuple):
@@ -75,7 +77,7 @@ class Assignment:
         self.assigned_since: dict[TopicPartition, float] = {}
         """Since when, in seconds since the epoch, each partition has been ours without a break."""
         self.left_out = LeftOut(integration, timings)
-        """Partitions of ours that are not read now, with or without a ledger."""
+        """Partitions of ours that are not read now."""
         self._given: frozenset[TopicPartition] | None = None
         self._entered: set[str] = set()
         """Topics of which partitions were given to us before."""
@@ -110,8 +112,7 @@ class Assignment:
     async def restore(self, source: RecordSource) -> bool:
         """Go on where partitions given to us were left, by us or by others, and end what was not given back.
 
-        A partition whose beginning cannot be found out now gets no ledger, and is left out; it is asked for again by
-        a later call, once it is due. The others do not wait for it.
+        A partition whose beginning cannot be found out now is left out, and asked for again when it is due.
 
         Returns:
             Whether it is done; False while a rebalance is on.
@@ -119,11 +120,9 @@ class Assignment:
         Raises:
             UnavailableError: the brokers cannot be asked; nothing has changed, try again.
         """
-        epoch, given = self.epoch, self._given
-        if given is None:
-            return False
-        asked = self.unopened_due() if self.is_restored else given
-        if not asked:
+        epoch = self.epoch
+        asked = self.unopened_due() if self.is_restored else self._given
+        if asked is None:
             return False
         answers = await source.stored_positions(asked)
         stored = {partition: answer for partition, answer in answers.items() if not isinstance(answer, PartitionFault)}
@@ -155,22 +154,17 @@ class Assignment:
         bounds = await source.log_bounds(stored) if stored else {}
         found: dict[TopicPartition, _Beginning | PartitionFault] = {}
         for partition, position in stored.items():
-            ends, start = bounds[partition], None
+            ends, offset = bounds[partition], position.offset
             if isinstance(ends, PartitionFault):
                 found[partition] = ends
-                continue
-            if position.offset is None:
+            elif offset is not None and offset > ends[1] and not self.is_beyond_for_good(partition, offset, ends[1]):
+                found[partition] = BEYOND
+            else:
                 try:
-                    start = await self._start_of(source, partition, *ends)
+                    start = await self._start_of(source, partition, *ends) if offset is None else None
+                    found[partition] = _Beginning(position, ends, start)
                 except UnavailableError as error:
                     found[partition] = PartitionFault(Obstacle.READ_FAILED, str(error))
-                    continue
-            elif position.offset > ends[1] and not self.is_beyond_for_good(partition, position.offset, ends[1]):
-                found[partition] = PartitionFault(
-                    Obstacle.READ_FAILED, "the stored position lies beyond the end of the partition; asking again"
-                )
-                continue
-            found[partition] = _Beginning(position, ends, start)
         return found
 
     def unopened_due(self) -> list[TopicPartition]:
