@@ -21,7 +21,7 @@ class Timings:
     confirm_end: float = 10.0
     """How long a position must lie beyond the end of its partition before the topic counts as recreated."""
     connect_retry: float = 3.0
-    """Wait between two attempts to reach the brokers and join the group."""
+    """Wait between two attempts to reach the brokers and join the group, and between two looks for missing topics."""
     join: float = 120.0
     """Longest wait for an assignment after the brokers were reached; a rebalance of the others may be under way."""
     poll: float = 0.5

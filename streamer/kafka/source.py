@@ -189,6 +189,10 @@ class Source:
             return []
         return [topic for topic in self._topics if not self._consumer.partitions_for_topic(topic)]
 
+    def look_for_topics(self) -> None:
+        """Have the client ask soon which topics there are; by itself it does so every `metadata_max_age_ms`."""
+        self._joined._client.force_metadata_update()  # noqa: SLF001 - has no other way to ask
+
     def fault(self, partition: TopicPartition) -> PartitionFault | None:
         """What keeps a partition from being read, as far as the client has heard; None: nothing is known."""
         return fault_in_metadata(self._joined._client.cluster, partition)  # noqa: SLF001 - has no other way to ask

@@ -99,6 +99,8 @@ async def watch_topics(
     told: list[str] = []
     while True:
         missing = list(source.missing_topics())
+        if missing:
+            source.look_for_topics()
         if missing and missing != told:
             logger().emit(
                 Event.TOPICS_MISSING,
@@ -110,7 +112,7 @@ async def watch_topics(
                 await ensure_topics(brokers, integration, create=create_topics)
             logger().emit(Event.TOPICS_FOUND, integration=name, detail=", ".join(sorted(set(told) - set(missing))))
         told = missing
-        await asyncio.sleep(timings.look_every)
+        await asyncio.sleep(timings.connect_retry)
 
 
 def _named(missing: Collection[str]) -> str:

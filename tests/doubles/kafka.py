@@ -358,6 +358,9 @@ class MemorySource:
     def gone(self, partitions: Collection[Place]) -> Sequence[Place]:
         return [place for place in partitions if place.topic not in self._cluster.logs]
 
+    def look_for_topics(self) -> None:
+        """What is missing is known at once here."""
+
     def high_watermark(self, partition: Place) -> int | None:
         is_known = partition in self._assigned and partition in self._fetched_at
         return self._cluster.log(partition).end if is_known else None
