@@ -171,7 +171,6 @@ class Source:
             partition,
             offset,
             max_records=max_records,
-            max_bytes=self._kafka.max_partition_fetch_bytes,
             isolation_level=int(self._read_committed),
         )
 

@@ -35,6 +35,9 @@ from streamer.kafka.partition_faults import fault_in_metadata, fault_of
 ANSWER_TIMEOUT_SECONDS: Final = 5.0
 """Longest wait for the answer to a fetch of our own."""
 
+MAX_FETCH_BYTES: Final = 1 << 20
+"""Most bytes of one fetch of our own; a larger first batch comes nevertheless."""
+
 MAX_VALUE_BYTES: Final = 8 << 20
 """Reading ends once the values have so many bytes: a compressed batch may unpack to a hundred times its size."""
 
@@ -108,7 +111,6 @@ async def salvage(
     offset: int,
     *,
     max_records: int,
-    max_bytes: int,
     isolation_level: int,
 ) -> Salvaged | PartitionFault:
     """Fetch a partition from ``offset`` on, once more, and read it tolerantly; or say why nothing can be fetched.
@@ -118,14 +120,13 @@ async def salvage(
         partition: which.
         offset: of the first record wanted.
         max_records: most records returned.
-        max_bytes: most bytes fetched; a larger first batch comes nevertheless.
         isolation_level: as the consumer has it: 0 or 1 (without records of aborted transactions).
     """
     client = consumer._client  # noqa: SLF001 - its connections
     if (fault := fault_in_metadata(client.cluster, partition)) is not None:
         return fault
-    wanted = [(partition.topic, [(partition.partition, offset, max_bytes)])]
-    request = FetchRequest(MAX_WAIT_MS, 1, max_bytes, isolation_level, wanted, rack_id="")
+    wanted = [(partition.topic, [(partition.partition, offset, MAX_FETCH_BYTES)])]
+    request = FetchRequest(MAX_WAIT_MS, 1, MAX_FETCH_BYTES, isolation_level, wanted, rack_id="")
     try:
         async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
             answer = await client.send(client.cluster.leader_for_partition(partition), request)

@@ -10,7 +10,7 @@ from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
 from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.load import Load
-from streamer.core.records.obstacles import PartitionFault
+from streamer.core.records.obstacles import Obstacle, PartitionFault
 from streamer.kafka import DamagedError, LeftOutError, PollError, PositionsGoneError, TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.assignment import Assignment
@@ -23,6 +23,10 @@ MAX_POLL_RECORDS: Final = 2_000
 MAX_SLICE_RECORDS: Final = 200
 MAX_SLICE_BYTES: Final = 256_000
 """Records and bytes taken before the event loop gets its turn: a few milliseconds."""
+
+NOT_SENT_AGAIN: Final = PartitionFault(
+    Obstacle.READ_FAILED, "the client cannot read what follows, and the broker has not sent it again"
+)
 
 MAX_FAILED_POLL_SECONDS: Final = 5.0
 """Longest wait after a failed poll."""
@@ -242,8 +246,11 @@ class Reader:
                     Event.RECORDS_UNREADABLE, partition, offset=offset, records=end - offset, detail=found.unreadable
                 )
                 self._set_aside(ledger, end, found.unreadable, found.timestamp)
-            else:
+            elif found.next_offset > offset:
                 ledger.advance(found.next_offset)
+            else:
+                self._assignment.left_out.meet(self._source, partition, NOT_SENT_AGAIN)
+                continue
             if epoch == self._assignment.epoch and not ledger.is_fenced:
                 self._source.seek(partition, ledger.next_offset)
 
