@@ -14,6 +14,9 @@ from aiokafka.record.default_records import DefaultRecordBatchBuilder, _DefaultR
 from aiokafka.record.util import calc_crc32c
 
 TIMESTAMP: Final = 1_700_000_000_000
+ZSTD: Final = 4
+"""Number of the codec."""
+
 CHECKSUM_AT: Final = 17
 CHECKED_FROM: Final = 21
 """Where the part of a batch begins that its checksum covers: the attributes."""
