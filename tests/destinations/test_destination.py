@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from streamer.core.delivery.answers import Answer, NetworkFault, answer_of_fault
 from streamer.core.delivery.attempt import Attempt, Verdict
 from streamer.core.delivery.concurrency import INITIAL_LIMIT
-from streamer.core.delivery.destination import PERMITS_WITHOUT_EVIDENCE
+from streamer.core.delivery.permits import PERMITS_WITHOUT_EVIDENCE
 from streamer.core.delivery.transitions import State
 from streamer.destinations import Destination
 from streamer.settings import DestinationSettings
@@ -31,8 +31,8 @@ class Target:
         self.destination = Destination("segment", settings, client=self.client, timings=TIMINGS)
 
     async def borrow(self, calls: int = 1) -> Attempt:
-        await self.destination.borrow()
-        return self.destination.start(calls, is_retry=False)
+        await self.destination.borrow("surveys")
+        return self.destination.start("surveys", calls, is_retry=False)
 
     async def send(self, calls: int = 1) -> Verdict:
         attempt = await self.borrow(calls)
@@ -78,7 +78,7 @@ async def test_those_who_wait_are_served_in_their_order(target: Target) -> None:
     served: list[int] = []
 
     async def wait(number: int) -> None:
-        await target.destination.borrow()
+        await target.destination.borrow("surveys")
         served.append(number)
         target.destination.decline()
 

@@ -16,6 +16,8 @@ class Attempt:
     """The destination's term in which the attempt began; see `streamer.core.delivery.destination`."""
     is_retry: bool = False
     """Whether its calls were charged before. Then a failure says little about the destination."""
+    integration: str = ""
+    """Whose calls it carries."""
     took_last_permit: bool = False
     """Whether no permit was left when it began."""
     is_refunded: bool = False
@@ -28,7 +30,8 @@ class Verdict(enum.StrEnum):
     DELIVERED = "delivered"
     """Settle their records."""
     RETRY_CHARGED = "retry_charged"
-    """Each is charged one attempt: park them as the `RetryPolicy` says. `take_refunds` may take the charge back."""
+    """Each is charged one attempt: park them as the `RetryPolicy` says, and at least as long as the answer asks for.
+    `take_refunds` may take the charge back."""
     RETRY_FREE = "retry_free"
     """The fault is not theirs: they are ready again, and nothing is charged."""
     REFUSED = "refused"

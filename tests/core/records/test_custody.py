@@ -110,9 +110,14 @@ class CustodyMachine(RuleBasedStateMachine):
         self.now += seconds
         self.shipping.release_due(self.now)
 
-    @rule(is_probe=st.booleans())
-    def a_request_begins(self, *, is_probe: bool) -> None:
-        shipment = self.shipping.next(self.now, max_bytes=1_000, is_probe=is_probe)
+    @rule(is_probe=st.booleans(), is_unrelated=st.booleans(), may_retry=st.booleans())
+    def a_request_begins(self, *, is_probe: bool, is_unrelated: bool, may_retry: bool) -> None:
+        due = self.shipping.due_at(may_retry=may_retry)
+        shipment = self.shipping.next(
+            self.now, max_bytes=1_000, is_probe=is_probe, is_unrelated=is_unrelated, may_retry=may_retry
+        )
+        if not is_probe and not is_unrelated:
+            assert (shipment is not None) == (due is not None and due <= self.now)
         if shipment is not None:
             self.requests[shipment] = Attempt(self.now, is_probe=is_probe, calls=len(shipment.records), term=0)
 
