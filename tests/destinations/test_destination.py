@@ -90,6 +90,39 @@ async def test_those_who_wait_are_served_in_their_order(target: Target) -> None:
     assert served == [0, 1, 2, 3, 4], "each declined, and the next one had its turn"
 
 
+async def test_the_integration_with_the_fewest_requests_is_served_first(target: Target) -> None:
+    held = [await target.borrow() for _ in range(PERMITS_WITHOUT_EVIDENCE)]
+    served: list[str] = []
+
+    async def wait(integration: str) -> None:
+        await target.destination.borrow(integration)
+        served.append(integration)
+        target.destination.decline()
+
+    waiting = [asyncio.create_task(wait(name)) for name in ("surveys", "surveys", "other")]
+    await asyncio.sleep(0)
+    await target.destination.send(held[0], [CALL], size=100, resend_count=0)
+    await asyncio.gather(*waiting)
+    assert served == ["other", "surveys", "surveys"]
+
+
+async def test_whoever_has_retries_to_send_hears_when_they_may_begin(target: Target) -> None:
+    await target.send()
+    told: list[bool] = []
+    end = target.destination.on_room_for_retries(lambda: told.append(target.destination.may_retry))
+    await target.destination.borrow("surveys")
+    attempt = target.destination.start("surveys", 1, is_retry=True)
+    assert not target.destination.may_retry, "half of two permits"
+    await target.destination.send(attempt, [CALL], size=100, resend_count=1)
+    assert told == [True]
+    end()
+    await target.destination.borrow("surveys")
+    await target.destination.send(
+        target.destination.start("surveys", 1, is_retry=True), [CALL], size=100, resend_count=1
+    )
+    assert told == [True]
+
+
 async def test_one_that_is_cancelled_while_it_waits_leaves_its_turn_to_the_next(target: Target) -> None:
     held = [await target.borrow() for _ in range(PERMITS_WITHOUT_EVIDENCE)]
     first, second = (asyncio.create_task(target.borrow()) for _ in range(2))

@@ -144,7 +144,7 @@ class Simulation:
         self._numbers = itertools.count()
         self._in_flight: list[tuple[float, int, Sender, Shipment, Attempt, Request]] = []
 
-    def run(self, until: float, arrive: Callable[[], None] | None = None, every: float = 0.1) -> None:
+    def run(self, until: float, arrive: Callable[[], object] | None = None, every: float = 0.1) -> None:
         """Let time pass; ``arrive`` is called every so many seconds."""
         arrival = self.now + every if arrive is not None else math.inf
         while True:
@@ -241,7 +241,7 @@ def test_one_event_delays_its_neighbours_only(kind: str) -> None:
     sender.read(1_500, 1.0)
     bad = sender.read(1, 1.0, mark="bad")[0]
     sender.read(2_499, 1.0)
-    simulation.run(600.0, lambda: other.read(10, simulation.now) and None)
+    simulation.run(600.0, lambda: other.read(10, simulation.now))
     assert simulation.states == {State.OK}
     assert len(good_of(sender)) == 3_999
     wait = ANSWERS_TO_ONE_EVENT[kind].retry_after_seconds or 0.0
@@ -261,7 +261,7 @@ def test_an_event_that_never_passes_ends_as_a_dead_letter_after_the_schedule(kin
     sender = Sender("surveys")
     simulation = Simulation(answering(ANSWERS_TO_ONE_EVENT[kind]), [sender])
     bad = sender.read(1, 0.0, partition=0, mark="bad")[0]
-    simulation.run(12 * 3_600.0, lambda: sender.read(1, simulation.now) and None, every=20.0)
+    simulation.run(12 * 3_600.0, lambda: sender.read(1, simulation.now), every=20.0)
     reason = DeadLetterReason.REJECTED_400 if kind == "refused" else DeadLetterReason.RETRIES_EXHAUSTED
     assert sender.dead_lettered == {bad: reason}
 
@@ -298,7 +298,7 @@ def test_a_partition_in_which_everything_fails_does_not_close_the_destination_fo
 def test_a_wrong_set_up_is_found_with_few_requests_and_costs_no_attempt(answer: Answer) -> None:
     sender = Sender("surveys")
     simulation = Simulation(lambda now, _: answer if 10.0 <= now < 20.0 else OK, [sender])
-    simulation.run(60.0, lambda: sender.read(20, simulation.now) and None)
+    simulation.run(60.0, lambda: sender.read(20, simulation.now))
     refused = [request for request in simulation.requests if request.answer is answer]
     assert len(refused) < 12
     resumed_at = min(request.at for request in simulation.requests if request.at >= 20.0)
@@ -312,7 +312,7 @@ def test_a_destination_that_is_too_busy_gets_the_wait_it_asks_for() -> None:
     busy = answer_of_status(429, 20.0)
     sender = Sender("surveys")
     simulation = Simulation(lambda now, _: busy if 10.0 <= now < 12.0 else OK, [sender])
-    simulation.run(60.0, lambda: sender.read(20, simulation.now) and None)
+    simulation.run(60.0, lambda: sender.read(20, simulation.now))
     asked = [request.at for request in simulation.requests if request.answer is busy]
     assert len(asked) <= 3
     assert not [request for request in simulation.requests if asked[-1] + 1.0 < request.at < asked[-1] + 20.0]
@@ -343,7 +343,7 @@ def test_integrations_take_turns_however_many_events_of_one_of_them_hang() -> No
     other.read(100, 0.0)
     simulation.run(1.0)
     hanging.read(5_000, 1.0, mark="bad")
-    simulation.run(60.0, lambda: other.read(50, simulation.now) and None, every=0.5)
+    simulation.run(60.0, lambda: other.read(50, simulation.now), every=0.5)
     late = sorted(at for at in good_of(other) if at > 1.0)
     assert len(late) > 0.95 * 50 * 2 * 58
     assert max(b - a for a, b in itertools.pairwise(late)) <= TIMEOUT_SECONDS + 1.0
