@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from streamer.core.delivery.answers import Answer
-from streamer.core.delivery.attempt import Attempt, Verdict
+from streamer.core.delivery.attempt import Attempt, Verdict, Wanted
 from streamer.core.delivery.destination import DestinationMachine
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
@@ -96,7 +96,7 @@ class Destination:
         self._alarm: asyncio.TimerHandle | None = None
         self._refund_listeners: list[Callable[[Sequence[Attempt]], None]] = []
         self._key_listeners: list[Callable[[], None]] = []
-        self._retry_listeners: list[Callable[[], None]] = []
+        self._resend_listeners: list[Callable[[], None]] = []
 
     @property
     def state(self) -> State:
@@ -118,15 +118,9 @@ class Destination:
         """Whether the next request must carry one single event."""
         return self._machine.probing
 
-    @property
-    def wants_unrelated(self) -> bool:
-        """Whether the next request must carry calls that have nothing to do with those of the last ones."""
-        return self._machine.deciding
-
-    @property
-    def may_retry(self) -> bool:
-        """Whether the next request may carry calls that were charged before."""
-        return self._machine.may_retry
+    def wanted(self) -> Wanted:
+        """What the next request may carry."""
+        return self._machine.wanted()
 
     def can_send(self, now: float) -> bool:
         """Whether a request could start; ``now`` in monotonic seconds."""
@@ -141,10 +135,10 @@ class Destination:
         self._refund_listeners.append(listener)
         return lambda: self._refund_listeners.remove(listener)
 
-    def on_room_for_retries(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener`` when `may_retry` may have become true; call what is returned to end that."""
-        self._retry_listeners.append(listener)
-        return lambda: self._retry_listeners.remove(listener)
+    def on_room_for_resends(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` when calls of failed batches may have a permit; call what is returned to end that."""
+        self._resend_listeners.append(listener)
+        return lambda: self._resend_listeners.remove(listener)
 
     def on_key_changed(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` when other credentials were read, before the first request with them."""
@@ -167,11 +161,13 @@ class Destination:
             if self._machine.can_start(time.monotonic()):
                 return
 
-    def start(self, integration: str, calls: int, *, is_retry: bool) -> Attempt:
-        """Take the permit for a request of so many calls; ``is_retry``: they were charged before."""
+    def start(self, integration: str, calls: int, *, is_retry: bool = False, is_resend: bool = False) -> Attempt:
+        """Take the permit for a request of so many calls; see `DestinationMachine.start`."""
         if self._machine.state is State.HELD:
             self._reread_credentials()
-        attempt = self._machine.start(time.monotonic(), calls, is_retry=is_retry, integration=integration)
+        attempt = self._machine.start(
+            time.monotonic(), calls, is_retry=is_retry, is_resend=is_resend, integration=integration
+        )
         self.status.in_flight = self._machine.in_flight
         self._wake_next()
         return attempt
@@ -226,8 +222,8 @@ class Destination:
             logger().emit(Event.DESTINATION_KEY_UNREADABLE, destination=self.name, detail=str(error))
 
     def _after_end(self, attempt: Attempt) -> None:
-        if attempt.is_retry:
-            for listener in self._retry_listeners:
+        if attempt.is_resend:
+            for listener in self._resend_listeners:
                 listener()
         self._after_change()
 

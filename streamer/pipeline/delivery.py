@@ -116,7 +116,7 @@ class Delivery:
     async def run(self) -> None:
         """Deliver until cancelled; then everything is left open."""
         end_refunds = self._destination.on_refund(self._take_back)
-        end_notices = self._destination.on_room_for_retries(self._work.set)
+        end_notices = self._destination.on_room_for_resends(self._work.set)
         try:
             async with asyncio.TaskGroup() as requests:
                 while True:
@@ -127,7 +127,10 @@ class Delivery:
                         self._destination.decline()
                         continue
                     attempt = self._destination.start(
-                        self._integration, len(shipment.records), is_retry=shipment.is_retry
+                        self._integration,
+                        len(shipment.records),
+                        is_retry=shipment.is_retry,
+                        is_resend=shipment.is_resend,
                     )
                     self.moved_at = time.monotonic()
                     self._all_answered.clear()
@@ -195,18 +198,12 @@ class Delivery:
                 continue
 
     def _due_at(self) -> float | None:
-        return None if self._is_quiet else self._shipping.due_at(may_retry=self._destination.may_retry)
+        return None if self._is_quiet else self._shipping.due_at(may_resend=self._destination.wanted().may_resend)
 
     def _next_shipment(self) -> Shipment | None:
         if self._is_quiet:
             return None
-        return self._shipping.next(
-            time.monotonic(),
-            max_bytes=self._destination.max_batch_bytes,
-            is_probe=self._destination.wants_probe,
-            is_unrelated=self._destination.wants_unrelated,
-            may_retry=self._destination.may_retry,
-        )
+        return self._shipping.next(time.monotonic(), self._destination.wanted())
 
     async def _send(self, shipment: Shipment, attempt: Attempt) -> None:
         records = shipment.records

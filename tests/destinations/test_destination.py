@@ -109,16 +109,16 @@ async def test_the_integration_with_the_fewest_requests_is_served_first(target: 
 async def test_whoever_has_retries_to_send_hears_when_they_may_begin(target: Target) -> None:
     await target.send()
     told: list[bool] = []
-    end = target.destination.on_room_for_retries(lambda: told.append(target.destination.may_retry))
+    end = target.destination.on_room_for_resends(lambda: told.append(target.destination.wanted().may_resend))
     await target.destination.borrow("surveys")
-    attempt = target.destination.start("surveys", 1, is_retry=True)
-    assert not target.destination.may_retry, "half of two permits"
+    attempt = target.destination.start("surveys", 1, is_resend=True)
+    assert not target.destination.wanted().may_resend, "half of two permits"
     await target.destination.send(attempt, [CALL], size=100, resend_count=1)
     assert told == [True]
     end()
     await target.destination.borrow("surveys")
     await target.destination.send(
-        target.destination.start("surveys", 1, is_retry=True), [CALL], size=100, resend_count=1
+        target.destination.start("surveys", 1, is_resend=True), [CALL], size=100, resend_count=1
     )
     assert told == [True]
 

@@ -16,12 +16,30 @@ class Attempt:
     """The destination's term in which the attempt began; see `streamer.core.delivery.destination`."""
     is_retry: bool = False
     """Whether its calls were charged before. Then a failure says little about the destination."""
+    is_resend: bool = False
+    """Whether its calls were sent before and come from a batch that failed."""
     integration: str = ""
     """Whose calls it carries."""
     took_last_permit: bool = False
     """Whether no permit was left when it began."""
     is_refunded: bool = False
     """Whether its charge was taken back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a destination lets the next request carry."""
+
+    max_bytes: int
+    """Largest batch."""
+    is_probe: bool = False
+    """One single event, due or not, and far from the last ones."""
+    is_unrelated: bool = False
+    """Calls that have nothing to do with those of the last requests."""
+    may_resend: bool = True
+    """Whether it may be calls of a batch that failed; they have half of the permits."""
+    takes_turns: bool = False
+    """Whether there is one permit, so that calls of failed batches and others alternate."""
 
 
 class Verdict(enum.StrEnum):

@@ -21,7 +21,7 @@ from collections.abc import Collection
 from typing import Final
 
 from streamer.core.delivery.answers import Answer, AnswerKind
-from streamer.core.delivery.attempt import Attempt, Verdict
+from streamer.core.delivery.attempt import Attempt, Verdict, Wanted
 from streamer.core.delivery.evidence import Evidence, Judgement
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.permits import Permits
@@ -139,32 +139,35 @@ class DestinationMachine:
             return Limit.DESTINATION if self.in_flight >= self.limit < self._permits.most else Limit.CONCURRENCY
         return None if self.can_start(now) else Limit.RATE
 
-    @property
-    def deciding(self) -> bool:
-        """Whether the answer to the next attempt decides for whom a wait is meant; its calls must be unrelated ones."""
-        return self._doubt.suspects_wait
-
-    @property
-    def may_retry(self) -> bool:
-        """Whether the next request may carry calls that were charged before; their share of the permits is a half."""
-        return self.probing or self._permits.may_retry(self.limit)
+    def wanted(self) -> Wanted:
+        """What the next request may carry."""
+        return Wanted(
+            max_bytes=self.max_batch_bytes,
+            is_probe=self.probing,
+            is_unrelated=self._doubt.suspects_wait,
+            may_resend=self.probing or self._permits.may_resend(self.limit),
+            takes_turns=self.limit == 1,
+        )
 
     def whose_turn(self, waiting: Collection[str]) -> str:
         """Which of the integrations that wait for a permit gets the next one; see `Permits.whose_turn`."""
         return self._permits.whose_turn(waiting)
 
-    def start(self, now: float, calls: int, *, is_retry: bool = False, integration: str = "") -> Attempt:
+    def start(
+        self, now: float, calls: int, *, is_retry: bool = False, is_resend: bool = False, integration: str = ""
+    ) -> Attempt:
         """Take a permit for a request.
 
         Args:
             now: monotonic time.
             calls: how many it carries.
             is_retry: whether all of them were charged before.
+            is_resend: whether they come from a batch that failed.
             integration: whose calls they are.
         """
         assert self.can_start(now), f"no permit: {self.state}, {self.in_flight} in flight"
         assert calls == 1 if self.probing else calls >= 1, f"{calls} calls in state {self.state}"
-        attempt = Attempt(now, self.probing, calls, self._term, is_retry, integration)
+        attempt = Attempt(now, self.probing, calls, self._term, is_retry, is_resend, integration)
         if attempt.is_probe:
             self._probe = attempt
         if self._doubt.suspects_wait:
@@ -234,7 +237,9 @@ class DestinationMachine:
                 self._evidence.accepted(now, has_present_key=has_present_key, is_decider=is_decider)
                 return Judgement(Verdict.DELIVERED, Finding.ACCEPTS)
             case AnswerKind.UNHAPPY | AnswerKind.SET_UP:
-                return self._evidence.failed(attempt, answer, is_current=is_current, is_late=is_late)
+                return self._evidence.failed(
+                    attempt, answer, is_current=is_current, is_late=is_late, is_decider=is_decider
+                )
             case AnswerKind.TOO_LARGE | AnswerKind.REFUSED:
                 return self._evidence.refused(attempt, is_current=is_current, is_decider=is_decider)
 

@@ -6,8 +6,8 @@ destination works; and a firewall that blocks one event answers 403 for its whol
 - After `MAX_CONSECUTIVE_FAILURES` consecutive failures, or after one answer that says our set-up is wrong, the
   destination is *in doubt*, and the next requests carry a single event each. One that is accepted, or refused, ends the
   doubt. `MAX_FAILURES_IN_DOUBT` that fail show that the destination is at fault.
-- After one answer that asks us to wait, one more request may begin. If it is accepted, the wait concerns the batch that
-  was answered so. If it is asked to wait as well, or another request in flight is, the wait concerns the destination.
+- After an answer that asks us to wait, one more request may begin, the *decider*, with calls that are unrelated. If it is
+  accepted, the wait concerns the batch that was answered so. If it is asked to wait as well, the wait concerns all.
 
 Meanwhile events were charged for these answers. The charges stay open until it is known who was at fault:
 
@@ -32,7 +32,7 @@ class Doubt:
 
     Attributes:
         failures: failed requests since the last accepted one.
-        charges_of_wait: the request that was answered so, and charged.
+        charges_of_wait: the requests that were answered so, and charged.
         suspects_wait: whether a batch was asked to wait, and no request that began later has been accepted yet.
     """
 
@@ -75,8 +75,7 @@ class Doubt:
         self._open_charges.append(attempt)
 
     def charge_wait(self, attempt: Attempt) -> None:
-        """A batch was asked to wait, and charged; the next request decides whether that stands."""
-        assert not self.suspects_wait, "the second answer of the kind is the destination's"
+        """A batch was asked to wait, and charged; the decider says whether that stands."""
         self.suspects_wait = True
         self.charges_of_wait.append(attempt)
 

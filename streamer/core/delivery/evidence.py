@@ -78,7 +78,9 @@ class Evidence:
             self.doubt.dispel_wait()
         return Judgement(verdict, Finding.JUDGES)
 
-    def failed(self, attempt: Attempt, answer: Answer, *, is_current: bool, is_late: bool) -> Judgement:
+    def failed(
+        self, attempt: Attempt, answer: Answer, *, is_current: bool, is_late: bool, is_decider: bool
+    ) -> Judgement:
         """A request was neither accepted nor refused.
 
         Args:
@@ -86,9 +88,10 @@ class Evidence:
             answer: how it ended.
             is_current: whether the destination has been ok since it began. Else nobody is charged.
             is_late: whether the state has changed since it began.
+            is_decider: whether it was the first one to begin after a batch was asked to wait.
         """
         if answer.asks_to_wait:
-            return self._asked_to_wait(attempt, is_current=is_current)
+            return self._asked_to_wait(attempt, is_current=is_current, is_decider=is_decider)
         if is_late:
             is_set_up = answer.kind is AnswerKind.SET_UP
             return Judgement(Verdict.RETRY_FREE, Finding.SET_UP_IS_WRONG if is_set_up else Finding.FAILS)
@@ -122,11 +125,11 @@ class Evidence:
         self.doubt.charge(attempt)
         return Judgement(Verdict.RETRY_CHARGED, Finding.FAILS, overload)
 
-    def _asked_to_wait(self, attempt: Attempt, *, is_current: bool) -> Judgement:
+    def _asked_to_wait(self, attempt: Attempt, *, is_current: bool, is_decider: bool) -> Judgement:
         if self._tells_about_calls(attempt, is_current=is_current):
             self.doubt.charge(attempt)
             return Judgement(Verdict.RETRY_CHARGED, Finding.FAILS)
-        if self._is_suspect(attempt, is_current=is_current) and not self.doubt.suspects_wait:
+        if self._is_suspect(attempt, is_current=is_current) and not is_decider:
             self.doubt.charge_wait(attempt)
             return Judgement(Verdict.RETRY_CHARGED, Finding.FAILS)
         self.doubt.failed(is_single_event=attempt.is_probe)

@@ -1,9 +1,9 @@
 """What goes out next: the calls of one integration that wait for a request.
 
-The unit of sending is a `Shipment`: calls that travel in one request. It comes from one of three lanes, which take
-turns: fresh calls (cut into batches), batches that are divided, and events whose retry is due (in the groups they were
-parked in). So neither many fresh calls nor many retries keep the others waiting. How many retries may be in flight at a
-time is the destination's rule.
+The unit of sending is a `Shipment`: calls that travel in one request. It comes from a refused batch that is being
+bisected, from events whose retry is due (in the groups they were parked in), or from fresh calls (cut into batches), in
+this order: what was read first shall end first. The destination leaves half of its permits to calls that did not fail;
+with one permit, fresh calls have every second turn.
 
 Probes are chosen far apart, because one event that fails must not be followed by its neighbour: the newest fresh call
 first, then calls of other partitions and from other places of the queue.
@@ -14,24 +14,23 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
-from typing import Final
 
-from streamer.core.delivery.attempt import Attempt
+from streamer.core.delivery.attempt import Attempt, Wanted
 from streamer.core.delivery.batching import Batcher
 from streamer.core.delivery.bisection import Bisection
 from streamer.core.delivery.parked import Parked, Released
 from streamer.core.records.open_record import OpenRecord
 
-_LANES: Final = 3
-
 
 class Shipment:
     """Calls that travel in one request."""
 
-    __slots__ = ("bisection", "records")
+    __slots__ = ("bisection", "is_resend", "records")
 
     def __init__(self, records: Sequence[OpenRecord], *, bisection: Bisection[OpenRecord] | None = None) -> None:
         self.records = records
+        self.is_resend = False
+        """Whether they come from a batch that failed."""
         self.bisection = bisection
         """Set when it is a step in the search for the calls at fault in a refused batch."""
 
@@ -53,7 +52,7 @@ class Outbox:
         self._parked = parked
         self._steps: deque[Shipment] = deque()
         self._retries: deque[Shipment] = deque()
-        self._turn = 0
+        self._was_again = False
         self._probes = 0
         self._probed_partitions: set[tuple[str, int]] = set()
 
@@ -72,43 +71,36 @@ class Outbox:
         """Take a call that failed before a restart. It is sent alone: another failure would delay its company."""
         self._again(Shipment([record]))
 
-    def due_at(self, *, may_retry: bool) -> float | None:
+    def due_at(self, *, may_resend: bool) -> float | None:
         """Monotonic time at which `take` gives a shipment, unless a call comes before; None: nothing waits."""
-        if self._steps or (self._retries and may_retry):
+        if may_resend and (self._steps or self._retries):
             return -math.inf
         times = [due for due in (self._batcher.due_at(), self._parked.due_at) if due is not None]
         return min(times, default=None)
 
-    def take(self, now: float, *, max_bytes: int, may_retry: bool, is_unrelated: bool = False) -> Shipment | None:
-        """The next shipment that is due; None when there is none.
+    def take(self, now: float, wanted: Wanted) -> Shipment | None:
+        """The next shipment that is due, or any single event for a probe; None when there is none.
 
         Args:
             now: monotonic time.
-            max_bytes: largest batch that the destination takes.
-            may_retry: whether it may be one whose calls were charged before.
-            is_unrelated: whether the newest calls are wanted, far from those that were sent before.
+            wanted: what the destination lets it carry.
         """
-        if is_unrelated and (newest := self._batcher.take_newest(max_bytes=max_bytes)) is not None:
-            return Shipment(newest.items)
+        if wanted.is_probe:
+            return self._take_probe()
         self._probed_partitions.clear()
-        for _ in range(_LANES):
-            self._turn = (self._turn + 1) % _LANES
-            shipment = self._from_lane(self._turn, now, max_bytes, may_retry=may_retry)
-            if shipment is not None:
-                return shipment
-        return None
+        if wanted.is_unrelated and (newest := self._batcher.take_newest(max_bytes=wanted.max_bytes)) is not None:
+            return Shipment(newest.items)
+        again = (self._steps or self._retries) if wanted.may_resend else None
+        if again and not (wanted.takes_turns and self._was_again):
+            self._was_again = True
+            return again.popleft()
+        self._was_again = False
+        batch = self._batcher.take(now, max_bytes=wanted.max_bytes)
+        if batch is not None:
+            return Shipment(batch.items)
+        return again.popleft() if again else None
 
-    def _from_lane(self, lane: int, now: float, max_bytes: int, *, may_retry: bool) -> Shipment | None:
-        match lane:
-            case 0:
-                return self._steps.popleft() if self._steps else None
-            case 1:
-                return self._retries.popleft() if self._retries and may_retry else None
-            case _:
-                batch = self._batcher.take(now, max_bytes=max_bytes)
-                return Shipment(batch.items) if batch is not None else None
-
-    def take_probe(self) -> Shipment | None:
+    def _take_probe(self) -> Shipment | None:
         """One single event, due or not, as far as possible from those of the probes before."""
         call = self._take_far_call()
         if call is None and self._steps:  # of divided batches: these searches are over
@@ -123,10 +115,10 @@ class Outbox:
         return Shipment([call])
 
     def _take_far_call(self) -> OpenRecord | None:
-        """A call of a partition not probed lately, or else of any; by turns one that failed before and a fresh one."""
+        """A call of a partition not probed lately, or else of any; every third time of a batch that failed."""
         share = _place_of_probe(self._probes)
         queued = partial(self._batcher.take_one, share)
-        pools = (queued, self._take_from_lanes) if self._probes % 2 == 0 else (self._take_from_lanes, queued)
+        pools = (self._take_from_lanes, queued) if self._probes % 3 == 2 else (queued, self._take_from_lanes)
         self._probes += 1
         for take in pools:
             if (call := take(lambda call: _partition_of(call) not in self._probed_partitions)) is not None:
@@ -187,7 +179,7 @@ class Outbox:
         if step is None or any(record.ledger.is_fenced for record in step):
             self.give_up(bisection)
         else:
-            self._steps.append(Shipment(step, bisection=bisection))
+            self._again(Shipment(step, bisection=bisection))
 
     def give_up(self, bisection: Bisection[OpenRecord], *, but_for: Iterable[OpenRecord] = ()) -> None:
         """A bisection is finished, or the destination is unhappy: undecided calls are sent like any other.
@@ -218,7 +210,9 @@ class Outbox:
                 self._again(Shipment(living))
 
     def _again(self, shipment: Shipment) -> None:
-        (self._retries if shipment.is_retry else self._steps).append(shipment)
+        shipment.is_resend = True
+        is_step = shipment.bisection is not None or not shipment.is_retry
+        (self._steps if is_step else self._retries).append(shipment)
 
     def _release(self, groups: Iterable[Released]) -> list[OpenRecord]:
         were_no_load: list[OpenRecord] = []

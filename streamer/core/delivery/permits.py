@@ -2,8 +2,8 @@
 
 A permit is one request. Three limits hold at once: the requests that the destination can handle
 (`streamer.core.delivery.concurrency`), the calls in flight, and the calls a second, if a rate is configured. Permits
-have shares: calls that failed before get half of them, so that calls which hang until their timeout leave the other
-half to fresh ones. Integrations that wait for a permit take turns.
+have shares: calls of batches that failed get half of them, so that calls which hang until their timeout, or a long search
+for refused calls, leave the other half to fresh ones. Integrations that wait for a permit take turns.
 """
 
 from collections import Counter
@@ -67,9 +67,9 @@ class Permits:
         """When the rate lets another request begin, not before ``now``."""
         return now if self._rate is None else max(now, self._rate.opens_at)
 
-    def may_retry(self, limit: int) -> bool:
-        """Whether calls that were charged before may have another one of ``limit`` permits."""
-        return sum(attempt.is_retry for attempt in self._taken) < max(limit // 2, 1)
+    def may_resend(self, limit: int) -> bool:
+        """Whether calls of a batch that failed may have another one of ``limit`` permits."""
+        return sum(attempt.is_resend for attempt in self._taken) < max(limit // 2, 1)
 
     def whose_turn(self, waiting: Collection[str]) -> str:
         """Which of the integrations that wait gets the next permit: the one with the fewest requests in flight.

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamer.core.delivery.answers import Answer
-from streamer.core.delivery.attempt import Attempt, Verdict
+from streamer.core.delivery.attempt import Attempt, Verdict, Wanted
 from streamer.core.delivery.bisection import Bisection
 from streamer.core.delivery.outbox import Outbox, Shipment, of_living
 from streamer.core.delivery.retry import RetryPolicy
@@ -98,12 +98,12 @@ class Shipping:
         for shipment in self._in_requests:
             yield from shipment.calls()
 
-    def due_at(self, *, may_retry: bool) -> float | None:
+    def due_at(self, *, may_resend: bool) -> float | None:
         """Monotonic time at which a shipment is due, unless a call comes before; None: nothing waits.
 
-        ``may_retry``: whether it may be one whose calls were charged before.
+        ``may_resend``: whether it may be one of a batch that failed.
         """
-        return self._outbox.due_at(may_retry=may_retry)
+        return self._outbox.due_at(may_resend=may_resend)
 
     def release_due(self, now: float) -> None:
         """Make the parked events ready whose time has come."""
@@ -113,22 +113,14 @@ class Shipping:
         """These failures turned out to be the destination's fault: nothing is charged, and no call waits for them."""
         self._custody.unpark(self._outbox.release_refunded(attempts))
 
-    def next(
-        self, now: float, *, max_bytes: int, is_probe: bool, is_unrelated: bool, may_retry: bool
-    ) -> Shipment | None:
+    def next(self, now: float, wanted: Wanted) -> Shipment | None:
         """The next shipment, in a request from now on; None when none is due.
 
         Args:
             now: monotonic time.
-            max_bytes: largest batch that the destination takes.
-            is_probe: whether the destination wants one single event, due or not.
-            is_unrelated: whether it wants calls far from those that were sent before.
-            may_retry: whether it may be one whose calls were charged before.
+            wanted: what the destination lets it carry.
         """
-        if is_probe:
-            shipment = self._outbox.take_probe()
-        else:
-            shipment = self._outbox.take(now, max_bytes=max_bytes, may_retry=may_retry, is_unrelated=is_unrelated)
+        shipment = self._outbox.take(now, wanted)
         if shipment is not None:
             self._in_requests.add(shipment)
         return shipment

@@ -339,13 +339,13 @@ class TestSuspicion:
         assert len([machine.start(1.3, 1) for _ in range(INITIAL_LIMIT)]) == INITIAL_LIMIT, "no permit was lost"
 
     @pytest.mark.parametrize("answer", [TOO_MANY, answer_of_status(503, 60.0)])
-    def test_two_unrelated_batches_that_are_asked_to_wait_close_the_destination(self, answer: Answer) -> None:
+    def test_a_decider_that_is_asked_to_wait_closes_the_destination(self, answer: Answer) -> None:
         machine = healthy()
-        first = machine.start(1.0, 50)
-        in_flight = machine.start(1.0, 50)
-        end(machine, first, answer, 1.1)
-        assert end(machine, in_flight, answer, 1.2) is Verdict.RETRY_FREE
-        assert (machine.state, machine.take_refunds()) == (State.BACKING_OFF, [first])
+        in_flight = [machine.start(1.0, 50) for _ in range(3)]
+        assert {end(machine, attempt, answer, 1.1) for attempt in in_flight} == {Verdict.RETRY_CHARGED}
+        assert (machine.state, machine.wanted().is_unrelated) == (State.OK, True)
+        assert send(machine, answer, 1.2, calls=50) is Verdict.RETRY_FREE
+        assert (machine.state, machine.take_refunds()) == (State.BACKING_OFF, in_flight)
 
     def test_a_refused_call_decides_that_the_wait_is_not_for_all(self) -> None:
         machine = healthy()
@@ -375,14 +375,14 @@ class TestSuspicion:
 
 
 class TestShares:
-    def test_calls_that_failed_before_get_half_of_the_permits(self) -> None:
+    def test_calls_of_failed_batches_get_half_of_the_permits(self) -> None:
         machine = healthy()
         allowed = []
         for _ in range(INITIAL_LIMIT // 2):
-            allowed.append(machine.may_retry)
-            machine.start(1.0, 1, is_retry=True)
+            allowed.append(machine.wanted().may_resend)
+            machine.start(1.0, 1, is_resend=True)
         assert allowed == [True] * (INITIAL_LIMIT // 2)
-        assert (machine.may_retry, machine.can_start(1.0)) == (False, True)
+        assert (machine.wanted().may_resend, machine.can_start(1.0)) == (False, True)
 
     def test_the_integration_with_the_fewest_requests_in_flight_has_the_next_turn(self) -> None:
         machine = healthy()
@@ -611,6 +611,7 @@ class TestConcurrency:
         full = [machine.start(1.0, 1) for _ in range(INITIAL_LIMIT)]
         for attempt in reversed(full):
             end(machine, attempt, TOO_MANY, 2.0)
+        close(machine, TOO_MANY, 2.1)
         recover(machine, 10.0)
         assert machine.limit == 5
 
@@ -661,11 +662,11 @@ class TestConcurrency:
     def test_slow_start_ends_at_what_is_left_after_the_fault(self) -> None:
         machine = healthy()
         full = [machine.start(1.0, 1) for _ in range(INITIAL_LIMIT)]
-        for _ in range(2):
-            end(machine, full.pop(), TOO_MANY, 2.0)
+        end(machine, full.pop(), TOO_MANY, 2.0)
         for attempt in full:
             machine.abandon(attempt)
-        send(machine, OK, 3.0)
+        close(machine, TOO_MANY, 2.1)
+        send(machine, OK, 3.5)
         limits = [machine.limit]
         for second in range(4, 12):
             send(machine, OK, float(second))

@@ -56,7 +56,7 @@ class MachineMachine(RuleBasedStateMachine):
         self.probe: Attempt | None = None
         self.failures = 0  # unhappy answers since the last 2xx
         self.set_up_is_suspect = False
-        self.asked: Attempt | None = None  # the first that was asked to wait, until it is decided for whom that counts
+        self.asked: set[Attempt] = set()  # were asked to wait, and it is not decided for whom that counts
         self.decider: Attempt | None = None
         self.charged: set[Attempt] = set()  # open charges, while it is ok
         self.undecided: set[Attempt] = set()  # open charges, while it is backing off
@@ -89,7 +89,7 @@ class MachineMachine(RuleBasedStateMachine):
         if probing:
             assert self.probe is None, "a second probe in flight"
             self.probe = attempt
-        if self.asked is not None:
+        if self.asked:
             self.decider = attempt
         self.in_flight.append(attempt)
         self.sent.append((self.now, attempt.calls))
@@ -130,7 +130,7 @@ class MachineMachine(RuleBasedStateMachine):
             if before is not State.OK:
                 self.undecided.clear()
             return
-        charged = self.charged | ({self.asked} if self.asked is not None else set())
+        charged = self.charged | self.asked
         if before is State.OK and after is State.BACKING_OFF and not answer.asks_to_wait:
             self.undecided = charged
         elif after is not before or (attempt.is_probe and not is_late):
@@ -139,7 +139,7 @@ class MachineMachine(RuleBasedStateMachine):
         else:
             return
         self.charged = set()
-        self.asked, self.set_up_is_suspect = None, False
+        self.asked, self.set_up_is_suspect = set(), False
 
     def forget_roles(self, attempt: Attempt) -> None:
         """It has ended, and neither probes nor decides any more."""
@@ -167,13 +167,13 @@ class MachineMachine(RuleBasedStateMachine):
                 self.charged.clear()
         if verdict is Verdict.RETRY_CHARGED:
             if answer.asks_to_wait and not attempt.is_retry:
-                self.asked = attempt
+                self.asked.add(attempt)
             else:
                 self.charged.add(attempt)
 
     def decide_wait(self, attempt: Attempt) -> None:
         if attempt is self.decider:
-            self.asked = None
+            self.asked = set()
 
     def begin_term(self) -> None:
         """Whatever is in flight tells about a time that has passed."""
@@ -187,7 +187,9 @@ class MachineMachine(RuleBasedStateMachine):
             assert answer.kind in {AnswerKind.UNHAPPY, AnswerKind.SET_UP}
             assert state is self.machine.state is State.OK
             assert attempt.is_retry or not attempt.is_probe
-            assert attempt.is_retry or not (answer.asks_to_wait and self.asked), "the second is the destination's"
+            assert attempt.is_retry or not (answer.asks_to_wait and attempt is self.decider), (
+                "that is the destination's"
+            )
             assert self.accepted_at is not None
             assert self.accepted_at >= attempt.started_at - 60
         if verdict is Verdict.REFUSED:

@@ -161,8 +161,8 @@ class Simulation:
 
     def _next_wake(self) -> float:
         times = [self._in_flight[0][0]] if self._in_flight else []
-        may_retry = self.machine.may_retry
-        dues = [due for sender in self.senders if (due := sender.shipping.due_at(may_retry=may_retry)) is not None]
+        may_resend = self.machine.wanted().may_resend
+        dues = [due for sender in self.senders if (due := sender.shipping.due_at(may_resend=may_resend)) is not None]
         opens_at = self.machine.wake_at(self.now)
         if dues and opens_at is not None:
             times.append(max(opens_at, min(dues)))
@@ -175,19 +175,17 @@ class Simulation:
         while waiting and self.machine.can_start(self.now):
             chosen = self.machine.whose_turn([sender.name for sender in waiting])
             sender = next(sender for sender in waiting if sender.name == chosen)
-            shipment = sender.shipping.next(
-                self.now,
-                max_bytes=self.machine.max_batch_bytes,
-                is_probe=self.machine.probing,
-                is_unrelated=self.machine.deciding,
-                may_retry=self.machine.may_retry,
-            )
+            shipment = sender.shipping.next(self.now, self.machine.wanted())
             waiting.remove(sender)
             if shipment is None:
                 continue
             waiting.append(sender)
             attempt = self.machine.start(
-                self.now, len(shipment.records), is_retry=shipment.is_retry, integration=sender.name
+                self.now,
+                len(shipment.records),
+                is_retry=shipment.is_retry,
+                is_resend=shipment.is_resend,
+                integration=sender.name,
             )
             message_ids = [call.message_id for call in shipment.records]
             answer = self.answer(self.now, message_ids)
