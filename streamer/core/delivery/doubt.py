@@ -6,8 +6,8 @@ destination works; and a firewall that blocks one event answers 403 for its whol
 - After `MAX_CONSECUTIVE_FAILURES` consecutive failures, or after one answer that says our set-up is wrong, the
   destination is *in doubt*, and the next requests carry a single event each. One that is accepted, or refused, ends the
   doubt. `MAX_FAILURES_IN_DOUBT` that fail show that the destination is at fault.
-- After an answer that asks us to wait, one more request may begin, the *decider*, with calls that are unrelated. If it is
-  accepted, the wait concerns the batch that was answered so. If it is asked to wait as well, the wait concerns all.
+- After an answer that asks us to wait, one more request may begin, the *decider*, with calls that are unrelated. If it
+  is accepted, the wait concerns the batch that was answered so. If it is asked to wait as well, the wait concerns all.
 
 Meanwhile events were charged for these answers. The charges stay open until it is known who was at fault:
 

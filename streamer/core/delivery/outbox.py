@@ -14,12 +14,16 @@ from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain
+from typing import Final
 
 from streamer.core.delivery.attempt import Attempt, Wanted
 from streamer.core.delivery.batching import Batcher
 from streamer.core.delivery.bisection import Bisection
 from streamer.core.delivery.parked import Parked, Released
 from streamer.core.records.open_record import OpenRecord
+
+_PROBES_A_ROUND: Final = 3
+"""Of so many probes, the last one is a call of a batch that failed, if there is any."""
 
 
 class Shipment:
@@ -117,9 +121,11 @@ class Outbox:
     def _take_far_call(self) -> OpenRecord | None:
         """A call of a partition not probed lately, or else of any; every third time of a batch that failed."""
         share = _place_of_probe(self._probes)
-        queued = partial(self._batcher.take_one, share)
-        pools = (self._take_from_lanes, queued) if self._probes % 3 == 2 else (queued, self._take_from_lanes)
         self._probes += 1
+        queued = partial(self._batcher.take_one, share)
+        pools = (
+            (self._take_from_lanes, queued) if self._probes % _PROBES_A_ROUND == 0 else (queued, self._take_from_lanes)
+        )
         for take in pools:
             if (call := take(lambda call: _partition_of(call) not in self._probed_partitions)) is not None:
                 return call

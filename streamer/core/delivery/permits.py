@@ -2,8 +2,8 @@
 
 A permit is one request. Three limits hold at once: the requests that the destination can handle
 (`streamer.core.delivery.concurrency`), the calls in flight, and the calls a second, if a rate is configured. Permits
-have shares: calls of batches that failed get half of them, so that calls which hang until their timeout, or a long search
-for refused calls, leave the other half to fresh ones. Integrations that wait for a permit take turns.
+have shares: calls of batches that failed get half of them, so that calls which hang until their timeout, or a long
+search for refused calls, leave the other half to fresh ones. Integrations that wait for a permit take turns.
 """
 
 from collections import Counter
