@@ -21,7 +21,7 @@ class Attempt:
     integration: str = ""
     """Whose calls it carries."""
     took_last_permit: bool = False
-    """Whether no permit was left when it began."""
+    """Whether no permit was left for calls like its own when it had begun."""
     is_refunded: bool = False
     """Whether its charge was taken back."""
 

@@ -123,9 +123,9 @@ class Outbox:
         share = _place_of_probe(self._probes)
         self._probes += 1
         queued = partial(self._batcher.take_one, share)
-        pools = (
-            (self._take_from_lanes, queued) if self._probes % _PROBES_A_ROUND == 0 else (queued, self._take_from_lanes)
-        )
+        pools = [queued, self._take_from_lanes]
+        if self._probes % _PROBES_A_ROUND == 0:
+            pools.reverse()
         for take in pools:
             if (call := take(lambda call: _partition_of(call) not in self._probed_partitions)) is not None:
                 return call

@@ -85,7 +85,8 @@ class Permits:
         self._turns += 1
         self._last_turns[attempt.integration] = self._turns
         self._calls += attempt.calls
-        attempt.took_last_permit = len(self._taken) >= limit or not self.has_room
+        is_share_used = attempt.is_resend and not self.may_resend(limit)
+        attempt.took_last_permit = len(self._taken) >= limit or is_share_used or not self.has_room
         if self._rate is not None:
             self._rate.spend(attempt.calls, now)
 

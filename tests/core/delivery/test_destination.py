@@ -384,6 +384,17 @@ class TestShares:
         assert allowed == [True] * (INITIAL_LIMIT // 2)
         assert (machine.wanted().may_resend, machine.can_start(1.0)) == (False, True)
 
+    def test_a_destination_that_answers_them_fast_gives_them_more(self) -> None:
+        """Otherwise half of the first limit would be all that they ever get."""
+        machine = healthy()
+        in_flight: deque[Attempt] = deque()
+        for number in range(400):
+            now = 1.0 + number * 0.01
+            while machine.can_start(now) and machine.wanted().may_resend:
+                in_flight.append(machine.start(now, 1, is_resend=True))
+            end(machine, in_flight.popleft(), OK, now + 0.005)
+        assert machine.limit > INITIAL_LIMIT
+
     def test_the_integration_with_the_fewest_requests_in_flight_has_the_next_turn(self) -> None:
         machine = healthy()
         for _ in range(3):
