@@ -21,12 +21,15 @@ A fault of the destination or of ours is never charged to an event. This is the 
 The time between two changes of state is a *term*. An attempt that ends in a later term than it began in is *late*: its
 answer describes a time that has passed. `streamer.core.delivery.transitions` has the table of what answers, late or
 not, do to the state. Times are monotonic seconds. A clock that steps back a little breaks nothing.
+
+A *bar* (`streamer.core.delivery.bar`) lies over all this: nothing begins until it ends, and then the state goes on.
 """
 
 from typing import Final
 
 from streamer.core.delivery.answers import Answer, AnswerKind
 from streamer.core.delivery.attempt import Attempt, Verdict
+from streamer.core.delivery.bar import Bar, Standing
 from streamer.core.delivery.concurrency import ConcurrencyLimit
 from streamer.core.delivery.doubt import Doubt
 from streamer.core.delivery.limiting import Limit
@@ -96,6 +99,12 @@ class DestinationMachine:
         self._doubt = Doubt()
         self._probe: Attempt | None = None
         self._schedule = ProbeSchedule(now, held_probe_seconds)
+        self._bar = Bar()
+
+    @property
+    def standing(self) -> Standing:
+        """How it stands for whoever looks: while barred with a reason it is held, whatever was answered before."""
+        return self._bar.over(Standing(self.state, self.since, self.reason))
 
     @property
     def in_flight(self) -> int:
@@ -110,7 +119,7 @@ class DestinationMachine:
     @property
     def limit(self) -> int:
         """Permits in force: what the destination can handle or slow start allows. Not ok: 1 during a probe, else 0."""
-        if self.state is not State.OK:
+        if self.standing.state is not State.OK:
             return int(self._probe is not None)
         return self._concurrency.permits if self._accepts else min(PERMITS_WITHOUT_EVIDENCE, self._concurrency.permits)
 
@@ -131,6 +140,8 @@ class DestinationMachine:
 
     def wake_at(self, now: float) -> float | None:
         """The time, ``now`` or later, from which `can_start` is true; None if time alone will not make it so."""
+        if self._bar.is_shut:
+            return None
         if self.probing:
             has_permit, due = self._probe is None and self.in_flight < self._max_in_flight, self._schedule.due
         else:
@@ -141,9 +152,10 @@ class DestinationMachine:
 
     def limited_by(self, now: float) -> Limit | None:
         """What keeps all requests but probes from beginning now; None: nothing does."""
-        if self.state is not State.OK:
-            return Limit.HELD if self.state is State.HELD else Limit.BACKING_OFF
-        if self.probing:
+        state = self.standing.state
+        if state is not State.OK:
+            return Limit.HELD if state is State.HELD else Limit.BACKING_OFF
+        if self.probing or self._bar.is_shut:
             return Limit.DESTINATION
         if self.in_flight >= self.limit:
             return Limit.DESTINATION if self.limit < self._max_in_flight else Limit.CONCURRENCY
@@ -204,12 +216,26 @@ class DestinationMachine:
         """
         return self._doubt.take_refunds()
 
+    def bar(self, reason: str, now: float) -> None:
+        """Let nothing begin, probes included, until `unbar`. What is in flight ends as it ends, and is late.
+
+        Args:
+            reason: why; "": whether there is a reason is not known yet.
+            now: monotonic time.
+        """
+        self._bar.shut(reason, now)
+        self._begin_term(self.state, self.reason, now)
+
+    def unbar(self) -> None:
+        """End the bar, if there is one. The state goes on as it was before."""
+        self._bar.open()
+
     def key_changed(self) -> None:
-        """Forget that anything was accepted, because that was with another key; call it before a probe of ``held``.
+        """Forget that anything was accepted, because that was with another key; call it while held or barred.
 
         Until something is accepted with the new key, a refusal says nothing about an event.
         """
-        assert self.state is State.HELD, "keys are read again only before a probe of a held destination"
+        assert self.standing.state is State.HELD, "keys are read again only while nothing but a probe may begin"
         assert self._probe is None, "the probe in flight has the old key"
         self._accepts = False
         self._key_since_term = self._term
