@@ -19,6 +19,7 @@ from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
 from streamer.core.errors import UnavailableError
 from streamer.destinations.http import Exchange
+from streamer.destinations.key_check import Ask, KeyCheck
 from streamer.destinations.remedies import held_next_step
 from streamer.logs import Event, logger
 from streamer.settings import DestinationSettings
@@ -64,7 +65,15 @@ class Client(Protocol):
 class Destination:
     """The permits of one destination, and the requests made with them."""
 
-    def __init__(self, name: str, settings: DestinationSettings, *, client: Client, timings: Timings) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: DestinationSettings,
+        *,
+        client: Client,
+        timings: Timings,
+        ask_about_key: Ask | None = None,
+    ) -> None:
         """Prepare; nothing is sent yet.
 
         Args:
@@ -72,6 +81,8 @@ class Destination:
             settings: limits, and how calls are batched and retried.
             client: makes the requests.
             timings: how long to wait before probes.
+            ask_about_key: finds out whether the client's key exists. Nothing is sent before `watch_key` has asked, and
+                while the key is wrong. None: nobody can be asked.
         """
         self.name = name
         self.settings = settings
@@ -89,11 +100,12 @@ class Destination:
         self._alarm: asyncio.TimerHandle | None = None
         self._refund_listeners: list[Callable[[Sequence[Attempt]], None]] = []
         self._key_listeners: list[Callable[[], None]] = []
+        self._key_check = KeyCheck(self, ask_about_key, timings) if ask_about_key is not None else None
 
     @property
     def state(self) -> State:
         """Whether requests may go out."""
-        return self._machine.state
+        return self._machine.standing.state
 
     @property
     def max_batch_bytes(self) -> int:
@@ -127,9 +139,24 @@ class Destination:
         """Call ``listener`` when other credentials were read, before the first request with them."""
         self._key_listeners.append(listener)
 
+    async def watch_key(self) -> None:
+        """Ask about the write key until cancelled, if somebody can be asked."""
+        if self._key_check is not None:
+            await self._key_check.run()
+
+    def bar(self, reason: str) -> None:
+        """Let nothing be sent, probes included, until `unbar`; "": whether there is a reason is not known yet."""
+        self._machine.bar(reason, time.monotonic())
+        self._after_change()
+
+    def unbar(self) -> None:
+        """End that; the destination goes on in the state in which it was."""
+        self._machine.unbar()
+        self._after_change()
+
     async def borrow(self) -> None:
         """Wait until a request may start; the caller then calls `start` or `decline` without awaiting in between."""
-        while not self._machine.can_start(time.monotonic()):
+        while not self._may_start():
             turn = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             self._set_alarm()
@@ -144,8 +171,6 @@ class Destination:
 
     def start(self, calls: int, *, is_retry: bool) -> Attempt:
         """Take the permit for a request of so many calls; ``is_retry``: they were charged before."""
-        if self._machine.state is State.HELD:
-            self._reread_credentials()
         attempt = self._machine.start(time.monotonic(), calls, is_retry=is_retry)
         self.status.in_flight = self._machine.in_flight
         self._wake_next()
@@ -191,7 +216,8 @@ class Destination:
             self._alarm.cancel()
         await self._client.close()
 
-    def _reread_credentials(self) -> None:
+    def reread_credentials(self) -> None:
+        """Read the key again, and call the listeners of `on_key_changed` if it is another one."""
         try:
             if self._client.reread_credentials():
                 self._machine.key_changed()
@@ -200,11 +226,19 @@ class Destination:
         except UnavailableError as error:
             logger().emit(Event.DESTINATION_KEY_UNREADABLE, destination=self.name, detail=str(error))
 
+    def _may_start(self) -> bool:
+        """Whether a request may begin. The key of a probe is read again before: another one may have to be barred."""
+        if not self._machine.can_start(time.monotonic()):
+            return False
+        if self._machine.state is State.HELD:
+            self.reread_credentials()
+        return self._machine.can_start(time.monotonic())
+
     def _after_change(self) -> None:
-        machine, status = self._machine, self.status
-        status.in_flight, status.limit, status.reason = machine.in_flight, machine.limit, machine.reason
-        is_changed = machine.state is not status.state
-        status.state, status.since = machine.state, machine.since
+        machine, status, standing = self._machine, self.status, self._machine.standing
+        status.in_flight, status.limit, status.reason = machine.in_flight, machine.limit, standing.reason
+        is_changed = standing.state is not status.state
+        status.state, status.since = standing.state, standing.since
         status.next_step = _EVENTS[status.state].next_step
         if status.state is State.HELD:
             status.next_step = held_next_step(status.reason, self.settings.url)

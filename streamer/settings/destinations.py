@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr
 
@@ -37,6 +37,10 @@ def _check_endpoint(text: str) -> str:
     if url.path.rstrip("/").endswith("/v1"):
         raise ValueError("should end before /v1, which streamer adds itself")
     return text.rstrip("/")
+
+
+def _check_settings_endpoint(text: str) -> str:
+    return _check_endpoint(text) if text else text
 
 
 def _check_proxy(proxy: SecretStr) -> SecretStr:
@@ -88,6 +92,11 @@ class DestinationSettings(Section):
     endpoint: Annotated[str, AfterValidator(_check_endpoint)] | None = None
     """Address of another receiver with Segment's HTTP API, for example ``http://localhost:8090`` for the sandbox. It
     replaces ``region``. streamer adds ``/v1/batch``."""
+    settings_endpoint: Annotated[str, AfterValidator(_check_settings_endpoint)] | None = None
+    """Address that streamer asks whether the write key exists, before it sends anything: Segment answers 200 to an
+    unknown key and drops the events. Without this setting, a ``region`` is asked about at ``https://cdn.segment.com``,
+    and an ``endpoint`` nowhere. Give the address of your gateway if requests to Segment have to go through it. ``""``:
+    nobody is asked. streamer adds ``/v1/projects``, the key, and ``/settings``."""
     message_id_suffix: Annotated[str, Field(max_length=MAX_SUFFIX_CHARACTERS)] = ""
     """Text at the end of each messageId. Segment remembers messageIds across sources, so two destinations that get the
     events of one topic need different suffixes."""
@@ -121,9 +130,21 @@ class DestinationSettings(Section):
         """``proxy`` with its password; "" asks for none, and None: it is not set."""
         return None if self.proxy is None else self.proxy.get_secret_value()
 
+    @property
+    def asks_about_key(self) -> bool:
+        """Whether somebody is asked if the write key exists."""
+        return self._settings_base is not None
+
     def settings_url(self, write_key: str) -> str | None:
-        """Where Segment answers 404 for a key that no source has; None for an ``endpoint``, which need not answer."""
-        return None if self.endpoint else f"{_SETTINGS_HOST}/v1/projects/{write_key}/settings"
+        """Where the settings of the source with this key are; it holds the key. None: nobody is asked for them."""
+        base = self._settings_base
+        return None if base is None else f"{base}/v1/projects/{quote(write_key, safe='')}/settings"
+
+    @property
+    def _settings_base(self) -> str | None:
+        if self.settings_endpoint is None:
+            return None if self.endpoint else _SETTINGS_HOST
+        return self.settings_endpoint or None
 
     def read_write_key(self) -> str:
         """The write key. A key from a file is read again at each call, so that it can be replaced while streamer runs.
