@@ -200,7 +200,10 @@ class Event(enum.Enum):
         "destination.held",
         ERROR,
         Fault.SET_UP,
-        "The destination's set-up is wrong. streamer sends only a probe, at most 30 s apart; records wait on Kafka.",
+        (
+            "The destination's set-up is wrong. streamer sends only a probe, at most 30 s apart, and nothing at all"
+            " while the write key is known to be wrong; records wait on Kafka."
+        ),
         ("destination", "error_type"),
         "Check the destination's write_key, region and endpoint.",
     )
@@ -227,6 +230,20 @@ class Event(enum.Enum):
         ("destination", "detail"),
         "Check write_key_file.",
         1,
+    )
+    DESTINATION_KEY_UNVERIFIED = (
+        "destination.key_unverified",
+        WARNING,
+        Fault.SET_UP,
+        (
+            "It cannot be found out whether the destination's write key exists. Calls are sent: Segment accepts unknown"
+            " keys and drops the events. streamer asks again at least every 5 minutes, and logs this once."
+        ),
+        ("destination", "detail"),
+        (
+            "Check that streamer reaches settings_endpoint, which is https://cdn.segment.com unless it is set. Compare"
+            " the write key with that of the source."
+        ),
     )
     INTEGRATION_GUARDED = (
         "integration.guarded",

@@ -26,8 +26,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from streamer.core.mapping.dialect import Dialect
 from streamer.core.mapping.dialects import DIALECTS
 from streamer.core.model import MappingSettings
+from streamer.settings.destinations import DestinationSettings
 from streamer.settings.sections import (
-    DestinationSettings,
     KafkaSettings,
     LogSettings,
     ReceiptsSettings,
