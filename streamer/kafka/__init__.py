@@ -15,6 +15,8 @@ in the client's source:
   lets it finish.
 - Closing a client swallows a cancellation of its caller; `streamer.kafka.closing` raises it again.
 - After one rejected batch, everything that an idempotent producer writes is rejected. Ours is not idempotent.
+- An exception during a login that is not the client's own ends its reading for good, a rejected bearer token counts as
+  accepted, and a password is kept for ever; `streamer.kafka.login`.
 - "Unable to bootstrap" hides why it failed; `preflight` finds the reason.
 """
 

@@ -102,10 +102,11 @@ class KafkaSettings(Section):
     sasl_plain_password: Secret | None = None
     """Password of the user. Give this setting or ``sasl_plain_password_file``."""
     sasl_plain_password_file: Path | None = None
-    """File that holds the password of the user and nothing else."""
+    """File that holds the password of the user and nothing else. streamer reads it for each new connection. While the
+    file cannot be read, streamer uses the last password."""
     sasl_oauth_token_file: Path | None = None
-    """File with a bearer token, which another program keeps valid. streamer reads it for each new connection.
-    ``OAUTHBEARER`` needs it."""
+    """File with a bearer token, which another program keeps valid. streamer reads it for each new connection. While the
+    file cannot be read, streamer uses the last token, until that ends. ``OAUTHBEARER`` needs it."""
     sasl_kerberos_service_name: str = "kafka"
     """First part of the brokers' Kerberos principal. Only for ``GSSAPI``."""
     sasl_kerberos_domain_name: str | None = None

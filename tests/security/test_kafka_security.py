@@ -138,9 +138,9 @@ async def test_events_are_delivered_over(
             id="unknown user",
         ),
         pytest.param(
-            lambda ways: ways.token(lifetime_seconds=-600), "the broker rejected the credentials", id="expired token"
+            lambda ways: ways.token(lifetime_seconds=-600), "the broker rejected the bearer token", id="expired token"
         ),
-        pytest.param(lambda ways: ways.token(Issuer.new()), "the broker rejected the credentials", id="forged token"),
+        pytest.param(lambda ways: ways.token(Issuer.new()), "the broker rejected the bearer token", id="forged token"),
         pytest.param(
             lambda ways: ways.password("PLAIN", ssl_cafile=str(ways.certificates.stranger_authority)),
             "(SSLCertVerificationError: unable to get local issuer certificate)",
