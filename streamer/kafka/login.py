@@ -97,7 +97,7 @@ class Login(AbstractTokenProvider):  # type: ignore[misc]
         """A broker has accepted them."""
         if self._has_trouble and not self._secret.problem:
             self._has_trouble = False
-            logger().emit(Event.KAFKA_CREDENTIALS_ACCEPTED)
+            logger().emit(Event.KAFKA_CREDENTIALS_RECOVERED)
 
     def _tell(self, event: Event, **fields: str) -> None:
         if self._is_lasting:

@@ -7,12 +7,12 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from aiokafka import errors
-from aiokafka.helpers import create_ssl_context
 
 from streamer.core.errors import SettingsError, UnavailableError
 from streamer.kafka.credentials import FixedSecret, SecretFile, secret_file, token_file
 from streamer.kafka.login import CredentialsRejectedError, Login, LoginFailedError
-from streamer.settings import KafkaSettings, read_secret_file
+from streamer.kafka.tls import RenewedContext
+from streamer.settings import KafkaSettings
 
 _WRONG_CREDENTIALS: Final = (
     errors.AuthenticationFailedError,
@@ -79,7 +79,8 @@ def client_options(kafka: KafkaSettings, *, is_lasting: bool = False) -> dict[st
 
     Args:
         kafka: where the brokers are, and how to connect.
-        is_lasting: whether the client stays and connects again by itself; see `streamer.kafka.login`.
+        is_lasting: whether the client stays and connects again by itself; see `streamer.kafka.login`
+            and `streamer.kafka.tls`.
 
     Raises:
         SettingsError: a file of a certificate or a secret cannot be used, or Kerberos support is not installed.
@@ -93,33 +94,12 @@ def client_options(kafka: KafkaSettings, *, is_lasting: bool = False) -> dict[st
     }
     try:
         if kafka.security_protocol.endswith("SSL"):
-            options["ssl_context"] = _ssl_context(kafka)
+            options["ssl_context"] = RenewedContext.of(kafka, is_lasting=is_lasting)
         if kafka.security_protocol.startswith("SASL_"):
             options |= _sasl_options(kafka, is_lasting=is_lasting)
     except UnavailableError as error:
         raise SettingsError([str(error)]) from error
     return options
-
-
-def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
-    password = kafka.ssl_password.get_secret_value() if kafka.ssl_password else None
-    if kafka.ssl_password_file is not None:
-        password = read_secret_file(kafka.ssl_password_file, "kafka.ssl_password_file")
-    try:
-        context: ssl.SSLContext = create_ssl_context(
-            cafile=kafka.ssl_cafile,
-            certfile=kafka.ssl_certfile,
-            keyfile=kafka.ssl_keyfile,
-            # Without a password OpenSSL would ask for one on the terminal.
-            password=password or "",
-        )
-    except OSError as error:  # ssl.SSLError is one
-        reason = error.strerror if isinstance(error, FileNotFoundError | PermissionError) else "not in PEM format"
-        raise SettingsError(
-            [f"kafka.ssl_cafile, ssl_certfile, ssl_keyfile or ssl_password cannot be used: {reason}"]
-        ) from error
-    context.check_hostname = kafka.ssl_check_hostname
-    return context
 
 
 def _sasl_options(kafka: KafkaSettings, *, is_lasting: bool) -> dict[str, Any]:

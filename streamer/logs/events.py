@@ -63,7 +63,7 @@ class Event(enum.Enum):
         "kafka.credentials_missing",
         WARNING,
         Fault.SET_UP,
-        "The password or token for the brokers cannot be read. streamer uses the last one, as the detail says.",
+        "A password, token or certificate for the brokers cannot be read. streamer uses the last one, if it is valid.",
         ("detail",),
         "Have the file written again. streamer reads it for each connection to a broker; no restart is needed.",
         1,
@@ -77,11 +77,11 @@ class Event(enum.Enum):
         "Do what the detail says. streamer reads files of credentials again for each connection; no restart is needed.",
         1,
     )
-    KAFKA_CREDENTIALS_ACCEPTED = (
-        "kafka.credentials_accepted",
+    KAFKA_CREDENTIALS_RECOVERED = (
+        "kafka.credentials_recovered",
         INFO,
         None,
-        "A broker accepts the credentials again.",
+        "The credentials for the brokers are usable again.",
         (),
         "",
         1,

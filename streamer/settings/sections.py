@@ -115,7 +115,8 @@ class KafkaSettings(Section):
     """PEM file with the certificates of the authorities that signed the brokers' certificates. Without it, those that
     the operating system trusts count."""
     ssl_certfile: Path | None = None
-    """PEM file with the certificate that streamer shows to the brokers (mutual TLS)."""
+    """PEM file with the certificate that streamer shows to the brokers (mutual TLS). When one of the TLS files has
+    changed, new connections use what it holds."""
     ssl_keyfile: Path | None = None
     """PEM file with the private key of ``ssl_certfile``. Without it, the key is read from ``ssl_certfile`` itself."""
     ssl_password: Secret | None = None

@@ -195,7 +195,7 @@ def test_that_all_is_well_again_is_said_once_and_only_after_trouble(path: Path, 
         assert lines == []
         mine.accepted()
         mine.accepted()
-    assert [line["event"] for line in lines] == ["kafka.credentials_accepted"]
+    assert [line["event"] for line in lines] == ["kafka.credentials_recovered"]
 
 
 @pytest.mark.parametrize(
