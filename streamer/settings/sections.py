@@ -27,6 +27,8 @@ def _without_line_break(secret: SecretStr) -> SecretStr:
 
 
 Secret = Annotated[SecretStr, AfterValidator(_without_line_break)]
+UserName = Annotated[str, AfterValidator(lambda name: name.rstrip(LINE_BREAKS))]
+"""No secret, but it comes from the same place as the password."""
 
 MAX_SUFFIX_CHARACTERS: Final = 40
 """Longest ``message_id_suffix``: a messageId has 99 characters with it, and the ids of all dialects fit in the rest."""
@@ -97,7 +99,7 @@ class KafkaSettings(Section):
     """How connections are secured. ``SSL`` encrypts with TLS, ``SASL_PLAINTEXT`` logs in, ``SASL_SSL`` does both."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"] = "PLAIN"
     """How streamer logs in. ``GSSAPI`` (Kerberos) needs the package ``aiokafka[gssapi]``."""
-    sasl_plain_username: str | None = None
+    sasl_plain_username: UserName | None = None
     """User name. ``PLAIN``, ``SCRAM-SHA-256`` and ``SCRAM-SHA-512`` need it."""
     sasl_plain_password: Secret | None = None
     """Password of the user. Give this setting or ``sasl_plain_password_file``."""
@@ -231,7 +233,7 @@ class DestinationSettings(Section):
     message_id_suffix: Annotated[str, Field(max_length=MAX_SUFFIX_CHARACTERS)] = ""
     """Text at the end of each messageId. Segment remembers messageIds across sources, so two destinations that get the
     events of one topic need different suffixes."""
-    proxy: Annotated[SecretStr, AfterValidator(_check_proxy)] | None = None
+    proxy: Annotated[Secret, AfterValidator(_check_proxy)] | None = None
     """HTTP proxy that requests go through, as ``http://host:port`` or ``http://user:password@host:port``. Without this
     setting, the variables ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` count. ``""``: no proxy,
     whatever the variables say."""
