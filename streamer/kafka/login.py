@@ -84,7 +84,9 @@ class Login(AbstractTokenProvider):  # type: ignore[misc]
         if isinstance(self._secret, TokenFile):
             reasons = [reason for reason in (_status(error), self._secret.what_is_wrong()) if reason]
             why = f" ({', '.join(reasons)})" if reasons else ""
-            text = f"the broker rejected the bearer token in {name}{why}; have a token written that the brokers accept"
+            text = (
+                f"the broker rejected the bearer token in {name}{why}; put a token in the file that the brokers accept"
+            )
         else:
             text = (
                 "the broker rejected the credentials; correct kafka.sasl_plain_username or "

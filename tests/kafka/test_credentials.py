@@ -218,9 +218,8 @@ def test_a_rejected_token_is_told_with_its_file_and_the_reason(
     mine.read()
     with capture_logs() as lines:
         error = mine.rejected(SaslAuthenticationFailed(*reason))
-    text = (
-        f"the broker rejected the bearer token in {SETTING} {path}{shown}; have a token written that the brokers accept"
-    )
+    remedy = "put a token in the file that the brokers accept"
+    text = f"the broker rejected the bearer token in {SETTING} {path}{shown}; {remedy}"
     assert describe_kafka_error(error) == text
     assert is_set_up_fault(error)
     [line] = lines
