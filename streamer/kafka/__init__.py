@@ -15,6 +15,9 @@ in the client's source:
   lets it finish.
 - Closing a client swallows a cancellation of its caller; `streamer.kafka.closing` raises it again.
 - After one rejected batch, everything that an idempotent producer writes is rejected. Ours is not idempotent.
+- An exception during a login that is not the client's own ends its reading for good, a rejected bearer token counts as
+  accepted, and a password is kept for as long as a client lives; `streamer.kafka.login`. So are certificates;
+  `streamer.kafka.tls`.
 - "Unable to bootstrap" hides why it failed; `preflight` finds the reason.
 """
 

@@ -128,7 +128,7 @@ class Source:
         # Ten integrations of a process with 16 MiB each took 400 MB. A broker sends one batch whatever its size.
         fetch_max_bytes = max(int(kafka.fetch_max_bytes * self._fetch_share), MIN_FETCH_BYTES)
         return AIOKafkaConsumer(
-            **client_options(kafka),
+            **client_options(kafka, is_lasting=True),
             group_id=self._group_id,
             group_instance_id=kafka.group_instance_id,
             enable_auto_commit=False,

@@ -55,10 +55,37 @@ class Event(enum.Enum):
         Fault.KAFKA,
         "The brokers cannot be reached or reject the connection. streamer keeps trying; records wait on Kafka.",
         ("integration", "detail", "wait_seconds"),
-        "Check the brokers, kafka.bootstrap_servers, and the network between the brokers and streamer.",
+        "Do what the detail says. If that does not help, check the brokers, kafka.bootstrap_servers, and the network.",
         1,
     )
     KAFKA_RECOVERED = ("kafka.recovered", INFO, None, "The brokers answer again.", ("integration",))
+    KAFKA_CREDENTIALS_MISSING = (
+        "kafka.credentials_missing",
+        WARNING,
+        Fault.SET_UP,
+        "A password, token or certificate for the brokers cannot be read. streamer uses the last one, if it is valid.",
+        ("detail",),
+        "Have the file written again. streamer reads it for each connection to a broker; no restart is needed.",
+        1,
+    )
+    KAFKA_CREDENTIALS_REJECTED = (
+        "kafka.credentials_rejected",
+        ERROR,
+        Fault.SET_UP,
+        "A broker rejected the credentials. streamer keeps trying; records wait on Kafka.",
+        ("detail",),
+        "Do what the detail says. streamer reads files of credentials again for each connection; no restart is needed.",
+        1,
+    )
+    KAFKA_CREDENTIALS_RECOVERED = (
+        "kafka.credentials_recovered",
+        INFO,
+        None,
+        "The credentials for the brokers are usable again.",
+        (),
+        "",
+        1,
+    )
     TOPICS_MISSING = (
         "topics.missing",
         ERROR,

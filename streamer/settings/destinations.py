@@ -100,7 +100,7 @@ class DestinationSettings(Section):
     message_id_suffix: Annotated[str, Field(max_length=MAX_SUFFIX_CHARACTERS)] = ""
     """Text at the end of each messageId. Segment remembers messageIds across sources, so two destinations that get the
     events of one topic need different suffixes."""
-    proxy: Annotated[SecretStr, AfterValidator(_check_proxy)] | None = None
+    proxy: Annotated[Secret, AfterValidator(_check_proxy)] | None = None
     """HTTP proxy that requests go through, as ``http://host:port`` or ``http://user:password@host:port``. Without this
     setting, the variables ``HTTPS_PROXY``, ``HTTP_PROXY``, ``ALL_PROXY`` and ``NO_PROXY`` count. ``""``: no proxy,
     whatever the variables say."""

@@ -26,6 +26,8 @@ def _without_line_break(secret: SecretStr) -> SecretStr:
 
 
 Secret = Annotated[SecretStr, AfterValidator(_without_line_break)]
+UserName = Annotated[str, AfterValidator(lambda name: name.rstrip(LINE_BREAKS))]
+"""No secret, but it comes from the same place as the password."""
 
 _BROKER: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 
@@ -62,15 +64,16 @@ class KafkaSettings(Section):
     """How connections are secured. ``SSL`` encrypts with TLS, ``SASL_PLAINTEXT`` logs in, ``SASL_SSL`` does both."""
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512", "OAUTHBEARER", "GSSAPI"] = "PLAIN"
     """How streamer logs in. ``GSSAPI`` (Kerberos) needs the package ``aiokafka[gssapi]``."""
-    sasl_plain_username: str | None = None
+    sasl_plain_username: UserName | None = None
     """User name. ``PLAIN``, ``SCRAM-SHA-256`` and ``SCRAM-SHA-512`` need it."""
     sasl_plain_password: Secret | None = None
     """Password of the user. Give this setting or ``sasl_plain_password_file``."""
     sasl_plain_password_file: Path | None = None
-    """File that holds the password of the user and nothing else."""
+    """File that holds the password of the user and nothing else. streamer reads it for each new connection. While the
+    file cannot be read, streamer uses the last password."""
     sasl_oauth_token_file: Path | None = None
-    """File with a bearer token, which another program keeps valid. streamer reads it for each new connection.
-    ``OAUTHBEARER`` needs it."""
+    """File with a bearer token, which another program keeps valid. streamer reads it for each new connection. While the
+    file cannot be read, streamer uses the last token, until that ends. ``OAUTHBEARER`` needs it."""
     sasl_kerberos_service_name: str = "kafka"
     """First part of the brokers' Kerberos principal. Only for ``GSSAPI``."""
     sasl_kerberos_domain_name: str | None = None
@@ -79,7 +82,8 @@ class KafkaSettings(Section):
     """PEM file with the certificates of the authorities that signed the brokers' certificates. Without it, those that
     the operating system trusts count."""
     ssl_certfile: Path | None = None
-    """PEM file with the certificate that streamer shows to the brokers (mutual TLS)."""
+    """PEM file with the certificate that streamer shows to the brokers (mutual TLS). When one of the TLS files has
+    changed, new connections use what it holds."""
     ssl_keyfile: Path | None = None
     """PEM file with the private key of ``ssl_certfile``. Without it, the key is read from ``ssl_certfile`` itself."""
     ssl_password: Secret | None = None
