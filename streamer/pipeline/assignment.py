@@ -7,6 +7,8 @@ partition), and ends the others. Restoring asks the brokers, so it happens outsi
 """
 
 import asyncio
+import contextlib
+import secrets
 import time
 from collections.abc import Callable, Collection
 from datetime import datetime
@@ -56,7 +58,7 @@ class Assignment:
         self.is_restored = False
         """Whether the ledgers are those of the partitions given to us, so that these may be read."""
         self.changed = asyncio.Event()
-        """Set whenever partitions are taken or given; cleared by whoever waits for it."""
+        """Set whenever partitions are taken or given, or may be read from now on; cleared by whoever waits for it."""
         self.commits = Commits(integration)
         self.rebalances = {"assigned": 0, "revoked": 0, "lost": 0}
         self.assigned_since: dict[TopicPartition, float] = {}
@@ -65,6 +67,11 @@ class Assignment:
         self._entered: set[str] = set()
         """Topics of which partitions were given to us before."""
         self._beyond_since: dict[TopicPartition, float] = {}
+        self._begins_unstored = asyncio.Event()
+
+    def readable(self) -> set[TopicPartition]:
+        """The partitions that may be read: where their assignment begins is stored."""
+        return self.ledgers.keys() - self.commits.unstored
 
     def give(self, partitions: frozenset[TopicPartition]) -> None:
         """Note an assignment. Its partitions may not be read before `restore`."""
@@ -164,18 +171,25 @@ class Assignment:
         first, end = bounds
         self._tell(Event.OFFSETS_RESET, partition, stored=self.ledgers[partition].position, start=first)
         self.fence([partition])
-        self._add_ledger(source, partition, first, stored=None, stated=None, replay_until=end)
+        self._add_ledger(source, partition, first, stored=None, stated=None, end=end)
 
     async def commit(self, source: RecordSource) -> CommitResult:
         """Store what may be stored of every partition where that has changed, as it is at this moment."""
         if not self.is_restored:
             return CommitResult.STORED
-        return await self.commits.store(source, self.ledgers)
+        unstored = set(self.commits.unstored)
+        result = await self.commits.store(source, self.ledgers)
+        if unstored - self.commits.unstored:
+            self.changed.set()
+        return result
 
     async def commit_on_timer(self, source: RecordSource) -> None:
-        """Commit until cancelled."""
+        """Commit until cancelled: now and then, and at once where a partition cannot be read before."""
         while True:
-            await asyncio.sleep(self._timings.commit_every)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._timings.commit_every):
+                    await self._begins_unstored.wait()
+            self._begins_unstored.clear()
             await self.commit(source)
 
     def _open(
@@ -197,15 +211,7 @@ class Assignment:
             self._tell(Event.OFFSETS_RESET, partition, stored=begins, high_watermark=end, start=first)
             begins = first
         stated = statements.decode(stored.metadata, stored.offset) if stored.offset is not None else None
-        self._add_ledger(
-            source,
-            partition,
-            begins,
-            stored=stored,
-            stated=stated,
-            # A position that is not of our making: somebody wants everything from there to the present end again.
-            replay_until=end if stated is None else stated.replay_until,
-        )
+        self._add_ledger(source, partition, begins, stored=stored, stated=stated, end=end)
         self._tell(Event.PARTITION_ASSIGNED, partition, position=begins)
 
     def _add_ledger(
@@ -216,19 +222,25 @@ class Assignment:
         *,
         stored: StoredPosition | None,
         stated: statements.Statement | None,
-        replay_until: int,
+        end: int,
     ) -> None:
+        # A position that is not of our making: somebody wants everything from there to the present end again.
+        replay_until, replay_id = (end, 0) if stated is None else (stated.replay_until, stated.replay_id)
+        is_known = stated is not None and (replay_id > 0 or not replay_until)
         ledger = PartitionLedger(
             partition.topic,
             partition.partition,
             begins,
             self._account_of(partition.topic, partition.partition),
             replay_until=replay_until,
+            replay_id=replay_id if is_known else _new_replay_id(),
             stated=stated,
         )
         self.ledgers[partition] = ledger
         self.assigned_since[partition] = time.time()
-        self.commits.begin(partition, stored)
+        self.commits.begin(partition, stored, is_known=is_known)
+        if not is_known:
+            self._begins_unstored.set()
         if stored is not None:
             ledger.committed = stored.offset
         source.seek(partition, begins)
@@ -250,3 +262,8 @@ class Assignment:
         logger().emit(
             event, integration=self._integration, topic=partition.topic, partition=partition.partition, **fields
         )
+
+
+def _new_replay_id() -> int:
+    """Drawn at random, so that neither a clock nor another instance can make the same one by chance."""
+    return 1 + secrets.randbelow(statements.MAX_REPLAY_IDS - 1)

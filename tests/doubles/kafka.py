@@ -68,6 +68,8 @@ class MemoryCluster:
         """How the next writes fail, instead of being stored."""
         self.commit_results: deque[CommitResult] = deque()
         """How the next commits end, instead of being stored."""
+        self.closed: set[str] = set()
+        """Topics whose positions the group may not store. Of a commit, those of other topics are stored."""
         self._arrived = asyncio.Event()
 
     def create(self, topic: str, partitions: int = 1) -> str:
@@ -287,9 +289,10 @@ class MemorySource:
         if self._cluster.is_away:
             return CommitResult.TIMED_OUT
         for place, (offset, metadata) in positions.items():
-            if place in self._assigned:
+            if place in self._assigned and place.topic not in self._cluster.closed:
                 self._group.stored[place] = StoredPosition(offset, metadata)
-        return CommitResult.STORED
+        is_refused = any(place.topic in self._cluster.closed for place in positions)
+        return CommitResult.NOT_AUTHORISED if is_refused else CommitResult.STORED
 
     def seek(self, partition: Place, offset: int) -> None:
         if partition in self._assigned:

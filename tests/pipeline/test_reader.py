@@ -13,7 +13,7 @@ from streamer.core.model import Record
 from streamer.core.records.account import Account
 from streamer.core.records.custody import Custody
 from streamer.core.records.ledger import PartitionLedger
-from streamer.kafka import PositionsGoneError, Source, StoredPosition, TopicPartition
+from streamer.kafka import CommitResult, PositionsGoneError, Source, StoredPosition, TopicPartition
 from streamer.pipeline.assignment import Assignment
 from streamer.pipeline.reader import Reader
 from streamer.timings import Timings
@@ -58,6 +58,9 @@ class Topics:
 
     async def position(self, _partition: TopicPartition) -> int | None:
         return None
+
+    async def commit(self, _positions: Mapping[TopicPartition, tuple[int, str]]) -> CommitResult:
+        return CommitResult.STORED
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.sought[partition] = offset
@@ -119,7 +122,10 @@ class Reading:
         began = time.monotonic()
         async with asyncio.timeout(10):
             await self.restored.wait()
-        return time.monotonic() - began
+        seconds = time.monotonic() - began
+        await self.assignment.commit(self.source)
+        await self.turned()
+        return seconds
 
 
 @pytest.fixture
