@@ -21,6 +21,7 @@ from streamer.kafka import CommitResult, StoredPosition, TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.commits import Commits
 from streamer.pipeline.ports import RecordSource
+from streamer.pipeline.starts import Starts
 from streamer.timings import Timings
 
 
@@ -40,14 +41,15 @@ class Assignment:
 
         Args:
             integration: for the log.
-            start: where a group without stored positions begins: ``earliest``, ``latest`` or a time. What a topic gets
-                later is read from its beginning: new partitions, and all of them when it is recreated.
+            start: where the group begins with a topic of which it has stored nothing: ``earliest``, ``latest`` or a
+                time. What the topic gets later is read from its beginning: new partitions, and all of them when it is
+                recreated.
             account_of: the account of a partition; it outlives assignments.
             fence: ends the custody of an assignment's records; returns how many were open.
             timings: how often to commit, and how long a position beyond the end is doubted.
         """
         self._integration = integration
-        self._start = start
+        self._starts = Starts(start, patience_seconds=timings.enter)
         self._account_of = account_of
         self._fence = fence
         self._timings = timings
@@ -64,8 +66,6 @@ class Assignment:
         self.assigned_since: dict[TopicPartition, float] = {}
         """Since when, in seconds since the epoch, each partition has been ours without a break."""
         self._given: frozenset[TopicPartition] | None = None
-        self._entered: set[str] = set()
-        """Topics of which partitions were given to us before."""
         self._beyond_since: dict[TopicPartition, float] = {}
         self._begins_unstored = asyncio.Event()
 
@@ -107,15 +107,10 @@ class Assignment:
             UnavailableError: the brokers cannot be asked; nothing has changed, try again.
         """
         epoch, given = self.epoch, self._given
-        if given is None:
+        if given is None or not await self._enter(source, given):
             return False
         stored = await source.stored_positions(given)
         bounds = await source.log_bounds(given)
-        starts = {
-            partition: await self._start_of(source, partition, *bounds[partition])
-            for partition in given
-            if stored[partition].offset is None
-        }
         if epoch != self.epoch:
             return False
         beyond = {
@@ -135,8 +130,8 @@ class Assignment:
             if partition in retained:
                 source.seek(partition, self.ledgers[partition].next_offset)
             else:
-                self._open(source, partition, stored[partition], bounds[partition], starts.get(partition))
-        self._entered |= {partition.topic for partition in given}
+                self._open(source, partition, stored[partition], bounds[partition])
+        self._starts.note(given)
         self.is_restored = True
         return True
 
@@ -198,12 +193,11 @@ class Assignment:
         partition: TopicPartition,
         stored: StoredPosition,
         bounds: tuple[int, int],
-        start: int | None,
     ) -> None:
         first, end = bounds
         account = self._account_of(partition.topic, partition.partition)
-        begins = stored.offset if stored.offset is not None else start
-        assert begins is not None, "a partition has a stored position or a start"
+        # Without a stored position, the topic has got the partition after the group entered it.
+        begins = stored.offset if stored.offset is not None else first
         if begins < first:
             self._count_lost(partition, account, begins, first)
             begins = first
@@ -245,14 +239,19 @@ class Assignment:
             ledger.committed = stored.offset
         source.seek(partition, begins)
 
-    async def _start_of(self, source: RecordSource, partition: TopicPartition, first: int, end: int) -> int:
-        if self._start == "earliest" or partition.topic in self._entered:
-            return first
-        if self._start == "latest":
-            return end
-        assert isinstance(self._start, datetime), "checked when the configuration was loaded"
-        found = await source.offset_at(partition, int(self._start.timestamp() * 1000))
-        return end if found is None else found
+    async def _enter(self, source: RecordSource, given: frozenset[TopicPartition]) -> bool:
+        """Have the group enter topics of which it has stored nothing; whether that is done for all of ours."""
+        epoch = self.epoch
+        begins, awaited = await self._starts.to_store(source, given)
+        if epoch != self.epoch:
+            return False
+        is_stored = not begins or await self.commits.enter(source, begins) is CommitResult.STORED
+        if late := self._starts.late():
+            raise UnavailableError(
+                f"the instance with partition 0 of {', '.join(late)} has not stored yet where the group begins; its log"
+                " says why"
+            )
+        return is_stored and not awaited
 
     def _count_lost(self, partition: TopicPartition, account: Account, expected: int, first: int) -> None:
         account.lost["retention"] += first - expected

@@ -111,6 +111,16 @@ class Commits:
         self._tell(result, len(changed))
         return result
 
+    async def enter(self, source: RecordSource, begins: Mapping[TopicPartition, int]) -> CommitResult:
+        """Store where the group begins with topics of which it has stored nothing.
+
+        Without a statement: whoever has a partition takes it for one whose records are wanted.
+        """
+        result = await source.store_begins(begins)
+        self.results[result] += 1
+        self._tell(result, len(begins))
+        return result
+
     def _tell(self, result: CommitResult, partitions: int) -> None:
         if result is CommitResult.STORED:
             logger().emit(Event.OFFSETS_COMMITTED, integration=self._integration, partitions=partitions)
