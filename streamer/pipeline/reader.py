@@ -71,7 +71,7 @@ class Reader:
         self.is_taking = False
         """Whether records that have come are being mapped, rather than waited for."""
         self.is_stopped = False
-        """Whether nothing more is taken: the mass guard has stopped the integration, or it is draining."""
+        """Whether nothing is taken: a person or the mass guard has stopped the integration."""
 
     async def run(self) -> None:
         """Read until cancelled."""

@@ -154,8 +154,9 @@ class IntegrationSettings(Section, defer_build=True):
     status: Literal["running", "paused"] = "running"
     """``running``: records are read and delivered. ``paused``: they are not; ``on_pause`` says what becomes of them."""
     on_pause: Literal["hold", "discard"] = "hold"
-    """What happens to records while the integration is paused. ``hold``: they stay on Kafka. ``discard``: they are
-    filtered as ``paused``."""
+    """What happens to records while the integration is paused. ``hold``: they stay on Kafka, for as long as the topic
+    keeps them; streamer remains a member of the consumer group, so that its positions do not expire. ``discard``: they
+    are filtered as ``paused``."""
     events: EventsSettings = EventsSettings()
     """Events to rename or not to send."""
     strip_registry_prefix: bool = False

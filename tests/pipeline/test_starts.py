@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 from streamer.kafka import CommitResult
 from streamer.kafka import TopicPartition as Place
 from streamer.pipeline import Pipeline
+from streamer.pipeline.guard_memory import GuardMemory
 from tests.doubles.kafka import Log
 from tests.pipeline.engine import GROUP, LETTERS, TOPIC, Engine, HandWorker, eventually, hand_of
 
@@ -194,3 +195,53 @@ async def test_a_topic_that_is_made_anew_while_we_run_is_read_from_its_beginning
         await engine.cluster.group(GROUP).rebalance()
         await eventually(lambda: read(pipeline))
         assert read(pipeline) == {1: [0, 1, 2]}
+
+
+class TestPaused:
+    """A member of the group that reads nothing, so that the positions do not expire."""
+
+    async def test_it_stores_where_the_group_begins_and_reads_nothing(self, tmp_path: Path) -> None:
+        """With `latest`, a pause before the first run does not move the start."""
+        engine = engine_of(tmp_path)
+        engine.section["status"] = "paused"
+        async with engine.running() as paused:
+            await eventually(paused.assignment.readable)
+            for partition in range(2):
+                fill(engine, partition)
+            turned_at = paused._reader.turned_at
+            await eventually(lambda: paused._reader.turned_at > turned_at)
+            assert engine.cluster.group(GROUP).members, "it keeps the group from being empty"
+            assert hand_of(paused).open == []
+        assert [engine.committed(0), engine.committed(1)] == [BEFORE, BEFORE]
+        engine.section["status"] = "running"
+        async with engine.running() as resumed:
+            await eventually(lambda: len(read(resumed)) == 2)
+            assert read(resumed) == {0: [BEFORE], 1: [BEFORE]}
+
+    async def test_it_leaves_positions_as_they_are(self, tmp_path: Path) -> None:
+        engine = engine_of(tmp_path, start="earliest")
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 2 * BEFORE)
+            hand_of(pipeline).deliver()
+            await eventually(lambda: engine.committed(0) == engine.committed(1) == BEFORE)
+        stored = dict(engine.cluster.group(GROUP).stored)
+        engine.section["status"] = "paused"
+        async with engine.running() as paused:
+            await eventually(paused.assignment.readable)
+        assert engine.cluster.group(GROUP).stored == stored
+
+    async def test_it_needs_no_topic_for_dead_letters(self, tmp_path: Path) -> None:
+        engine = engine_of(tmp_path)
+        engine.cluster.delete(LETTERS)
+        engine.section["status"] = "paused"
+        async with engine.running() as paused:
+            await eventually(paused.assignment.readable)
+
+    async def test_that_the_mass_guard_has_stopped_it_is_not_said_meanwhile(self, tmp_path: Path) -> None:
+        engine = engine_of(tmp_path)
+        engine.section["status"] = "paused"
+        GuardMemory(tmp_path / "one", fingerprint=engine.settings().fingerprint()).remember()
+        with capture_logs() as lines:
+            async with engine.running() as paused:
+                assert not paused.is_guarded
+        assert "integration.guarded" not in {line["event"] for line in lines}
