@@ -137,8 +137,8 @@ _NEXT_STEPS: Final[Mapping[CommitResult, str]] = {
     CommitResult.MEMBERSHIP_CHANGED: "No action is needed: a rebalance is under way, and what is not stored is read "
     "again.",
     CommitResult.METADATA_TOO_LARGE: "Raise offset.metadata.max.bytes on the brokers.",
-    CommitResult.NOT_AUTHORISED: "Allow READ on the group and its topics. Until then a restart delivers again what is "
-    "not stored.",
+    CommitResult.NOT_AUTHORISED: "Allow READ on the group and its topics. Until then partitions that are new to the "
+    "group are not read, and a restart delivers again what is not stored.",
     CommitResult.TIMED_OUT: "No action is needed: a later commit replaces this one.",
     CommitResult.FAILED: "If this repeats, see the broker's log. A restart would deliver again what is not stored.",
 }
