@@ -148,7 +148,6 @@ class Service:
                 pipelines = [
                     tasks.create_task(integration.run(stop), name=f"integration {name}")
                     for name, integration in self.integrations.items()
-                    if not integration.settings.is_paused
                 ]
                 await stop.wait()
                 self.is_draining = True

@@ -24,6 +24,8 @@ class Timings:
     """Wait between two attempts to reach the brokers and join the group."""
     join: float = 120.0
     """Longest wait for an assignment after the brokers were reached; a rebalance of the others may be under way."""
+    enter: float = 10.0
+    """How long another instance may take to store where a new group begins, before that is logged."""
     poll: float = 0.5
     """Longest wait of one poll for records."""
     idle: float = 1.0

@@ -19,7 +19,7 @@ from aiokafka.errors import (
 from streamer.core.errors import StreamerError, UnavailableError
 from streamer.core.model import Record
 from streamer.kafka import group_positions
-from streamer.kafka.closing import close
+from streamer.kafka.closing import close, stop_consumer
 from streamer.kafka.group_positions import CommitResult, StoredPosition
 from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.kafka.starting import keep_whole
@@ -148,7 +148,7 @@ class Source:
         """Leave the group. The client neither revokes nor commits here: both must have been done."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await close(functools.partial(_stop, consumer))
+            await close(functools.partial(stop_consumer, consumer))
 
     @property
     def _joined(self) -> AIOKafkaConsumer:
@@ -221,6 +221,10 @@ class Source:
         """
         return await group_positions.fetch(self._joined, self._group_id, partitions)
 
+    def partitions_of(self, topic: str) -> list[TopicPartition]:
+        """All partitions of a topic, whoever has them, as far as the client has heard."""
+        return [TopicPartition(topic, number) for number in self._joined.partitions_for_topic(topic) or ()]
+
     async def log_bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
         """First offset that still exists and the one after the last, for each partition.
 
@@ -280,18 +284,9 @@ class Source:
         """Store positions with their metadata; never raises for what a broker may answer."""
         return await group_positions.store(self._joined, positions, timeout_seconds=self._commit_timeout_seconds)
 
-
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop the client, the whole of it.
-
-    While brokers are away, a fetch that it cancels ends the client's own ``stop`` with a cancellation that nobody asked
-    for. Let through, it would end the integration without a word, and leave the client's connections open.
-    """
-    task = asyncio.current_task()
-    assert task is not None, "a coroutine runs in a task"
-    try:
-        await consumer.stop()
-    except asyncio.CancelledError:
-        if task.cancelling():
-            raise
-        await consumer._client.close()  # noqa: SLF001 - what was left out
+    async def store_begins(self, begins: Mapping[TopicPartition, int]) -> CommitResult:
+        """Store where the group begins, also in partitions of other members; never raises for what a broker answers."""
+        positions = {partition: (begin, "") for partition, begin in begins.items()}
+        return await group_positions.store_for_group(
+            self._joined, positions, timeout_seconds=self._commit_timeout_seconds
+        )

@@ -7,6 +7,8 @@ partition), and ends the others. Restoring asks the brokers, so it happens outsi
 """
 
 import asyncio
+import contextlib
+import secrets
 import time
 from collections.abc import Callable, Collection
 from datetime import datetime
@@ -19,6 +21,7 @@ from streamer.kafka import CommitResult, StoredPosition, TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.commits import Commits
 from streamer.pipeline.ports import RecordSource
+from streamer.pipeline.starts import Starts
 from streamer.timings import Timings
 
 
@@ -38,14 +41,15 @@ class Assignment:
 
         Args:
             integration: for the log.
-            start: where a group without stored positions begins: ``earliest``, ``latest`` or a time. What a topic gets
-                later is read from its beginning: new partitions, and all of them when it is recreated.
+            start: where the group begins with a topic of which it has stored nothing: ``earliest``, ``latest`` or a
+                time. What the topic gets later is read from its beginning: new partitions, and all of them when it is
+                recreated.
             account_of: the account of a partition; it outlives assignments.
             fence: ends the custody of an assignment's records; returns how many were open.
             timings: how often to commit, and how long a position beyond the end is doubted.
         """
         self._integration = integration
-        self._start = start
+        self._starts = Starts(start, patience_seconds=timings.enter)
         self._account_of = account_of
         self._fence = fence
         self._timings = timings
@@ -56,15 +60,18 @@ class Assignment:
         self.is_restored = False
         """Whether the ledgers are those of the partitions given to us, so that these may be read."""
         self.changed = asyncio.Event()
-        """Set whenever partitions are taken or given; cleared by whoever waits for it."""
+        """Set whenever partitions are taken or given, or may be read from now on; cleared by whoever waits for it."""
         self.commits = Commits(integration)
         self.rebalances = {"assigned": 0, "revoked": 0, "lost": 0}
         self.assigned_since: dict[TopicPartition, float] = {}
         """Since when, in seconds since the epoch, each partition has been ours without a break."""
         self._given: frozenset[TopicPartition] | None = None
-        self._entered: set[str] = set()
-        """Topics of which partitions were given to us before."""
         self._beyond_since: dict[TopicPartition, float] = {}
+        self._begins_unstored = asyncio.Event()
+
+    def readable(self) -> set[TopicPartition]:
+        """The partitions that may be read: where their assignment begins is stored."""
+        return self.ledgers.keys() - self.commits.unstored
 
     def give(self, partitions: frozenset[TopicPartition]) -> None:
         """Note an assignment. Its partitions may not be read before `restore`."""
@@ -100,15 +107,10 @@ class Assignment:
             UnavailableError: the brokers cannot be asked; nothing has changed, try again.
         """
         epoch, given = self.epoch, self._given
-        if given is None:
+        if given is None or not await self._enter(source, given):
             return False
         stored = await source.stored_positions(given)
         bounds = await source.log_bounds(given)
-        starts = {
-            partition: await self._start_of(source, partition, *bounds[partition])
-            for partition in given
-            if stored[partition].offset is None
-        }
         if epoch != self.epoch:
             return False
         beyond = {
@@ -128,8 +130,8 @@ class Assignment:
             if partition in retained:
                 source.seek(partition, self.ledgers[partition].next_offset)
             else:
-                self._open(source, partition, stored[partition], bounds[partition], starts.get(partition))
-        self._entered |= {partition.topic for partition in given}
+                self._open(source, partition, stored[partition], bounds[partition])
+        self._starts.note(given)
         self.is_restored = True
         return True
 
@@ -164,18 +166,25 @@ class Assignment:
         first, end = bounds
         self._tell(Event.OFFSETS_RESET, partition, stored=self.ledgers[partition].position, start=first)
         self.fence([partition])
-        self._add_ledger(source, partition, first, stored=None, stated=None, replay_until=end)
+        self._add_ledger(source, partition, first, stored=None, stated=None, end=end)
 
     async def commit(self, source: RecordSource) -> CommitResult:
         """Store what may be stored of every partition where that has changed, as it is at this moment."""
         if not self.is_restored:
             return CommitResult.STORED
-        return await self.commits.store(source, self.ledgers)
+        unstored = set(self.commits.unstored)
+        result = await self.commits.store(source, self.ledgers)
+        if unstored - self.commits.unstored:
+            self.changed.set()
+        return result
 
     async def commit_on_timer(self, source: RecordSource) -> None:
-        """Commit until cancelled."""
+        """Commit until cancelled: now and then, and at once where a partition cannot be read before."""
         while True:
-            await asyncio.sleep(self._timings.commit_every)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._timings.commit_every):
+                    await self._begins_unstored.wait()
+            self._begins_unstored.clear()
             await self.commit(source)
 
     def _open(
@@ -184,12 +193,11 @@ class Assignment:
         partition: TopicPartition,
         stored: StoredPosition,
         bounds: tuple[int, int],
-        start: int | None,
     ) -> None:
         first, end = bounds
         account = self._account_of(partition.topic, partition.partition)
-        begins = stored.offset if stored.offset is not None else start
-        assert begins is not None, "a partition has a stored position or a start"
+        # Without a stored position, the topic has got the partition after the group entered it.
+        begins = stored.offset if stored.offset is not None else first
         if begins < first:
             self._count_lost(partition, account, begins, first)
             begins = first
@@ -197,15 +205,7 @@ class Assignment:
             self._tell(Event.OFFSETS_RESET, partition, stored=begins, high_watermark=end, start=first)
             begins = first
         stated = statements.decode(stored.metadata, stored.offset) if stored.offset is not None else None
-        self._add_ledger(
-            source,
-            partition,
-            begins,
-            stored=stored,
-            stated=stated,
-            # A position that is not of our making: somebody wants everything from there to the present end again.
-            replay_until=end if stated is None else stated.replay_until,
-        )
+        self._add_ledger(source, partition, begins, stored=stored, stated=stated, end=end)
         self._tell(Event.PARTITION_ASSIGNED, partition, position=begins)
 
     def _add_ledger(
@@ -216,31 +216,42 @@ class Assignment:
         *,
         stored: StoredPosition | None,
         stated: statements.Statement | None,
-        replay_until: int,
+        end: int,
     ) -> None:
+        # A position that is not of our making: somebody wants everything from there to the present end again.
+        replay_until, replay_id = (end, 0) if stated is None else (stated.replay_until, stated.replay_id)
+        is_known = stated is not None and (replay_id > 0 or not replay_until)
         ledger = PartitionLedger(
             partition.topic,
             partition.partition,
             begins,
             self._account_of(partition.topic, partition.partition),
             replay_until=replay_until,
+            replay_id=replay_id if is_known else _new_replay_id(),
             stated=stated,
         )
         self.ledgers[partition] = ledger
         self.assigned_since[partition] = time.time()
-        self.commits.begin(partition, stored)
+        self.commits.begin(partition, stored, is_known=is_known)
+        if not is_known:
+            self._begins_unstored.set()
         if stored is not None:
             ledger.committed = stored.offset
         source.seek(partition, begins)
 
-    async def _start_of(self, source: RecordSource, partition: TopicPartition, first: int, end: int) -> int:
-        if self._start == "earliest" or partition.topic in self._entered:
-            return first
-        if self._start == "latest":
-            return end
-        assert isinstance(self._start, datetime), "checked when the configuration was loaded"
-        found = await source.offset_at(partition, int(self._start.timestamp() * 1000))
-        return end if found is None else found
+    async def _enter(self, source: RecordSource, given: frozenset[TopicPartition]) -> bool:
+        """Have the group enter topics of which it has stored nothing; whether that is done for all of ours."""
+        epoch = self.epoch
+        begins, awaited = await self._starts.to_store(source, given)
+        if epoch != self.epoch:
+            return False
+        is_stored = not begins or await self.commits.enter(source, begins) is CommitResult.STORED
+        if late := self._starts.late():
+            raise UnavailableError(
+                f"the instance with partition 0 of {', '.join(late)} has not stored yet where the group begins; its log"
+                " says why"
+            )
+        return is_stored and not awaited
 
     def _count_lost(self, partition: TopicPartition, account: Account, expected: int, first: int) -> None:
         account.lost["retention"] += first - expected
@@ -250,3 +261,8 @@ class Assignment:
         logger().emit(
             event, integration=self._integration, topic=partition.topic, partition=partition.partition, **fields
         )
+
+
+def _new_replay_id() -> int:
+    """Drawn at random, so that neither a clock nor another instance can make the same one by chance."""
+    return 1 + secrets.randbelow(statements.MAX_REPLAY_IDS - 1)

@@ -33,7 +33,8 @@ async def join(
         try:
             await brokers.preflight()
             await ensure_topics(brokers, integration, create=create_topics)
-            await writer.start()
+            if not integration.is_paused:
+                await writer.start()
             await _join_group(source, timings.join)
         except UnavailableError as error:
             failures += 1
@@ -61,12 +62,14 @@ async def _join_group(source: RecordSource, timeout_seconds: float) -> None:
 async def ensure_topics(brokers: Brokers, integration: IntegrationSettings, *, create: bool) -> None:
     """Create missing dead-letter topics if the configuration says so, each with as many partitions as its topic.
 
+    A paused integration needs none: it reads nothing.
+
     Raises:
         TopicsMissingError: a topic does not exist.
         UnavailableError: the brokers cannot be asked.
     """
     topics = integration.topics
-    dead_letter_topics = {integration.dead_letter_topic(topic): topic for topic in topics}
+    dead_letter_topics = {} if integration.is_paused else {integration.dead_letter_topic(one): one for one in topics}
     missing = await brokers.missing_topics({*topics, *dead_letter_topics})
     if create and not set(topics).intersection(missing):
         for topic in missing:

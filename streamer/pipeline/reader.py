@@ -71,7 +71,7 @@ class Reader:
         self.is_taking = False
         """Whether records that have come are being mapped, rather than waited for."""
         self.is_stopped = False
-        """Whether nothing more is taken: the mass guard has stopped the integration, or it is draining."""
+        """Whether nothing is taken: a person or the mass guard has stopped the integration."""
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -80,7 +80,7 @@ class Reader:
             self._assignment.changed.clear()
             if not self._assignment.is_restored:
                 await self._restore()
-            if not self._assignment.is_restored or self.is_stopped or not await self._has_room():
+            if not self._may_read() or not await self._has_room():
                 self.reads_since = None
                 await self._poll([], seconds=0.0)
                 with contextlib.suppress(TimeoutError):
@@ -98,7 +98,10 @@ class Reader:
 
     def readable(self) -> set[TopicPartition]:
         """The partitions to read now."""
-        return self._assignment.ledgers.keys() - self._left_out
+        return self._assignment.readable() - self._left_out
+
+    def _may_read(self) -> bool:
+        return self._assignment.is_restored and not self.is_stopped and bool(self.readable())
 
     async def _restore(self) -> None:
         self._left_out.clear()
@@ -214,7 +217,7 @@ class Reader:
         await asyncio.sleep(min(self._timings.failed_poll * 2**self._failed_polls, MAX_FAILED_POLL_SECONDS))
 
     async def _leave_out_guilty(self) -> None:
-        for partition in list(self._assignment.ledgers.keys() - self._left_out):
+        for partition in self.readable():
             try:
                 await self._source.poll([partition], max_records=1, timeout_seconds=1.0)
             except PollError as error:
