@@ -50,7 +50,7 @@ class Integration:
         self.accounts: defaultdict[tuple[str, int], Account] = defaultdict(Account)
         self.pipeline: Pipeline | None = None
         self.has_started = self.settings.is_paused
-        """Whether it has joined its consumer group once, or need not."""
+        """Whether it has joined its consumer group once, or is paused: then nobody waits for it."""
         self.consecutive_stalls = 0
         """How often the watchdog has ended its pipeline lately."""
         self.restarts = 0

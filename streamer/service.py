@@ -140,11 +140,14 @@ class Service:
                 side_tasks = [
                     tasks.create_task(self._summarise(), name="summary"),
                     tasks.create_task(self._sample(), name="sample"),
+                    *(
+                        tasks.create_task(destination.watch_key(), name=f"write key of {name}")
+                        for name, destination in self.destinations.items()
+                    ),
                 ]
                 pipelines = [
                     tasks.create_task(integration.run(stop), name=f"integration {name}")
                     for name, integration in self.integrations.items()
-                    if not integration.settings.is_paused
                 ]
                 await stop.wait()
                 self.is_draining = True

@@ -6,6 +6,7 @@ brokers, their client or the destination do.
 
 from dataclasses import dataclass
 
+from streamer.core.delivery.key_watch import RECHECK_SECONDS
 from streamer.core.delivery.probing import HELD_PROBE_SECONDS
 from streamer.core.records.obstacles import MAX_RETRY_SECONDS, MIN_RETRY_SECONDS
 
@@ -70,6 +71,10 @@ class Timings:
     """A pipeline that ran this long is restarted after the shortest wait, and its stall counts as the first."""
     held_probe: float = HELD_PROBE_SECONDS
     """Longest wait before a probe of a held destination; the first is 1 second or this, if shorter."""
+    key_check_every: float = RECHECK_SECONDS
+    """How often it is asked whether a write key that was in order still is."""
+    key_check_timeout: float = 5.0
+    """Longest wait for one answer about a write key. At the start nothing is sent meanwhile."""
     summary_every: float = 60.0
     """How often each integration logs its account."""
 

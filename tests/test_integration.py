@@ -70,11 +70,11 @@ async def test_a_write_key_that_is_replaced_while_running_is_another_destination
         attempt = integration.destination.start("sprig", 1, is_retry=False)
         await integration.destination.send(attempt, [b'{"messageId":"evt_2"}'], size=300, resend_count=0)
         assert integration.destination.state is State.HELD
-        integration.destination._reread_credentials()
+        integration.destination.reread_credentials()
         assert integration.receipts.entries() == 1, "nothing has changed yet"
         key_file.write_text("right")
         client.key = "right"
-        integration.destination._reread_credentials()
+        integration.destination.reread_credentials()
         assert integration.receipts.entries() == 0
         assert [problem.kind for problem in integration.receipts.problems] == [ProblemKind.OTHER_DESTINATION]
 

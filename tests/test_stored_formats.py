@@ -4,6 +4,7 @@ Where one of these tests fails, old metadata or old files are no longer understo
 format itself (``s1:``, ``streamer receipts 2``), so that each side sees that it is not its own.
 """
 
+import dataclasses
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +23,7 @@ STATEMENT: Final = Statement(
     replay_until=105,
 )
 METADATA: Final = "s1:HoHQ6ra3MwUACQMaCkM7L5E"
+REPLAY_METADATA: Final = "s2:HoHQ6ra3MwWAvMGWCwAJAxoKYcqF3Q"
 
 DIGESTS: Final = {"a": "27c35e6e9373877f29e562464e46497e", "b": "96172b4c53372cd10faddc821bfe0318"}
 TABLES: Final = {
@@ -38,6 +40,8 @@ TABLES: Final = {
     },
     b"1": {},
 }
+REPLAY_KEYS: Final = {b"\x00\x00": b'["surveys.sprig", 3]', b"replay\x00\x00": b"3000000000"}
+"""What else a source of receipts has that were written in a replay."""
 
 
 def test_metadata_of_version_s1_is_read() -> None:
@@ -56,6 +60,21 @@ def test_metadata_is_written_as_version_s1() -> None:
     assert written == METADATA
 
 
+def test_metadata_in_a_replay_is_version_s2() -> None:
+    statement = dataclasses.replace(STATEMENT, replay_id=3_000_000_000)
+    written = encode(
+        statement.position,
+        statement.horizon,
+        statement.open,
+        statement.fingerprint,
+        replay_until=statement.replay_until,
+        replay_id=statement.replay_id,
+    )
+
+    assert written == REPLAY_METADATA
+    assert decode(REPLAY_METADATA, statement.position) == statement
+
+
 def test_receipts_are_written_as_version_2(tmp_path: Path) -> None:
     store = ReceiptStore(tmp_path, max_log_bytes=1 << 24, now=1_767_225_600.0, destination="4fa2")
     store.add([Deliveries("surveys.sprig", 3, [41, 42], [digest_of(name) for name in DIGESTS])], 1_767_225_601.5)
@@ -65,6 +84,22 @@ def test_receipts_are_written_as_version_2(tmp_path: Path) -> None:
         tables = {name: env.open_db(name, create=False) for name in TABLES}
         with env.begin() as txn:
             assert {name: dict(txn.cursor(table)) for name, table in tables.items()} == TABLES
+
+
+def test_receipts_of_a_replay_have_its_name_beside_the_source(tmp_path: Path) -> None:
+    """Earlier versions pass over this key, and read the rest."""
+    store = ReceiptStore(tmp_path, max_log_bytes=1 << 24, now=1_767_225_600.0)
+    store.add([Deliveries("surveys.sprig", 3, [41], [digest_of("a")], replay_id=3_000_000_000)], 1_767_225_601.5)
+    store.close(sync=True)
+
+    with lmdb.open(str(tmp_path), max_dbs=3, readonly=True, lock=False, create=False) as env:
+        meta = env.open_db(b"meta", create=False)
+        with env.begin(meta) as txn:
+            assert {key: value for key, value in txn.cursor() if key in REPLAY_KEYS} == REPLAY_KEYS
+    again = ReceiptStore(tmp_path, max_log_bytes=1 << 24, now=1_767_225_700.0)
+    found = again.find([digest_of("a")], oldest=0.0)
+    again.close(sync=False)
+    assert found == {digest_of("a"): ("surveys.sprig", 3, 41, 3_000_000_000)}
 
 
 @pytest.mark.parametrize("lacks", [(), (b"destination",)], ids=["of this version", "without a destination"])

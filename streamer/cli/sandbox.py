@@ -56,6 +56,14 @@ def add_parser(subparsers: "Commands") -> None:
         metavar="KEY",
         help="accept only this write key; repeatable. Other keys get 401, which Segment itself does not answer",
     )
+    add(
+        "--know-key",
+        action="append",
+        metavar="KEY",
+        help="know only this write key; repeatable. As at Segment, calls under other keys get 200 and are dropped, and"
+        " the settings endpoint answers 404 for them",
+    )
+    add("--region", choices=("us", "eu"), default="us", help="region that the settings endpoint names (default: us)")
     add("--latency", type=_duration, default=0.0, metavar="DURATION", help="wait before each answer, such as 20ms")
     add(
         "--status",
@@ -114,6 +122,8 @@ async def _serve(args: argparse.Namespace, faults: "list[Fault]") -> None:
 
     sandbox = Sandbox(
         required_keys=args.require_key,
+        known_keys=args.know_key,
+        region=args.region,
         faults=faults,
         record_path=args.record,
         max_ids=args.max_ids,

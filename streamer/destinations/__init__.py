@@ -15,4 +15,6 @@ def open_destination(name: str, settings: DestinationSettings, timings: Timings 
     Raises:
         UnavailableError: its credentials cannot be read.
     """
-    return Destination(name, settings, client=SegmentClient(settings), timings=timings)
+    client = SegmentClient(settings)
+    ask_about_key = client.ask_about_key if settings.asks_about_key else None
+    return Destination(name, settings, client=client, timings=timings, ask_about_key=ask_about_key)

@@ -9,7 +9,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from streamer.core.delivery.answers import Answer
 from streamer.core.delivery.attempt import Attempt, Verdict, Wanted
@@ -17,7 +17,8 @@ from streamer.core.delivery.destination import DestinationMachine
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
 from streamer.core.errors import UnavailableError
-from streamer.destinations.http import Exchange
+from streamer.destinations.client import Client
+from streamer.destinations.key_check import Ask, KeyCheck
 from streamer.destinations.remedies import held_next_step
 from streamer.logs import Event, logger
 from streamer.settings import DestinationSettings
@@ -31,35 +32,6 @@ _EVENTS: Final = {
 }
 
 
-class Client(Protocol):
-    """One API that calls go to."""
-
-    @property
-    def envelope_bytes(self) -> int:
-        """Bytes of a request's body beside the calls, at most."""
-
-    async def send(self, bodies: Sequence[bytes], *, resend_count: int) -> Exchange:
-        """Make one request of serialised calls; whatever goes wrong becomes an `Answer`.
-
-        Args:
-            bodies: the calls.
-            resend_count: how often these calls were sent before; 0 on the first attempt.
-        """
-
-    def reread_credentials(self) -> bool:
-        """Read the credentials again; whether they are others. After an error the ones read before are used.
-
-        Raises:
-            UnavailableError: they cannot be read.
-        """
-
-    def renew_connections(self) -> None:
-        """Resolve the host again for the requests to come; those on their way are left alone."""
-
-    async def close(self) -> None:
-        """Close all connections."""
-
-
 class _Waiter(NamedTuple):
     """A pipeline that waits for a permit."""
 
@@ -70,7 +42,15 @@ class _Waiter(NamedTuple):
 class Destination:
     """The permits of one destination, and the requests made with them."""
 
-    def __init__(self, name: str, settings: DestinationSettings, *, client: Client, timings: Timings) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: DestinationSettings,
+        *,
+        client: Client,
+        timings: Timings,
+        ask_about_key: Ask | None = None,
+    ) -> None:
         """Prepare; nothing is sent yet.
 
         Args:
@@ -78,6 +58,8 @@ class Destination:
             settings: limits, and how calls are batched and retried.
             client: makes the requests.
             timings: how long to wait before probes.
+            ask_about_key: finds out whether the client's key exists. Nothing is sent before `watch_key` has asked, and
+                while the key is wrong. None: nobody can be asked.
         """
         self.name = name
         self.settings = settings
@@ -97,11 +79,12 @@ class Destination:
         self._refund_listeners: list[Callable[[Sequence[Attempt]], None]] = []
         self._key_listeners: list[Callable[[], None]] = []
         self._resend_listeners: list[Callable[[], None]] = []
+        self._key_check = KeyCheck(self, ask_about_key, timings) if ask_about_key is not None else None
 
     @property
     def state(self) -> State:
         """Whether requests may go out."""
-        return self._machine.state
+        return self._machine.standing.state
 
     @property
     def max_batch_bytes(self) -> int:
@@ -144,9 +127,24 @@ class Destination:
         """Call ``listener`` when other credentials were read, before the first request with them."""
         self._key_listeners.append(listener)
 
+    async def watch_key(self) -> None:
+        """Ask about the write key until cancelled, if somebody can be asked."""
+        if self._key_check is not None:
+            await self._key_check.run()
+
+    def bar(self, reason: str) -> None:
+        """Let nothing be sent, probes included, until `unbar`; "": whether there is a reason is not known yet."""
+        self._machine.bar(reason, time.monotonic())
+        self._after_change()
+
+    def unbar(self) -> None:
+        """End that; the destination goes on in the state in which it was."""
+        self._machine.unbar()
+        self._after_change()
+
     async def borrow(self, integration: str) -> None:
         """Wait for a permit; the caller then calls `start` or `decline` without awaiting in between."""
-        while self._waiting or not self._machine.can_start(time.monotonic()):
+        while self._waiting or not self._may_start():
             waiter = _Waiter(integration, asyncio.get_running_loop().create_future())
             self._waiting.append(waiter)
             self._set_alarm()
@@ -158,13 +156,11 @@ class Destination:
             finally:
                 if waiter in self._waiting:
                     self._waiting.remove(waiter)
-            if self._machine.can_start(time.monotonic()):
+            if self._may_start():
                 return
 
     def start(self, integration: str, calls: int, *, is_retry: bool = False, is_resend: bool = False) -> Attempt:
         """Take the permit for a request of so many calls; see `DestinationMachine.start`."""
-        if self._machine.state is State.HELD:
-            self._reread_credentials()
         attempt = self._machine.start(
             time.monotonic(), calls, is_retry=is_retry, is_resend=is_resend, integration=integration
         )
@@ -212,7 +208,8 @@ class Destination:
             self._alarm.cancel()
         await self._client.close()
 
-    def _reread_credentials(self) -> None:
+    def reread_credentials(self) -> None:
+        """Read the key again, and call the listeners of `on_key_changed` if it is another one."""
         try:
             if self._client.reread_credentials():
                 self._machine.key_changed()
@@ -227,11 +224,19 @@ class Destination:
                 listener()
         self._after_change()
 
+    def _may_start(self) -> bool:
+        """Whether a request may begin. The key of a probe is read again before: another one may have to be barred."""
+        if not self._machine.can_start(time.monotonic()):
+            return False
+        if self._machine.state is State.HELD:
+            self.reread_credentials()
+        return self._machine.can_start(time.monotonic())
+
     def _after_change(self) -> None:
-        machine, status = self._machine, self.status
-        status.in_flight, status.limit, status.reason = machine.in_flight, machine.limit, machine.reason
-        is_changed = machine.state is not status.state
-        status.state, status.since = machine.state, machine.since
+        machine, status, standing = self._machine, self.status, self._machine.standing
+        status.in_flight, status.limit, status.reason = machine.in_flight, machine.limit, standing.reason
+        is_changed = standing.state is not status.state
+        status.state, status.since = standing.state, standing.since
         status.next_step = _EVENTS[status.state].next_step
         if status.state is State.HELD:
             status.next_step = held_next_step(status.reason, self.settings.url)

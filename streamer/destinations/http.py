@@ -32,10 +32,14 @@ from streamer.destinations.connector import Connector, Response, UnaskedAnswerEr
 from streamer.destinations.way_out import tls_context
 
 MAX_ANSWER_BYTES: Final = 65_536
-"""Most of an answer's body that is read; the connection of a longer one is closed. The content is never looked at."""
+"""Most of an answer's body that is read; the connection of a longer one is closed. Its content is not looked at, unless
+a document was asked for."""
 
 MAX_CONNECTION_AGE_SECONDS: Final = 300.0
 """Connections are replaced after this time: addresses of a host change, and a kept connection never asks again."""
+
+MAX_DOCUMENT_BYTES: Final = 1_048_576
+"""Most of a document that is read."""
 
 CLOSE_SECONDS: Final = 5.0
 """Longest wait for connections to close."""
@@ -74,13 +78,15 @@ class HttpConnections:
         self._closing: set[asyncio.Task[None]] = set()
         self._open_requests: dict[aiohttp.ClientSession, int] = {}
 
-    async def request(self, method: str, url: str, body: bytes, headers: Mapping[str, str]) -> Exchange:
-        """Make one request; redirects are not followed."""
+    async def request(
+        self, method: str, url: str, body: bytes, headers: Mapping[str, str], document: bytearray | None = None
+    ) -> Exchange:
+        """Make one request; redirects are not followed. The body of a 2xx is appended to ``document``, if given."""
         session = self._current_session()
         self._open_requests[session] += 1
         started = time.monotonic()
         try:
-            answer = await _exchange(session, method, url, body, headers)
+            answer = await _exchange(session, method, url, body, headers, document)
         finally:
             self._open_requests[session] -= 1
             self._retire(session)
@@ -128,7 +134,12 @@ class HttpConnections:
 
 
 async def _exchange(
-    session: aiohttp.ClientSession, method: str, url: str, body: bytes, headers: Mapping[str, str]
+    session: aiohttp.ClientSession,
+    method: str,
+    url: str,
+    body: bytes,
+    headers: Mapping[str, str],
+    document: bytearray | None,
 ) -> Answer:
     try:
         async with session.request(method, url, data=body, headers=headers, allow_redirects=False) as response:
@@ -138,7 +149,7 @@ async def _exchange(
                 if is_web_page(response.headers.get("Content-Type")):
                     return answer_of_fault(NetworkFault.WEB_PAGE)
                 # A 2xx that breaks off is an unknown outcome, so the body is read to its end; it is not parsed.
-                await _read_to_end(response.content)
+                await _read_to_end(response.content, document)
             return answer
     except aiohttp.ClientPayloadError:
         return answer_of_fault(NetworkFault.CUT_OFF)
@@ -146,11 +157,13 @@ async def _exchange(
         return answer_of_fault(_fault_of(error))
 
 
-async def _read_to_end(body: aiohttp.StreamReader) -> None:
-    """Read a body to its end or our limit, and forget it; a single ``read`` returns with what has arrived by then."""
-    left = MAX_ANSWER_BYTES
+async def _read_to_end(body: aiohttp.StreamReader, document: bytearray | None) -> None:
+    """Read a body to its end or our limit; a single ``read`` returns with what has arrived by then."""
+    left = MAX_ANSWER_BYTES if document is None else MAX_DOCUMENT_BYTES
     while left > 0 and (part := await body.read(left)):
         left -= len(part)
+        if document is not None:
+            document += part
 
 
 def _wait_asked_for(response: aiohttp.ClientResponse) -> float | None:

@@ -6,6 +6,7 @@ from urllib.parse import urlsplit
 
 from streamer.core.delivery.answers import NetworkFault
 from streamer.core.delivery.destination import REFUSES_EVERYTHING
+from streamer.core.delivery.key_watch import KeyFinding
 from streamer.logs import Event
 
 
@@ -13,7 +14,7 @@ def held_next_step(reason: str, url: str) -> str:
     """What to do about a held destination.
 
     Args:
-        reason: why it is held: an HTTP status, a `NetworkFault` or `REFUSES_EVERYTHING`.
+        reason: why it is held: an HTTP status, a `NetworkFault`, a `KeyFinding` or `REFUSES_EVERYTHING`.
         url: the base of the destination's addresses.
     """
     remedy = _REMEDIES.get("3xx" if reason.startswith("3") else reason)
@@ -39,6 +40,16 @@ _REMEDIES: Final[Mapping[str, str]] = {
     REFUSES_EVERYTHING: (
         "{host} refused every call so far. Check write_key, region and endpoint, and look at the calls that"
         " streamer map makes of the records."
+    ),
+    KeyFinding.UNKNOWN: (
+        "Copy the write key again from the API keys of the source in Segment, into write_key_file, which is read"
+        " again at least every 30 s, or into write_key and restart streamer. Nothing is sent until Segment knows the"
+        " key."
+        ' If the key is right, check settings_endpoint; with settings_endpoint: "" streamer does not ask about keys.'
+    ),
+    KeyFinding.WRONG_REGION: (
+        "Set region: eu of the destination: Segment says that the source of this write key takes events in the EU."
+        ' If that is wrong, set settings_endpoint: "", so that streamer does not ask about keys.'
     ),
     "401": "Check the destination's write_key.",
     "403": "Check the destination's write_key, and whether a firewall or proxy before {host} refuses the requests.",

@@ -10,6 +10,7 @@ from isal import isal_zlib
 
 from streamer import __version__
 from streamer.destinations.http import Exchange, HttpConnections
+from streamer.destinations.source_settings import KeyAnswer, ask_about_key
 from streamer.destinations.way_out import proxy_for
 from streamer.settings import DestinationSettings
 
@@ -25,7 +26,7 @@ ENVELOPE_BYTES: Final = 256
 
 
 class SegmentClient:
-    """Sends batches to one Segment source: a `streamer.destinations.destination.Client`."""
+    """Sends batches to one Segment source: a `streamer.destinations.client.Client`."""
 
     envelope_bytes = ENVELOPE_BYTES
 
@@ -51,7 +52,7 @@ class SegmentClient:
         Raises:
             UnavailableError: the file cannot be read or holds no write key.
         """
-        write_key = self._settings.read_write_key()
+        write_key = self._write_key = self._settings.read_write_key()
         basic = b64encode(f"{write_key}:".encode()).decode()
         self._headers = {
             "Authorization": f"Basic {basic}",
@@ -71,6 +72,17 @@ class SegmentClient:
         """
         body, headers = self._request(bodies, resend_count)
         return await self._connections.request("POST", self._url, body, headers)
+
+    async def ask_about_key(self, timeout_seconds: float) -> KeyAnswer:
+        """Ask whether the write key exists, where `DestinationSettings.asks_about_key`.
+
+        Args:
+            timeout_seconds: the longest that this may take.
+
+        Raises:
+            UnavailableError: the CA file cannot be read.
+        """
+        return await ask_about_key(self._settings, self._write_key, timeout_seconds=timeout_seconds)
 
     def renew_connections(self) -> None:
         """Resolve the host again for the requests to come; those on their way are left alone."""

@@ -24,7 +24,7 @@ def proxy_for(url: str, setting: str | None = None) -> str | None:
         return setting or None
     parts = urlsplit(url)
     proxies = getproxies_environment()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    proxy = (proxies.get(parts.scheme) or proxies.get("all") or "").strip()  # a line break comes from a mounted secret
     if not proxy or _is_this_machine(parts.hostname or "") or proxy_bypass(parts.netloc):
         return None
     proxy = proxy if "://" in proxy else f"http://{proxy}"

@@ -20,6 +20,9 @@ in the client's source:
 - Questions about several partitions are answered when all of them can be; `streamer.kafka.log_bounds` asks each leader
   by itself. A start that cannot see one topic of several fails, and a topic whose committed positions may not be asked
   stops every fetch from its broker: `streamer.kafka.adjusting` lets neither happen.
+- An exception during a login that is not the client's own ends its reading for good, a rejected bearer token counts as
+  accepted, and a password is kept for as long as a client lives; `streamer.kafka.login`. So are certificates;
+  `streamer.kafka.tls`.
 - "Unable to bootstrap" hides why it failed; `preflight` finds the reason.
 """
 

@@ -1,6 +1,5 @@
 """What we change in a consumer of the client: each change is made in one object, and for one trap."""
 
-import asyncio
 from collections.abc import Collection
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -31,19 +30,3 @@ def hold_until_sought(consumer: AIOKafkaConsumer) -> None:
             subscription.pause(partition)
 
     subscription.assign_from_subscribed = assign_held
-
-
-async def stop(consumer: AIOKafkaConsumer) -> None:
-    """Stop the client, the whole of it.
-
-    While brokers are away, a fetch that it cancels ends the client's own ``stop`` with a cancellation that nobody asked
-    for. Let through, it would end the integration without a word, and leave the client's connections open.
-    """
-    task = asyncio.current_task()
-    assert task is not None, "a coroutine runs in a task"
-    try:
-        await consumer.stop()
-    except asyncio.CancelledError:
-        if task.cancelling():
-            raise
-        await consumer._client.close()  # noqa: SLF001 - what was left out

@@ -7,8 +7,7 @@ from typing import Any
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.conn import create_conn
-from aiokafka.errors import KafkaError, SaslAuthenticationFailed, TopicAlreadyExistsError, for_code
-from aiokafka.protocol.admin import ApiVersionRequest
+from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from streamer.core.errors import SettingsError, UnavailableError
 from streamer.kafka.closing import close
@@ -31,30 +30,16 @@ async def preflight(kafka: KafkaSettings) -> None:
     for server in servers.split(",") if isinstance(servers, str) else servers:
         host, _, port = server.strip().rpartition(":")
         try:
-            await _log_in(host.strip("[]"), int(port), _connection_options(options))
+            connection = await create_conn(host.strip("[]"), int(port), **_connection_options(options))
         except (OSError, TimeoutError, KafkaError) as error:
             text = f"{server.strip()}: {describe_kafka_error(error)}"
             (faults if is_set_up_fault(error) else reasons).append(text)
         else:
+            connection.close()
             return
     if faults:
         raise SettingsError([f"kafka: {fault}" for fault in faults])
     raise UnavailableError("; ".join(reasons))
-
-
-async def _log_in(host: str, port: int, options: Mapping[str, Any]) -> None:
-    """Connect and disconnect.
-
-    One more request after the login shows that the login succeeded: a broker that rejects a bearer token asks for one
-    more message (RFC 7628), and aiokafka 0.14 takes that for a success.
-    """
-    connection = await create_conn(host, port, **options)
-    try:
-        answer = await connection.send(ApiVersionRequest())
-    finally:
-        connection.close()
-    if answer.error_code:
-        raise SaslAuthenticationFailed
 
 
 def _connection_options(options: Mapping[str, Any]) -> dict[str, Any]:

@@ -113,11 +113,21 @@ async def store(
     assigned = consumer.assignment()
     # No await between the filter and the call: with one partition that is not ours, all would be rejected.
     ours = {partition: position for partition, position in positions.items() if partition in assigned}
-    if not ours:
+    return await store_for_group(consumer, ours, timeout_seconds=timeout_seconds)
+
+
+async def store_for_group(
+    consumer: AIOKafkaConsumer, positions: Mapping[TopicPartition, tuple[int, str]], *, timeout_seconds: float
+) -> CommitResult:
+    """Store positions of any partitions, also of those that other members have.
+
+    The broker looks at the generation of the sender only: after a rebalance it refuses what an earlier owner stores.
+    """
+    if not positions:
         return CommitResult.STORED
     try:
         async with asyncio.timeout(timeout_seconds):
-            await _store(consumer, {partition: OffsetAndMetadata(*position) for partition, position in ours.items()})
+            await _store(consumer, {partition: OffsetAndMetadata(*one) for partition, one in positions.items()})
     except (TimeoutError, KafkaError) as error:
         return next(result for kinds, result in _COMMIT_ENDS if isinstance(error, kinds))
     return CommitResult.STORED

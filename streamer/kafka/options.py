@@ -4,15 +4,15 @@ import importlib.util
 import socket
 import ssl
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, Final
 
 from aiokafka import errors
-from aiokafka.abc import AbstractTokenProvider
-from aiokafka.helpers import create_ssl_context
 
 from streamer.core.errors import SettingsError, UnavailableError
-from streamer.settings import KafkaSettings, read_secret_file
+from streamer.kafka.credentials import FixedSecret, SecretFile, secret_file, token_file
+from streamer.kafka.login import CredentialsRejectedError, Login, LoginFailedError
+from streamer.kafka.tls import RenewedContext
+from streamer.settings import KafkaSettings
 
 _WRONG_CREDENTIALS: Final = (
     errors.AuthenticationFailedError,
@@ -76,19 +76,13 @@ _OUR_CERTIFICATE_REFUSED: Final = (
 )
 
 
-class _TokenFile(AbstractTokenProvider):  # type: ignore[misc]  # the library has no type information
-    """Reads the bearer token from a file that something else renews."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
-    async def token(self) -> str:
-        """The present token. The file is small and local, and the client waits under a lock, so reading blocks."""
-        return read_secret_file(self._path, "kafka.sasl_oauth_token_file")
-
-
-def client_options(kafka: KafkaSettings) -> dict[str, Any]:
+def client_options(kafka: KafkaSettings, *, is_lasting: bool = False) -> dict[str, Any]:
     """The keyword arguments that consumers, producers and admin clients have in common.
+
+    Args:
+        kafka: where the brokers are, and how to connect.
+        is_lasting: whether the client stays and connects again by itself; see `streamer.kafka.login`
+            and `streamer.kafka.tls`.
 
     Raises:
         SettingsError: a file of a certificate or a secret cannot be used, or Kerberos support is not installed.
@@ -102,57 +96,42 @@ def client_options(kafka: KafkaSettings) -> dict[str, Any]:
     }
     try:
         if kafka.security_protocol.endswith("SSL"):
-            options["ssl_context"] = _ssl_context(kafka)
+            options["ssl_context"] = RenewedContext.of(kafka, is_lasting=is_lasting)
         if kafka.security_protocol.startswith("SASL_"):
-            options |= _sasl_options(kafka)
+            options |= _sasl_options(kafka, is_lasting=is_lasting)
     except UnavailableError as error:
         raise SettingsError([str(error)]) from error
     return options
 
 
-def _ssl_context(kafka: KafkaSettings) -> ssl.SSLContext:
-    password = kafka.ssl_password.get_secret_value() if kafka.ssl_password else None
-    if kafka.ssl_password_file is not None:
-        password = read_secret_file(kafka.ssl_password_file, "kafka.ssl_password_file")
-    try:
-        context: ssl.SSLContext = create_ssl_context(
-            cafile=kafka.ssl_cafile,
-            certfile=kafka.ssl_certfile,
-            keyfile=kafka.ssl_keyfile,
-            # Without a password OpenSSL would ask for one on the terminal.
-            password=password or "",
-        )
-    except OSError as error:  # ssl.SSLError is one
-        reason = error.strerror if isinstance(error, FileNotFoundError | PermissionError) else "not in PEM format"
-        raise SettingsError(
-            [f"kafka.ssl_cafile, ssl_certfile, ssl_keyfile or ssl_password cannot be used: {reason}"]
-        ) from error
-    context.check_hostname = kafka.ssl_check_hostname
-    return context
-
-
-def _sasl_options(kafka: KafkaSettings) -> dict[str, Any]:
+def _sasl_options(kafka: KafkaSettings, *, is_lasting: bool) -> dict[str, Any]:
     options: dict[str, Any] = {"sasl_mechanism": kafka.sasl_mechanism}
-    if kafka.sasl_mechanism == "OAUTHBEARER":
-        assert kafka.sasl_oauth_token_file is not None, "checked when the configuration was loaded"
-        read_secret_file(kafka.sasl_oauth_token_file, "kafka.sasl_oauth_token_file")
-        options["sasl_oauth_token_provider"] = _TokenFile(kafka.sasl_oauth_token_file)
-    elif kafka.sasl_mechanism == "GSSAPI":
+    if kafka.sasl_mechanism == "GSSAPI":
         if importlib.util.find_spec("gssapi") is None:
             raise SettingsError(["kafka.sasl_mechanism: GSSAPI needs a package: run pip install 'aiokafka[gssapi]'"])
         options["sasl_kerberos_service_name"] = kafka.sasl_kerberos_service_name
         options["sasl_kerberos_domain_name"] = kafka.sasl_kerberos_domain_name
+        return options
+    secret = _secret(kafka)
+    if isinstance(secret, SecretFile):
+        secret.verify()
+    login = Login(secret, is_lasting=is_lasting)
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        options["sasl_oauth_token_provider"] = login
     else:
         options["sasl_plain_username"] = kafka.sasl_plain_username
-        options["sasl_plain_password"] = _sasl_password(kafka)
+        options["sasl_plain_password"] = login
     return options
 
 
-def _sasl_password(kafka: KafkaSettings) -> str:
+def _secret(kafka: KafkaSettings) -> FixedSecret | SecretFile:
+    if kafka.sasl_mechanism == "OAUTHBEARER":
+        assert kafka.sasl_oauth_token_file is not None, "checked when the configuration was loaded"
+        return token_file(kafka.sasl_oauth_token_file, "kafka.sasl_oauth_token_file")
     if kafka.sasl_plain_password is not None:
-        return kafka.sasl_plain_password.get_secret_value()
+        return FixedSecret(kafka.sasl_plain_password, "kafka.sasl_plain_password")
     assert kafka.sasl_plain_password_file is not None, "checked when the configuration was loaded"
-    return read_secret_file(kafka.sasl_plain_password_file, "kafka.sasl_plain_password_file")
+    return secret_file(kafka.sasl_plain_password_file, "kafka.sasl_plain_password_file")
 
 
 def describe_kafka_error(error: BaseException) -> str:
@@ -161,6 +140,9 @@ def describe_kafka_error(error: BaseException) -> str:
     Its causes are examined too: the client wraps special errors into "connection closed". An unknown error is described
     by its own text, which in this client holds names and codes, never records.
     """
+    for cause in _chain(error):
+        if isinstance(cause, LoginFailedError | CredentialsRejectedError):
+            return str(cause.args[0])
     for kinds, meaning in _MEANINGS:
         for cause in _chain(error):
             if isinstance(cause, kinds):

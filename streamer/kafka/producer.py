@@ -71,7 +71,7 @@ class DeadLetterProducer:
         """
         kafka = self._kafka
         self._producer = AIOKafkaProducer(
-            **client_options(kafka) | {"request_timeout_ms": self._request_timeout_ms},
+            **client_options(kafka, is_lasting=True) | {"request_timeout_ms": self._request_timeout_ms},
             acks="all",
             # Not idempotent: after one rejected batch the client leaves a gap in its sequence numbers, and the broker
             # rejects everything that it writes to that partition afterwards. A rare copy is better than that.

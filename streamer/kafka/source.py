@@ -17,8 +17,8 @@ from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
 from streamer.core.records.obstacles import PartitionFault
 from streamer.kafka import group_positions, log_bounds, unreadable
-from streamer.kafka.adjusting import hold_until_sought, join_without_all_topics, stop
-from streamer.kafka.closing import close
+from streamer.kafka.adjusting import hold_until_sought, join_without_all_topics
+from streamer.kafka.closing import close, stop_consumer
 from streamer.kafka.group_positions import CommitResult, StoredPosition
 from streamer.kafka.log_bounds import Bounds
 from streamer.kafka.options import client_options, describe_kafka_error
@@ -114,7 +114,7 @@ class Source:
         # Ten integrations of a process with 16 MiB each took 400 MB. A broker sends one batch whatever its size.
         fetch_max_bytes = max(int(kafka.fetch_max_bytes * self._fetch_share), MIN_FETCH_BYTES)
         return AIOKafkaConsumer(
-            **client_options(kafka),
+            **client_options(kafka, is_lasting=True),
             group_id=self._group_id,
             group_instance_id=kafka.group_instance_id,
             enable_auto_commit=False,
@@ -134,7 +134,7 @@ class Source:
         """Leave the group. The client neither revokes nor commits here: both must have been done."""
         consumer, self._consumer = self._consumer, None
         if consumer is not None:
-            await close(functools.partial(stop, consumer))
+            await close(functools.partial(stop_consumer, consumer))
 
     @property
     def _joined(self) -> AIOKafkaConsumer:
@@ -206,6 +206,10 @@ class Source:
         """
         return await group_positions.fetch(self._joined, self._group_id, partitions)
 
+    def partitions_of(self, topic: str) -> list[TopicPartition]:
+        """All partitions of a topic, whoever has them, as far as the client has heard."""
+        return [TopicPartition(topic, number) for number in self._joined.partitions_for_topic(topic) or ()]
+
     async def log_bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | PartitionFault]:
         """First offset that still exists and the one after the last, for each partition; or why they are not known."""
         return await log_bounds.fetch(self._joined, partitions, isolation_level=int(self._read_committed))
@@ -266,3 +270,10 @@ class Source:
     async def commit(self, positions: Mapping[TopicPartition, tuple[int, str]]) -> CommitResult:
         """Store positions with their metadata; never raises for what a broker may answer."""
         return await group_positions.store(self._joined, positions, timeout_seconds=self._commit_timeout_seconds)
+
+    async def store_begins(self, begins: Mapping[TopicPartition, int]) -> CommitResult:
+        """Store where the group begins, also in partitions of other members; never raises for what a broker answers."""
+        positions = {partition: (begin, "") for partition, begin in begins.items()}
+        return await group_positions.store_for_group(
+            self._joined, positions, timeout_seconds=self._commit_timeout_seconds
+        )

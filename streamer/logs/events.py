@@ -55,10 +55,37 @@ class Event(enum.Enum):
         Fault.KAFKA,
         "The brokers cannot be reached or reject the connection. streamer keeps trying; records wait on Kafka.",
         ("integration", "detail", "wait_seconds"),
-        "Check the brokers, kafka.bootstrap_servers, and the network between the brokers and streamer.",
+        "Do what the detail says. If that does not help, check the brokers, kafka.bootstrap_servers, and the network.",
         1,
     )
     KAFKA_RECOVERED = ("kafka.recovered", INFO, None, "The brokers answer again.", ("integration",))
+    KAFKA_CREDENTIALS_MISSING = (
+        "kafka.credentials_missing",
+        WARNING,
+        Fault.SET_UP,
+        "A password, token or certificate for the brokers cannot be read. streamer uses the last one, if it is valid.",
+        ("detail",),
+        "Have the file written again. streamer reads it for each connection to a broker; no restart is needed.",
+        1,
+    )
+    KAFKA_CREDENTIALS_REJECTED = (
+        "kafka.credentials_rejected",
+        ERROR,
+        Fault.SET_UP,
+        "A broker rejected the credentials. streamer keeps trying; records wait on Kafka.",
+        ("detail",),
+        "Do what the detail says. streamer reads files of credentials again for each connection; no restart is needed.",
+        1,
+    )
+    KAFKA_CREDENTIALS_RECOVERED = (
+        "kafka.credentials_recovered",
+        INFO,
+        None,
+        "The credentials for the brokers are usable again.",
+        (),
+        "",
+        1,
+    )
     TOPICS_MISSING = (
         "topics.missing",
         ERROR,
@@ -231,7 +258,10 @@ class Event(enum.Enum):
         "destination.held",
         ERROR,
         Fault.SET_UP,
-        "The destination's set-up is wrong. streamer sends only a probe, at most 30 s apart; records wait on Kafka.",
+        (
+            "The destination's set-up is wrong. streamer sends only a probe, at most 30 s apart, and nothing at all"
+            " while the write key is known to be wrong; records wait on Kafka."
+        ),
         ("destination", "error_type"),
         "Check the destination's write_key, region and endpoint.",
     )
@@ -258,6 +288,20 @@ class Event(enum.Enum):
         ("destination", "detail"),
         "Check write_key_file.",
         1,
+    )
+    DESTINATION_KEY_UNVERIFIED = (
+        "destination.key_unverified",
+        WARNING,
+        Fault.SET_UP,
+        (
+            "It cannot be found out whether the destination's write key exists. Calls are sent: Segment accepts unknown"
+            " keys and drops the events. streamer asks again at least every 5 minutes, and logs this once."
+        ),
+        ("destination", "detail"),
+        (
+            "Check that streamer reaches settings_endpoint, which is https://cdn.segment.com unless it is set. Compare"
+            " the write key with that of the source."
+        ),
     )
     INTEGRATION_GUARDED = (
         "integration.guarded",

@@ -6,21 +6,21 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-import aiohttp
-
 from streamer.core.delivery.answers import NetworkFault
+from streamer.core.delivery.key_watch import KeyFinding
 from streamer.core.errors import SettingsError, UnavailableError
 from streamer.destinations.http import HttpConnections
-from streamer.destinations.way_out import proxy_for, tls_context
+from streamer.destinations.source_settings import ask_about_key
+from streamer.destinations.way_out import proxy_for
 from streamer.kafka import missing_topics, preflight
 from streamer.kafka.rights import forbidden_groups
-from streamer.settings import Settings
+from streamer.settings import DestinationSettings, Settings
 
 TIMEOUT_SECONDS: Final = 20.0
 """Longest wait for the brokers, and for each connection and write key."""
 
 _CONNECT_SECONDS: Final = 10.0
-"""Longest wait for the answer of a destination."""
+"""Longest wait for the answer of a destination, and for that about its write key."""
 
 _MEANINGS: Final = {
     NetworkFault.REFUSED: "no program listens there; correct endpoint, or start the program",
@@ -43,9 +43,8 @@ async def problems(settings: Settings) -> list[str]:
             write_key = destination.read_write_key()
             proxy, ca_file = destination.proxy_url, destination.ca_file
             await connect(destination.url, proxy=proxy_for(destination.url, proxy), ca_file=ca_file)
-            url = destination.settings_url(write_key)
-            if url is not None:
-                await ask_for_source(url, proxy=proxy_for(url, proxy), ca_file=ca_file)
+            if destination.asks_about_key:
+                await check_key(destination, write_key)
     return found
 
 
@@ -112,31 +111,31 @@ async def connect(url: str, *, proxy: str | None = None, ca_file: Path | None = 
         raise UnavailableError(f"{url} cannot be reached: {meaning} ({answer.error})")
 
 
-async def ask_for_source(url: str, *, proxy: str | None = None, ca_file: Path | None = None) -> None:
-    """Ask Segment whether a source exists; return if it does.
+async def check_key(destination: DestinationSettings, write_key: str) -> None:
+    """Ask whether a source has this write key; return if one has.
 
     Args:
-        url: address of the source's settings. It holds the write key, so no error may show it.
-        proxy: what the request goes through; None: nothing.
-        ca_file: authorities whose certificates count; None: those that this machine trusts.
+        destination: one about whose key somebody can be asked.
+        write_key: the key; no error shows it.
 
     Raises:
-        UnavailableError: there is no such source, or no clear answer.
+        UnavailableError: there is no such source, it takes its events elsewhere, or there is no clear answer.
     """
-    try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)) as session,
-            session.get(url, allow_redirects=False, proxy=proxy, ssl=tls_context(ca_file)) as response,
-        ):
-            status = response.status
-    except aiohttp.ClientError as error:
-        # The text of some of these errors holds the address: only the type is passed on, without a chained error.
-        raise UnavailableError(
-            f"Segment cannot be asked about the write key ({type(error).__name__}); check DNS, firewall and proxy"
-        ) from None
-    if status == 404:  # noqa: PLR2004 - the status is the subject
-        raise UnavailableError(
-            "Segment has no source with this write key; copy the key again from the API keys of the source"
-        )
-    if status != 200:  # noqa: PLR2004 - the status is the subject
-        raise UnavailableError(f"Segment answered {status} when asked about the write key; run the check again later")
+    finding, error = await ask_about_key(destination, write_key, timeout_seconds=_CONNECT_SECONDS)
+    match finding:
+        case KeyFinding.UNKNOWN:
+            raise UnavailableError(
+                "Segment has no source with this write key; copy the key again from the API keys of the source"
+            )
+        case KeyFinding.WRONG_REGION:
+            raise UnavailableError("Segment says that the source of this write key is in the EU; set region: eu")
+        case KeyFinding.UNCLEAR if error.isdecimal():
+            raise UnavailableError(
+                f"Segment answered {error} when asked about the write key; run the check again later"
+            )
+        case KeyFinding.UNCLEAR:
+            raise UnavailableError(
+                f"Segment cannot be asked about the write key ({error}); check DNS, firewall and proxy"
+            )
+        case KeyFinding.KNOWN:
+            return

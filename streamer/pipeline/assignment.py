@@ -7,12 +7,13 @@ partition), and ends the others. Restoring asks the brokers, so it happens outsi
 """
 
 import asyncio
+import contextlib
+import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from streamer.core.errors import UnavailableError
 from streamer.core.records import statement as statements
 from streamer.core.records.account import Account
 from streamer.core.records.ledger import PartitionLedger
@@ -22,9 +23,14 @@ from streamer.logs import Event, logger
 from streamer.pipeline.commits import Commits
 from streamer.pipeline.left_out import LeftOut
 from streamer.pipeline.ports import RecordSource
+from streamer.pipeline.starts import Starts
 from streamer.timings import Timings
 
 BEYOND: Final = PartitionFault(Obstacle.READ_FAILED, "the stored position lies beyond the end of the partition")
+
+REFUSED: Final = PartitionFault(
+    Obstacle.NOT_AUTHORISED, "where reading begins may not be stored: grant READ on the topic and on the group"
+)
 
 
 class _Beginning(NamedTuple):
@@ -33,8 +39,6 @@ class _Beginning(NamedTuple):
     stored: StoredPosition
     bounds: tuple[int, int]
     """First offset that still exists, and the one after the last."""
-    start: int | None
-    """Where to begin, if nothing is stored."""
 
 
 class Assignment:
@@ -53,14 +57,15 @@ class Assignment:
 
         Args:
             integration: for the log.
-            start: where a group without stored positions begins: ``earliest``, ``latest`` or a time. What a topic gets
-                later is read from its beginning: new partitions, and all of them when it is recreated.
+            start: where the group begins with a topic of which it has stored nothing: ``earliest``, ``latest`` or a
+                time. What the topic gets later is read from its beginning: new partitions, and all of them when it is
+                recreated.
             account_of: the account of a partition; it outlives assignments.
             fence: ends the custody of an assignment's records; returns how many were open.
             timings: how often to commit, and how long a position beyond the end is doubted.
         """
         self._integration = integration
-        self._start = start
+        self._starts = Starts(start)
         self._account_of = account_of
         self._fence = fence
         self._timings = timings
@@ -71,7 +76,7 @@ class Assignment:
         self.is_restored = False
         """Whether the ledgers are those of the partitions given to us, so that these may be read."""
         self.changed = asyncio.Event()
-        """Set whenever partitions are taken or given; cleared by whoever waits for it."""
+        """Set whenever partitions are taken or given, or may be read from now on; cleared by whoever waits for it."""
         self.commits = Commits(integration)
         self.rebalances = {"assigned": 0, "revoked": 0, "lost": 0}
         self.assigned_since: dict[TopicPartition, float] = {}
@@ -79,9 +84,8 @@ class Assignment:
         self.left_out = LeftOut(integration, timings)
         """Partitions of ours that are not read now."""
         self._given: frozenset[TopicPartition] | None = None
-        self._entered: set[str] = set()
-        """Topics of which partitions were given to us before."""
         self._beyond_since: dict[TopicPartition, float] = {}
+        self._begins_unstored = asyncio.Event()
 
     def give(self, partitions: frozenset[TopicPartition]) -> None:
         """Note an assignment. Its partitions may not be read before `restore`."""
@@ -124,7 +128,14 @@ class Assignment:
         asked = self.unopened_due() if self.is_restored else self._given
         if asked is None:
             return False
-        answers = await source.stored_positions(asked)
+        closed = await self._enter(source, asked)
+        entered = [partition for partition in asked if partition.topic not in closed]
+        if epoch != self.epoch:
+            return False
+        answers: dict[TopicPartition, StoredPosition | PartitionFault] = {
+            p: closed[p.topic] for p in asked if p.topic in closed
+        }
+        answers |= await source.stored_positions(entered) if entered else {}
         stored = {partition: answer for partition, answer in answers.items() if not isinstance(answer, PartitionFault)}
         retained = {partition for partition, position in stored.items() if self.commits.made(partition, position)}
         found = await self._find_beginnings(source, {p: at for p, at in stored.items() if p not in retained})
@@ -136,14 +147,14 @@ class Assignment:
             if partition in retained:
                 source.seek(partition, self.ledgers[partition].next_offset)
                 continue
-            beginning = found.get(partition) or answers[partition]
+            beginning = closed.get(partition.topic) or found.get(partition) or answers[partition]
             if isinstance(beginning, _Beginning):
-                self._open(source, partition, beginning.stored, beginning.bounds, beginning.start)
+                self._open(source, partition, beginning.stored, beginning.bounds)
                 self.left_out.overcome(partition)
             else:
                 assert isinstance(beginning, PartitionFault), "what is stored has a beginning or a fault"
                 self.left_out.meet(source, partition, beginning)
-        self._entered |= {partition.topic for partition in self.ledgers}
+        self._starts.note(self.ledgers)
         self.is_restored = True
         return True
 
@@ -160,11 +171,7 @@ class Assignment:
             elif offset is not None and offset > ends[1] and not self.is_beyond_for_good(partition, offset, ends[1]):
                 found[partition] = BEYOND
             else:
-                try:
-                    start = await self._start_of(source, partition, *ends) if offset is None else None
-                    found[partition] = _Beginning(position, ends, start)
-                except UnavailableError as error:
-                    found[partition] = PartitionFault(Obstacle.READ_FAILED, str(error))
+                found[partition] = _Beginning(position, ends)
         return found
 
     def unopened_due(self) -> list[TopicPartition]:
@@ -172,12 +179,12 @@ class Assignment:
         return [partition for partition in self.left_out.tried() if partition not in self.ledgers]
 
     def readable(self) -> set[TopicPartition]:
-        """The partitions that may be read now."""
-        return self.ledgers.keys() - self.left_out.shut() if self.left_out else set(self.ledgers)
+        """The partitions that may be read now: where their assignment begins is stored, and they are not left out."""
+        return self.ledgers.keys() - self.commits.unstored - self.left_out.shut()
 
     def flowing(self) -> set[TopicPartition]:
         """The partitions that ought to be fetched: nothing is known against them."""
-        return self.ledgers.keys() - set(self.left_out)
+        return self.ledgers.keys() - self.commits.unstored - set(self.left_out)
 
     def skip_to_log_start(self, source: RecordSource, partition: TopicPartition, first: int) -> bool:
         """The next record was deleted before we read it: go on at the first that still exists, and count what is gone.
@@ -210,18 +217,28 @@ class Assignment:
         first, end = bounds
         self._tell(Event.OFFSETS_RESET, partition, stored=self.ledgers[partition].position, start=first)
         self.fence([partition])
-        self._add_ledger(source, partition, first, stored=None, stated=None, replay_until=end)
+        self._add_ledger(source, partition, first, stored=None, stated=None, end=end)
 
     async def commit(self, source: RecordSource) -> CommitResult:
         """Store what may be stored of every partition where that has changed, as it is at this moment."""
         if not self.is_restored:
             return CommitResult.STORED
-        return await self.commits.store(source, self.ledgers)
+        unstored = set(self.commits.unstored)
+        result = await self.commits.store(source, self.ledgers)
+        if unstored - self.commits.unstored:
+            self.changed.set()
+        for partition in self.commits.unstored - self.left_out.shut():
+            if partition.topic in self.commits.refused:
+                self.left_out.meet(source, partition, REFUSED)
+        return result
 
     async def commit_on_timer(self, source: RecordSource) -> None:
-        """Commit until cancelled."""
+        """Commit until cancelled: now and then, and at once where a partition cannot be read before."""
         while True:
-            await asyncio.sleep(self._timings.commit_every)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._timings.commit_every):
+                    await self._begins_unstored.wait()
+            self._begins_unstored.clear()
             await self.commit(source)
 
     def _open(
@@ -230,12 +247,11 @@ class Assignment:
         partition: TopicPartition,
         stored: StoredPosition,
         bounds: tuple[int, int],
-        start: int | None,
     ) -> None:
         first, end = bounds
         account = self._account_of(partition.topic, partition.partition)
-        begins = stored.offset if stored.offset is not None else start
-        assert begins is not None, "a partition has a stored position or a start"
+        # Without a stored position, the topic has got the partition after the group entered it.
+        begins = stored.offset if stored.offset is not None else first
         if begins < first:
             self._count_lost(partition, account, begins, first)
             begins = first
@@ -243,15 +259,7 @@ class Assignment:
             self._tell(Event.OFFSETS_RESET, partition, stored=begins, high_watermark=end, start=first)
             begins = first
         stated = statements.decode(stored.metadata, stored.offset) if stored.offset is not None else None
-        self._add_ledger(
-            source,
-            partition,
-            begins,
-            stored=stored,
-            stated=stated,
-            # A position that is not of our making: somebody wants everything from there to the present end again.
-            replay_until=end if stated is None else stated.replay_until,
-        )
+        self._add_ledger(source, partition, begins, stored=stored, stated=stated, end=end)
         self._tell(Event.PARTITION_ASSIGNED, partition, position=begins)
 
     def _add_ledger(
@@ -262,31 +270,41 @@ class Assignment:
         *,
         stored: StoredPosition | None,
         stated: statements.Statement | None,
-        replay_until: int,
+        end: int,
     ) -> None:
+        # A position that is not of our making: somebody wants everything from there to the present end again.
+        replay_until, replay_id = (end, 0) if stated is None else (stated.replay_until, stated.replay_id)
+        is_known = stated is not None and (replay_id > 0 or not replay_until)
         ledger = PartitionLedger(
             partition.topic,
             partition.partition,
             begins,
             self._account_of(partition.topic, partition.partition),
             replay_until=replay_until,
+            replay_id=replay_id if is_known else _new_replay_id(),
             stated=stated,
         )
         self.ledgers[partition] = ledger
         self.assigned_since[partition] = time.time()
-        self.commits.begin(partition, stored)
+        self.commits.begin(partition, stored, is_known=is_known)
+        if not is_known:
+            self._begins_unstored.set()
         if stored is not None:
             ledger.committed = stored.offset
         source.seek(partition, begins)
 
-    async def _start_of(self, source: RecordSource, partition: TopicPartition, first: int, end: int) -> int:
-        if self._start == "earliest" or partition.topic in self._entered:
-            return first
-        if self._start == "latest":
-            return end
-        assert isinstance(self._start, datetime), "checked when the configuration was loaded"
-        found = await source.offset_at(partition, int(self._start.timestamp() * 1000))
-        return end if found is None else found
+    async def _enter(self, source: RecordSource, asked: Collection[TopicPartition]) -> Mapping[str, PartitionFault]:
+        """Have the group enter topics of which it has stored nothing; returns the topics that have to wait, and why."""
+        epoch, topics = self.epoch, {partition.topic for partition in asked}
+        given = [partition for partition in self._given or () if partition.topic in topics]
+        begins, waiting = await self._starts.to_store(source, given)
+        if epoch != self.epoch or not begins:
+            return waiting
+        result = await self.commits.enter(source, begins)
+        if result is CommitResult.STORED:
+            return waiting
+        unstored = PartitionFault(Obstacle.READ_FAILED, f"where the group begins could not be stored: {result}")
+        return {**waiting, **{partition.topic: unstored for partition in begins}}
 
     def _count_lost(self, partition: TopicPartition, account: Account, expected: int, first: int) -> None:
         account.lost["retention"] += first - expected
@@ -296,3 +314,8 @@ class Assignment:
         logger().emit(
             event, integration=self._integration, topic=partition.topic, partition=partition.partition, **fields
         )
+
+
+def _new_replay_id() -> int:
+    """Drawn at random, so that neither a clock nor another instance can make the same one by chance."""
+    return 1 + secrets.randbelow(statements.MAX_REPLAY_IDS - 1)

@@ -25,10 +25,15 @@ class Commits:
 
     Attributes:
         results: how many commits ended in which way.
+        unstored: partitions that begin with a replay of which the broker is not known to hold the name. After a kill it
+            would begin anew, whatever was delivered by then, so nothing may be read yet.
+        refused: topics whose positions we may not store.
     """
 
     def __init__(self, integration: str) -> None:
         self.results: dict[CommitResult, int] = dict.fromkeys(CommitResult, 0)
+        self.unstored: set[TopicPartition] = set()
+        self.refused: set[str] = set()
         self._integration = integration
         self._stored: dict[TopicPartition, StoredPosition | Claim | None] = {}
         """The claim that the broker is known to hold; None: none of this assignment."""
@@ -36,15 +41,25 @@ class Commits:
         """Later claims whose fate is unknown."""
         self._max_metadata = statements.MAX_CHARACTERS
 
-    def begin(self, partition: TopicPartition, stored: StoredPosition | None) -> None:
-        """An assignment begins at a position that the broker holds; None: at one that it does not hold."""
+    def begin(self, partition: TopicPartition, stored: StoredPosition | None, *, is_known: bool) -> None:
+        """An assignment begins.
+
+        Args:
+            partition: of this partition.
+            stored: the position that the broker holds; None: it holds none.
+            is_known: whether streamer has stored it, and with it the name of the replay if it is in one.
+        """
         self._stored[partition] = stored
         self._unheard[partition] = deque(maxlen=MAX_CLAIMS)
+        self.unstored.discard(partition)
+        if not is_known:
+            self.unstored.add(partition)
 
     def end(self, partition: TopicPartition) -> None:
         """An assignment has ended."""
         self._stored.pop(partition, None)
         self._unheard.pop(partition, None)
+        self.unstored.discard(partition)
 
     def made(self, partition: TopicPartition, stored: StoredPosition) -> bool:
         """Whether a stored position is one that this assignment has stored: no other owner came between."""
@@ -52,14 +67,14 @@ class Commits:
         return is_ours and stored.offset is not None
 
     async def store(
-        self, source: RecordSource, ledgers: Mapping[TopicPartition, PartitionLedger], *, topic: str | None = None
+        self, source: RecordSource, ledgers: Mapping[TopicPartition, PartitionLedger], topic: str | None = None
     ) -> CommitResult:
         """Store what may be stored of every partition where that has changed, as it is at this moment.
 
         Args:
-            source: stores it.
-            ledgers: the assignments, as they are; they may change meanwhile.
-            topic: the only topic whose positions are stored; None: those of all.
+            source: where to.
+            ledgers: what is assigned; may change meanwhile.
+            topic: only of this topic.
         """
         claims = {
             partition: ledger.to_commit(self._max_metadata)
@@ -69,33 +84,47 @@ class Commits:
         changed = {
             partition: claim
             for partition, claim in claims.items()
-            if claim != self._stored[partition] or self._unheard[partition]
+            if claim != self._stored[partition] or self._unheard[partition] or partition in self.unstored
         }
         if not changed:
             return CommitResult.STORED
         before = dict(ledgers)
         result = await source.commit(changed)
         self.results[result] += 1
+        topics = {partition.topic for partition in changed}
+        if result is CommitResult.STORED:
+            self.refused -= topics
+        elif result is CommitResult.NOT_AUTHORISED and len(topics) == 1:
+            self.refused |= topics
         for partition, claim in changed.items():
             if ledgers.get(partition) is not before[partition]:
                 continue  # its assignment ended meanwhile
             if result is CommitResult.STORED:
                 self._stored[partition] = claim
                 self._unheard[partition].clear()
+                self.unstored.discard(partition)
                 before[partition].committed = claim[0]
-            elif result in {CommitResult.TIMED_OUT, CommitResult.FAILED}:
+            elif result in {CommitResult.TIMED_OUT, CommitResult.FAILED, CommitResult.NOT_AUTHORISED}:
                 self._unheard[partition].append(claim)
         if result is CommitResult.METADATA_TOO_LARGE and self._max_metadata:
             half = self._max_metadata // 2
             self._max_metadata = half if half >= MIN_METADATA_CHARACTERS else 0
-            return await self.store(source, ledgers, topic=topic)
-        topics = {partition.topic for partition in changed}
+            return await self.store(source, ledgers, topic)
         if result is CommitResult.NOT_AUTHORISED and len(topics) > 1:
-            # The broker has stored those of the other topics; the client does not say which they are.
-            for each in topics:
-                await self.store(source, ledgers, topic=each)
-            return result
+            # The answer is one for all, and the others must not wait for the one that is closed to us.
+            results = [await self.store(source, ledgers, one) for one in sorted(topics)]
+            return next((other for other in results if other is not CommitResult.STORED), CommitResult.STORED)
         self._tell(result, len(changed))
+        return result
+
+    async def enter(self, source: RecordSource, begins: Mapping[TopicPartition, int]) -> CommitResult:
+        """Store where the group begins with topics of which it has stored nothing.
+
+        Without a statement: whoever has a partition takes it for one whose records are wanted.
+        """
+        result = await source.store_begins(begins)
+        self.results[result] += 1
+        self._tell(result, len(begins))
         return result
 
     def _tell(self, result: CommitResult, partitions: int) -> None:
@@ -114,8 +143,8 @@ _NEXT_STEPS: Final[Mapping[CommitResult, str]] = {
     CommitResult.MEMBERSHIP_CHANGED: "No action is needed: a rebalance is under way, and what is not stored is read "
     "again.",
     CommitResult.METADATA_TOO_LARGE: "Raise offset.metadata.max.bytes on the brokers.",
-    CommitResult.NOT_AUTHORISED: "Allow READ on the group and its topics. Until then a restart delivers again what is "
-    "not stored.",
+    CommitResult.NOT_AUTHORISED: "Allow READ on the group and its topics. Until then partitions that are new to the "
+    "group are not read, and a restart delivers again what is not stored.",
     CommitResult.TIMED_OUT: "No action is needed: a later commit replaces this one.",
     CommitResult.FAILED: "If this repeats, see the broker's log. A restart would deliver again what is not stored.",
 }

@@ -302,4 +302,5 @@ def _deliveries_of(ledger: PartitionLedger, records: Sequence[OpenRecord]) -> De
         ledger.partition,
         [record.record.offset for record in records],
         [record.digest for record in records],
+        ledger.replay_id,
     )

@@ -35,7 +35,8 @@ async def join(
         try:
             await brokers.preflight()
             await ensure_topics(brokers, integration, create=create_topics)
-            await writer.start()
+            if not integration.is_paused:
+                await writer.start()
             await _join_group(source, timings.join)
         except UnavailableError as error:
             failures += 1
@@ -63,6 +64,8 @@ async def _join_group(source: RecordSource, timeout_seconds: float) -> None:
 async def ensure_topics(brokers: Brokers, integration: IntegrationSettings, *, create: bool) -> list[str]:
     """Create missing dead-letter topics if the configuration says so, each with as many partitions as its topic.
 
+    A paused integration needs none: it reads nothing.
+
     Returns:
         The topics of the integration that do not exist, or that we have no right to see. There is another one.
 
@@ -71,10 +74,10 @@ async def ensure_topics(brokers: Brokers, integration: IntegrationSettings, *, c
         UnavailableError: the brokers cannot be asked.
     """
     topics = integration.topics
-    dead_letter_topics = [integration.dead_letter_topic(topic) for topic in topics]
-    missing = set(await brokers.missing_topics({*topics, *dead_letter_topics}))
+    letters_of = {} if integration.is_paused else {topic: integration.dead_letter_topic(topic) for topic in topics}
+    missing = set(await brokers.missing_topics({*topics, *letters_of.values()}))
     existing = [topic for topic in topics if topic not in missing]
-    to_create = {letters: topic for topic in existing if (letters := integration.dead_letter_topic(topic)) in missing}
+    to_create = {letters_of[topic]: topic for topic in existing if letters_of.get(topic) in missing}
     if create:
         for letters, topic in to_create.items():
             await brokers.create_topics([letters], like=topic)

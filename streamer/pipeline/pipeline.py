@@ -152,7 +152,11 @@ class Pipeline:
             SettingsError: a broker refuses our credentials or protocol.
             ExceptionGroup: a part failed; what was not committed is read again by the next pipeline.
         """
-        if self._guard_memory.is_guarded():
+        if self._integration.is_paused:
+            # It reads nothing, and stays a member of its group: positions of a group without members expire after
+            # offsets.retention.minutes, those of one with members do not (KIP-211, from Kafka 2.1 on).
+            self._reader.is_stopped = True
+        elif self._guard_memory.is_guarded():
             self._stay_guarded()
         self._crash = asyncio.get_running_loop().create_future()
         joining = join(

@@ -80,7 +80,7 @@ class Reader:
         self.is_taking = False
         """Whether records that have come are being mapped, rather than waited for."""
         self.is_stopped = False
-        """Whether nothing more is taken: the mass guard has stopped the integration, or it is draining."""
+        """Whether nothing is taken: a person or the mass guard has stopped the integration."""
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -96,7 +96,7 @@ class Reader:
             if not self._assignment.is_restored:
                 await self._restore()
             self._look_after_left_out()
-            if not self._assignment.is_restored or self.is_stopped or not await self._has_room():
+            if not self._may_read() or not await self._has_room():
                 self.reads_since = None
                 await self._poll([], seconds=0.0)
                 with contextlib.suppress(TimeoutError):
@@ -115,6 +115,9 @@ class Reader:
     def readable(self) -> set[TopicPartition]:
         """The partitions to read now."""
         return self._assignment.readable()
+
+    def _may_read(self) -> bool:
+        return self._assignment.is_restored and not self.is_stopped and bool(self.readable())
 
     async def _restore(self) -> None:
         try:

@@ -40,14 +40,18 @@ class Deliveries(NamedTuple):
     offsets: Sequence[int]
     digests: Sequence[bytes]
     """Digests of their messageIds, see `digest_of`."""
+    replay_id: int = 0
+    """The replay in which they were delivered; 0: in none."""
 
 
 class Place(NamedTuple):
-    """Where a record is, or was."""
+    """Where a record is, or was, and in which replay of its partition it was delivered."""
 
     topic: str
     partition: int
     offset: int
+    replay_id: int = 0
+    """0: in none."""
 
 
 class Receipt(NamedTuple):

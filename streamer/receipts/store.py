@@ -3,7 +3,7 @@
 An LMDB file holds the receipts, in three tables:
 
     generation   chunks of receipts (`chunks.py`), twice
-    meta         "format" -> version; "state" -> current generation, when each began; source -> JSON [topic, partition];
+    meta         "format" -> version; "state" -> current generation, when each began; the sources (`sources.py`);
                  "destination" -> fingerprint of where everything in the file was delivered (`destination.py`)
 
 Receipts are appended to the current generation; each generation has an index that finds them (`index.py`).
@@ -15,7 +15,6 @@ LMDB trusts its file, and a damaged file can crash the process that reads it, so
 """
 
 import errno
-import json
 import struct
 from collections.abc import Iterable, Sequence
 from operator import itemgetter
@@ -25,10 +24,11 @@ from typing import Final
 import lmdb
 import numpy as np
 
-from streamer.receipts import chunks
+from streamer.receipts import chunks, sources
 from streamer.receipts.chunks import Deliveries, Place, Receipt
 from streamer.receipts.destination import belong_to
 from streamer.receipts.index import FingerprintIndex, Fingerprints
+from streamer.receipts.sources import MAX_SOURCES, Source
 
 DATA_FILE: Final = "data.mdb"
 
@@ -55,10 +55,8 @@ GENERATIONS: Final = (b"0", b"1")
 
 _FORMAT: Final = b"streamer receipts 2"
 _STATE: Final = struct.Struct(">BII")
-_SOURCE: Final = struct.Struct(">H")
 _MAX_RECEIPTS: Final = 1 << 32
 """Most receipts of one generation."""
-_MAX_SOURCES: Final = 1 << 16
 _MAX_SECONDS: Final = (1 << 32) - 1
 _REBUILD_CHUNKS: Final = 1_000
 """How many chunks are put into an index at a time when a store is opened."""
@@ -157,7 +155,7 @@ class ReceiptStore:
         )
         self._current = 0
         self._began = [_seconds(now), _seconds(now)]
-        self._places: list[tuple[str, int]] = []
+        self._sources: list[Source] = []
         self._generations: list[Generation] = []
         is_new = self._env.stat()["entries"] == 0
         try:
@@ -177,7 +175,7 @@ class ReceiptStore:
             if isinstance(error, ValueError):
                 raise lmdb.CorruptedError("receipts are missing") from error
             raise
-        self._sources = {place: source for source, place in enumerate(self._places)}
+        self._numbers = {source: number for number, source in enumerate(self._sources)}
 
     @property
     def current_began(self) -> int:
@@ -218,11 +216,7 @@ class ReceiptStore:
         """Store receipts of the deliveries: all of them, or none if this raises."""
         if not deliveries:
             return
-        sources = self._sources
-        for one in deliveries:
-            if (one.topic, one.partition) not in sources:
-                self._add_source((one.topic, one.partition))
-        with_sources = [(sources[one.topic, one.partition], one) for one in deliveries]
+        with_sources = [(self._number_of(Source(one.topic, one.partition, one.replay_id)), one) for one in deliveries]
         self._generations[self._current].append(with_sources, _seconds(now))
 
     def rotate(self, now: float) -> int:
@@ -264,26 +258,28 @@ class ReceiptStore:
                 raise lmdb.IncompatibleError("it is not a file of receipts of this version")
             try:
                 self._current, *self._began = _STATE.unpack(txn.get(b"state", b""))
-                sources = [json.loads(value) for key, value in txn.cursor() if len(key) == _SOURCE.size]
-                self._places = [(str(topic), int(partition)) for topic, partition in sources]
+                self._sources = sources.read(txn)
             except (struct.error, ValueError, TypeError) as error:
                 raise lmdb.CorruptedError("the state of the file cannot be read") from error
 
     def _place(self, receipt: Receipt) -> Place:
         try:
-            topic, partition = self._places[receipt.source]
+            topic, partition, replay_id = self._sources[receipt.source]
         except IndexError as error:
             raise lmdb.CorruptedError("a receipt has an unknown partition") from error
-        return Place(topic, partition, receipt.offset)
+        return Place(topic, partition, receipt.offset, replay_id)
 
-    def _add_source(self, place: tuple[str, int]) -> None:
-        source = len(self._places)
-        if source == _MAX_SOURCES:
-            raise lmdb.MapFullError(f"the file has reached its limit of {_MAX_SOURCES} partitions")
-        with self._env.begin(self._meta, write=True) as txn:
-            txn.put(_SOURCE.pack(source), json.dumps(place).encode())
-        self._places.append(place)
-        self._sources[place] = source
+    def _number_of(self, source: Source) -> int:
+        number = self._numbers.get(source)
+        if number is None:
+            number = len(self._sources)
+            if number == MAX_SOURCES:
+                raise lmdb.MapFullError(f"the file has reached its limit of {MAX_SOURCES} partitions and replays")
+            with self._env.begin(self._meta, write=True) as txn:
+                sources.write(number, source, txn)
+            self._sources.append(source)
+            self._numbers[source] = number
+        return number
 
 
 def _read(cursor: lmdb.Cursor, number: int) -> Receipt:

@@ -4,10 +4,11 @@
 durations are float seconds, sizes int bytes, secrets pydantic's ``SecretStr``, which prints as asterisks.
 """
 
+from streamer.settings.destinations import DestinationSettings
 from streamer.settings.loading import examine, load
 from streamer.settings.model import IntegrationSettings, Settings
 from streamer.settings.quantities import parse_duration, parse_size
-from streamer.settings.sections import DestinationSettings, KafkaSettings, read_secret_file
+from streamer.settings.sections import KafkaSettings, read_secret_file
 
 __all__ = [
     "DestinationSettings",

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Final
 
 from streamer.core.mapping.dialects import DIALECTS
+from streamer.settings.destinations import DestinationSettings
 from streamer.settings.document import KeyPath
 from streamer.settings.model import IntegrationSettings, Settings
-from streamer.settings.sections import DestinationSettings, KafkaSettings
+from streamer.settings.sections import KafkaSettings
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _NO_DIRECTORY_OF_ITS_OWN: Final = frozenset({".", ".."})

@@ -10,9 +10,10 @@ from typing import Final
 
 from streamer.core.errors import UnavailableError
 from streamer.settings.checks import Clash
+from streamer.settings.destinations import DestinationSettings
 from streamer.settings.document import KeyPath
 from streamer.settings.model import Settings
-from streamer.settings.sections import LINE_BREAKS, DestinationSettings, read_secret_file
+from streamer.settings.sections import LINE_BREAKS, read_secret_file
 
 _SECRET_FILES: Final = ("sasl_plain_password_file", "sasl_oauth_token_file", "ssl_password_file")
 _PEM_FILES: Final = ("ssl_cafile", "ssl_certfile", "ssl_keyfile")

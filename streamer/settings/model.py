@@ -26,8 +26,8 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 from streamer.core.mapping.dialect import Dialect
 from streamer.core.mapping.dialects import DIALECTS
 from streamer.core.model import MappingSettings
+from streamer.settings.destinations import DestinationSettings
 from streamer.settings.sections import (
-    DestinationSettings,
     KafkaSettings,
     LogSettings,
     ReceiptsSettings,
@@ -147,13 +147,16 @@ class IntegrationSettings(Section, defer_build=True):
     group_id: Annotated[str, Field(min_length=1, max_length=255)]
     """Consumer group. No two integrations may have the same one."""
     start: Start = "earliest"
-    """Where to begin with a topic of which the group has no committed position. A time needs a zone, as in
-    ``2026-01-31T08:00:00Z``."""
+    """Where to begin with a topic of which the group has stored no position at all. This is decided once, for all
+    partitions of the topic, at the first start, also when the integration is paused then. Partitions that the topic
+    gets later are read from their beginning, also when they were added while streamer did not run. A time needs a zone,
+    as in ``2026-01-31T08:00:00Z``."""
     status: Literal["running", "paused"] = "running"
     """``running``: records are read and delivered. ``paused``: they are not; ``on_pause`` says what becomes of them."""
     on_pause: Literal["hold", "discard"] = "hold"
-    """What happens to records while the integration is paused. ``hold``: they stay on Kafka. ``discard``: they are
-    filtered as ``paused``."""
+    """What happens to records while the integration is paused. ``hold``: they stay on Kafka, for as long as the topic
+    keeps them; streamer remains a member of the consumer group, so that its positions do not expire. ``discard``: they
+    are filtered as ``paused``."""
     events: EventsSettings = EventsSettings()
     """Events to rename or not to send."""
     strip_registry_prefix: bool = False

@@ -28,7 +28,7 @@ KNOWN_STATUSES: Final = ("200", "400", "401", "429", "500", "503", "timeout")
 LOST_REASONS: Final = ("retention",)
 
 _WHILE_ASSIGNED: Final = "while the partition is assigned to this instance"
-_ONCE_STARTED: Final = "from the integration's first start; not while it is paused"
+_ONCE_STARTED: Final = "from the integration's first start"
 _AS_THEY_OCCUR: Final = f"at 0 for {', '.join(KNOWN_STATUSES)}; others from their first occurrence"
 
 

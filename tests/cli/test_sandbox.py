@@ -107,6 +107,13 @@ def test_a_required_key_is_required() -> None:
         assert post(url) == 401
 
 
+def test_under_an_unknown_key_calls_are_taken_and_dropped_as_at_segment() -> None:
+    with started("--know-key", "another_write_key") as (_, url):
+        assert post(url) == 200
+        with urllib.request.urlopen(f"{url}/_sandbox/record") as answer:
+            assert orjson.loads(answer.read())["swallowed_by_code"] == {"unknown_write_key": 1}
+
+
 def test_an_address_that_others_reach_ends_2_and_says_how_to_allow_it(capsys: pytest.CaptureFixture[str]) -> None:
     args = parse("--host", "0.0.0.0", "--port", "0")
     assert args.run(args) == 2

@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from streamer.core.delivery.answers import AnswerKind, NetworkFault, answer_of_fault
-from streamer.destinations.destination import Client
+from streamer.destinations.client import Client
 from streamer.destinations.segment import SegmentClient
 from streamer.devkit.sandbox.faults import Action, Fault
 from streamer.devkit.sandbox.server import Sandbox

@@ -337,6 +337,23 @@ async def test_what_was_committed_is_there_for_the_next_member_with_its_metadata
         assert stored == {one: StoredPosition(7, "s1:known"), two: StoredPosition(None, "")}
 
 
+async def test_one_member_stores_for_all_where_the_group_begins(world: World) -> None:
+    """The broker asks for the generation of whoever stores a position, and not whose partition it is."""
+    topic = await world.make_topic(partitions=2)
+    places = {Place(topic, 0), Place(topic, 1)}
+    group = f"group-{uuid.uuid4().hex}"
+    async with joined(world, topic, group) as first, joined(world, topic, group) as second:
+        async with asyncio.timeout(WAIT_SECONDS):
+            while len(first.assigned) < 2:
+                await first.poll()
+        assert set(first.source.partitions_of(topic)) == places, "whoever has them"
+        assert len(first.assigned[1]) == 1
+        assert await first.source.store_begins(dict.fromkeys(places, 4)) is CommitResult.STORED
+        for member in (first, second):
+            assert await member.source.stored_positions(places) == dict.fromkeys(places, StoredPosition(4, ""))
+        assert await first.source.store_begins({}) is CommitResult.STORED
+
+
 async def test_a_second_member_takes_everything_away_and_gives_half_of_it_back(world: World) -> None:
     """The eager protocol: before the partitions are taken, the first member may still commit."""
     topic = await world.make_topic(partitions=2)

@@ -164,6 +164,8 @@ async def test_the_variables_name_a_proxy(monkeypatch: pytest.MonkeyPatch, sandb
         ({"HTTPS_PROXY": "http://p:1"}, "https://api.segment.io/v1", None, "http://p:1"),
         ({"https_proxy": "http://p:1"}, "https://api.segment.io/v1", None, "http://p:1"),
         ({"HTTPS_PROXY": "p:1"}, "https://api.segment.io/v1", None, "http://p:1"),
+        ({"HTTPS_PROXY": "http://u:p@p:1\n"}, "https://api.segment.io/v1", None, "http://u:p@p:1"),
+        ({"HTTPS_PROXY": "\n"}, "https://api.segment.io/v1", None, None),
         ({"ALL_PROXY": "http://p:1"}, "https://api.segment.io/v1", None, "http://p:1"),
         ({"HTTPS_PROXY": "http://p:1"}, "http://api.segment.io/v1", None, None),
         ({"HTTPS_PROXY": "http://p:1", "NO_PROXY": "segment.io"}, "https://api.segment.io/v1", None, None),

@@ -31,7 +31,7 @@ def accept(_message_ids: Sequence[str]) -> Answer:
 
 
 class MemoryClient:
-    """A `streamer.destinations.destination.Client`. What it was asked and what it took is kept."""
+    """A `streamer.destinations.client.Client`. What it was asked and what it took is kept."""
 
     envelope_bytes = 256
 

@@ -83,6 +83,8 @@ class MemoryCluster:
         """How the next writes fail, instead of being stored."""
         self.commit_results: deque[CommitResult] = deque()
         """How the next commits end, instead of being stored."""
+        self.closed: set[str] = set()
+        """Topics whose positions the group may not store. Of a commit, those of other topics are stored."""
         self._arrived = asyncio.Event()
 
     def create(self, topic: str, partitions: int = 1) -> str:
@@ -306,6 +308,9 @@ class MemorySource:
         await self._cluster.answer()
         return {place: self._group.stored.get(place, StoredPosition(None, "")) for place in partitions}
 
+    def partitions_of(self, topic: str) -> Collection[Place]:
+        return [Place(topic, number) for number in range(len(self._cluster.logs.get(topic, ())))]
+
     async def log_bounds(self, partitions: Collection[Place]) -> Mapping[Place, tuple[int, int] | PartitionFault]:
         await asyncio.sleep(0)
         if self._cluster.is_away:
@@ -325,15 +330,21 @@ class MemorySource:
         return self._positions.get(partition)
 
     async def commit(self, positions: Mapping[Place, tuple[int, str]]) -> CommitResult:
+        return await self._commit(positions, is_for_group=False)
+
+    async def store_begins(self, begins: Mapping[Place, int]) -> CommitResult:
+        return await self._commit({place: (begin, "") for place, begin in begins.items()}, is_for_group=True)
+
+    async def _commit(self, positions: Mapping[Place, tuple[int, str]], *, is_for_group: bool) -> CommitResult:
         self.commits.append(positions)
         await asyncio.sleep(0)
         if self._cluster.commit_results:
             return self._cluster.commit_results.popleft()
         if self._cluster.is_away:
             return CommitResult.TIMED_OUT
-        forbidden = {place.topic for place in positions} & self._cluster.forbidden
+        forbidden = {place.topic for place in positions} & (self._cluster.forbidden | self._cluster.closed)
         for place, (offset, metadata) in positions.items():
-            if place in self._assigned and place.topic not in forbidden:
+            if (place in self._assigned or is_for_group) and place.topic not in forbidden:
                 self._group.stored[place] = StoredPosition(offset, metadata)
         return CommitResult.NOT_AUTHORISED if forbidden else CommitResult.STORED
 

@@ -206,6 +206,18 @@ async def test_a_member_that_overslept_its_session_learns_it_from_the_commit(
         assert await member.source.commit({place: (1, "")}) is CommitResult.STORED
 
 
+async def test_who_overslept_its_session_does_not_store_where_the_group_begins(
+    settings: KafkaSettings, topic: str
+) -> None:
+    """Another member may have begun meanwhile, and be further on."""
+    place = TopicPartition(topic, 0)
+    async with joined(settings.model_copy(update={"session_timeout_ms": 1_000}), topic) as member:
+        time.sleep(2)  # noqa: ASYNC251 - as above
+
+        assert await member.source.store_begins({place: 1}) is CommitResult.MEMBERSHIP_CHANGED
+        assert await member.source.stored_positions([place]) == {place: (None, "")}
+
+
 async def test_a_second_member_takes_partitions_over(settings: KafkaSettings, topic: str) -> None:
     """All partitions are revoked first, then each member gets its new assignment: the client's protocol is eager."""
     both = frozenset(TopicPartition(topic, partition) for partition in range(2))

@@ -1,7 +1,7 @@
 """What is asked of destinations, and of Segment about write keys. The brokers: test_check_connect.py."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -9,7 +9,9 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from streamer.core.errors import UnavailableError
-from streamer.operations.connection_check import ask_for_source, connect
+from streamer.devkit.sandbox.server import Sandbox
+from streamer.operations.connection_check import check_key, connect
+from streamer.settings import DestinationSettings
 
 KEY = "hidden-write-key"
 
@@ -22,7 +24,7 @@ async def segment() -> AsyncIterator[TestServer]:
         return web.Response(status=int(request.match_info["status"]), headers={"Location": "/200/moved"})
 
     app = web.Application()
-    app.router.add_get("/{status}/{key}", answer)
+    app.router.add_get("/{status}/{path:.*}", answer)
     server = TestServer(app)
     async with server:
         yield server
@@ -59,8 +61,12 @@ async def test_a_destination_that_hangs_up_is_a_problem() -> None:
             await connect(f"http://127.0.0.1:{port}")
 
 
+def asked_at(url: str, **settings: object) -> DestinationSettings:
+    return DestinationSettings.model_validate({"write_key": KEY, "settings_endpoint": url, **settings})
+
+
 async def test_a_known_source_is_in_order(segment: TestServer) -> None:
-    await ask_for_source(str(segment.make_url(f"/200/{KEY}")))
+    await check_key(asked_at(str(segment.make_url("/200"))), KEY)
 
 
 @pytest.mark.parametrize(
@@ -75,24 +81,33 @@ async def test_anything_else_is_a_problem_that_does_not_show_the_key(
     segment: TestServer, status: int, problem: str
 ) -> None:
     with pytest.raises(UnavailableError) as caught:
-        await ask_for_source(str(segment.make_url(f"/{status}/{KEY}")))
+        await check_key(asked_at(str(segment.make_url(f"/{status}"))), KEY)
     assert str(caught.value).startswith(problem)
     assert KEY not in repr(caught.value)
 
 
+async def test_a_source_in_another_region_is_a_problem() -> None:
+    sandbox = Sandbox(region="eu")
+    await sandbox.start()
+    try:
+        with pytest.raises(UnavailableError, match="in the EU; set region: eu"):
+            await check_key(asked_at(sandbox.url), KEY)
+    finally:
+        await sandbox.stop()
+
+
 async def test_no_answer_is_a_problem_that_does_not_show_the_key(segment: TestServer) -> None:
     """Neither does what it is raised from, which would show in a traceback."""
-    url = str(segment.make_url(f"/200/{KEY}"))
+    destination = asked_at(str(segment.make_url("/200")))
     await segment.close()
-    with pytest.raises(UnavailableError, match="Segment cannot be asked about the write key") as caught:
-        await ask_for_source(url)
+    with pytest.raises(UnavailableError, match=r"cannot be asked about the write key \(connection_refused\)") as caught:
+        await check_key(destination, KEY)
     assert KEY not in repr(caught.value)
-    assert caught.value.__cause__ is None
-    assert caught.value.__suppress_context__
+    assert caught.value.__cause__ is caught.value.__context__ is None
 
 
-async def test_both_questions_go_through_the_proxy() -> None:
-    """The host does not exist for this machine: without the proxy neither would get an answer."""
+async def test_a_connection_goes_through_the_proxy() -> None:
+    """The host does not exist for this machine. About keys: tests/destinations/test_source_settings.py."""
     asked = []
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -105,11 +120,9 @@ async def test_both_questions_go_through_the_proxy() -> None:
     async with server:
         proxy = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         await connect("http://segment.invalid/", proxy=proxy)
-        await ask_for_source("http://segment.invalid/source", proxy=proxy)
-    assert asked == [b"HEAD http://segment.invalid/", b"GET http://segment.invalid/source"]
+    assert asked == [b"HEAD http://segment.invalid/"]
 
 
-@pytest.mark.parametrize("ask", [connect, ask_for_source])
-async def test_the_ca_file_counts_for_both_questions(tmp_path: Path, ask: Callable[..., Awaitable[None]]) -> None:
+async def test_the_ca_file_counts_for_a_connection(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match=r"ca_file .* cannot be read"):
-        await ask("https://127.0.0.1:1/", ca_file=tmp_path / "missing.pem")
+        await connect("https://127.0.0.1:1/", ca_file=tmp_path / "missing.pem")

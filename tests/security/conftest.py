@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives import serialization
 from streamer.devkit.broker import HOST, Broker, free_port
 from streamer.devkit.sandbox.server import Sandbox
 from tests.conftest import ConsumeAll
+from tests.security.tokens import Issuer
 from tests.service.harness import Deployment
 
 USER: Final = "survey-reader"
@@ -22,7 +23,10 @@ KEY_PASSWORD: Final = "key-password-91bc"
 CERTIFIED_NAME: Final = "localhost"
 """The only name in the broker's certificate; that it can be reached as 127.0.0.1 too makes for a wrong host name."""
 
-_LOGIN_MODULE: Final = "org.apache.kafka.common.security"
+SESSION_SECONDS: Final = 2
+"""So often the listener ``rotating_port`` ends each connection, so that its client has to log in again."""
+
+_SECURITY: Final = "org.apache.kafka.common.security"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,45 +44,69 @@ class Certificates:
 
 
 class SecureBroker(Broker):
-    """A broker that also listens with TLS: ``sasl_port`` wants SASL on top, ``tls_port`` a client's certificate."""
+    """A broker that also listens with TLS: ``sasl_port`` wants SASL on top, ``tls_port`` a client's certificate.
 
-    def __init__(self, directory: Path, certificates: Certificates) -> None:
-        plain_port, controller_port, self.tls_port, self.sasl_port = (free_port() for _ in range(4))
+    ``rotating_port`` has no TLS; it wants a bearer token or a password, again and again.
+    """
+
+    def __init__(self, directory: Path, certificates: Certificates, key_set: Path) -> None:
+        plain_port, controller_port, self.tls_port, self.sasl_port, self.rotating_port = (free_port() for _ in range(5))
         super().__init__(
             directory,
             port=plain_port,
             controller_port=controller_port,
             config={
                 "listeners": f"PLAINTEXT://{HOST}:{plain_port},CONTROLLER://{HOST}:{controller_port},"
-                f"SSL://{HOST}:{self.tls_port},SASL_SSL://{HOST}:{self.sasl_port}",
+                f"SSL://{HOST}:{self.tls_port},SASL_SSL://{HOST}:{self.sasl_port},ROTATING://{HOST}:{self.rotating_port}",
                 "advertised.listeners": f"PLAINTEXT://{HOST}:{plain_port},"
-                f"SSL://{CERTIFIED_NAME}:{self.tls_port},SASL_SSL://{CERTIFIED_NAME}:{self.sasl_port}",
-                "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL",
+                f"SSL://{CERTIFIED_NAME}:{self.tls_port},SASL_SSL://{CERTIFIED_NAME}:{self.sasl_port},"
+                f"ROTATING://{HOST}:{self.rotating_port}",
+                "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT,SSL:SSL,SASL_SSL:SASL_SSL,"
+                "ROTATING:SASL_PLAINTEXT",
                 "ssl.keystore.type": "PEM",
                 "ssl.keystore.location": str(certificates.broker),
                 "ssl.truststore.type": "PEM",
                 "ssl.truststore.location": str(certificates.authority),
                 "listener.name.ssl.ssl.client.auth": "required",
-                "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
-                **{
-                    f"listener.name.sasl_ssl.{mechanism}.sasl.jaas.config": f"{_LOGIN_MODULE}.{module};"
-                    for mechanism, module in (
-                        ("plain", f'plain.PlainLoginModule required user_{USER}="{PASSWORD}"'),
-                        ("scram-sha-256", "scram.ScramLoginModule required"),
-                        ("scram-sha-512", "scram.ScramLoginModule required"),
-                        (
-                            "oauthbearer",
-                            'oauthbearer.OAuthBearerLoginModule required unsecuredLoginStringClaim_sub="broker"',
-                        ),
-                    )
-                },
+                **_sasl_config(key_set),
             },
+            java_options=[
+                f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls={key_set.as_uri()}",
+                f"-Dorg.apache.kafka.sasl.oauthbearer.allowed.files={key_set}",
+            ],
             format_options=[
                 option
                 for mechanism in ("SCRAM-SHA-256", "SCRAM-SHA-512")
                 for option in ("--add-scram", f"{mechanism}=[name={USER},password={PASSWORD}]")
             ],
         )
+
+
+def _sasl_config(key_set: Path) -> dict[str, str]:
+    """How the two listeners with SASL check a password or a token."""
+    return {
+        "sasl.enabled.mechanisms": "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
+        **{
+            f"listener.name.{listener}.{mechanism}.sasl.jaas.config": f"{_SECURITY}.{module};"
+            for listener in ("sasl_ssl", "rotating")
+            for mechanism, module in (
+                ("plain", f'plain.PlainLoginModule required user_{USER}="{PASSWORD}"'),
+                ("scram-sha-256", "scram.ScramLoginModule required"),
+                ("scram-sha-512", "scram.ScramLoginModule required"),
+                ("oauthbearer", "oauthbearer.OAuthBearerLoginModule required"),
+            )
+        },
+        "listener.name.rotating.connections.max.reauth.ms": str(SESSION_SECONDS * 1000),
+        **{
+            f"listener.name.{listener}.oauthbearer.sasl.server.callback.handler.class": (
+                f"{_SECURITY}.oauthbearer.OAuthBearerValidatorCallbackHandler"
+            )
+            for listener in ("sasl_ssl", "rotating")
+        },
+        # Not the default of Kafka 4.1.0, which took tokens that nobody had signed.
+        "sasl.oauthbearer.jwt.validator.class": f"{_SECURITY}.oauthbearer.BrokerJwtValidator",
+        "sasl.oauthbearer.jwks.endpoint.url": key_set.as_uri(),
+    }
 
 
 @pytest.fixture(scope="session")
@@ -115,9 +143,20 @@ def _key(certificate: trustme.LeafCert, encryption: serialization.KeySerializati
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory, certificates: Certificates) -> Iterator[SecureBroker]:
+def issuer() -> Issuer:
+    """The identity provider that the broker trusts."""
+    return Issuer.new()
+
+
+@pytest.fixture(scope="session")
+def broker(
+    tmp_path_factory: pytest.TempPathFactory, certificates: Certificates, issuer: Issuer
+) -> Iterator[SecureBroker]:
     """In the place of the session's usual broker; its own clients come to a listener without TLS."""
-    broker = SecureBroker(tmp_path_factory.mktemp("secure-kafka"), certificates)
+    directory = tmp_path_factory.mktemp("secure-kafka")
+    key_set = directory / "key-set.json"
+    issuer.publish(key_set)
+    broker = SecureBroker(directory, certificates, key_set)
     with asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
         runner.run(broker.start())
         try:

@@ -1,9 +1,6 @@
 """Every way of showing the brokers who we are, and of learning who they are, on a real broker."""
 
-import base64
-import json
 import signal
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.security.conftest import CERTIFIED_NAME, KEY_PASSWORD, PASSWORD, USER, Certificates, SecureBroker
+from tests.security.tokens import Issuer
 from tests.service.harness import Deployment, Process, eventually, pipeline_of, survey_event
 
 pytestmark = pytest.mark.kafka
@@ -23,8 +21,9 @@ Section = dict[str, Any]
 class Ways:
     """Sections ``kafka`` that reach the broker."""
 
-    def __init__(self, broker: SecureBroker, certificates: Certificates, directory: Path) -> None:
+    def __init__(self, broker: SecureBroker, certificates: Certificates, issuer: Issuer, directory: Path) -> None:
         self.certificates = certificates
+        self._issuer = issuer
         self.plain_servers = broker.bootstrap_servers
         self._broker = broker
         self._directory = directory
@@ -66,10 +65,9 @@ class Ways:
             **changes,
         )
 
-    def token(self, lifetime_seconds: int = 600) -> Section:
-        """With a bearer token from a file."""
-        now = int(time.time())
-        token = unsigned_token({"sub": USER, "iat": now, "exp": now + lifetime_seconds})
+    def token(self, issuer: Issuer | None = None, lifetime_seconds: int = 600) -> Section:
+        """With a bearer token from a file; the broker trusts one issuer alone."""
+        token = (issuer or self._issuer).token(USER, lifetime_seconds=lifetime_seconds)
         return self.sasl("OAUTHBEARER", sasl_oauth_token_file=self.secret("token", token))
 
     def secret(self, name: str, text: str) -> str:
@@ -79,17 +77,9 @@ class Ways:
         return str(path)
 
 
-def unsigned_token(claims: dict[str, Any]) -> str:
-    """A JSON Web Token without signature, which Kafka's example validator takes."""
-    header, body = (
-        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "none"}, claims)
-    )
-    return f"{header}.{body}."
-
-
 @pytest.fixture
-def ways(broker: SecureBroker, certificates: Certificates, tmp_path: Path) -> Ways:
-    return Ways(broker, certificates, tmp_path)
+def ways(broker: SecureBroker, certificates: Certificates, issuer: Issuer, tmp_path: Path) -> Ways:
+    return Ways(broker, certificates, issuer, tmp_path)
 
 
 async def start(deployment: Deployment, kafka: Section) -> Process:
@@ -148,8 +138,9 @@ async def test_events_are_delivered_over(
             id="unknown user",
         ),
         pytest.param(
-            lambda ways: ways.token(lifetime_seconds=-600), "the broker rejected the credentials", id="expired token"
+            lambda ways: ways.token(lifetime_seconds=-600), "the broker rejected the bearer token", id="expired token"
         ),
+        pytest.param(lambda ways: ways.token(Issuer.new()), "the broker rejected the bearer token", id="forged token"),
         pytest.param(
             lambda ways: ways.password("PLAIN", ssl_cafile=str(ways.certificates.stranger_authority)),
             "(SSLCertVerificationError: unable to get local issuer certificate)",

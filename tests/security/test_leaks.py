@@ -26,6 +26,10 @@ from tests.service.harness import Deployment, Headers, Process, eventually, pipe
 pytestmark = pytest.mark.kafka
 
 PATHS = ("/livez", "/readyz", "/readyz/destinations", "/startupz", "/metrics", "/version", "/status", "/none")
+NAMES = ("segment", "moved", "locked", "unknown")
+"""The destinations: each pair of integration and destination has the same name."""
+NOBODY = "http://127.0.0.1:1"
+"""Where nobody listens."""
 OUR_HEADERS = ("streamer.", "__connect.errors.")
 
 
@@ -136,12 +140,13 @@ class FaultyRun:
     def __init__(self, deployment: Deployment, planted: Planted, moved: Sandbox, locked: Sandbox) -> None:
         self.deployment = deployment
         self.planted = planted
-        self._keys = {name: planted(f"write key of {name}") for name in ("segment", "moved", "locked")}
+        self._keys = {name: planted(f"write key of {name}") for name in NAMES}
         self._moved, self._locked = moved, locked
 
     async def configure(self, broker: SecureBroker, certificates: Certificates) -> list[str]:
         """Secrets from files, from variables and in the file itself; returns the topics."""
         deployment, directory = self.deployment, self.deployment.directory
+        self._locked._known_keys = {self._keys["locked"]}
         (directory / "write-key").write_text(f"{self._keys['segment']}\n")
         (directory / "password").write_text(f"{PASSWORD}\n")
         common = deployment.destination | {"retry": {"quick": ["50ms"], "schedule": ["100ms"]}}
@@ -150,8 +155,10 @@ class FaultyRun:
             "log": {"format": "json", "level": "debug"},
             "destinations": {
                 "segment": common | {"write_key_file": str(directory / "write-key")},
-                "moved": common | {"write_key": self._keys["moved"], "endpoint": self._moved.url},
+                "moved": common
+                | {"write_key": self._keys["moved"], "endpoint": self._moved.url, "settings_endpoint": NOBODY},
                 "locked": common | {"write_key": self._keys["locked"], "endpoint": self._locked.url},
+                "unknown": common | {"write_key": self._keys["unknown"], "settings_endpoint": self._locked.url},
             },
         }
         deployment.document["kafka"] |= {
@@ -167,7 +174,7 @@ class FaultyRun:
         }
         return [
             topic
-            for name in ("segment", "moved", "locked")
+            for name in NAMES
             for topic in await deployment.integrate(name, destination=name, dead_letters={"max_ratio": 1})
         ]
 
@@ -218,7 +225,8 @@ async def test_a_faulty_run_lets_no_secret_and_no_answer_out(
     topics = await run.configure(broker, certificates)
     process = await deployment.start_process()
     await run.produce(topics)
-    await eventually(lambda: len(process.log_events("destination.held")) == 2)
+    await eventually(lambda: len(process.log_events("destination.held")) == 3)
+    assert process.log_events("destination.key_unverified")
     answers = await answers_of(process)
     process.send(signal.SIGTERM)
     assert await process.wait() == 0

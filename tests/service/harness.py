@@ -227,6 +227,10 @@ class Deployment:
         """Have the sandbox answer 401 to any other write key from now on."""
         self.sandbox._required_keys = {write_key}
 
+    def know_key(self, write_key: str) -> None:
+        """Have the sandbox drop calls under any other write key from now on, after a 200."""
+        self.sandbox._known_keys = {write_key}
+
     async def make_topics(self, names: Sequence[str], *, partitions: int = 1) -> None:
         """Make topics that take large records."""
         config = {"max.message.bytes": str(LARGEST_RECORD_BYTES)}

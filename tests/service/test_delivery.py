@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiokafka import TopicPartition
 
 from streamer.core.mapping import Mapper
 from streamer.core.model import DeadLetterReason, Filtered, FilterReason, TrackCall
+from streamer.service import Service
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_event, survey_events
 
 pytestmark = pytest.mark.kafka
@@ -89,13 +92,39 @@ async def test_a_paused_integration_leaves_its_records_on_kafka(deployment: Depl
     async with deployment.running():
         await deployment.settled()
         await deployment.produce(held, survey_events(10, "held"))
-    assert await deployment.committed("held") == {}
+    assert not any((await deployment.committed("held")).values())
     assert not deployment.sandbox.record.count("held_0")
 
     deployment.integration("held")["status"] = "running"
     async with deployment.running():
         await deployment.settled()
     await deployment.verify()
+
+
+async def test_a_paused_integration_keeps_its_place_in_its_group(deployment: Deployment) -> None:
+    """Positions of a group without members expire. A new group begins where it is paused, not where it is resumed."""
+    [topic] = await deployment.integrate(status="paused", start="latest")
+    await deployment.produce(topic, survey_events(5, "before"), partition=0)
+
+    async with deployment.running() as service:
+        await eventually(lambda: len(assigned(service)) == 2)
+        await deployment.produce(topic, survey_events(5), partition=0)
+        url = f"http://127.0.0.1:{service.port}/readyz?verbose"
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            assert response.status == 200
+            assert "paused" in await response.text()
+        assert (await deployment.committed())[TopicPartition(topic, 0)] == 5
+        assert service.integrations["surveys"].totals().consumed == 0
+
+    deployment.integration("surveys")["status"] = "running"
+    async with deployment.running():
+        await deployment.settled()
+    assert deployment.sandbox.record.accepted_ids == {f"evt_{number}" for number in range(5)}
+
+
+def assigned(service: Service) -> set[TopicPartition]:
+    pipeline = service.integrations["surveys"].pipeline
+    return pipeline.assignment.readable() if pipeline is not None else set()
 
 
 async def test_a_paused_integration_that_discards_filters_its_records(deployment: Deployment) -> None:

@@ -41,6 +41,24 @@ async def test_a_group_goes_on_where_it_was_whatever_start_says(deployment: Depl
     await deployment.verify()
 
 
+async def test_a_partition_that_was_added_while_nobody_ran_is_read_from_its_beginning(deployment: Deployment) -> None:
+    """``start`` is for topics that are new to the group, not for partitions that are new to a topic."""
+    [topic] = await deployment.integrate(start="latest", partitions=1)
+    await deployment.produce(topic, survey_events(10, "before"), partition=0)
+    async with deployment.running() as service:
+        await eventually(lambda: service.integrations["surveys"].pipeline and pipeline_of(service).assignment.ledgers)
+        await deployment.produce(topic, survey_events(10), partition=0)
+        await deployment.settled()
+    await deployment.add_partitions(topic, 2)
+    await deployment.produce(topic, survey_events(10, "added"), partition=1)
+    async with deployment.running(), deployment.running(state="another"):
+        await deployment.settled()
+
+    assert deployment.sandbox.record.accepted_ids == {
+        f"{name}_{number}" for name in ("evt", "added") for number in range(10)
+    }
+
+
 async def test_markers_of_transactions_leave_no_lag(deployment: Deployment, bootstrap_servers: str) -> None:
     """They take offsets and are no records. What was aborted is not delivered."""
     [topic] = await deployment.integrate(partitions=1)

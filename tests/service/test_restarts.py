@@ -96,6 +96,58 @@ async def test_a_kill_in_the_middle_loses_nothing(deployment: Deployment, *, sam
     assert sent_again <= (IN_FLIGHT if same_disk else accepted - committed)
 
 
+@pytest.mark.usefixtures("topic")
+async def test_a_kill_before_anything_is_sent_costs_nothing_more(deployment: Deployment) -> None:
+    """Somewhere between the assignment and the first request: before or after it is stored where the group begins."""
+    process = await deployment.start_process()
+    async with asyncio.timeout(30):
+        while not process.log_events("partition.assigned"):  # noqa: ASYNC110 - a process announces nothing
+            await asyncio.sleep(0.005)
+    await process.kill()
+
+    await finish(deployment, await deployment.start_process())
+
+    await deployment.verify(max_times=2, settled_once=False)
+    assert resent(deployment) <= IN_FLIGHT
+
+
+@pytest.mark.usefixtures("topic")
+async def test_a_kill_in_the_first_backlog_sends_again_what_was_in_flight(deployment: Deployment) -> None:
+    """In its first second nothing is stored but where the group begins: the receipts since then prove the rest."""
+    deployment.sandbox.faults.set(Fault(action=Action(latency_seconds=0.05)))
+    process = await deployment.start_process()
+    await taken(deployment, 400)
+    await process.kill()
+    committed = sum((await deployment.committed()).values())
+
+    await finish(deployment, await deployment.start_process())
+
+    await deployment.verify(max_times=2, settled_once=False)
+    print(f"killed with {committed} records committed: {resent(deployment)} sent again")  # noqa: T201 - a figure
+    assert resent(deployment) <= IN_FLIGHT
+
+
+async def test_a_kill_while_a_reset_is_followed_sends_again_what_was_in_flight(
+    deployment: Deployment, topic: str
+) -> None:
+    """An operator wants everything once more, and not once more after each kill."""
+    record = deployment.sandbox.record
+    deployment.sandbox.faults.set(Fault(action=Action(latency_seconds=0.05)))
+    await finish(deployment, await deployment.start_process())
+    await deployment.reset_positions(topic)
+    process = await deployment.start_process()
+    async with asyncio.timeout(30):
+        await deployment.sandbox.until(lambda _: record.duplicates >= 400)
+    await process.kill()
+
+    await finish(deployment, await deployment.start_process())
+
+    times = [times for _, times in record.counts()]
+    assert len(times) == EVENTS
+    assert min(times) == 2
+    assert sum(times) - 2 * EVENTS <= IN_FLIGHT
+
+
 async def test_one_straggler_costs_one_request_after_a_kill(deployment: Deployment, topic: str) -> None:
     """The position cannot pass it, but the commit says what is settled above, to whoever has the partition then."""
     deployment.destination["timeout"] = "1m"

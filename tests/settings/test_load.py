@@ -30,6 +30,7 @@ def test_defaults_are_the_documented_ones(load_text: LoadText, good: str) -> Non
         "write_key_file": None,
         "region": "us",
         "endpoint": None,
+        "settings_endpoint": None,
         "proxy": None,
         "ca_file": None,
         "message_id_suffix": "",
@@ -115,6 +116,13 @@ def test_dead_letters_go_beside_their_topic_unless_told(load_text: LoadText, goo
         ("region: eu", "https://events.eu1.segmentapis.com", "https://cdn.segment.com/v1/projects/k/settings"),
         ("endpoint: http://127.0.0.1:8090/", "http://127.0.0.1:8090", None),
         ("endpoint: https://proxy.example/segment", "https://proxy.example/segment", None),
+        ('settings_endpoint: ""', "https://api.segment.io", None),
+        ("settings_endpoint: http://gate:1/cdn/", "https://api.segment.io", "http://gate:1/cdn/v1/projects/k/settings"),
+        (
+            "endpoint: http://127.0.0.1:8090\n    settings_endpoint: http://127.0.0.1:8091",
+            "http://127.0.0.1:8090",
+            "http://127.0.0.1:8091/v1/projects/k/settings",
+        ),
     ],
 )
 def test_a_destination_is_a_region_or_an_endpoint(
@@ -122,6 +130,7 @@ def test_a_destination_is_a_region_or_an_endpoint(
 ) -> None:
     destination = load_text(good.replace("${KEY}", "${KEY}\n    " + lines)).destinations["production"]
     assert (destination.url, destination.settings_url("k")) == (url, settings_url)
+    assert destination.asks_about_key is (settings_url is not None)
 
 
 class TestWriteKey:

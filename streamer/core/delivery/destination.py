@@ -15,6 +15,8 @@ Theory of operation. A destination is in one of three states:
 The time between two changes of state is a *term*. An attempt that ends in a later term than it began in is *late*: its
 answer describes a time that has passed. `streamer.core.delivery.transitions` has the table of what answers, late or
 not, do to the state. Times are monotonic seconds. A clock that steps back a little breaks nothing.
+
+A *bar* (`streamer.core.delivery.bar`) lies over all this: nothing begins until it ends, and then the state goes on.
 """
 
 from collections.abc import Collection
@@ -22,6 +24,7 @@ from typing import Final
 
 from streamer.core.delivery.answers import Answer, AnswerKind
 from streamer.core.delivery.attempt import Attempt, Verdict, Wanted
+from streamer.core.delivery.bar import Bar, Standing
 from streamer.core.delivery.evidence import Evidence, Judgement
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.permits import Permits
@@ -83,6 +86,12 @@ class DestinationMachine:
         self._probe: Attempt | None = None
         self._decider: Attempt | None = None  # its answer says whether a wait is asked of all
         self._schedule = ProbeSchedule(now, held_probe_seconds)
+        self._bar = Bar()
+
+    @property
+    def standing(self) -> Standing:
+        """How it stands for whoever looks: while barred with a reason it is held, whatever was answered before."""
+        return self._bar.over(Standing(self.state, self.since, self.reason))
 
     @property
     def in_flight(self) -> int:
@@ -97,7 +106,7 @@ class DestinationMachine:
     @property
     def limit(self) -> int:
         """Permits in force: what the destination can handle or slow start allows. Not ok: 1 during a probe, else 0."""
-        if self.state is not State.OK:
+        if self.standing.state is not State.OK:
             return int(self._probe is not None)
         return self._permits.limit(accepts=self._evidence.accepts)
 
@@ -118,6 +127,8 @@ class DestinationMachine:
 
     def wake_at(self, now: float) -> float | None:
         """The time, ``now`` or later, from which `can_start` is true; None if time alone will not make it so."""
+        if self._bar.is_shut:
+            return None
         if self.probing:
             has_permit, due = self._probe is None and self.in_flight < self._permits.most, self._schedule.due
         else:
@@ -131,9 +142,10 @@ class DestinationMachine:
 
     def limited_by(self, now: float) -> Limit | None:
         """What keeps all requests but probes from beginning now; None: nothing does."""
-        if self.state is not State.OK:
-            return Limit.HELD if self.state is State.HELD else Limit.BACKING_OFF
-        if self.probing or self._decider is not None:
+        state = self.standing.state
+        if state is not State.OK:
+            return Limit.HELD if state is State.HELD else Limit.BACKING_OFF
+        if self.probing or self._decider is not None or self._bar.is_shut:
             return Limit.DESTINATION
         if not self._has_permit:
             return Limit.DESTINATION if self.in_flight >= self.limit < self._permits.most else Limit.CONCURRENCY
@@ -202,10 +214,8 @@ class DestinationMachine:
     def abandon(self, attempt: Attempt) -> None:
         """Give the permit of a cancelled request back; nothing is learnt. A probe that was due is due again."""
         self._permits.give_back(attempt)
-        if attempt is self._probe:
-            self._probe = None
-        if attempt is self._decider:
-            self._decider = None
+        self._probe = None if attempt is self._probe else self._probe
+        self._decider = None if attempt is self._decider else self._decider
 
     def take_refunds(self) -> list[Attempt]:
         """The attempts whose charge is taken back, each once: the destination was at fault.
@@ -214,20 +224,24 @@ class DestinationMachine:
         """
         return self._doubt.take_refunds()
 
+    def bar(self, reason: str, now: float) -> None:
+        """Let nothing begin, probes included, until `unbar`; what is in flight is late. See `Bar.shut`."""
+        self._bar.shut(reason, now)
+        self._begin_term(self.state, self.reason, now)
+
+    def unbar(self) -> None:
+        """End the bar, if there is one. The state goes on as it was before."""
+        self._bar.open()
+
     def key_changed(self) -> None:
-        """Forget that anything was accepted, because that was with another key; call it before a probe of ``held``.
+        """Forget that anything was accepted, because that was with another key; call it while held or barred.
 
         Until something is accepted with the new key, a refusal says nothing about an event.
         """
-        assert self.state is State.HELD, "keys are read again only before a probe of a held destination"
+        assert self.standing.state is State.HELD, "keys are read again only while nothing but a probe may begin"
         assert self._probe is None, "the probe in flight has the old key"
         self._evidence.forget_key()
         self._key_since_term = self._term
-
-    @property
-    def last_accepted_at(self) -> float | None:
-        """Monotonic time of the last 2xx; None before the first."""
-        return self._evidence.last_accepted_at
 
     def _judge(self, attempt: Attempt, answer: Answer, now: float, *, is_late: bool, is_decider: bool) -> Judgement:
         is_current = self.state is State.OK and not is_late

@@ -46,23 +46,25 @@ class Custody:
         """A named rule makes no call of the record: it ends."""
         ledger.filter(record.offset, reason)
 
-    def settle_known(self, call: OpenRecord, delivered_from: tuple[str, int, int]) -> bool:
+    def settle_known(self, call: OpenRecord, delivered_from: tuple[str, int, int, int]) -> bool:
         """A receipt says that the call's messageId was delivered: end its record, unless it is wanted again.
 
         Args:
             call: a call that was not taken yet.
-            delivered_from: topic, partition and offset of the record that was delivered.
+            delivered_from: topic, partition and offset of the record that was delivered, and the replay in which it was
+                (0: in none).
 
         Returns:
             Whether the record has ended.
         """
         record, ledger = call.record, call.ledger
-        if delivered_from != (record.topic, record.partition, record.offset):
+        topic, partition, offset, replay_id = delivered_from
+        if (offset, partition, topic) != (record.offset, record.partition, record.topic):
             ledger.duplicate(record.offset)
             return True
         # A receipt of this very record proves that it was delivered. But when the stored position was not made by
-        # streamer, somebody has reset it and wants the record again.
-        if ledger.trusts_receipts(record.offset):
+        # streamer, somebody has reset it and wants the record again, once.
+        if ledger.trusts_receipt(offset, replay_id):
             ledger.deliver((record.offset,))
             return True
         return False

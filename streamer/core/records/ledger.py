@@ -38,6 +38,7 @@ class PartitionLedger:
         account: Account,
         *,
         replay_until: int = 0,
+        replay_id: int = 0,
         stated: Statement | None = None,
     ) -> None:
         """Begin an assignment.
@@ -48,7 +49,8 @@ class PartitionLedger:
             position: the offset of the first record that may arrive.
             account: the counters of the partition; they outlive the assignment.
             replay_until: below this offset the records are wanted again, because the stored position was not made by
-                streamer (there was none, or an operator set it): a receipt of the same record does not stop it.
+                streamer (there was none, or an operator set it): an older receipt of the same record does not stop it.
+            replay_id: names that replay; receipts that carry it were written since it began. 0: it has no name.
             stated: what was stored with the position; of use only if that is where this assignment begins.
         """
         self.topic = topic
@@ -61,6 +63,7 @@ class PartitionLedger:
         """Records with failed attempts since the assignment began, by offset; settled ones until the next commit."""
         self._offsets = Offsets(position)
         self._resumption = Resumption(stated, position)
+        self.replay_id = replay_id
         self._replay_until = replay_until
         self._last_read = position
         self._last_timestamp = self._resumption.fingerprint
@@ -131,9 +134,13 @@ class PartitionLedger:
         self._offsets.next = position
         self._resumption.forget_below(position)
 
-    def trusts_receipts(self, offset: int) -> bool:
-        """Whether a receipt of this very record proves that nobody wants it again."""
-        return offset >= self._replay_until
+    def trusts_receipt(self, offset: int, replay_id: int) -> bool:
+        """Whether a receipt of this very record proves that nobody wants it again.
+
+        In a replay only one that was written in the same replay does. Its name says so, and not its time: a clock that
+        was set back would make old receipts look new.
+        """
+        return offset >= self._replay_until or 0 != replay_id == self.replay_id
 
     @property
     def knows_attempts(self) -> bool:
@@ -154,7 +161,13 @@ class PartitionLedger:
             fingerprint = still_open.get(position, self._last_timestamp)
             horizon = max(self._offsets.next, stated.horizon)
         return position, statements.encode(
-            position, horizon, self._open_runs(), fingerprint, limit, replay_until=self._replay_until
+            position,
+            horizon,
+            self._open_runs(),
+            fingerprint,
+            limit,
+            replay_until=self._replay_until,
+            replay_id=self.replay_id,
         )
 
     def deliver(self, offsets: Sequence[int]) -> None:

@@ -12,6 +12,9 @@ The text is ASCII: ``s1:`` and base64url without padding of
     varint horizon - position | varint fingerprint + 1, 0: none | varint replay_until - position, 0: none
     | open offsets, ascending | CRC-32, 4 bytes
 
+or, while records are wanted again, ``s2:`` and the same with ``varint replay_id`` before the open offsets, and with a
+checksum that covers the prefix.
+
 The open offsets are entries ``varint gap * 4 + kind``: the gap is counted from the end of the entry before (the first
 one's from the position), and the kind says what follows: nothing (0: one offset), or a varint (1: one offset with so
 many failed attempts; 2: so many consecutive offsets). The checksum covers the position too: metadata that a tool has
@@ -28,11 +31,17 @@ from typing import Final, NamedTuple
 PREFIX: Final = "s1:"
 """Begins the metadata of every position that streamer commits; the digit is the version of what follows."""
 
+REPLAY_PREFIX: Final = "s2:"
+"""Begins that of a position in a replay."""
+
 MAX_CHARACTERS: Final = 4_096
 """Longest metadata written or read. Source: default of Kafka's ``offset.metadata.max.bytes``."""
 
 MAX_ATTEMPTS: Final = 255
 """Most failed attempts that are remembered for one record."""
+
+MAX_REPLAY_IDS: Final = 1 << 32
+"""Names of replays are below this."""
 
 _CRC_BYTES: Final = 4
 _MAX_VARINT_BITS: Final = 63
@@ -63,7 +72,9 @@ class Statement:
     fingerprint: int | None
     """The broker's timestamp of the record at the position, in ms since the epoch; None: that record was not read."""
     replay_until: int = 0
-    """Below this offset somebody who reset the positions wants the records again: receipts do not stop them."""
+    """Below this offset somebody who reset the positions wants the records again: older receipts do not stop them."""
+    replay_id: int = 0
+    """Names that replay. Receipts that carry it were written since the reset. 0: there is none, or it has no name."""
 
     def is_settled(self, offset: int) -> bool:
         """Whether the record at ``offset`` had its outcome when this was stated; False when nothing is known."""
@@ -87,7 +98,7 @@ class Statement:
 
 def is_ours(metadata: str) -> bool:
     """Whether a stored position looks committed by this version of streamer; `decode` says whether it was."""
-    return metadata.startswith(PREFIX)
+    return metadata.startswith((PREFIX, REPLAY_PREFIX))
 
 
 def encode(
@@ -98,6 +109,7 @@ def encode(
     limit: int = MAX_CHARACTERS,
     *,
     replay_until: int = 0,
+    replay_id: int = 0,
 ) -> str:
     """The metadata of a commit.
 
@@ -110,6 +122,7 @@ def encode(
             that the topic is still the same.
         limit: most characters; the horizon is lowered until the rest fits.
         replay_until: below this offset, records are wanted again.
+        replay_id: names that replay; below 2 to the power of 32.
 
     Returns:
         ASCII text; empty when not even the shortest statement fits.
@@ -117,14 +130,17 @@ def encode(
     if fingerprint is None or fingerprint < 0:
         horizon, runs, fingerprint = position, (), None
     replay = max(replay_until - position, 0)
-    head_bytes = len(_head(position, horizon, fingerprint, replay))
-    room = (min(limit, MAX_CHARACTERS) - len(PREFIX)) * 3 // 4 - _CRC_BYTES - head_bytes
+    prefix, tail = PREFIX, _varint(replay)
+    if replay and replay_id:
+        prefix, tail = REPLAY_PREFIX, tail + _varint(replay_id)
+    head_bytes = len(_head(position, horizon, fingerprint) + tail)
+    room = (min(limit, MAX_CHARACTERS) - len(prefix)) * 3 // 4 - _CRC_BYTES - head_bytes
     if room < 0:
         return ""
     horizon, entries = _entries(position, horizon, runs, room)
-    payload = _head(position, horizon, fingerprint, replay) + entries
-    payload += _checksum(payload, position)
-    return PREFIX + binascii.b2a_base64(payload, newline=False).decode().rstrip("=").translate(_TO_URL)
+    payload = _head(position, horizon, fingerprint) + tail + entries
+    payload += _checksum(payload, position, prefix)
+    return prefix + binascii.b2a_base64(payload, newline=False).decode().rstrip("=").translate(_TO_URL)
 
 
 def decode(metadata: str | None, position: int) -> Statement | None:
@@ -138,7 +154,7 @@ def decode(metadata: str | None, position: int) -> Statement | None:
     if payload is None:
         return None
     try:
-        return _statement(payload, position)
+        return _statement(payload, position, has_replay_id=str(metadata).startswith(REPLAY_PREFIX))
     except ValueError:  # intact, yet not of our making
         return None
 
@@ -198,15 +214,18 @@ def _entry(run: Run, gap: int) -> bytes:
     return _varint(gap * 4 + _ONE) if length == 1 else _varint(gap * 4 + _SEVERAL) + _varint(length)
 
 
-def _head(position: int, horizon: int, fingerprint: int | None, replay: int) -> bytes:
-    return _varint(horizon - position) + _varint(0 if fingerprint is None else fingerprint + 1) + _varint(replay)
+def _head(position: int, horizon: int, fingerprint: int | None) -> bytes:
+    return _varint(horizon - position) + _varint(0 if fingerprint is None else fingerprint + 1)
 
 
-def _statement(payload: bytes, position: int) -> Statement:
+def _statement(payload: bytes, position: int, *, has_replay_id: bool) -> Statement:
     """Read a payload without its checksum. ValueError: it is malformed."""
     reach, fingerprint, replay, *entries = _read_varints(payload)
     if reach and not fingerprint:
         raise ValueError("a statement that nobody can check")
+    replay_id = entries.pop(0) if has_replay_id and entries else 0
+    if has_replay_id and not (replay and 0 < replay_id < MAX_REPLAY_IDS):
+        raise ValueError("a replay without a name")
     horizon, end = position + reach, position
     runs: list[Run] = []
     numbers = iter(entries)
@@ -224,20 +243,21 @@ def _statement(payload: bytes, position: int) -> Statement:
             raise ValueError("open offsets that cannot be")
         runs.append(run)
     replay_until = position + replay if replay else 0
-    return Statement(position, horizon, tuple(runs), fingerprint - 1 if fingerprint else None, replay_until)
+    shown = fingerprint - 1 if fingerprint else None
+    return Statement(position, horizon, tuple(runs), shown, replay_until, replay_id)
 
 
 def _payload(metadata: str, position: int) -> bytes | None:
     """The bytes between prefix and checksum, if they are intact."""
     if not is_ours(metadata) or len(metadata) > MAX_CHARACTERS:
         return None
-    text = metadata.removeprefix(PREFIX).translate(_FROM_URL)
+    text = metadata[len(PREFIX) :].translate(_FROM_URL)
     try:
         payload = binascii.a2b_base64(text + "=" * (-len(text) % 4), strict_mode=True)
     except ValueError:
         return None
     payload, checksum = payload[:-_CRC_BYTES], payload[-_CRC_BYTES:]
-    return payload if checksum == _checksum(payload, position) else None
+    return payload if checksum == _checksum(payload, position, metadata[: len(PREFIX)]) else None
 
 
 _TO_URL: Final = str.maketrans("+/", "-_")
@@ -245,8 +265,10 @@ _FROM_URL: Final = str.maketrans("-_+/=", "+/***")
 """The characters that base64url does not use become one that is refused."""
 
 
-def _checksum(payload: bytes, position: int) -> bytes:
-    return binascii.crc32(b"%d" % position, binascii.crc32(payload)).to_bytes(_CRC_BYTES, "big")
+def _checksum(payload: bytes, position: int, prefix: str) -> bytes:
+    """Covers the prefix too, since there are two: read as ``s1:``, the name of a replay would be an open offset."""
+    covered = b"%d" % position if prefix == PREFIX else b"%d%s" % (position, prefix.encode())
+    return binascii.crc32(covered, binascii.crc32(payload)).to_bytes(_CRC_BYTES, "big")
 
 
 def _varint(number: int) -> bytes:

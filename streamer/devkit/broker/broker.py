@@ -92,6 +92,7 @@ class Broker:
         config: broker settings, which override `TEST_CONFIG`.
         format_options: for ``kafka-storage format``, such as ``--add-scram`` and a user: what the metadata must have
             before the first start.
+        java_options: for Java, beside `JAVA_OPTIONS`.
         report: called with a line when something takes long (downloading Kafka for the first time).
     """
 
@@ -104,6 +105,7 @@ class Broker:
         node_id: int = 1,
         config: Mapping[str, str] | None = None,
         format_options: Sequence[str] = (),
+        java_options: Sequence[str] = (),
         report: Report = report_to_stderr,
     ) -> None:
         self.directory = directory
@@ -112,6 +114,7 @@ class Broker:
         self.node_id = node_id
         self.config = dict(config or {})
         self.format_options = tuple(format_options)
+        self.java_options = tuple(java_options)
         self.log_path: Final = directory / "broker.log"
         """The broker's warnings and errors, of all its runs."""
         self._report = report
@@ -200,7 +203,7 @@ class Broker:
         self.directory.mkdir(parents=True, exist_ok=True)
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in self._all_config().items()), "utf-8")
         classpath = os.pathsep.join(map(str, kafka_classpath(self._report)))
-        command = [str(java), *JAVA_OPTIONS, "-cp", classpath]
+        command = [str(java), *JAVA_OPTIONS, *self.java_options, "-cp", classpath]
         self._format(command)
         return command
 

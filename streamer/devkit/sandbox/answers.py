@@ -45,6 +45,9 @@ CALL_PATHS: Final = BATCH_PATHS | {f"/v1/{call_type}" for call_type in CALL_TYPE
 """All paths that take calls."""
 
 
+HOSTS: Final = {"us": "api.segment.io", "eu": "events.eu1.segmentapis.com"}
+"""Region -> the host for events that the settings of a source name."""
+
 TEXT_HEADERS: Final = {"Content-Type": "text/plain; charset=utf-8"}
 JSON_HEADERS: Final = {"Content-Type": "application/json"}
 
@@ -66,9 +69,10 @@ class Reply:
 SUCCESS: Final = Reply(200, '{"success": true}', JSON_HEADERS)
 BAD_REQUEST: Final = Reply(400, "Bad Request")
 BAD_WRITE_KEY: Final = Reply(400, "Bad Request: the write key is missing or too short")
-UNKNOWN_WRITE_KEY: Final = Reply(
+REQUIRED_WRITE_KEY_MISSING: Final = Reply(
     401, "Unauthorized: this is not the write key that the sandbox was started with (--require-key)"
 )
+NO_SOURCE: Final = Reply(404, "Invalid path or write key provided.")
 TOO_LARGE: Final = Reply(400, "Exceed payload limit")
 NO_REPLY: Final = Reply(0, "")
 """Stands for a reset connection: the sender gets no answer."""
@@ -123,16 +127,22 @@ def read_request(path: str, authorization: str, encoding: str, raw: bytes) -> Re
     return Received(path=path, size_bytes=len(body), calls=calls, write_key=write_key)
 
 
-def judge(received: Received, required_keys: Container[str] | None = None) -> Judgement:
+def judge(
+    received: Received, required_keys: Container[str] | None = None, known_keys: Container[str] | None = None
+) -> Judgement:
     """Answer one request as Segment does.
 
     Args:
         received: the request.
-        required_keys: the only write keys that are accepted; None: any plausible one, as at Segment.
+        required_keys: the only write keys that are not answered 401; None: no plausible key is, as at Segment.
+        known_keys: the only write keys that a source has. The calls under another one are swallowed, as at Segment.
+            None: there is a source for every key.
     """
     refusal = received.refusal or _key_refusal(received.write_key, required_keys) or _size_refusal(received)
     if refusal:
         return refuse(received, refusal)
+    if known_keys is not None and received.write_key not in known_keys:
+        return Judgement(reply=SUCCESS, discards=[Discard.UNKNOWN_WRITE_KEY] * len(received.calls))
     if received.path not in BATCH_PATHS:
         call_type = received.path.rpartition("/")[2]
         return Judgement(reply=SUCCESS, discards=[discard_of(call, call_type) for call in received.calls])
@@ -152,9 +162,22 @@ def refuse(received: Received, reply: Reply) -> Judgement:
     return Judgement(reply=reply, discards=[None] * len(received.calls))
 
 
-def is_plausible_key(write_key: str, required_keys: Container[str] | None = None) -> bool:
-    """Whether calls under this write key get a 200; ``required_keys`` as in `judge`."""
-    return _key_refusal(write_key, required_keys) is None
+def answer_settings(
+    write_key: str, region: str, required_keys: Container[str] | None = None, known_keys: Container[str] | None = None
+) -> Reply:
+    """Answer a request for the settings of a source, by which Segment's own libraries and others check a write key.
+
+    Args:
+        write_key: the key in the path.
+        region: ``us`` or ``eu``: where the source takes its events, which its settings tell.
+        required_keys: as in `judge`.
+        known_keys: as in `judge`.
+    """
+    is_known = known_keys is None or write_key in known_keys
+    if not is_known or _key_refusal(write_key, required_keys):
+        return NO_SOURCE
+    segment = {"apiHost": f"{HOSTS[region]}/v1"}
+    return Reply(200, orjson.dumps({"integrations": {"Segment.io": segment}}).decode(), JSON_HEADERS)
 
 
 def compact(value: Json) -> bytes | None:
@@ -205,7 +228,7 @@ def _key_refusal(write_key: str, required_keys: Container[str] | None) -> Reply 
     if len(write_key) < MIN_WRITE_KEY_CHARACTERS:
         return BAD_WRITE_KEY
     if required_keys is not None and write_key not in required_keys:
-        return UNKNOWN_WRITE_KEY
+        return REQUIRED_WRITE_KEY_MISSING
     return None
 
 

@@ -16,7 +16,7 @@ CALL_TYPES: Final = frozenset({"identify", "track", "page", "screen", "group", "
 
 
 class Discard(enum.StrEnum):
-    """Why Segment drops a call after a 200. The codes are Segment's own, except the last two, for which it has none."""
+    """Why Segment drops a call after a 200. The codes are Segment's own; for the last three it has none."""
 
     BAD_REQUEST = "bad_request"
     CATEGORY_NOT_STRING = "category_not_string"
@@ -31,6 +31,7 @@ class Discard(enum.StrEnum):
     TRAITS_NOT_OBJECT = "traits_not_object"
     MESSAGE_ID_TOO_LONG = "message_id_too_long"
     TOO_MANY_CALLS = "too_many_calls"
+    UNKNOWN_WRITE_KEY = "unknown_write_key"
 
 
 def discard_of(call: Json, call_type: str | None) -> Discard | None:

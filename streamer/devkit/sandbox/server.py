@@ -25,7 +25,7 @@ from streamer.devkit.sandbox.answers import (
     Judgement,
     Received,
     Reply,
-    is_plausible_key,
+    answer_settings,
     judge,
     read_request,
     refuse,
@@ -50,7 +50,11 @@ class Sandbox:
     """A Segment-compatible receiver on a local port.
 
     Args:
-        required_keys: the only write keys that are accepted; None: any plausible one, as at Segment.
+        required_keys: the only write keys that are not answered 401; None: no plausible key is, as at Segment.
+        known_keys: the only write keys that a source has; the calls under another one are swallowed after a 200, as at
+            Segment. None: there is a source for every key.
+        region: ``us`` or ``eu``, which the settings of the sources name. The sandbox cannot see to which region a call
+            was sent, so it takes all of them.
         faults: the script to begin with.
         record_path: file to which each received call is appended, in the form of `record_file`.
         max_ids: see `SandboxRecord`.
@@ -62,6 +66,8 @@ class Sandbox:
         self,
         *,
         required_keys: Collection[str] | None = None,
+        known_keys: Collection[str] | None = None,
+        region: str = "us",
         faults: Iterable[Fault] = (),
         record_path: Path | None = None,
         max_ids: int = MAX_IDS,
@@ -72,6 +78,8 @@ class Sandbox:
         self.faults = FaultScript(faults)
         self.url = ""
         self._required_keys = required_keys
+        self._known_keys = known_keys
+        self._region = region
         self._record_path = record_path
         self._record_file: RecordFile | None = None
         self._clock = clock
@@ -144,9 +152,9 @@ class Sandbox:
 
     async def _show_settings(self, request: web.Request) -> web.Response:
         """Segment's check of a write key: the settings of its source if there is one, else 404."""
-        if is_plausible_key(request.match_info["write_key"], self._required_keys):
-            return web.json_response({"integrations": {}})
-        raise web.HTTPNotFound
+        write_key = request.match_info["write_key"]
+        reply = answer_settings(write_key, self._region, self._required_keys, self._known_keys)
+        return web.Response(status=reply.status, body=reply.body.encode(), headers=reply.headers)
 
     async def _take(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -167,7 +175,7 @@ class Sandbox:
     def _judge(self, received: Received, action: Action) -> Judgement:
         if action.refuses:
             return refuse(received, NO_REPLY if action.reset else action.reply(SUCCESS))
-        judged = judge(received, self._required_keys)
+        judged = judge(received, self._required_keys, self._known_keys)
         return judged if action.only_waits else replace(judged, reply=action.reply(judged.reply))
 
     def _put_on_record(self, received: Received, judgement: Judgement, action: Action) -> bool:

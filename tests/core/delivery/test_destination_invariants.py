@@ -35,7 +35,7 @@ seconds = st.sampled_from([0.0, 0.01, 0.3, 1.0, 5.0, 31.0, 61.0, 301.0])
 
 
 class MachineMachine(RuleBasedStateMachine):
-    """Sends, answers, cancels, changes the key and lets time pass, in any order.
+    """Sends, answers, cancels, bars, changes the key and lets time pass, in any order.
 
     The model of refunds: a charge made while the destination is ok is open until something decides about it. An
     accepted call, or a refused probe, shows that the destination worked: open charges stand. A hold, or a wait that is
@@ -64,6 +64,7 @@ class MachineMachine(RuleBasedStateMachine):
         self.accepted_at: float | None = None
         self.has_evidence = False  # that the present key is accepted
         self.with_old_key: set[Attempt] = set()
+        self.bar: str | None = None
 
     @rule(passed=seconds)
     def time_passes(self, passed: float) -> None:
@@ -77,6 +78,7 @@ class MachineMachine(RuleBasedStateMachine):
     @precondition(lambda self: self.machine.can_start(self.now))
     @rule(calls=st.integers(1, MAX_CALLS), is_retry=st.booleans())
     def request_begins(self, calls: int, *, is_retry: bool = False) -> None:
+        assert self.bar is None
         probing = self.machine.probing
         if self.machine.state is State.OK:
             assert not probing or self.failures >= MAX_CONSECUTIVE_FAILURES or self.set_up_is_suspect
@@ -126,6 +128,7 @@ class MachineMachine(RuleBasedStateMachine):
         self.forget_roles(attempt)
         if after is not before:
             self.begin_term()
+        assert self.bar is None or attempt in self.late, "begun before the bar, or begun in spite of it"
         if after is State.OK:
             if before is not State.OK:
                 self.undecided.clear()
@@ -205,7 +208,20 @@ class MachineMachine(RuleBasedStateMachine):
     def forget(self, data: st.DataObject) -> Attempt:
         return self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))
 
-    @precondition(lambda self: self.machine.state is State.HELD and self.probe is None)
+    @rule(reason=st.sampled_from(["", "unknown_write_key", "wrong_region"]))
+    def it_is_barred(self, reason: str) -> None:
+        self.machine.bar(reason, self.now)
+        self.bar = reason
+        self.begin_term()
+
+    @rule()
+    def it_is_unbarred(self) -> None:
+        before = (self.machine.state, self.machine.since, self.machine.reason)
+        self.machine.unbar()
+        self.bar = None
+        assert self.machine.standing == before, "it goes on where it was"
+
+    @precondition(lambda self: self.machine.standing.state is State.HELD and self.probe is None)
     @rule()
     def key_changes(self) -> None:
         self.machine.key_changed()
@@ -229,7 +245,7 @@ class MachineMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_limit_stays_between_one_and_the_most(self) -> None:
-        if self.machine.state is State.OK:
+        if self.machine.standing.state is State.OK:
             assert 1 <= self.machine.limit <= MAX_IN_FLIGHT
 
     @invariant()
@@ -243,19 +259,20 @@ class MachineMachine(RuleBasedStateMachine):
     def something_limits_exactly_when_no_batch_may_begin(self) -> None:
         """A probe is no batch: the state, or the doubt, limits although a probe may begin."""
         limit = self.machine.limited_by(self.now)
-        if self.machine.state is State.OK:
-            if self.machine.probing:
+        state = self.machine.standing.state
+        if state is State.OK:
+            if self.machine.probing or self.bar is not None:
                 assert limit is Limit.DESTINATION
             else:
                 assert (limit is None) == self.machine.can_start(self.now)
         else:
             assert limit is not None
-            assert limit.value == self.machine.state.value
+            assert limit.value == state.value
 
     @invariant()
     def a_request_can_begin_sooner_or_later(self) -> None:
         """Nothing in flight, and time passing: within five minutes the destination is asked again."""
-        if not self.in_flight:
+        if not self.in_flight and self.bar is None:
             wake_at = self.machine.wake_at(self.now)
             assert self.machine.can_start(self.now if wake_at is None else wake_at)
             assert wake_at is None or wake_at <= self.now + self.stepped_back + 300.1
@@ -263,6 +280,16 @@ class MachineMachine(RuleBasedStateMachine):
     @invariant()
     def the_reason_is_told_exactly_when_something_is_wrong(self) -> None:
         assert (self.machine.reason == "") == (self.machine.state is State.OK)
+        assert (self.machine.standing.reason == "") == (self.machine.standing.state is State.OK)
+
+    @invariant()
+    def nothing_begins_while_it_is_barred(self) -> None:
+        if self.bar is not None:
+            assert self.machine.wake_at(self.now) is None
+            assert not self.machine.can_start(self.now + 1_000)
+        if self.bar:
+            assert self.machine.standing.state is State.HELD
+            assert (self.machine.standing.reason, self.machine.limit) == (self.bar, 0)
 
 
 TestDestination = MachineMachine.TestCase

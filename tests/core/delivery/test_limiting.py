@@ -46,7 +46,7 @@ def test_every_situation_has_an_answer_and_every_answer_a_situation() -> None:
         for destination in OF_DESTINATION
         for guarded, due, full, mapping in itertools.product(BOOLEANS, repeat=4)
     }
-    assert answers == set(Limit) - {Limit.PAUSED}, "a paused integration has no pipeline that could be asked"
+    assert answers == set(Limit) - {Limit.PAUSED}, "a paused integration is not asked"
 
 
 def test_time_is_counted_for_each_limit_from_the_start() -> None:

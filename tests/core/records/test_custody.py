@@ -99,7 +99,8 @@ class CustodyMachine(RuleBasedStateMachine):
             elif fate == "rejected":
                 letters.append(rejected(record, ledger))
             elif fate == "known":
-                assert self.custody.settle_known(call, data.draw(st.sampled_from([call.place, elsewhere])))
+                place = data.draw(st.sampled_from([call.place, elsewhere]))
+                assert self.custody.settle_known(call, (*place, 0))
             else:
                 calls.append(call)
         self.shipping.add(self.custody.take(calls, letters, ledger), self.now)

@@ -295,3 +295,29 @@ def test_charged_records_are_let_go_after_they_are_settled() -> None:
     book.deliver([15])
     book.to_commit()
     assert book.charged == {}
+
+
+@pytest.mark.parametrize(
+    ("offset", "receipt_of", "is_trusted"),
+    [(4, 0, False), (4, 8, False), (4, 9, True), (5, 0, True), (5, 8, True)],
+    ids=["before the reset", "of an earlier replay", "of this replay", "past it", "past it, of an earlier replay"],
+)
+def test_in_a_replay_a_receipt_counts_that_was_written_in_it(offset: int, receipt_of: int, *, is_trusted: bool) -> None:
+    """What an operator wants again is sent once, and not once more after each kill."""
+    replaying = PartitionLedger("t", 0, 0, Account(), replay_until=5, replay_id=9)
+    assert replaying.trusts_receipt(offset, receipt_of) is is_trusted
+
+
+def test_in_a_replay_without_a_name_no_receipt_counts() -> None:
+    nameless = PartitionLedger("t", 0, 0, Account(), replay_until=5)
+    assert not nameless.trusts_receipt(4, 0)
+
+
+def test_the_name_of_a_replay_is_handed_on_with_the_position() -> None:
+    replaying = PartitionLedger("t", 0, 0, Account(), replay_until=5, replay_id=9)
+    replaying.open(records(0, 1, timestamp=7), value_bytes=0)
+    replaying.deliver([0])
+    position, metadata = replaying.to_commit()
+    stated = decode(metadata, position)
+    assert stated is not None
+    assert (position, stated.replay_until, stated.replay_id) == (1, 5, 9)

@@ -139,7 +139,8 @@ STRANGERS = {
     "prefix only": PREFIX,
     "another library's": "AAECAwQFBgc=",
     "Kafka Streams'": "AgAAAZj5vB4A",
-    "a later version": "s2:" + written(7, 8, {})[3:],
+    "a later version": "s3:" + written(7, 8, {})[3:],
+    "the next version's prefix": "s2:" + written(7, 8, {})[3:],
     "another position's": written(8, 9, {}),
     "not base64": PREFIX + "???",
     "not ASCII": PREFIX + "öäü",
@@ -203,9 +204,52 @@ def test_a_damaged_text_states_nothing(known: tuple[int, int, dict[int, int]], d
 
 def test_what_somebody_wants_again_is_stated_until_the_position_has_passed_it() -> None:
     """An operator's reset must outlast a restart in the middle of the replay."""
+    stated = decode(encode(7, 7, (), NOON, replay_until=100, replay_id=9), 7)
+    assert stated is not None
+    assert (stated.replay_until, stated.replay_id) == (100, 9)
+    passed = decode(encode(100, 100, (), NOON, replay_until=100, replay_id=9), 100)
+    assert passed is not None
+    assert (passed.replay_until, passed.replay_id) == (0, 0)
+
+
+def test_a_replay_without_a_name_is_one_of_an_earlier_version() -> None:
     stated = decode(encode(7, 7, (), NOON, replay_until=100), 7)
     assert stated is not None
-    assert stated.replay_until == 100
-    passed = decode(encode(100, 100, (), NOON, replay_until=100), 100)
-    assert passed is not None
-    assert passed.replay_until == 0
+    assert (stated.replay_until, stated.replay_id) == (100, 0)
+
+
+@given(facts(), st.integers(1, 2**20), st.integers(1, 2**32 - 1))
+def test_everything_else_is_stated_in_a_replay_too(
+    known: tuple[int, int, dict[int, int]], replay: int, replay_id: int
+) -> None:
+    position, horizon, still_open = known
+    runs = tuple(runs_of(list(still_open), still_open))
+    text = encode(position, horizon, runs, NOON, replay_until=position + replay, replay_id=replay_id)
+    stated, plain = decode(text, position), decode(encode(position, horizon, runs, NOON), position)
+    assert stated is not None
+    assert plain is not None
+    assert (stated.replay_until, stated.replay_id) == (position + replay, replay_id)
+    assert len(text) <= MAX_CHARACTERS
+    for offset in probes(*known):
+        # The name of the replay takes room: of a very long statement, it may cost the end.
+        assert stated.is_settled(offset) <= plain.is_settled(offset)
+        if len(text) < MAX_CHARACTERS - 8:
+            assert stated.is_settled(offset) == plain.is_settled(offset)
+
+
+@pytest.mark.parametrize("replay", [(7, 100, 9), (7, 100, 4), (7, 8, 1 << 31)])
+def test_the_prefix_is_sealed(replay: tuple[int, int, int]) -> None:
+    """Read as the other version, the name of a replay would be an open offset, and what follows it settled."""
+    position, until, replay_id = replay
+    runs = (Run(9, 10, 0), Run(12, 40, 0))
+    named = encode(position, 60, runs, NOON, replay_until=until, replay_id=replay_id)
+    nameless = encode(position, 60, runs, NOON, replay_until=until)
+    assert (named[:3], nameless[:3]) == ("s2:", "s1:")
+    assert decode("s1:" + named[3:], position) is None
+    assert decode("s2:" + nameless[3:], position) is None
+
+
+def test_a_name_that_does_not_fit_states_nothing() -> None:
+    """A broker that takes very little: repeats."""
+    assert encode(7, 7, (), None, 17, replay_until=100, replay_id=2**32 - 1) == ""
+    assert decode(encode(7, 7, (), None, 17), 7) is not None

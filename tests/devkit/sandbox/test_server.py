@@ -93,8 +93,28 @@ async def test_only_required_keys_are_taken(ask: Post) -> None:
 
 async def test_the_settings_endpoint_knows_every_plausible_key(sandbox: Sandbox, ask: Post) -> None:
     answer = await ask("GET", f"{sandbox.url}/v1/projects/{KEY}/settings", headers={})
-    assert (answer.status, await answer.json()) == (200, {"integrations": {}})
+    settings = {"integrations": {"Segment.io": {"apiHost": "api.segment.io/v1"}}}
+    assert (answer.status, await answer.json()) == (200, settings)
     assert (await ask("GET", f"{sandbox.url}/v1/projects/abc123/settings")).status == 404
+
+
+async def test_calls_under_an_unknown_key_are_swallowed_as_at_segment(ask: Post) -> None:
+    sandbox = Sandbox(known_keys=[KEY], region="eu")
+    await sandbox.start()
+    try:
+        for path in ("/v1/batch", "/v1/track"):
+            other = (BATCH if path == "/v1/batch" else BATCH["batch"][0]) | {"writeKey": "k" * 32}
+            assert (await ask("POST", sandbox.url + path, other, headers={})).status == 200
+        assert (sandbox.record.accepted, sandbox.record.swallowed) == (0, 2)
+        assert {entry.discard for entry, _ in sandbox.record.latest()} == {"unknown_write_key"}
+        assert (await ask("POST", f"{sandbox.url}/v1/batch", BATCH)).status == 200
+        assert sandbox.record.accepted == 1
+        unknown = await ask("GET", f"{sandbox.url}/v1/projects/{'k' * 32}/settings")
+        assert (unknown.status, await unknown.text()) == (404, "Invalid path or write key provided.")
+        known = await ask("GET", f"{sandbox.url}/v1/projects/{KEY}/settings")
+        assert (await known.json())["integrations"]["Segment.io"]["apiHost"] == "events.eu1.segmentapis.com/v1"
+    finally:
+        await sandbox.stop()
 
 
 async def test_the_record_file_is_complete_when_the_answer_arrives(tmp_path: Path, ask: Post) -> None:
