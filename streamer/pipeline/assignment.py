@@ -12,33 +12,19 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
-from typing import Final, NamedTuple
 
 from streamer.core.records import statement as statements
 from streamer.core.records.account import Account
 from streamer.core.records.ledger import PartitionLedger
-from streamer.core.records.obstacles import Obstacle, PartitionFault
+from streamer.core.records.obstacles import PartitionFault
 from streamer.kafka import CommitResult, StoredPosition, TopicPartition
 from streamer.logs import Event, logger
+from streamer.pipeline.beginnings import BEYOND, REFUSED, Beginning
 from streamer.pipeline.commits import Commits
 from streamer.pipeline.left_out import LeftOut
 from streamer.pipeline.ports import RecordSource
 from streamer.pipeline.starts import Starts
 from streamer.timings import Timings
-
-BEYOND: Final = PartitionFault(Obstacle.READ_FAILED, "the stored position lies beyond the end of the partition")
-
-REFUSED: Final = PartitionFault(
-    Obstacle.NOT_AUTHORISED, "where reading begins may not be stored: grant READ on the topic and on the group"
-)
-
-
-class _Beginning(NamedTuple):
-    """What is known of a partition that gets a ledger."""
-
-    stored: StoredPosition
-    bounds: tuple[int, int]
-    """First offset that still exists, and the one after the last."""
 
 
 class Assignment:
@@ -128,7 +114,9 @@ class Assignment:
         asked = self.unopened_due() if self.is_restored else self._given
         if asked is None:
             return False
-        closed = await self._enter(source, asked)
+        topics = {partition.topic for partition in asked}
+        ours = [partition for partition in self._given or () if partition.topic in topics]
+        closed = await self._starts.enter(source, ours, lambda: self.epoch == epoch, self.commits)
         entered = [partition for partition in asked if partition.topic not in closed]
         if epoch != self.epoch:
             return False
@@ -148,7 +136,7 @@ class Assignment:
                 source.seek(partition, self.ledgers[partition].next_offset)
                 continue
             beginning = closed.get(partition.topic) or found.get(partition) or answers[partition]
-            if isinstance(beginning, _Beginning):
+            if isinstance(beginning, Beginning):
                 self._open(source, partition, beginning.stored, beginning.bounds)
                 self.left_out.overcome(partition)
             else:
@@ -160,10 +148,10 @@ class Assignment:
 
     async def _find_beginnings(
         self, source: RecordSource, stored: Mapping[TopicPartition, StoredPosition]
-    ) -> dict[TopicPartition, "_Beginning | PartitionFault"]:
+    ) -> dict[TopicPartition, Beginning | PartitionFault]:
         """What `_open` needs of partitions that this instance does not go on with, or why it cannot be had."""
         bounds = await source.log_bounds(stored) if stored else {}
-        found: dict[TopicPartition, _Beginning | PartitionFault] = {}
+        found: dict[TopicPartition, Beginning | PartitionFault] = {}
         for partition, position in stored.items():
             ends, offset = bounds[partition], position.offset
             if isinstance(ends, PartitionFault):
@@ -171,7 +159,7 @@ class Assignment:
             elif offset is not None and offset > ends[1] and not self.is_beyond_for_good(partition, offset, ends[1]):
                 found[partition] = BEYOND
             else:
-                found[partition] = _Beginning(position, ends)
+                found[partition] = Beginning(position, ends)
         return found
 
     def unopened_due(self) -> list[TopicPartition]:
@@ -292,19 +280,6 @@ class Assignment:
         if stored is not None:
             ledger.committed = stored.offset
         source.seek(partition, begins)
-
-    async def _enter(self, source: RecordSource, asked: Collection[TopicPartition]) -> Mapping[str, PartitionFault]:
-        """Have the group enter topics of which it has stored nothing; returns the topics that have to wait, and why."""
-        epoch, topics = self.epoch, {partition.topic for partition in asked}
-        given = [partition for partition in self._given or () if partition.topic in topics]
-        begins, waiting = await self._starts.to_store(source, given)
-        if epoch != self.epoch or not begins:
-            return waiting
-        result = await self.commits.enter(source, begins)
-        if result is CommitResult.STORED:
-            return waiting
-        unstored = PartitionFault(Obstacle.READ_FAILED, f"where the group begins could not be stored: {result}")
-        return {**waiting, **{partition.topic: unstored for partition in begins}}
 
     def _count_lost(self, partition: TopicPartition, account: Account, expected: int, first: int) -> None:
         account.lost["retention"] += first - expected

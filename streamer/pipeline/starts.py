@@ -12,12 +12,13 @@ The begins are found out once and stored as they are until that has succeeded. S
 that the broker takes late, can set a position back to its begin, but never forward.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Final
 
 from streamer.core.records.obstacles import Obstacle, PartitionFault
-from streamer.kafka import StoredPosition, TopicPartition
+from streamer.kafka import CommitResult, StoredPosition, TopicPartition
+from streamer.pipeline.commits import Commits
 from streamer.pipeline.ports import RecordSource
 
 AWAITED: Final = PartitionFault(
@@ -44,6 +45,36 @@ class Starts:
     def note(self, partitions: Collection[TopicPartition]) -> None:
         """These are ours, and have a place to begin."""
         self._known |= {partition.topic for partition in partitions}
+
+    async def enter(
+        self,
+        source: RecordSource,
+        given: Collection[TopicPartition],
+        is_current: Callable[[], bool],
+        commits: Commits,
+    ) -> Mapping[str, PartitionFault]:
+        """Have the group enter topics of which it has stored nothing.
+
+        Args:
+            source: asks the brokers, and stores.
+            given: all partitions of ours in some topics; nothing changes for other topics.
+            is_current: whether they are still ours.
+            commits: counts what is stored.
+
+        Returns:
+            The topics that have to wait, and why.
+
+        Raises:
+            UnavailableError: the brokers cannot be asked.
+        """
+        begins, waiting = await self.to_store(source, given)
+        if not begins or not is_current():
+            return waiting
+        result = await commits.enter(source, begins)
+        if result is CommitResult.STORED:
+            return waiting
+        unstored = PartitionFault(Obstacle.READ_FAILED, f"where the group begins could not be stored: {result}")
+        return {**waiting, **{partition.topic: unstored for partition in begins}}
 
     async def to_store(
         self, source: RecordSource, given: Collection[TopicPartition]
