@@ -109,8 +109,7 @@ class DeadLetters:
         if not letters:
             return
         guard = self._mapping_guard if letters[0].opened is None else self._delivery_guard
-        # Retries that ran out say something about the destination as well, and come hours after everything else.
-        counted = [letter.record for letter in letters if letter.reason is not DeadLetterReason.RETRIES_EXHAUSTED]
+        counted = [letter.record for letter in letters if _is_counted(letter)]
         guard.set_aside(counted)
         self._to_remember += len(counted)
         self._waiting.extend(letters)
@@ -263,6 +262,13 @@ class DeadLetters:
             dead_letter_topic=topic,
             detail=detail,
         )
+
+
+def _is_counted(letter: PendingLetter) -> bool:
+    """Whether a dead letter is one more sign, for the mass guard, that the fault is not in the records."""
+    # Any number of equal calls are one fault. Retries that ran out say something about the destination as well, and
+    # come hours after everything else.
+    return not letter.shares_verdict and letter.reason is not DeadLetterReason.RETRIES_EXHAUSTED
 
 
 _MAPPING: Final = "mapping"

@@ -182,11 +182,54 @@ class TestRefusals:
         engine.receiver.decide = refuse_the_first
         async with engine.running(engine.deliver):
             await engine.settled(1)
-            engine.cluster.append(TOPIC, [survey_event("twice"), survey_event("other"), survey_event("twice")])
+            corrected = survey_event("twice", survey_id="srv_2")
+            engine.cluster.append(TOPIC, [survey_event("twice"), survey_event("other"), corrected])
             await engine.settled(4)
         assert sorted(engine.receiver.taken) == ["before_0", "other", "twice"]
         assert [record.offset for record in engine.letters()] == [0]
         assert engine.total("dead_lettered") == 1
+
+    async def test_copies_of_a_refused_call_share_its_verdict(self, engine: Delivering) -> None:
+        """They went one by one, ten a second, and held their partition for that long. Each is a record of its own."""
+        copies = 300
+        engine.cluster.append(TOPIC, survey_events(1, "before"))
+        engine.receiver.decide = refusing("again")
+        async with engine.running(engine.deliver) as pipeline:
+            await engine.settled(1)
+            corrected = survey_event("again", survey_id="srv_2")
+            engine.cluster.append(TOPIC, [survey_event("again")] * copies + [corrected] + survey_events(5))
+            await engine.settled(1 + copies + 1 + 5)
+            assert not pipeline.is_guarded, "they are one fault, however many they are"
+        alone = [batch for batch in engine.receiver.batches if batch == ["again"]]
+        assert len(alone) <= 5, "the call and its correction; those that were read too late to wait for it"
+        assert sorted(engine.receiver.taken) == ["before_0", *(f"evt_{number}" for number in range(5))]
+        assert engine.total("dead_lettered") == copies + 1
+        told = [dict(letter.headers) for letter in engine.letters()]
+        assert len(told) == copies + 1
+        assert {headers["streamer.reason"] for headers in told} == {b"rejected_400"}
+        assert {headers["streamer.http.status"] for headers in told} == {b"400"}
+        assert {headers["streamer.message_id"] for headers in told} == {b"again"}
+        assert sum(b"not sent" in (headers["__connect.errors.exception.message"] or b"") for headers in told) >= 290
+
+    async def test_a_copy_in_another_partition_shares_the_verdict_as_well(self, engine: Delivering) -> None:
+        engine.cluster.append(TOPIC, survey_events(1, "before"))
+        answer = asyncio.Event()
+        async with engine.running(engine.deliver):
+            await engine.settled(1, 0)
+
+            async def refuse_later(message_ids: Sequence[str]) -> Answer:
+                await answer.wait()
+                return status(400) if "again" in message_ids else ACCEPTED
+
+            engine.receiver.decide = refuse_later
+            engine.cluster.append(TOPIC, [survey_event("again")])
+            await eventually(lambda: ["again"] in engine.receiver.batches)
+            engine.cluster.append(TOPIC, [survey_event("again")], partition=1)
+            await eventually(lambda: engine.total("consumed") == 3)
+            answer.set()
+            await engine.settled(2, 1)
+        assert engine.receiver.batches.count(["again"]) == 1
+        assert engine.total("dead_lettered") == 2
 
     async def test_without_evidence_that_anything_is_taken_nothing_is_blamed(self, engine: Delivering) -> None:
         engine.receiver.decide = lambda _message_ids: status(400)
@@ -224,6 +267,18 @@ class TestFailures:
         assert headers["streamer.reason"] == b"retries_exhausted"
         assert headers["streamer.attempts"] == b"5"
         assert len(engine.letters()) == 1
+
+    async def test_copies_of_a_call_whose_retries_ran_out_share_its_verdict(self, engine: Delivering) -> None:
+        """Its bytes failed each time, for most of a day, while others were accepted: a copy would fail for as long."""
+        engine.cluster.append(TOPIC, survey_events(1, "before"))
+        engine.receiver.decide = failing("evt_5")
+        async with engine.running(engine.deliver):
+            await engine.settled(1)
+            engine.cluster.append(TOPIC, survey_events(20) + [survey_event("evt_5")] * 30)
+            await engine.settled(51)
+        assert len(engine.receiver.taken) == 20
+        assert sum("evt_5" in batch for batch in engine.receiver.batches) <= 12
+        assert [dict(letter.headers)["streamer.reason"] for letter in engine.letters()] == [b"retries_exhausted"] * 31
 
     async def test_attempts_outlive_the_instance(self, engine: Delivering) -> None:
         """What failed here is stated beside the position, and alone from its first request on elsewhere."""

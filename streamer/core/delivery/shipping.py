@@ -158,10 +158,16 @@ class Shipping:
                 self._outbox.put_back_halves(calls)
         return aftermath
 
-    def written(self, letter: PendingLetter, now: float) -> None:
-        """The broker has confirmed a dead letter; ``now`` in monotonic seconds."""
+    def written(self, letter: PendingLetter, now: float) -> list[PendingLetter]:
+        """The broker has confirmed a dead letter; ``now`` in monotonic seconds.
+
+        Returns:
+            Those of the records that waited for its call, and whose call is the same: they share its verdict.
+        """
+        shared = [letter.shared_by(equal) for equal in self._custody.take_equal(letter)]
         for successor in self._custody.dead_letter(letter):
             self.add([successor], now)
+        return shared
 
     def drop_fenced(self, now: float) -> None:
         """Forget calls whose assignment has ended, but for those in a request; ``now`` in monotonic seconds."""

@@ -1,5 +1,8 @@
 """A record on its way: what was read, the call made from it, and what has happened to it since."""
 
+from collections import OrderedDict
+from collections.abc import Iterator
+from itertools import chain
 from typing import Protocol
 
 from streamer.core.model import Record
@@ -54,7 +57,7 @@ class OpenRecord:
         """Failed attempts charged to the event in this assignment; a refunded one does not count."""
         self.first_failed_at: float | None = None
         """Epoch seconds of the first charged failure in this assignment."""
-        self.attached: list[OpenRecord] | None = None
+        self.attached: Attached | None = None
         """Records with the same messageId that wait for this one's end."""
 
     @property
@@ -74,3 +77,52 @@ class OpenRecord:
         self.charges = [*(self.charges or ()), attempt]
         self.first_failed_at = self.first_failed_at or failed_at
         self.ledger.charged[self.record.offset] = self
+
+
+class Attached:
+    """Records that wait for the end of another one with the same messageId, in the order of arrival.
+
+    Those with equal calls stand together, so that finding them costs nothing for the others: a producer may give
+    one messageId to everything it writes.
+    """
+
+    __slots__ = ("_by_body",)
+
+    def __init__(self, first: OpenRecord) -> None:
+        self._by_body: OrderedDict[bytes, list[OpenRecord]] = OrderedDict([(first.body, [first])])
+
+    def __bool__(self) -> bool:
+        return bool(self._by_body)
+
+    def __iter__(self) -> Iterator[OpenRecord]:
+        return chain.from_iterable(self._by_body.values())
+
+    def add(self, record: OpenRecord) -> None:
+        """Let one more wait."""
+        self._by_body.setdefault(record.body, []).append(record)
+
+    def take_equal(self, body: bytes) -> list[OpenRecord]:
+        """Remove and return the records whose call is this one, byte by byte."""
+        return self._by_body.pop(body, [])
+
+    def take_first(self) -> OpenRecord | None:
+        """Remove and return the first record of a living assignment that came; None: there is none."""
+        while self._by_body:
+            body, records = self._by_body.popitem(last=False)
+            living = [record for record in records if not record.ledger.is_fenced]
+            if living:
+                first, *others = living
+                if others:
+                    self._by_body[body] = others
+                    self._by_body.move_to_end(body, last=False)
+                return first
+        return None
+
+    def drop_fenced(self) -> None:
+        """Forget records whose assignment has ended."""
+        for body, records in list(self._by_body.items()):
+            living = [record for record in records if not record.ledger.is_fenced]
+            if living:
+                self._by_body[body] = living
+            else:
+                del self._by_body[body]

@@ -1,5 +1,6 @@
 """A dead letter that the broker has not confirmed yet; until then its record stays open."""
 
+import dataclasses
 from dataclasses import dataclass, field
 
 from streamer.core.model import DeadLetterReason, Record, Stage
@@ -22,6 +23,8 @@ class PendingLetter:
     opened: OpenRecord | None = field(default=None, repr=False)
     """Set when the record had become a call: then others may wait for its messageId."""
     http_status: int | None = None
+    shares_verdict: bool = False
+    """Whether its call was not sent, because another record's call, the same byte by byte, had this verdict."""
     unclear_refusals: int = 0
     """How often the broker refused it with an answer that may mean a fault of the broker or of the dead letter."""
 
@@ -29,3 +32,15 @@ class PendingLetter:
     def kept_bytes(self) -> int:
         """Bytes of memory kept for the record."""
         return self.opened.kept_bytes if self.opened is not None else len(self.record.value or b"")
+
+    def shared_by(self, equal: OpenRecord) -> "PendingLetter":
+        """The dead letter of a record whose call is the same byte by byte, and therefore needs no request."""
+        return dataclasses.replace(
+            self,
+            record=equal.record,
+            ledger=equal.ledger,
+            opened=equal,
+            detail=f"not sent, because an earlier record made the same call: {self.detail}",
+            shares_verdict=True,
+            unclear_refusals=0,
+        )

@@ -31,6 +31,8 @@ PARTITIONS = 3
 MESSAGE_IDS = "abcdef"
 """Few, so that records often wait for one another."""
 
+BODIES = (b"{}", b"[]")
+
 FATES = ("call", "call", "call", "call", "filtered", "rejected", "known")
 FAILED = answer_of_fault(NetworkFault.RESET)
 REFUSED = answer_of_status(400, None)
@@ -92,7 +94,8 @@ class CustodyMachine(RuleBasedStateMachine):
         read = [FakeRecord(ledger.partition, first + number) for number in range(len(fates))]
         calls, letters = [], []
         for record, fate in zip(self.custody.open(read, ledger), fates, strict=True):
-            call = OpenRecord(record, ledger, data.draw(st.sampled_from(MESSAGE_IDS)), b"{}")
+            message_id, body = data.draw(st.sampled_from(MESSAGE_IDS)), data.draw(st.sampled_from(BODIES))
+            call = OpenRecord(record, ledger, message_id, body)
             elsewhere = ("t", PARTITIONS, 0)
             if fate == "filtered":
                 self.custody.filter(record, ledger, FilterReason.DELETED)
@@ -156,7 +159,15 @@ class CustodyMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_dead_letter_is_confirmed(self, data: st.DataObject) -> None:
         letter = self.letters.pop(data.draw(st.integers(0, len(self.letters) - 1)))
-        self.shipping.written(letter, self.now)
+        before = {id(call) for call in self.custody.attached()}
+        shared = self.shipping.written(letter, self.now)
+        self.letters += shared
+        for other in shared:
+            assert letter.opened is not None
+            assert other.opened is not None
+            assert id(other.opened) in before
+            assert (other.opened.message_id, other.opened.body) == (letter.opened.message_id, letter.opened.body)
+            assert (other.reason, other.http_status) == (letter.reason, letter.http_status)
 
     @precondition(lambda self: self.ledgers)
     @rule(data=st.data())
@@ -218,6 +229,7 @@ class CustodyMachine(RuleBasedStateMachine):
     def ids_in_flight_are_those_of_held_records(self) -> None:
         leaders = {id(call) for call in self.custody.leaders() if not call.ledger.is_fenced}
         going = {id(call) for name, call in self._holders() if name != "attached" and not call.ledger.is_fenced}
+        going -= {id(letter.opened) for letter in self.letters if letter.shares_verdict}
         assert leaders == going
 
     @precondition(lambda self: not self.is_rebalancing)
