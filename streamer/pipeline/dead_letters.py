@@ -14,15 +14,15 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from streamer.core.dead_letters.guard import WINDOW, MassGuard
 from streamer.core.dead_letters.letter import COMPLETE, Composer, Form, Refusal, next_form, printable
 from streamer.core.errors import UnavailableError
 from streamer.core.mapping.version import MAPPING_VERSION
-from streamer.core.model import DeadLetterReason, Record
+from streamer.core.model import Record
 from streamer.core.records.pending_letter import PendingLetter
 from streamer.kafka import RefusedWriteError
 from streamer.logs import Event, logger, place_of
 from streamer.pipeline.guard_memory import GuardMemory
+from streamer.pipeline.guarding import Guarding
 from streamer.pipeline.ports import LetterWriter
 from streamer.timings import Timings
 
@@ -68,11 +68,8 @@ class DeadLetters:
             integration=integration, destination=destination, instance=os.getpid(), mapping_version=MAPPING_VERSION
         )
         self._topic_of = topic_of
-        self._memory = memory
-        self._mapping_guard = MassGuard(max_ratio, memory.window(_MAPPING))
-        self._delivery_guard = MassGuard(max_ratio, memory.window(_DELIVERY))
-        self._to_remember = 0
-        """How many records the guards have seen since the last note, if any of them matters to the next pipeline."""
+        self.guards = Guarding(max_ratio, memory)
+        """Must be told of what is not set aside, too."""
         self._timings = timings
         self._on_written = on_written
         self._on_guarded = on_guarded
@@ -90,48 +87,25 @@ class DeadLetters:
         yield from self._waiting
         yield from self._writing
 
-    def note_mapped(self, records: int) -> None:
-        """Note, for the guard, records that became calls or were filtered."""
-        self._mapping_guard.passed(records)
-        self._note_passed(self._mapping_guard, records)
+    def add(self, letters: Sequence[PendingLetter], *, among: Sequence[Record] = ()) -> None:
+        """Set records of one stage aside, unless its guard shows that the fault cannot be theirs.
 
-    def note_settled(self, records: Sequence[Record]) -> None:
-        """Note, for the guard, records that an earlier assignment has settled; those it has set aside count as that."""
-        self.note_mapped(sum(not self._mapping_guard.knows(record) for record in records))
-
-    def note_delivered(self, records: int) -> None:
-        """Note, for the guard, calls that the destination accepted, now or earlier."""
-        self._delivery_guard.passed(records)
-        self._note_passed(self._delivery_guard, records)
-
-    def add(self, letters: Sequence[PendingLetter]) -> None:
-        """Set records of one stage aside, unless its guard shows that the fault cannot be theirs."""
+        Args:
+            letters: for those that are set aside.
+            among: see `Guarding.note_letters`.
+        """
         if not letters:
             return
-        guard = self._mapping_guard if letters[0].opened is None else self._delivery_guard
-        counted = [letter.record for letter in letters if _is_counted(letter)]
-        guard.set_aside(counted)
-        self._to_remember += len(counted)
+        evidence = self.guards.note_letters(letters, among)
         self._waiting.extend(letters)
         if self.is_guarded:
             return
-        if counted and guard.is_tripped:
+        if evidence is not None:
             self.guard()
-            self._remember()
-            self._on_guarded(guard.bad, guard.seen)
+            self.guards.remember()
+            self._on_guarded(*evidence)
         else:
             self._work.set()
-
-    def _note_passed(self, guard: MassGuard, records: int) -> None:
-        """Let the next pipeline know of records that passed after some were set aside, now and then."""
-        if self._to_remember or guard.bad:
-            self._to_remember += records
-            if self._to_remember >= WINDOW:
-                self._remember()
-
-    def _remember(self) -> None:
-        self._to_remember = 0
-        self._memory.note({_MAPPING: self._mapping_guard.to_json(), _DELIVERY: self._delivery_guard.to_json()})
 
     def guard(self) -> None:
         """Write nothing any more; records to be set aside stay open."""
@@ -152,11 +126,11 @@ class DeadLetters:
 
     async def run(self) -> None:
         """Write dead letters as they come, until cancelled."""
-        self._remember()
+        self.guards.remember()
         try:
             await self._write_all()
         finally:
-            self._remember()
+            self.guards.remember()
 
     async def _write_all(self) -> None:
         failures = 0
@@ -164,8 +138,7 @@ class DeadLetters:
             await self._work.wait()
             if self.is_guarded:
                 continue  # the guard has tripped since this was woken: there is no work any more
-            if self._to_remember:
-                self._remember()  # first: what is written counts, also after a kill
+            self.guards.remember_news()  # first: what is written counts, also after a kill
             failed = await self._write_some()
             failures = failures + 1 if failed else 0
             if failed:
@@ -263,17 +236,6 @@ class DeadLetters:
             detail=detail,
         )
 
-
-def _is_counted(letter: PendingLetter) -> bool:
-    """Whether a dead letter is one more sign, for the mass guard, that the fault is not in the records."""
-    # Any number of equal calls are one fault. Retries that ran out say something about the destination as well, and
-    # come hours after everything else.
-    return not letter.shares_verdict and letter.reason is not DeadLetterReason.RETRIES_EXHAUSTED
-
-
-_MAPPING: Final = "mapping"
-_DELIVERY: Final = "delivery"
-"""Names of the two stages in the memory of the guard."""
 
 _WITHOUT_VALUE: Final = (
     "(the dead-letter topic did not accept key and value of the record: they are only in its source topic)"

@@ -230,7 +230,7 @@ class Delivery:
             by_ledger[record.ledger].append(record)
         self._receipts.add([_deliveries_of(ledger, delivered) for ledger, delivered in by_ledger.items()], now)
         self._shipping.accepted(shipment, by_ledger)
-        self._dead_letters.note_delivered(len(records))
+        self._dead_letters.guards.note_delivered(len(records))
         self._observe_latency(records, now)
         logger().emit(
             Event.BATCH_DELIVERED,

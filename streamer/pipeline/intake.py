@@ -53,9 +53,6 @@ class Intake:
         """Take records of one partition, in the order of their offsets."""
         read = records
         records = self._custody.open(read, ledger)
-        if len(records) < len(read):
-            opened = {record.offset for record in records}
-            self._dead_letters.note_settled([record for record in read if record.offset not in opened])
         calls: list[OpenRecord] = []
         letters: list[PendingLetter] = []
         for record in records:
@@ -69,10 +66,14 @@ class Intake:
             else:
                 calls.append(OpenRecord(record, ledger, call.message_id, call.body, digest_of(call.message_id)))
         ready = self._custody.take(self._without_known(calls) if calls else calls, letters, ledger)
-        self._dead_letters.note_mapped(len(records) - len(letters))
         if ready:
             self._enqueue(ready)
-        self._dead_letters.add(letters)
+        if letters:
+            self._dead_letters.add(letters, among=read)
+        elif len(records) < len(read):
+            self._dead_letters.guards.note_read_again(read)
+        else:
+            self._dead_letters.guards.note_mapped(len(read))
 
     def _without_known(self, calls: list[OpenRecord]) -> list[OpenRecord]:
         """End the records whose messageIds have a receipt within the window; return the other calls."""
@@ -80,13 +81,17 @@ class Intake:
         if not places:
             return calls
         unknown: list[OpenRecord] = []
+        known_before = 0
         for call in calls:
             place = places.get(call.digest)
             if place is None or not self._custody.settle_known(call, place):
+                call.known_before, known_before = known_before, 0
                 unknown.append(call)
+            else:
+                known_before += 1
         ledger, known = calls[0].ledger, len(calls) - len(unknown)
         if known:
-            self._dead_letters.note_delivered(known)
+            self._dead_letters.guards.note_delivered(known)
             logger().emit(Event.EVENT_DUPLICATE, topic=ledger.topic, partition=ledger.partition, records=known)
         return unknown
 

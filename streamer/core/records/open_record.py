@@ -31,6 +31,7 @@ class OpenRecord:
         "failures",
         "first_failed_at",
         "kept_bytes",
+        "known_before",
         "ledger",
         "message_id",
         "record",
@@ -51,6 +52,8 @@ class OpenRecord:
         value = record.value
         self.kept_bytes = self.size if value is None else self.size + len(value)
         """Bytes of memory kept for it: the record's value (for a dead letter) and its call."""
+        self.known_before = 0
+        """Records right before it that were read with it and whose delivery is known from receipts."""
         self.failures = 0
         """Requests that carried it and were not accepted, charged or not."""
         self.charges: list[Charge] | None = None
