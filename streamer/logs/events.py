@@ -177,6 +177,25 @@ class Event(enum.Enum):
         "The messageIds of these records were delivered before. streamer does not send them again.",
         ("topic", "partition", "records"),
     )
+    TOPIC_FILTERED_OUT = (
+        "topic.filtered_out",
+        WARNING,
+        Fault.SET_UP,
+        "The latest 200 or more records of the topic were all filtered as not_in_stream. Nothing of it is delivered.",
+        ("integration", "topic", "records"),
+        (
+            "If the topic should hold events of other types, check the integration's dialect and its settings"
+            " (for Sprig: sprig.answer_event_types and sprig.lifecycle_event_types). The filtered records are still"
+            " on Kafka: to read them again, stop streamer and set the group's positions back."
+        ),
+    )
+    TOPIC_RESUMED = (
+        "topic.resumed",
+        INFO,
+        None,
+        "The topic has records again that are not filtered.",
+        ("integration", "topic"),
+    )
     RECORD_WARNING = (
         "record.warned",
         WARNING,
