@@ -193,7 +193,10 @@ class Integration:
         """Log what befell the receipts, and what was accepted although a platform's documents rule it out."""
         for problem in self.receipts.take_problems():
             logger().emit(_RECEIPT_EVENTS[problem.kind], integration=self.name, detail=problem.detail)
-        warnings = self.pipeline.worker.take_warnings() if self.pipeline is not None else {}
+        if self.pipeline is None:
+            return
+        self.pipeline.dead_letters.tell()
+        warnings = self.pipeline.worker.take_warnings()
         for warning, records in warnings.items():
             logger().emit(Event.RECORD_WARNING, integration=self.name, reason=warning, records=records)
 

@@ -165,8 +165,11 @@ class Event(enum.Enum):
         "event.dead_lettered",
         ERROR,
         Fault.REFUSED,
-        "A record was written to the dead-letter topic, with the reason in its headers.",
-        (*_PARTITION, "offset", "reason", "detail", "dead_letter_topic", "message_id"),
+        (
+            "Records were written to the dead-letter topic, with the reason in their headers. The first one with a"
+            " reason and detail is logged at once. The others are one line a minute, with the place of their first one."
+        ),
+        (*_PARTITION, "offset", "reason", "detail", "dead_letter_topic", "message_id", "records", "share"),
         "Remove the cause together with the producer, then run streamer dlq redrive.",
         100,
     )

@@ -65,6 +65,10 @@ FIELDS: Final = {
     "set_aside": LogField("set_aside", "How many of the latest records were dead-lettered or would have been."),
     "requests": LogField("requests", "Requests in flight."),
     "seen": LogField("seen", "How many records these were among: the latest ones."),
+    "share": LogField(
+        "share",
+        "Share of these records in all that were mapped, or whose call was answered, in the same minute: 0 to 1.",
+    ),
     "stack": LogField("exception.stacktrace", "Files, lines and functions that the error passed, the innermost last."),
     "start": LogField("start", "The offset that reading starts from."),
     "status": LogField("http.response.status_code", "HTTP status of the answer."),

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from streamer.core.dead_letters.letter import COMPLETE, Composer, Form, Refusal, next_form, printable
+from streamer.core.dead_letters.tally import Tally, Told
 from streamer.core.errors import UnavailableError
 from streamer.core.mapping.version import MAPPING_VERSION
 from streamer.core.model import Record
@@ -70,6 +71,9 @@ class DeadLetters:
         self._topic_of = topic_of
         self.guards = Guarding(max_ratio, memory)
         """Must be told of what is not set aside, too."""
+        self._tally = Tally()
+        self._told_of = 0, 0
+        """How many records were mapped, and how many calls answered, when lines were last written."""
         self._timings = timings
         self._on_written = on_written
         self._on_guarded = on_guarded
@@ -131,6 +135,7 @@ class DeadLetters:
             await self._write_all()
         finally:
             self.guards.remember()
+            self.tell()
 
     async def _write_all(self) -> None:
         failures = 0
@@ -208,18 +213,40 @@ class DeadLetters:
         return None
 
     def _tell_written(self, letter: PendingLetter, topic: str, form: Form) -> None:
-        record = letter.record
         detail = printable(letter.detail)
+        told = self._tally.note(
+            letter.record,
+            letter.reason,
+            detail if form.has_value else f"{detail} {_WITHOUT_VALUE}",
+            dead_letter_topic=topic,
+            message_id=letter.opened.message_id if letter.opened is not None else None,
+            was_sent=letter.opened is not None,
+        )
+        if told is not None:
+            self._emit(told, None)
+
+    def tell(self) -> None:
+        """Log the dead letters since this was last called that were not logged at once; call it once a minute."""
+        mapped, answered = self.guards.mapped - self._told_of[0], self.guards.answered - self._told_of[1]
+        self._told_of = self.guards.mapped, self.guards.answered
+        for told in self._tally.take():
+            # What was set aside at the end of the last minute may be written in this one.
+            records = max(answered if told.was_sent else mapped, told.records)
+            self._emit(told, told.records / records)
+
+    def _emit(self, told: Told, share: float | None) -> None:
         logger().emit(
             Event.EVENT_DEAD_LETTERED,
             integration=self._integration,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            reason=letter.reason,
-            detail=detail if form.has_value else f"{detail} {_WITHOUT_VALUE}",
-            dead_letter_topic=topic,
-            message_id=letter.opened.message_id if letter.opened is not None else None,
+            topic=told.topic,
+            partition=told.partition,
+            offset=told.offset,
+            reason=told.reason,
+            detail=told.detail,
+            dead_letter_topic=told.dead_letter_topic,
+            message_id=told.message_id,
+            records=told.records,
+            share=None if share is None else round(share, 3),
         )
 
     def _tell_failure(self, letter: PendingLetter, detail: str) -> None:

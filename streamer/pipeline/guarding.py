@@ -28,9 +28,14 @@ class Guarding:
         self._delivery = MassGuard(max_ratio, memory.window(_DELIVERY))
         self._to_remember = 0
         """How many records the guards have seen since the last note, if any of them matters to the next pipeline."""
+        self.mapped = 0
+        """Records that were mapped or settled before, those set aside included."""
+        self.answered = 0
+        """Calls that the destination accepted or that were set aside, those known from receipts included."""
 
     def note_mapped(self, records: int) -> None:
         """Note records that became calls or were filtered."""
+        self.mapped += records
         self._mapping.passed(records)
         self._note_passed(self._mapping, records)
 
@@ -40,6 +45,7 @@ class Guarding:
 
     def note_delivered(self, records: int) -> None:
         """Note calls that the destination accepted, now or earlier."""
+        self.answered += records
         self._delivery.passed(records)
         self._note_passed(self._delivery, records)
 
@@ -54,7 +60,12 @@ class Guarding:
         Returns:
             If they trip the guard: how many records were set aside, and of how many.
         """
-        guard = self._mapping if letters[0].opened is None else self._delivery
+        if letters[0].opened is None:
+            guard = self._mapping
+            self.mapped += len(among or letters)
+        else:
+            guard = self._delivery
+            self.answered += len(letters)
         counted = [letter for letter in letters if _is_counted(letter)]
         if among:
             _note_in_order(guard, {letter.record.offset for letter in counted}, among)

@@ -148,6 +148,26 @@ async def test_a_position_that_somebody_reset_is_delivered_again(engine: Deliver
     assert engine.receiver.taken == ["evt_0", "evt_1", "evt_2"] * 2
 
 
+async def test_dead_letters_that_say_the_same_are_one_line(engine: Delivering) -> None:
+    """The first one at once, with its place; then how many, and how large a part of all."""
+    good = survey_events(300)
+    engine.cluster.append(TOPIC, [value for event in good for value in (event, event, b"not JSON")] + [b"\xff"])
+    with capture_logs() as lines:
+        async with engine.running(engine.deliver) as pipeline:
+            await engine.settled(901, 0)
+            pipeline.dead_letters.tell()
+            engine.cluster.append(TOPIC, [b"not JSON"] * 2)
+            await engine.settled(903, 0)
+    told = [line for line in lines if line["event"] == "event.dead_lettered"]
+    facts = [(line["detail"].split()[1], line["offset"], line["records"], line.get("share")) for line in told]
+    assert facts == [
+        ("JSON:", 2, 1, None),
+        ("UTF-8", 900, 1, None),
+        ("JSON:", 5, 299, round(299 / 901, 3)),
+        ("JSON:", 901, 2, 1.0),
+    ]
+
+
 class TestRefusals:
     """The destination will never take a call: find it, set it aside, deliver the others."""
 
