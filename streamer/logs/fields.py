@@ -54,7 +54,7 @@ FIELDS: Final = {
     "integration": LogField("integration", "Name of the integration in the configuration."),
     "lines": LogField("lines", "How many lines were dropped."),
     "logger": LogField("logger", "The library that logged the line."),
-    "message_id": LogField("messaging.message.id", "The messageId of the call."),
+    "message_id": LogField("messaging.message.id", "The messageId of the call, or the one of a record that made none."),
     "offset": LogField("messaging.kafka.offset", "Offset of the record."),
     "partition": LogField("messaging.destination.partition.id", "Number of the partition, as a text."),
     "partitions": LogField("partitions", "How many partitions had a new position."),

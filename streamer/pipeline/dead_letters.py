@@ -219,7 +219,7 @@ class DeadLetters:
             letter.reason,
             detail if form.has_value else f"{detail} {_WITHOUT_VALUE}",
             dead_letter_topic=topic,
-            message_id=letter.opened.message_id if letter.opened is not None else None,
+            message_id=letter.message_id,
             was_sent=letter.opened is not None,
         )
         if told is not None:

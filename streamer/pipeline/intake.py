@@ -12,6 +12,7 @@ from pathlib import Path
 
 from streamer.core.errors import RecordError
 from streamer.core.mapping import Mapper
+from streamer.core.mapping.naming import message_id_of
 from streamer.core.model import DeadLetterReason, Filtered, Record, Stage
 from streamer.core.records.custody import Custody
 from streamer.core.records.ledger import PartitionLedger
@@ -112,4 +113,5 @@ def _letter_of(error: Exception, record: Record, ledger: PartitionLedger) -> Pen
         stage=stage,
         detail=detail,
         error_class=type(error).__name__,
+        native_id=message_id_of(error),
     )

@@ -148,6 +148,17 @@ async def test_a_position_that_somebody_reset_is_delivered_again(engine: Deliver
     assert engine.receiver.taken == ["evt_0", "evt_1", "evt_2"] * 2
 
 
+async def test_the_message_id_of_a_rejected_record_is_in_its_dead_letter_and_its_line(engine: Delivering) -> None:
+    engine.cluster.append(TOPIC, [survey_event("evt_1", app_id=None), survey_event("x" * 120), b"not JSON"])
+    with capture_logs() as lines:
+        async with engine.running(engine.deliver):
+            await engine.settled(3)
+    headers = [dict(letter.headers).get("streamer.message_id") for letter in engine.letters()]
+    assert headers == [b"evt_1", b"x" * 120, None]
+    told = [line.get("message_id") for line in lines if line["event"] == "event.dead_lettered"]
+    assert told == ["evt_1", "x" * 120, None]
+
+
 async def test_dead_letters_that_say_the_same_are_one_line(engine: Delivering) -> None:
     """The first one at once, with its place; then how many, and how large a part of all."""
     good = survey_events(300)

@@ -23,10 +23,17 @@ class PendingLetter:
     opened: OpenRecord | None = field(default=None, repr=False)
     """Set when the record had become a call: then others may wait for its messageId."""
     http_status: int | None = None
+    native_id: str | None = None
+    """The messageId of a record that became no call, as far as it can be read: it may be what is wrong."""
     shares_verdict: bool = False
     """Whether its call was not sent, because another record's call, the same byte by byte, had this verdict."""
     unclear_refusals: int = 0
     """How often the broker refused it with an answer that may mean a fault of the broker or of the dead letter."""
+
+    @property
+    def message_id(self) -> str | None:
+        """The messageId of the call, or the one that the record would have; None: it has none that can be read."""
+        return self.opened.message_id if self.opened is not None else self.native_id
 
     @property
     def kept_bytes(self) -> int:
