@@ -66,6 +66,8 @@ class Intake:
                 self._custody.filter(record, ledger, call.reason)
             else:
                 calls.append(OpenRecord(record, ledger, call.message_id, call.body, digest_of(call.message_id)))
+        if len(records) < len(read):
+            _count_settled_before(calls, records, read)
         ready = self._custody.take(self._without_known(calls) if calls else calls, letters, ledger)
         if ready:
             self._enqueue(ready)
@@ -86,7 +88,8 @@ class Intake:
         for call in calls:
             place = places.get(call.digest)
             if place is None or not self._custody.settle_known(call, place):
-                call.known_before, known_before = known_before, 0
+                call.known_before += known_before
+                known_before = 0
                 unknown.append(call)
             else:
                 known_before += 1
@@ -95,6 +98,19 @@ class Intake:
             self._dead_letters.guards.note_delivered(known)
             logger().emit(Event.EVENT_DUPLICATE, topic=ledger.topic, partition=ledger.partition, records=known)
         return unknown
+
+
+def _count_settled_before(calls: Sequence[OpenRecord], opened: Sequence[Record], read: Sequence[Record]) -> None:
+    """Note on each call how many records right before it an earlier assignment has settled."""
+    by_offset = {call.record.offset: call for call in calls}
+    open_offsets = {record.offset for record in opened}
+    settled = 0
+    for record in read:
+        call = by_offset.get(record.offset)
+        if call is not None:
+            call.known_before, settled = settled, 0
+        elif record.offset not in open_offsets:
+            settled += 1
 
 
 def _letter_of(error: Exception, record: Record, ledger: PartitionLedger) -> PendingLetter:

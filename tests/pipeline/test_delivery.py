@@ -413,6 +413,22 @@ class TestMassGuard:
             assert not pipeline.is_guarded
         assert len(engine.letters()) == 2 * len(refused)
 
+    async def test_so_do_those_that_a_commit_states_as_settled(self, engine: Delivering) -> None:
+        """After a restart only the refused ones are open, if their dead letters could not be written before."""
+        refused = [f"evt_{number}" for number in range(0, 600, 15)]
+        engine.receiver.decide = refusing(*refused)
+        engine.cluster.append(TOPIC, survey_events(600))
+        engine.cluster.max_record_bytes[LETTERS] = 10
+        async with engine.running(engine.deliver):
+            await eventually(lambda: engine.total("delivered") == 600 - len(refused))
+        assert engine.total("handed_back") == len(refused)
+        (engine.directory / "one" / "guarded.json").unlink()
+        engine.cluster.max_record_bytes.clear()
+        async with engine.running(engine.deliver) as pipeline:
+            await engine.settled(600, 0)
+            assert not pipeline.is_guarded
+        assert engine.total("known_settled") > 0
+
     async def test_calls_that_are_known_by_their_receipts_count_as_delivered(self, engine: Delivering) -> None:
         """A producer sends everything again: the refused ones have no receipts, and alone look like all there is."""
         engine.section["dead_letters"] = {"max_ratio": 0.3}

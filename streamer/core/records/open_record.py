@@ -53,7 +53,7 @@ class OpenRecord:
         self.kept_bytes = self.size if value is None else self.size + len(value)
         """Bytes of memory kept for it: the record's value (for a dead letter) and its call."""
         self.known_before = 0
-        """Records right before it that were read with it and whose delivery is known from receipts."""
+        """Records right before it that were read with it, and that receipts or an earlier owner know to be settled."""
         self.failures = 0
         """Requests that carried it and were not accepted, charged or not."""
         self.charges: list[Charge] | None = None
