@@ -164,7 +164,7 @@ class Shipping:
         Returns:
             Those of the records that waited for its call, and whose call is the same: they share its verdict.
         """
-        shared = [letter.shared_by(equal) for equal in self._custody.take_equal(letter)]
+        shared = letter.shared_by(self._custody.take_equal(letter))
         for successor in self._custody.dead_letter(letter):
             self.add([successor], now)
         return shared

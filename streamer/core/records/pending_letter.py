@@ -1,6 +1,6 @@
 """A dead letter that the broker has not confirmed yet; until then its record stays open."""
 
-import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from streamer.core.model import DeadLetterReason, Record, Stage
@@ -40,14 +40,20 @@ class PendingLetter:
         """Bytes of memory kept for the record."""
         return self.opened.kept_bytes if self.opened is not None else len(self.record.value or b"")
 
-    def shared_by(self, equal: OpenRecord) -> "PendingLetter":
-        """The dead letter of a record whose call is the same byte by byte, and therefore needs no request."""
-        return dataclasses.replace(
-            self,
-            record=equal.record,
-            ledger=equal.ledger,
-            opened=equal,
-            detail=f"not sent, because an earlier record made the same call: {self.detail}",
-            shares_verdict=True,
-            unclear_refusals=0,
-        )
+    def shared_by(self, equal: Iterable[OpenRecord]) -> list["PendingLetter"]:
+        """The dead letters of records whose calls are the same byte by byte, and therefore need no request."""
+        detail = f"not sent, because an earlier record made the same call: {self.detail}"
+        return [
+            PendingLetter(
+                record=record.record,
+                ledger=record.ledger,
+                reason=self.reason,
+                stage=self.stage,
+                detail=detail,
+                error_class=self.error_class,
+                opened=record,
+                http_status=self.http_status,
+                shares_verdict=True,
+            )
+            for record in equal
+        ]
