@@ -220,8 +220,12 @@ class TestRefusals:
         assert [record.offset for record in engine.letters()] == [0]
         assert engine.total("dead_lettered") == 1
 
-    async def test_copies_of_a_refused_call_share_its_verdict(self, engine: Delivering) -> None:
+    @pytest.mark.parametrize("at_once", [1_000, 7])
+    async def test_copies_of_a_refused_call_share_its_verdict(
+        self, engine: Delivering, at_once: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         """They went one by one, ten a second, and held their partition for that long. Each is a record of its own."""
+        monkeypatch.setattr("streamer.core.delivery.shipping.MAX_EQUAL_AT_ONCE", at_once)
         copies = 300
         engine.cluster.append(TOPIC, survey_events(1, "before"))
         engine.receiver.decide = refusing("again")

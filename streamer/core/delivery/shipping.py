@@ -22,6 +22,9 @@ from streamer.core.records.pending_letter import PendingLetter
 
 BAD_REQUEST: Final = 400
 
+MAX_EQUAL_AT_ONCE: Final = 1_000
+"""Most records that share a verdict in one turn of the event loop; the others do once one of these has ended."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
@@ -164,10 +167,13 @@ class Shipping:
         Returns:
             Those of the records that waited for its call, and whose call is the same: they share its verdict.
         """
-        shared = letter.shared_by(self._custody.take_equal(letter))
+        equal = self._custody.take_equal(letter, MAX_EQUAL_AT_ONCE)
         for successor in self._custody.dead_letter(letter):
-            self.add([successor], now)
-        return shared
+            if letter.opened is not None and successor.body == letter.opened.body:
+                equal.append(successor)  # the others wait for it
+            else:
+                self.add([successor], now)
+        return letter.shared_by(equal)
 
     def drop_fenced(self, now: float) -> None:
         """Forget calls whose assignment has ended, but for those in a request; ``now`` in monotonic seconds."""

@@ -97,17 +97,18 @@ class Custody:
             return []
         ledger.dead_letter(letter.record.offset, letter.reason)
         self.load.remove(ledger, 1, letter.kept_bytes)
-        # What shares a verdict has not had the messageId: another record may be on its way with it.
-        return [] if letter.opened is None or letter.shares_verdict else self._succeed([letter.opened])
+        if letter.opened is None or not self._in_flight.leads(letter.opened):
+            return []  # equal to another call: a record with another one may be on its way with its messageId
+        return self._succeed([letter.opened])
 
-    def take_equal(self, letter: PendingLetter) -> list[OpenRecord]:
+    def take_equal(self, letter: PendingLetter, limit: int) -> list[OpenRecord]:
         """The records that wait for a call that is about to end as dead-lettered, and whose call is the same.
 
-        They are set aside with it, and no longer wait.
+        They are set aside with it, and no longer wait. At most ``limit`` of them.
         """
-        if letter.opened is None or letter.shares_verdict or letter.ledger.is_fenced:
+        if letter.opened is None or letter.ledger.is_fenced or not self._in_flight.leads(letter.opened):
             return []
-        return self._in_flight.take_equal(letter.opened)
+        return self._in_flight.take_equal(letter.opened, limit)
 
     def park(self, calls: Iterable[OpenRecord]) -> None:
         """The calls failed alone and wait for their next attempt; meanwhile they are no load."""

@@ -65,10 +65,14 @@ class InFlight:
         self._leaders[successor.message_id] = successor
         return successor
 
-    def take_equal(self, leader: OpenRecord) -> list[OpenRecord]:
-        """Remove and return the attached records of living assignments whose call equals that of a record."""
-        equal = leader.attached.take_equal(leader.body) if leader.attached is not None else []
+    def take_equal(self, leader: OpenRecord, limit: int) -> list[OpenRecord]:
+        """Remove the first ``limit`` attached records whose call equals the leader's; returns those that are ours."""
+        equal = leader.attached.take_equal(leader.body, limit) if leader.attached is not None else []
         return [record for record in equal if not record.ledger.is_fenced]
+
+    def leads(self, record: OpenRecord) -> bool:
+        """Whether it is the record that goes by itself with its messageId."""
+        return self._leaders.get(record.message_id) is record
 
     def release_fenced(self, in_requests: Iterable[OpenRecord]) -> list[OpenRecord]:
         """Assignments have ended: let go of their records, but for those whose request has no answer yet.

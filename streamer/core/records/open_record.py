@@ -104,20 +104,23 @@ class Attached:
         """Let one more wait."""
         self._by_body.setdefault(record.body, []).append(record)
 
-    def take_equal(self, body: bytes) -> list[OpenRecord]:
-        """Remove and return the records whose call is this one, byte by byte."""
-        return self._by_body.pop(body, [])
+    def take_equal(self, body: bytes, limit: int) -> list[OpenRecord]:
+        """Remove and return the first records whose call is this one, byte by byte; at most ``limit`` of them."""
+        records = self._by_body.get(body, [])
+        taken = records[:limit]
+        del records[:limit]
+        if taken and not records:
+            del self._by_body[body]
+        return taken
 
     def take_first(self) -> OpenRecord | None:
         """Remove and return the first record of a living assignment that came; None: there is none."""
         while self._by_body:
-            body, records = self._by_body.popitem(last=False)
-            living = [record for record in records if not record.ledger.is_fenced]
-            if living:
-                first, *others = living
-                if others:
-                    self._by_body[body] = others
-                    self._by_body.move_to_end(body, last=False)
+            body, records = next(iter(self._by_body.items()))
+            first = records.pop(0)
+            if not records:
+                del self._by_body[body]
+            if not first.ledger.is_fenced:
                 return first
         return None
 

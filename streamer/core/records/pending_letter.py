@@ -42,7 +42,8 @@ class PendingLetter:
 
     def shared_by(self, equal: Iterable[OpenRecord]) -> list["PendingLetter"]:
         """The dead letters of records whose calls are the same byte by byte, and therefore need no request."""
-        detail = f"not sent, because an earlier record made the same call: {self.detail}"
+        told = "" if self.shares_verdict else "not sent, because an earlier record made the same call: "
+        detail = told + self.detail
         return [
             PendingLetter(
                 record=record.record,

@@ -73,8 +73,8 @@ def test_those_with_the_same_call_can_be_taken_out(make: MakeRecord) -> None:
     refused, copy, corrected, left = make("a", 0), make("a", 1), make("a", 2, body=b"[]"), make("a", 3, partition=1)
     flying.claim([refused, copy, corrected, left])
     left.ledger.fence()
-    assert flying.take_equal(refused) == [copy]
-    assert flying.take_equal(refused) == []
+    assert flying.take_equal(refused, 9) == [copy]
+    assert flying.take_equal(refused, 9) == []
     assert flying.ended(refused) is corrected
     assert corrected.attached is None
 
@@ -104,7 +104,7 @@ def test_any_number_of_records_with_one_failing_id_cost_as_much_each(make: MakeR
     successor: OpenRecord | None = leader
     while successor is not None:
         leader = successor
-        ended += 1 + len(flying.take_equal(leader))
+        ended += 1 + len(flying.take_equal(leader, 1_000))
         successor = flying.ended(leader)
     assert ended == len(records)
     assert CountedBody.looks <= 10 * len(records)
