@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from itertools import chain
+from itertools import chain, takewhile
 from typing import Protocol
 
 from streamer.core.model import Record
@@ -117,10 +117,12 @@ class Attached:
         """Remove and return the first record of a living assignment that came; None: there is none."""
         while self._by_body:
             body, records = next(iter(self._by_body.items()))
-            first = records.pop(0)
+            fenced = sum(1 for _ in takewhile(lambda record: record.ledger.is_fenced, records))
+            first = records[fenced] if fenced < len(records) else None
+            del records[: fenced + 1]
             if not records:
                 del self._by_body[body]
-            if not first.ledger.is_fenced:
+            if first is not None:
                 return first
         return None
 

@@ -79,6 +79,15 @@ def test_those_with_the_same_call_can_be_taken_out(make: MakeRecord) -> None:
     assert corrected.attached is None
 
 
+def test_who_takes_the_place_is_the_first_that_is_still_ours(make: MakeRecord) -> None:
+    flying = InFlight()
+    first, left, ours, later = make("a", 0), make("a", 1, partition=1), make("a", 2), make("a", 3)
+    flying.claim([first, left, ours, later])
+    left.ledger.fence()
+    assert flying.ended(first) is ours
+    assert attached_to(ours) == [later]
+
+
 class CountedBody(bytes):
     """A call that counts how often it is compared or hashed."""
 
