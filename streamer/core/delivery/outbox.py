@@ -123,7 +123,7 @@ class Outbox:
         share = _place_of_probe(self._probes)
         self._probes += 1
         queued = partial(self._batcher.take_one, share)
-        pools = [queued, self._take_from_lanes]
+        pools: list[Callable[[Callable[[OpenRecord], bool]], OpenRecord | None]] = [queued, self._take_from_lanes]
         if self._probes % _PROBES_A_ROUND == 0:
             pools.reverse()
         for take in pools:
