@@ -15,6 +15,7 @@ from streamer.core.errors import SettingsError
 from streamer.core.mapping import Mapper
 from streamer.core.records.account import Account, Totals
 from streamer.core.records.custody import Custody
+from streamer.core.records.filtered_out import FilteredOut
 from streamer.core.records.open_record import OpenRecord
 from streamer.destinations import Destination
 from streamer.kafka import Brokers
@@ -60,6 +61,8 @@ class Integration:
         self.drain_eta_seconds: dict[str, float] = {}
         self.limited = LimitedTime()
         """What has kept it from being faster."""
+        self.filtered_out = FilteredOut()
+        """Topics that have nothing to deliver, because all their latest records are ``not_in_stream``."""
         self._settled_before: Counter[str] = Counter()
         self._settled_at_stall = 0
         self._began = time.monotonic()
@@ -171,7 +174,11 @@ class Integration:
 
     def summarise(self) -> None:
         """Log what has happened since the start, once a minute, and note when the lag will be worked off."""
-        for part, observe in (("drain ETA", self._estimate_drain), ("findings", self.tell_findings)):
+        for part, observe in (
+            ("drain ETA", self._estimate_drain),
+            ("topics", self._watch_topics),
+            ("findings", self.tell_findings),
+        ):
             with observing(part, integration=self.name):
                 observe()
         logger().emit(
@@ -186,9 +193,19 @@ class Integration:
         """Log what befell the receipts, and what was accepted although a platform's documents rule it out."""
         for problem in self.receipts.take_problems():
             logger().emit(_RECEIPT_EVENTS[problem.kind], integration=self.name, detail=problem.detail)
-        warnings = self.pipeline.worker.take_warnings() if self.pipeline is not None else {}
+        if self.pipeline is None:
+            return
+        self.pipeline.dead_letters.tell()
+        warnings = self.pipeline.worker.take_warnings()
         for warning, records in warnings.items():
             logger().emit(Event.RECORD_WARNING, integration=self.name, reason=warning, records=records)
+
+    def _watch_topics(self) -> None:
+        """Tell of topics that begin or cease to be filtered as a whole."""
+        for topic in sorted(self.filtered_out.look(self.accounts)):
+            records = self.filtered_out.topics.get(topic)
+            event = Event.TOPIC_RESUMED if records is None else Event.TOPIC_FILTERED_OUT
+            logger().emit(event, integration=self.name, topic=topic, records=records)
 
     def _estimate_drain(self) -> None:
         """How long the lag of each topic takes at the rate of the last minute; absent where nothing was settled."""

@@ -141,6 +141,7 @@ class ServiceView:
             ],
             latency_seconds=integration.latency_seconds,
             drain_eta_seconds=integration.drain_eta_seconds,
+            filtered_out=integration.filtered_out.topics,
             limited_by=integration.limited.lately,
             limited_seconds=integration.limited.seconds,
             commits={result.value: number for result, number in pipeline.assignment.commits.results.items()}
@@ -185,7 +186,12 @@ def _is_joined(integration: Integration) -> Check:
         return Check(name, ok=False, detail="not a member of its consumer group yet; see the log for kafka.unavailable")
     if pipeline.is_guarded:
         return Check(name, ok=True, detail="stopped by the mass guard; see the log for integration.guarded")
-    return Check(name, ok=True)
+    return Check(name, ok=True, detail=_filtered_out(integration))
+
+
+def _filtered_out(integration: Integration) -> str:
+    topics = ", ".join(sorted(integration.filtered_out.topics))
+    return f"nothing of {topics} is delivered; see the log for topic.filtered_out" if topics else ""
 
 
 def _unless_started(integration: Integration) -> str:

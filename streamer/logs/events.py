@@ -192,8 +192,11 @@ class Event(enum.Enum):
         "event.dead_lettered",
         ERROR,
         Fault.REFUSED,
-        "A record was written to the dead-letter topic, with the reason in its headers.",
-        (*_PARTITION, "offset", "reason", "detail", "dead_letter_topic", "message_id"),
+        (
+            "Records were written to the dead-letter topic, with the reason in their headers. The first one with a"
+            " reason and detail is logged at once. The others are one line a minute, with the place of their first one."
+        ),
+        (*_PARTITION, "offset", "reason", "detail", "dead_letter_topic", "message_id", "records", "share"),
         "Remove the cause together with the producer, then run streamer dlq redrive.",
         100,
     )
@@ -203,6 +206,25 @@ class Event(enum.Enum):
         None,
         "The messageIds of these records were delivered before. streamer does not send them again.",
         ("topic", "partition", "records"),
+    )
+    TOPIC_FILTERED_OUT = (
+        "topic.filtered_out",
+        WARNING,
+        Fault.SET_UP,
+        "The latest 200 or more records of the topic were all filtered as not_in_stream. Nothing of it is delivered.",
+        ("integration", "topic", "records"),
+        (
+            "If the topic should hold events of other types, check the integration's dialect and its settings"
+            " (for Sprig: sprig.answer_event_types and sprig.lifecycle_event_types). The filtered records are still"
+            " on Kafka: to read them again, stop streamer and set the group's positions back."
+        ),
+    )
+    TOPIC_RESUMED = (
+        "topic.resumed",
+        INFO,
+        None,
+        "The topic has records again that are not filtered.",
+        ("integration", "topic"),
     )
     RECORD_WARNING = (
         "record.warned",

@@ -56,6 +56,7 @@ def _integration(integration: IntegrationStatus, now: float) -> Json:
         "lag_seconds": max((partition.lag_seconds(now) for partition in assigned), default=0.0),
         "account": _sum([_account(partition) for partition in integration.partitions]),
         "limited_by": integration.limited_by,
+        "filtered_out": dict(integration.filtered_out),
         "buffer": {"records": integration.buffered_records, "bytes": integration.buffered_bytes},
         "receipts": {
             "available": integration.receipts.is_available,

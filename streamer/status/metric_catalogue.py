@@ -240,6 +240,15 @@ OF_INTEGRATION: Final[tuple[Series[IntegrationStatus], ...]] = (
         exists="from the topic's first assignment to this instance",
     ),
     gauge(
+        "streamer_topic_filtered_out",
+        "1: the latest 200 or more records of the topic were all filtered as not_in_stream. 0: they were not.",
+        lambda integration: {
+            partition.topic: float(partition.topic in integration.filtered_out) for partition in integration.partitions
+        },
+        "topic",
+        exists="from the topic's first assignment to this instance",
+    ),
+    gauge(
         "streamer_buffer_records",
         "Open records in memory, without the parked ones.",
         lambda integration: integration.buffered_records,

@@ -191,6 +191,8 @@ class IntegrationStatus:
     """Seconds from the record's timestamp on Kafka to its 2xx, by topic."""
     drain_eta_seconds: Mapping[str, float] = field(default_factory=dict)
     """Seconds until the lag of a topic is 0 at the present rate; absent where that is not known."""
+    filtered_out: Mapping[str, int] = field(default_factory=dict)
+    """Topics whose latest records, so many, were all filtered as ``not_in_stream``."""
     limited_by: Limit | None = None
     """What kept it from being faster in most of the last ten seconds; None: not known yet."""
     limited_seconds: Mapping[Limit, float] = field(default_factory=dict)
