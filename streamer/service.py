@@ -190,3 +190,5 @@ class Service:
             for integration in self.integrations.values():
                 with observing("limit", integration=integration.name):
                     integration.note_limit(passed)
+                with observing("rate", integration=integration.name):
+                    integration.note_rate(loop.time())

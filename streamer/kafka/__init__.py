@@ -15,6 +15,8 @@ in the client's source:
   lets it finish.
 - Closing a client swallows a cancellation of its caller; `streamer.kafka.closing` raises it again.
 - After one rejected batch, everything that an idempotent producer writes is rejected. Ours is not idempotent.
+- ``end_offsets`` of a consumer of committed records is the last stable offset, and one partition without a leader keeps
+  all of them unknown; `streamer.kafka.log_ends` asks for both ends, and for each partition alone.
 - "Unable to bootstrap" hides why it failed; `preflight` finds the reason.
 """
 
@@ -23,6 +25,7 @@ from aiokafka import TopicPartition
 from streamer.kafka.brokers import Brokers
 from streamer.kafka.cluster import create_topics, missing_topics, preflight, retention_seconds
 from streamer.kafka.group_positions import CommitResult, StoredPosition
+from streamer.kafka.log_ends import EndsAnswer
 from streamer.kafka.producer import DeadLetterProducer, RefusedWriteError
 from streamer.kafka.source import PollError, PositionsGoneError, Source
 
@@ -30,6 +33,7 @@ __all__ = [
     "Brokers",
     "CommitResult",
     "DeadLetterProducer",
+    "EndsAnswer",
     "PollError",
     "PositionsGoneError",
     "RefusedWriteError",

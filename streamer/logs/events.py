@@ -45,7 +45,7 @@ class Event(enum.Enum):
         "What became of the integration's records since the process started; written once a minute.",
         (
             *("integration", "consumed", "delivered", "duplicate", "filtered", "dead_lettered", "handed_back"),
-            *("in_flight", "destination", "destination_state"),
+            *("in_flight", "lag", "drain_eta_seconds", "silent_seconds", "destination", "destination_state"),
         ),
     )
 
@@ -54,11 +54,26 @@ class Event(enum.Enum):
         WARNING,
         Fault.KAFKA,
         "The brokers cannot be reached or reject the connection. streamer keeps trying; records wait on Kafka.",
-        ("integration", "detail", "wait_seconds"),
+        ("integration", "detail", "wait_seconds", "silent_seconds", "failures"),
         "Check the brokers, kafka.bootstrap_servers, and the network between the brokers and streamer.",
         1,
     )
     KAFKA_RECOVERED = ("kafka.recovered", INFO, None, "The brokers answer again.", ("integration",))
+    TRANSACTION_OPEN = (
+        "transaction.open",
+        WARNING,
+        Fault.KAFKA,
+        (
+            "An open transaction keeps partitions from being read: the brokers hand out nothing from its first record"
+            " on before it ends. Their records wait on Kafka; none is lost. The line names one of them."
+        ),
+        (*_PARTITION, "offset", "high_watermark", "partitions"),
+        (
+            "Find its producer with kafka-transactions.sh describe-producers. It should commit or abort; otherwise the"
+            " brokers abort it after the producer's transaction.timeout.ms."
+        ),
+        1,
+    )
     TOPICS_MISSING = (
         "topics.missing",
         ERROR,

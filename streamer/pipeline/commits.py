@@ -1,5 +1,6 @@
 """Commits of one integration: positions with what is settled above them, and what the broker may hold of them."""
 
+import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Final
@@ -8,6 +9,7 @@ from streamer.core.records import statement as statements
 from streamer.core.records.ledger import PartitionLedger
 from streamer.kafka import CommitResult, StoredPosition, TopicPartition
 from streamer.logs import Event, logger
+from streamer.pipeline.contact import Contact
 from streamer.pipeline.ports import RecordSource
 
 MAX_CLAIMS: Final = 64
@@ -27,9 +29,10 @@ class Commits:
         results: how many commits ended in which way.
     """
 
-    def __init__(self, integration: str) -> None:
+    def __init__(self, integration: str, contact: Contact) -> None:
         self.results: dict[CommitResult, int] = dict.fromkeys(CommitResult, 0)
         self._integration = integration
+        self._contact = contact
         self._stored: dict[TopicPartition, StoredPosition | Claim | None] = {}
         """The claim that the broker is known to hold; None: none of this assignment."""
         self._unheard: dict[TopicPartition, deque[Claim]] = {}
@@ -61,7 +64,7 @@ class Commits:
         }
         if not changed:
             return CommitResult.STORED
-        before = dict(ledgers)
+        before, began = dict(ledgers), time.monotonic()
         result = await source.commit(changed)
         self.results[result] += 1
         for partition, claim in changed.items():
@@ -77,7 +80,9 @@ class Commits:
             half = self._max_metadata // 2
             self._max_metadata = half if half >= MIN_METADATA_CHARACTERS else 0
             return await self.store(source, ledgers)
-        self._tell(result, len(changed))
+        # That brokers do not answer is said once, for all that waits for them.
+        if result is not CommitResult.TIMED_OUT or self._contact.has_answered_since(began):
+            self._tell(result, len(changed))
         return result
 
     def _tell(self, result: CommitResult, partitions: int) -> None:

@@ -1,0 +1,66 @@
+"""Whether the brokers answer one integration, and the log lines that say so.
+
+A broker that is away is one line, one more each minute while it lasts, and one when it is back.
+"""
+
+import time
+
+from streamer.logs import Event, logger
+from streamer.timings import Timings
+
+
+class Contact:
+    """What is known of the brokers' answers; outlives the pipelines of its integration."""
+
+    def __init__(self, integration: str, timings: Timings) -> None:
+        self._integration = integration
+        self._timings = timings
+        self._heard_at: float | None = None
+        self._said_at: float | None = None
+        self._unsaid = 0
+
+    def heard(self) -> None:
+        """A broker answered."""
+        self._heard_at = time.monotonic()
+        if self._said_at is not None:
+            self._said_at = None
+            logger().emit(Event.KAFKA_RECOVERED, integration=self._integration)
+
+    def is_to_be_said(self) -> bool:
+        """Whether the next `missed` says so: it lasts, and was not said lately."""
+        now, said_at = time.monotonic(), self._said_at
+        if self._heard_at is not None and now - self._heard_at < self._timings.say_silent_after:
+            return False
+        return said_at is None or now - said_at >= self._timings.say_silent_every
+
+    def missed(self, detail: str) -> None:
+        """No broker answered. That is said if it lasts: a connection that breaks is renewed at once.
+
+        Args:
+            detail: why, without a value of a record.
+        """
+        if not self.is_to_be_said():
+            self._unsaid += self._said_at is not None
+            return
+        now = time.monotonic()
+        logger().emit(
+            Event.KAFKA_UNAVAILABLE,
+            integration=self._integration,
+            detail=detail,
+            silent_seconds=None if self._heard_at is None else round(now - self._heard_at, 1),
+            failures=self._unsaid or None,
+        )
+        self._said_at, self._unsaid = now, 0
+
+    def has_answered_since(self, moment: float) -> bool:
+        """Whether a broker has answered since ``moment``, in monotonic seconds."""
+        return self._heard_at is not None and self._heard_at >= moment
+
+    def silent_seconds(self, now: float) -> float | None:
+        """For how long no broker has answered; None: none ever has. ``now`` is monotonic seconds."""
+        return None if self._heard_at is None else now - self._heard_at
+
+    def is_silent(self, now: float) -> bool:
+        """Whether nothing is known of the brokers any more."""
+        silent = self.silent_seconds(now)
+        return silent is None or silent > self._timings.silent_after
