@@ -370,6 +370,15 @@ class Event(enum.Enum):
         "",
         1,
     )
+    LIBRARY_SAID = (
+        "library.said",
+        DEBUG,
+        None,
+        "A library logged a warning or an error about something that a line of streamer's says as well.",
+        ("logger", "detail", "error_type"),
+        "",
+        1,
+    )
     LINES_DROPPED = (
         "log.lines_dropped",
         WARNING,

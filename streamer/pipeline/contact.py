@@ -1,6 +1,7 @@
 """Whether the brokers answer one integration, and the log lines that say so.
 
-A broker that is away is one line, one more each minute while it lasts, and one when it is back.
+A broker that is away is one line, one more each minute while it lasts, and one when it is back. What the Kafka client
+logs about its connections meanwhile is left out (`streamer.kafka.client_lines`).
 """
 
 import time
