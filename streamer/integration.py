@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from streamer import logs
 from streamer.core.delivery.limiting import Limit, LimitedTime
 from streamer.core.delivery.parked import Parked
-from streamer.core.errors import SettingsError
+from streamer.core.errors import SettingsError, UnavailableError
 from streamer.core.mapping import Mapper
 from streamer.core.records.account import Account, Totals
 from streamer.core.records.custody import Custody
@@ -232,7 +232,7 @@ class Integration:
         self.consecutive_stalls = self.consecutive_stalls + 1 if isinstance(cause, StalledError) else 0
         self._settled_at_stall = sum(account.settled for account in self.accounts.values())
         self.last_error = type(cause).__name__
-        if isinstance(cause, SettingsError):  # its text is ours, and says what to correct
+        if isinstance(cause, SettingsError | UnavailableError):  # its text is ours, and says what to correct
             logger().emit(Event.KAFKA_UNAVAILABLE, integration=self.name, detail=str(cause), wait_seconds=wait_seconds)
             return
         logger().emit(

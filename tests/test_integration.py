@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from streamer.core.delivery.transitions import State
+from streamer.core.errors import UnavailableError
 from streamer.destinations import Destination
 from streamer.integration import Integration
 from streamer.receipts import Deliveries, ProblemKind, digest_of
@@ -85,3 +87,12 @@ def test_the_write_key_is_not_on_disk(tmp_path: Path) -> None:
     files = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
     assert files
     assert not [path for path in files if b"a-secret-write-key" in path.read_bytes()]
+
+
+def test_brokers_that_do_not_answer_are_no_stall(tmp_path: Path) -> None:
+    """Three stalls ask for a restart of the process, which would bring no broker back."""
+    with opened(tmp_path) as (integration, _), capture_logs() as lines:
+        for _ in range(3):
+            integration._tell_failure(UnavailableError("no broker answers"), 1.0)
+        assert integration.consecutive_stalls == 0
+    assert {line["event"] for line in lines} == {"kafka.unavailable"}

@@ -1,6 +1,5 @@
 """Commits of one integration: positions with what is settled above them, and what the broker may hold of them."""
 
-import time
 from collections import deque
 from collections.abc import Mapping
 from typing import Final
@@ -64,7 +63,7 @@ class Commits:
         }
         if not changed:
             return CommitResult.STORED
-        before, began = dict(ledgers), time.monotonic()
+        before = dict(ledgers)
         result = await source.commit(changed)
         self.results[result] += 1
         for partition, claim in changed.items():
@@ -81,7 +80,7 @@ class Commits:
             self._max_metadata = half if half >= MIN_METADATA_CHARACTERS else 0
             return await self.store(source, ledgers)
         # That brokers do not answer is said once, for all that waits for them.
-        if result is not CommitResult.TIMED_OUT or self._contact.has_answered_since(began):
+        if result is not CommitResult.TIMED_OUT or not self._contact.is_missed():
             self._tell(result, len(changed))
         return result
 

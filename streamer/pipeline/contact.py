@@ -24,15 +24,13 @@ class Contact:
         """A broker answered."""
         self._heard_at = time.monotonic()
         if self._said_at is not None:
-            self._said_at = None
+            self._said_at, self._unsaid = None, 0
             logger().emit(Event.KAFKA_RECOVERED, integration=self._integration)
 
     def is_to_be_said(self) -> bool:
         """Whether the next `missed` says so: it lasts, and was not said lately."""
-        now, said_at = time.monotonic(), self._said_at
-        if self._heard_at is not None and now - self._heard_at < self._timings.say_silent_after:
-            return False
-        return said_at is None or now - said_at >= self._timings.say_silent_every
+        said_at = self._said_at
+        return self.is_missed() and (said_at is None or time.monotonic() - said_at >= self._timings.say_silent_every)
 
     def missed(self, detail: str) -> None:
         """No broker answered. That is said if it lasts: a connection that breaks is renewed at once.
@@ -53,9 +51,10 @@ class Contact:
         )
         self._said_at, self._unsaid = now, 0
 
-    def has_answered_since(self, moment: float) -> bool:
-        """Whether a broker has answered since ``moment``, in monotonic seconds."""
-        return self._heard_at is not None and self._heard_at >= moment
+    def is_missed(self) -> bool:
+        """Whether no broker answers, for so long that it was said or is about to be."""
+        silent = self.silent_seconds(time.monotonic())
+        return silent is None or silent >= self._timings.say_silent_after
 
     def silent_seconds(self, now: float) -> float | None:
         """For how long no broker has answered; None: none ever has. ``now`` is monotonic seconds."""

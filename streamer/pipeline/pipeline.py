@@ -91,12 +91,7 @@ class Pipeline:
             on_revoked=self._on_revoked,
         )
         self.asker = Asker(
-            name,
-            brokers=brokers,
-            source=self.source,
-            assignment=self.assignment,
-            contact=contact,
-            timings=timings,
+            name, brokers=brokers, source=self.source, assignment=self.assignment, contact=contact, timings=timings
         )
         self._writer = brokers.writer()
         self.dead_letters = self._new_dead_letters()
@@ -118,6 +113,7 @@ class Pipeline:
             reader=self._reader,
             worker=self.worker,
             dead_letters=self.dead_letters,
+            contact=contact,
             timings=timings,
         )
 
@@ -130,6 +126,7 @@ class Pipeline:
             topic_of=integration.dead_letter_topic,
             max_ratio=integration.dead_letters.max_ratio,
             memory=self._guard_memory,
+            contact=self._contact,
             timings=self._timings,
             on_written=self._on_letter_written,
             on_guarded=self._on_guarded,

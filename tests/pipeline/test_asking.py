@@ -207,6 +207,19 @@ class TestWhatIsSaid:
                 await eventually(lambda: any(pipeline.assignment.commits.results.values()))
         assert "offsets.commit_failed" not in {line["event"] for line in lines}
 
+    async def test_a_dead_letter_that_gets_no_answer_is_no_line_of_its_own(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, [b"x"] * 3)
+        with capture_logs() as lines:
+            async with engine.running() as pipeline:
+                await eventually(lambda: len(hand_of(pipeline).open) == 3)
+                engine.cluster.is_away = True
+                await eventually(lambda: is_silent(pipeline))
+                hand_of(pipeline).reject(0)
+                await asyncio.sleep(10 * engine.timings.letter_backoff)
+                engine.cluster.is_away = False
+                await eventually(lambda: len(engine.letters()) == 1)
+        assert "dead_letter.failed" not in {line["event"] for line in lines}
+
     def test_it_is_said_at_once_where_no_broker_ever_answered(self) -> None:
         with capture_logs() as lines:
             Contact("surveys", Timings()).missed("planted")

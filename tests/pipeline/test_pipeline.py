@@ -301,7 +301,7 @@ class TestFaultsOfKafka:
                 await eventually(lambda: engine.committed() == 3)
                 assert pipeline.assignment.commits.results[result] == 3
         failed = [line for line in lines if line["event"] == "offsets.commit_failed"]
-        # These answers take no time: that no broker answered meanwhile is what kafka.unavailable would say.
+        # Here brokers count as silent between any two answers, and then kafka.unavailable says all of it.
         said = 0 if result is CommitResult.TIMED_OUT else 3
         assert [line["error_type"] for line in failed] == [result.value] * said
 
