@@ -181,17 +181,16 @@ def _is_moving(integration: Integration) -> Check:
 
 def _is_joined(integration: Integration) -> Check:
     name = f"integration.{integration.name}"
-    pipeline = integration.pipeline
+    pipeline, now = integration.pipeline, time.monotonic()
+    silent = integration.contact.silent_seconds(now)
+    if silent is not None and integration.contact.is_silent(now):
+        return Check(
+            name, ok=False, detail=f"no broker has answered for {silent:.0f} s; see the log for kafka.unavailable"
+        )
     if integration.settings.is_paused:
         return Check(name, ok=True, detail="paused by the configuration")
     if pipeline is None or not pipeline.is_connected:
         return Check(name, ok=False, detail="not a member of its consumer group yet; see the log for kafka.unavailable")
-    now = time.monotonic()
-    if integration.contact.is_silent(now):
-        silent = integration.contact.silent_seconds(now)
-        return Check(
-            name, ok=False, detail=f"no broker has answered for {silent:.0f} s; see the log for kafka.unavailable"
-        )
     if pipeline.is_guarded:
         return Check(name, ok=True, detail="stopped by the mass guard; see the log for integration.guarded")
     blocked = sum(
