@@ -197,7 +197,7 @@ def _is_joined(integration: Integration) -> Check:
         pipeline.asker.open_transaction_since(place, now) is not None for place in pipeline.assignment.ledgers
     )
     if blocked:
-        return Check(name, ok=True, detail=f"{blocked} partitions wait for a transaction to end; see transaction.open")
+        return Check(name, ok=True, detail=f"partitions that wait for a transaction to end: {blocked}")
     return Check(name, ok=True)
 
 

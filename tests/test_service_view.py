@@ -101,4 +101,4 @@ def test_a_partition_that_waits_for_a_transaction_degrades_it(tmp_path: Path) ->
     with opened(tmp_path, Timings()) as service:
         join(service, open_since=time.monotonic() - 60)
         assert check(service).is_degraded
-        assert "1 partitions wait for a transaction to end" in check(service).detail
+        assert "wait for a transaction to end: 1" in check(service).detail

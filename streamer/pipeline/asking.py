@@ -5,9 +5,9 @@ leaves the others known.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Collection, Sequence
-from itertools import islice
 from typing import Final
 
 from streamer.core.errors import SettingsError, UnavailableError
@@ -124,21 +124,26 @@ class Asker:
         return detail
 
     async def _look_at(self, partitions: Collection[TopicPartition]) -> None:
-        """Learn since when the next record waits, where nothing tells that was read before."""
-        ledgers = self._assignment.ledgers
-        unknown = (
-            (partition, ledgers[partition].next_offset)
-            for partition in partitions
-            if partition in ledgers
-            and not ledgers[partition].open_records
-            and self._known[partition].waiting_timestamp(ledgers[partition].next_offset) is None
-        )
-        for partition, offset in list(islice(unknown, MAX_RECORDS_LOOKED_AT)):
-            timestamp = await self._source.timestamp_at(partition, offset, timeout_seconds=self._timings.ask_timeout)
-            if timestamp is None:
-                return  # the next round asks again, if the brokers answer
-            if partition in self._known:
-                self._known[partition].waiting = (offset, timestamp)
+        """Learn since when the next record waits, where nothing tells that was read before; in turns."""
+        next_offsets = {
+            place: ledger.next_offset
+            for place in partitions
+            if (ledger := self._assignment.ledgers.get(place)) is not None and not ledger.open_records
+        }
+        unknown = [
+            place for place, offset in next_offsets.items() if self._known[place].waiting_timestamp(offset) is None
+        ]
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._timings.ask_timeout):
+                for place in sorted(unknown, key=lambda place: self._known[place].looked_at)[:MAX_RECORDS_LOOKED_AT]:
+                    await self._look_at_one(place, next_offsets[place])
+
+    async def _look_at_one(self, partition: TopicPartition, offset: int) -> None:
+        known = self._known[partition]
+        known.looked_at = time.monotonic()
+        timestamp = await self._source.timestamp_at(partition, offset, timeout_seconds=self._timings.ask_timeout)
+        if timestamp is not None:
+            known.waiting = (offset, timestamp)
 
     def _say_open(self, blocked: Sequence[TopicPartition]) -> None:
         """One line for all: a producer that hangs leaves its transaction open in every partition it wrote to."""

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from streamer.core.records.log_ends import LogEnds
 from streamer.kafka import TopicPartition as Place
-from streamer.pipeline import Pipeline
+from streamer.pipeline import Pipeline, asking
 from streamer.pipeline.contact import Contact
 from streamer.timings import Timings
 from tests.pipeline.engine import TOPIC, Engine, eventually, hand_of
@@ -58,6 +58,18 @@ class TestWhileNothingIsRead:
             engine.cluster.append(TOPIC, [b"x"] * 7, timestamp=1_234)
             await eventually(lambda: lag_of(pipeline) == 7)
             await eventually(lambda: pipeline.asker.waiting_timestamp(ONE, 0) == 1_234)
+
+    async def test_a_partition_whose_record_cannot_be_looked_at_keeps_no_other_from_it(
+        self, engine: Engine, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(asking, "MAX_RECORDS_LOOKED_AT", 1)
+        async with engine.running() as pipeline:
+            pipeline._reader.is_stopped = True
+            await eventually(lambda: pipeline._reader.reads_since is None)
+            engine.cluster.leave_a_hole(ONE)
+            engine.cluster.append(TOPIC, [b"x"], partition=1, timestamp=1_234)
+            await eventually(lambda: pipeline.asker.waiting_timestamp(TWO, 0) == 1_234)
+            assert pipeline.asker.waiting_timestamp(ONE, 0) is None
 
     async def test_where_reading_moves_no_record_is_looked_at(self, engine: Engine) -> None:
         """Each look costs a batch of records."""

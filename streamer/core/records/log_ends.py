@@ -42,6 +42,8 @@ class PartitionEnds:
     """Where reading stood when the ends were told last."""
     waiting: tuple[int, int] | None = None
     """Offset and timestamp, in ms since the epoch, of the record there that was looked at last."""
+    looked_at: float = 0.0
+    """When that was tried last."""
 
     def tell(self, ends: LogEnds, next_offset: int | None, now: float, patience_seconds: float) -> bool:
         """Note what a broker said.
