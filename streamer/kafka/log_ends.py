@@ -6,8 +6,9 @@ opened for them; one that is given up leaves its connection as it is.
 """
 
 import asyncio
+import time
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -39,7 +40,7 @@ class Unknown(NamedTuple):
 
     error: BaseException
     is_answer: bool
-    """Whether a broker said so; False: none answered, or there is none to be asked."""
+    """Whether a broker said so; False: the leader did not answer, or there is none."""
 
 
 class EndsAnswer(NamedTuple):
@@ -48,12 +49,20 @@ class EndsAnswer(NamedTuple):
     ends: Mapping[TopicPartition, LogEnds]
     faults: Mapping[TopicPartition, str]
     """Why nothing is known of the other partitions that were asked about."""
-    is_heard: bool
-    """Whether a broker answered at all, be it with an error."""
+    heard_at: float | None
+    """When a broker last answered, be it with an error, in monotonic seconds; None: none did."""
 
 
 Found = int | Unknown
 """An offset (`NO_OFFSET`: there is none), or why it is not known."""
+
+
+class Offsets(NamedTuple):
+    """What leaders said about offsets."""
+
+    found: Mapping[TopicPartition, Found]
+    heard_at: float | None
+    """As in `EndsAnswer`."""
 
 
 async def ends(
@@ -82,17 +91,15 @@ async def ends(
     answers = await asyncio.gather(*asking)
     found: dict[TopicPartition, LogEnds] = {}
     faults: dict[TopicPartition, str] = {}
-    is_heard = False
     for partition in partitions:
-        end, last_stable = answers[0][partition], answers[-1][partition]
-        is_heard = is_heard or isinstance(end, int) or end.is_answer
+        end, last_stable = answers[0].found[partition], answers[-1].found[partition]
         if isinstance(end, int) and isinstance(last_stable, int):
             found[partition] = LogEnds(max(end, last_stable), last_stable)
         else:
             unknown = end if isinstance(end, Unknown) else last_stable
             assert isinstance(unknown, Unknown), "one of the two is"
             faults[partition] = describe_kafka_error(unknown.error)
-    return EndsAnswer(found, faults, is_heard)
+    return EndsAnswer(found, faults, _latest(answer.heard_at for answer in answers))
 
 
 async def list_offsets(
@@ -101,7 +108,7 @@ async def list_offsets(
     *,
     timeout_seconds: float,
     isolation: int = READ_UNCOMMITTED,
-) -> Mapping[TopicPartition, Found]:
+) -> Offsets:
     """The first offset at or after a time, for each partition; all leaders are asked at the same time.
 
     Args:
@@ -120,12 +127,13 @@ async def list_offsets(
             client.force_metadata_update()
         else:
             by_leader[leader][partition] = epoch_ms
-    answers = [_ask(consumer, leader, asked, isolation, timeout_seconds) for leader, asked in by_leader.items()]
-    for answer in await asyncio.gather(*answers):
-        found |= answer
+    asking = [_ask(consumer, leader, asked, isolation, timeout_seconds) for leader, asked in by_leader.items()]
+    answers = await asyncio.gather(*asking)
+    for answer in answers:
+        found |= answer.found
     if any(isinstance(entry, Unknown) and entry.is_answer for entry in found.values()):
         client.force_metadata_update()  # as the client does: the leader may be another one now
-    return found
+    return Offsets(found, _latest(answer.heard_at for answer in answers))
 
 
 async def _ask(
@@ -134,7 +142,7 @@ async def _ask(
     times: Mapping[TopicPartition, int],
     isolation: int,
     timeout_seconds: float,
-) -> dict[TopicPartition, Found]:
+) -> Offsets:
     topics: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
     for partition, epoch_ms in times.items():
         topics[partition.topic].append((partition.partition, epoch_ms))
@@ -143,13 +151,14 @@ async def _ask(
         async with asyncio.timeout(timeout_seconds):
             answer = await consumer._client.send(leader, OffsetRequest(-1, isolation, list(topics.items())))  # noqa: SLF001
     except (KafkaError, TimeoutError) as error:
-        return dict.fromkeys(times, Unknown(error, is_answer=False))
+        return Offsets(dict.fromkeys(times, Unknown(error, is_answer=False)), None)
+    heard_at = time.monotonic()  # not later: another leader may hang, and what this one said gets older meanwhile
     found = dict.fromkeys(times, Unknown(LeaderNotAvailableError(), is_answer=False))
     for topic, entries in answer.topics:
         for number, code, *_, offset in entries:
             place = TopicPartition(topic, number)
             found[place] = Unknown(for_code(code)(place), is_answer=True) if code else offset
-    return found
+    return Offsets(found, heard_at)
 
 
 async def offsets(
@@ -163,7 +172,7 @@ async def offsets(
     deadline = asyncio.get_running_loop().time() + timeout_seconds
     while True:
         left = deadline - asyncio.get_running_loop().time()
-        found = await list_offsets(consumer, times, timeout_seconds=max(left, RETRY_SECONDS))
+        found = (await list_offsets(consumer, times, timeout_seconds=max(left, RETRY_SECONDS))).found
         error = next((entry.error for entry in found.values() if isinstance(entry, Unknown)), None)
         if error is None:
             return {place: entry for place, entry in found.items() if isinstance(entry, int)}
@@ -206,6 +215,10 @@ def _first_timestamp(batches: bytes) -> int | None:
         return None  # nothing there, or a batch of Kafka 0.10
     timestamp = int(batch.max_timestamp if batch.timestamp_type == 1 else batch.first_timestamp)
     return timestamp if timestamp >= 0 else None
+
+
+def _latest(times: Iterable[float | None]) -> float | None:
+    return max((moment for moment in times if moment is not None), default=None)
 
 
 def _all_of(consumer: AIOKafkaConsumer) -> list[TopicPartition]:

@@ -88,16 +88,16 @@ class Asker:
         partitions = self._assignment.partitions()
         self._known = {place: known for place, known in self._known.items() if place in partitions}
         answer = await self._source.log_ends(partitions, timeout_seconds=self._timings.ask_timeout)
-        if answer.is_heard:
-            self._contact.heard()
+        if answer.heard_at is not None:
+            self._contact.heard(answer.heard_at)
         else:
             detail = next(iter(answer.faults.values()), "no broker is known")
             self._contact.missed(await self._why(detail) if self._contact.is_to_be_said() else detail)
-        await self._look_at(self._tell(answer))
+            return
+        await self._look_at(self._tell(answer, answer.heard_at))
 
-    def _tell(self, answer: EndsAnswer) -> list[TopicPartition]:
+    def _tell(self, answer: EndsAnswer, now: float) -> list[TopicPartition]:
         """Note an answer; returns the partitions that do not move although records wait in them."""
-        now = time.monotonic()
         still, blocked = [], []
         for partition, ends in answer.ends.items():
             ledger = self._assignment.ledgers.get(partition)

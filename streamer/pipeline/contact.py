@@ -20,9 +20,9 @@ class Contact:
         self._said_at: float | None = None
         self._unsaid = 0
 
-    def heard(self) -> None:
-        """A broker answered."""
-        self._heard_at = time.monotonic()
+    def heard(self, at: float | None = None) -> None:
+        """A broker answered, now or ``at`` a moment in monotonic seconds."""
+        self._heard_at = time.monotonic() if at is None else at
         if self._said_at is not None:
             self._said_at, self._unsaid = None, 0
             logger().emit(Event.KAFKA_RECOVERED, integration=self._integration)

@@ -302,7 +302,7 @@ class MemorySource:
             async with asyncio.timeout(timeout_seconds):
                 await self._cluster.answer()
         except (TimeoutError, UnavailableError) as error:
-            return EndsAnswer({}, dict.fromkeys(partitions, str(error) or "no answer in time"), is_heard=False)
+            return EndsAnswer({}, dict.fromkeys(partitions, str(error) or "no answer in time"), heard_at=None)
         faults = {}
         for place in partitions:
             if place.topic in self._cluster.logs and self._cluster.log(place).has_leader:
@@ -310,7 +310,7 @@ class MemorySource:
                 ends[place] = LogEnds(log.end, log.last_stable)
             else:
                 faults[place] = "LeaderNotAvailableError"
-        return EndsAnswer(ends, faults, is_heard=bool(ends))
+        return EndsAnswer(ends, faults, heard_at=time.monotonic() if ends else None)
 
     async def timestamp_at(self, partition: Place, offset: int, *, timeout_seconds: float) -> int | None:
         with contextlib.suppress(TimeoutError, UnavailableError):
