@@ -69,7 +69,7 @@ async def test_a_write_key_that_is_replaced_while_running_is_another_destination
     with opened(tmp_path, write_key=None, write_key_file=str(key_file)) as (integration, client):
         deliver(integration)
         client.decide = lambda _message_ids: status(401)
-        attempt = integration.destination.start(1, is_retry=False)
+        attempt = integration.destination.start("sprig", 1, is_retry=False)
         await integration.destination.send(attempt, [b'{"messageId":"evt_2"}'], size=300, resend_count=0)
         assert integration.destination.state is State.HELD
         integration.destination._reread_credentials()

@@ -8,12 +8,11 @@ what a request looks like is known to its `Client` alone.
 import asyncio
 import random
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from streamer.core.delivery.answers import Answer
-from streamer.core.delivery.attempt import Attempt, Verdict
+from streamer.core.delivery.attempt import Attempt, Verdict, Wanted
 from streamer.core.delivery.destination import DestinationMachine
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
@@ -61,6 +60,13 @@ class Client(Protocol):
         """Close all connections."""
 
 
+class _Waiter(NamedTuple):
+    """A pipeline that waits for a permit."""
+
+    integration: str
+    turn: asyncio.Future[None]
+
+
 class Destination:
     """The permits of one destination, and the requests made with them."""
 
@@ -79,16 +85,18 @@ class Destination:
         self._machine = DestinationMachine(
             max_in_flight=settings.max_in_flight,
             max_batch_bytes=settings.batch.max_bytes,
+            max_batch_calls=settings.batch.max_calls,
             max_calls_per_second=settings.rate_limit,
             held_probe_seconds=timings.held_probe,
             now=time.monotonic(),
         )
         self.status = DestinationStatus(name=name, limit=self._machine.limit)
         """Kept up to date for whoever asks."""
-        self._waiting: deque[asyncio.Future[None]] = deque()
+        self._waiting: list[_Waiter] = []
         self._alarm: asyncio.TimerHandle | None = None
         self._refund_listeners: list[Callable[[Sequence[Attempt]], None]] = []
         self._key_listeners: list[Callable[[], None]] = []
+        self._resend_listeners: list[Callable[[], None]] = []
 
     @property
     def state(self) -> State:
@@ -110,6 +118,10 @@ class Destination:
         """Whether the next request must carry one single event."""
         return self._machine.probing
 
+    def wanted(self) -> Wanted:
+        """What the next request may carry."""
+        return self._machine.wanted()
+
     def can_send(self, now: float) -> bool:
         """Whether a request could start; ``now`` in monotonic seconds."""
         return self._machine.can_start(now)
@@ -123,30 +135,39 @@ class Destination:
         self._refund_listeners.append(listener)
         return lambda: self._refund_listeners.remove(listener)
 
+    def on_room_for_resends(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` when calls of failed batches may have a permit; call what is returned to end that."""
+        self._resend_listeners.append(listener)
+        return lambda: self._resend_listeners.remove(listener)
+
     def on_key_changed(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` when other credentials were read, before the first request with them."""
         self._key_listeners.append(listener)
 
-    async def borrow(self) -> None:
-        """Wait until a request may start; the caller then calls `start` or `decline` without awaiting in between."""
-        while not self._machine.can_start(time.monotonic()):
-            turn = asyncio.get_running_loop().create_future()
-            self._waiting.append(turn)
+    async def borrow(self, integration: str) -> None:
+        """Wait for a permit; the caller then calls `start` or `decline` without awaiting in between."""
+        while self._waiting or not self._machine.can_start(time.monotonic()):
+            waiter = _Waiter(integration, asyncio.get_running_loop().create_future())
+            self._waiting.append(waiter)
             self._set_alarm()
             try:
-                await turn
+                await waiter.turn
             except asyncio.CancelledError:
                 self._wake_next()
                 raise
             finally:
-                if turn in self._waiting:
-                    self._waiting.remove(turn)
+                if waiter in self._waiting:
+                    self._waiting.remove(waiter)
+            if self._machine.can_start(time.monotonic()):
+                return
 
-    def start(self, calls: int, *, is_retry: bool) -> Attempt:
-        """Take the permit for a request of so many calls; ``is_retry``: they were charged before."""
+    def start(self, integration: str, calls: int, *, is_retry: bool = False, is_resend: bool = False) -> Attempt:
+        """Take the permit for a request of so many calls; see `DestinationMachine.start`."""
         if self._machine.state is State.HELD:
             self._reread_credentials()
-        attempt = self._machine.start(time.monotonic(), calls, is_retry=is_retry)
+        attempt = self._machine.start(
+            time.monotonic(), calls, is_retry=is_retry, is_resend=is_resend, integration=integration
+        )
         self.status.in_flight = self._machine.in_flight
         self._wake_next()
         return attempt
@@ -173,7 +194,7 @@ class Destination:
             exchange = await self._client.send(bodies, resend_count=resend_count)
         except BaseException:
             self._machine.abandon(attempt)
-            self._after_change()
+            self._after_end(attempt)
             raise
         answer = exchange.answer
         verdict = self._machine.finish(attempt, answer, time.monotonic(), random.random(), size)  # noqa: S311 - jitter
@@ -182,7 +203,7 @@ class Destination:
         if refunds:
             for listener in self._refund_listeners:
                 listener(refunds)
-        self._after_change()
+        self._after_end(attempt)
         return verdict, answer
 
     async def close(self) -> None:
@@ -199,6 +220,12 @@ class Destination:
                     listener()
         except UnavailableError as error:
             logger().emit(Event.DESTINATION_KEY_UNREADABLE, destination=self.name, detail=str(error))
+
+    def _after_end(self, attempt: Attempt) -> None:
+        if attempt.is_resend:
+            for listener in self._resend_listeners:
+                listener()
+        self._after_change()
 
     def _after_change(self) -> None:
         machine, status = self._machine, self.status
@@ -222,12 +249,14 @@ class Destination:
             logger().emit(event, destination=self.name, error_type=status.reason, next_step=status.next_step)
 
     def _wake_next(self) -> None:
-        while self._waiting and self._waiting[0].done():
-            self._waiting.popleft()
         if not self._waiting:
             return
         if self._machine.can_start(time.monotonic()):
-            self._waiting.popleft().set_result(None)
+            chosen = self._machine.whose_turn([waiter.integration for waiter in self._waiting])
+            waiter = next(waiter for waiter in self._waiting if waiter.integration == chosen)
+            self._waiting.remove(waiter)
+            if not waiter.turn.done():
+                waiter.turn.set_result(None)
         else:
             self._set_alarm()
 

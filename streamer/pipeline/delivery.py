@@ -116,26 +116,33 @@ class Delivery:
     async def run(self) -> None:
         """Deliver until cancelled; then everything is left open."""
         end_refunds = self._destination.on_refund(self._take_back)
+        end_notices = self._destination.on_room_for_resends(self._work.set)
         try:
             async with asyncio.TaskGroup() as requests:
                 while True:
                     await self._wait_for_work()
-                    await self._destination.borrow()
+                    await self._destination.borrow(self._integration)
                     shipment = self._next_shipment()
                     if shipment is None:
                         self._destination.decline()
                         continue
-                    attempt = self._destination.start(len(shipment.records), is_retry=shipment.is_retry)
+                    attempt = self._destination.start(
+                        self._integration,
+                        len(shipment.records),
+                        is_retry=shipment.is_retry,
+                        is_resend=shipment.is_resend,
+                    )
                     self.moved_at = time.monotonic()
                     self._all_answered.clear()
                     sending = unless_cancelled(self._send(shipment, attempt))
                     requests.create_task(sending, name=f"request of {self._integration}")
         finally:
             end_refunds()
+            end_notices()
 
     def is_due(self, now: float) -> bool:
         """Whether something waits for a request."""
-        due = None if self._is_quiet else self._shipping.due_at()
+        due = self._due_at()
         return due is not None and due <= now
 
     def is_overdue(self, now: float) -> bool:
@@ -180,7 +187,7 @@ class Delivery:
         while True:
             now = time.monotonic()
             self._shipping.release_due(now)
-            due = None if self._is_quiet else self._shipping.due_at()
+            due = self._due_at()
             if due is not None and due <= now:
                 return
             self._work.clear()
@@ -190,12 +197,13 @@ class Delivery:
             except TimeoutError:
                 continue
 
+    def _due_at(self) -> float | None:
+        return None if self._is_quiet else self._shipping.due_at(may_resend=self._destination.wanted().may_resend)
+
     def _next_shipment(self) -> Shipment | None:
         if self._is_quiet:
             return None
-        return self._shipping.next(
-            time.monotonic(), max_bytes=self._destination.max_batch_bytes, is_probe=self._destination.wants_probe
-        )
+        return self._shipping.next(time.monotonic(), self._destination.wanted())
 
     async def _send(self, shipment: Shipment, attempt: Attempt) -> None:
         records = shipment.records

@@ -10,7 +10,7 @@ from structlog.testing import capture_logs
 from streamer.core.delivery.answers import Answer, NetworkFault, answer_of_fault
 from streamer.core.delivery.attempt import Attempt, Verdict
 from streamer.core.delivery.concurrency import INITIAL_LIMIT
-from streamer.core.delivery.destination import PERMITS_WITHOUT_EVIDENCE
+from streamer.core.delivery.permits import PERMITS_WITHOUT_EVIDENCE
 from streamer.core.delivery.transitions import State
 from streamer.destinations import Destination
 from streamer.settings import DestinationSettings
@@ -31,8 +31,8 @@ class Target:
         self.destination = Destination("segment", settings, client=self.client, timings=TIMINGS)
 
     async def borrow(self, calls: int = 1) -> Attempt:
-        await self.destination.borrow()
-        return self.destination.start(calls, is_retry=False)
+        await self.destination.borrow("surveys")
+        return self.destination.start("surveys", calls, is_retry=False)
 
     async def send(self, calls: int = 1) -> Verdict:
         attempt = await self.borrow(calls)
@@ -78,7 +78,7 @@ async def test_those_who_wait_are_served_in_their_order(target: Target) -> None:
     served: list[int] = []
 
     async def wait(number: int) -> None:
-        await target.destination.borrow()
+        await target.destination.borrow("surveys")
         served.append(number)
         target.destination.decline()
 
@@ -88,6 +88,39 @@ async def test_those_who_wait_are_served_in_their_order(target: Target) -> None:
     await target.destination.send(held[0], [CALL], size=100, resend_count=0)
     await asyncio.gather(*waiting)
     assert served == [0, 1, 2, 3, 4], "each declined, and the next one had its turn"
+
+
+async def test_the_integration_with_the_fewest_requests_is_served_first(target: Target) -> None:
+    held = [await target.borrow() for _ in range(PERMITS_WITHOUT_EVIDENCE)]
+    served: list[str] = []
+
+    async def wait(integration: str) -> None:
+        await target.destination.borrow(integration)
+        served.append(integration)
+        target.destination.decline()
+
+    waiting = [asyncio.create_task(wait(name)) for name in ("surveys", "surveys", "other")]
+    await asyncio.sleep(0)
+    await target.destination.send(held[0], [CALL], size=100, resend_count=0)
+    await asyncio.gather(*waiting)
+    assert served == ["other", "surveys", "surveys"]
+
+
+async def test_whoever_has_retries_to_send_hears_when_they_may_begin(target: Target) -> None:
+    await target.send()
+    told: list[bool] = []
+    end = target.destination.on_room_for_resends(lambda: told.append(target.destination.wanted().may_resend))
+    await target.destination.borrow("surveys")
+    attempt = target.destination.start("surveys", 1, is_resend=True)
+    assert not target.destination.wanted().may_resend, "half of two permits"
+    await target.destination.send(attempt, [CALL], size=100, resend_count=1)
+    assert told == [True]
+    end()
+    await target.destination.borrow("surveys")
+    await target.destination.send(
+        target.destination.start("surveys", 1, is_resend=True), [CALL], size=100, resend_count=1
+    )
+    assert told == [True]
 
 
 async def test_one_that_is_cancelled_while_it_waits_leaves_its_turn_to_the_next(target: Target) -> None:

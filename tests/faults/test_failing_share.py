@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, cast
 
 import pytest
 
-from streamer.core.delivery.attempt import Attempt
+from streamer.core.delivery.attempt import Attempt, Wanted
 from streamer.core.delivery.batching import Batcher
 from streamer.core.delivery.outbox import Outbox
 from streamer.core.delivery.parked import Parked
@@ -86,7 +86,7 @@ class Hours:
         self.outbox.add([OpenRecord(record, self.ledger, f"evt_{record.offset}", b"{}") for record in records], now)
         self._read_at |= {record.offset: now for record in records}
         self.outbox.release_due(now)
-        while (shipment := self.outbox.take(now, max_bytes=480_000)) is not None:
+        while (shipment := self.outbox.take(now, Wanted(max_bytes=480_000))) is not None:
             self._send(shipment.records, now)
 
     def _send(self, calls: Sequence[OpenRecord], now: float) -> None:

@@ -250,7 +250,7 @@ class TestFailures:
             await engine.settled(1)
             engine.cluster.append(TOPIC, survey_events(5))
             await eventually(lambda: len(worker_of(pipeline).parked) == 2)
-            assert pipeline.custody.load.records == 0
+            await eventually(lambda: pipeline.custody.load.records == 0)
             assert worker_of(pipeline).parked_in(Place(TOPIC, 0)) == 2
             assert worker_of(pipeline).parked_bytes > 0
 

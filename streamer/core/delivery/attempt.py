@@ -16,10 +16,30 @@ class Attempt:
     """The destination's term in which the attempt began; see `streamer.core.delivery.destination`."""
     is_retry: bool = False
     """Whether its calls were charged before. Then a failure says little about the destination."""
+    is_resend: bool = False
+    """Whether its calls were sent before and come from a batch that failed."""
+    integration: str = ""
+    """Whose calls it carries."""
     took_last_permit: bool = False
-    """Whether no permit was left when it began."""
+    """Whether no permit was left for calls like its own when it had begun."""
     is_refunded: bool = False
     """Whether its charge was taken back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """What a destination lets the next request carry."""
+
+    max_bytes: int
+    """Largest batch."""
+    is_probe: bool = False
+    """One single event, due or not, and far from the last ones."""
+    is_unrelated: bool = False
+    """Calls that have nothing to do with those of the last requests."""
+    may_resend: bool = True
+    """Whether it may be calls of a batch that failed; they have half of the permits."""
+    takes_turns: bool = False
+    """Whether there is one permit, so that calls of failed batches and others alternate."""
 
 
 class Verdict(enum.StrEnum):
@@ -28,7 +48,8 @@ class Verdict(enum.StrEnum):
     DELIVERED = "delivered"
     """Settle their records."""
     RETRY_CHARGED = "retry_charged"
-    """Each is charged one attempt: park them as the `RetryPolicy` says. `take_refunds` may take the charge back."""
+    """Each is charged one attempt: park them as the `RetryPolicy` says, and at least as long as the answer asks for.
+    `take_refunds` may take the charge back."""
     RETRY_FREE = "retry_free"
     """The fault is not theirs: they are ready again, and nothing is charged."""
     REFUSED = "refused"

@@ -3,13 +3,15 @@
 Fresh calls wait in one queue. A batch is taken from its front when there is enough for a full batch, or when the oldest
 call has waited as long as ``linger`` allows. Calls that come back without a charge are sent before fresh ones. They
 stay together as one batch, because a retry must not travel in a larger batch than it failed in. They are divided only
-if the limit of a batch has fallen meanwhile.
+if the limit of a batch has fallen meanwhile. A call that was sent alone as a probe, and comes back, is set aside until
+batches are sent again, so that each probe carries a different call as long as there is one.
 """
 
 import math
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, Generic, Protocol, TypeVar
 
 
@@ -58,22 +60,24 @@ class Batcher(Generic[T]):
         self._fresh_bytes = 0
         self._returned: deque[deque[T]] = deque()  # groups that came back; none is empty
         self._returned_bytes = 0
+        self._probed: deque[T] = deque()  # was sent alone; none of it is in the other queues
         self._last_added_at = -math.inf
         self._waiting_since = -math.inf  # when the linger time of the oldest fresh call began
 
     def __len__(self) -> int:
-        return len(self._fresh) + sum(map(len, self._returned))
+        return len(self._fresh) + sum(map(len, self._returned)) + len(self._probed)
 
     def __iter__(self) -> Iterator[T]:
         """The waiting items, in the order in which they would be sent."""
         for group in self._returned:
             yield from group
         yield from self._fresh
+        yield from self._probed
 
     @property
     def bytes(self) -> int:
         """Bytes of all waiting calls with a comma each, without envelopes."""
-        return self._fresh_bytes + self._returned_bytes
+        return self._fresh_bytes + self._returned_bytes + _bytes_of(self._probed)
 
     def add(self, item: T, now: float) -> None:
         """Add a fresh item; ``now`` in monotonic seconds."""
@@ -91,19 +95,18 @@ class Batcher(Generic[T]):
         self._fresh_bytes += _bytes_of(items)
         self._last_added_at = now
 
-    def put_back(self, items: Collection[T], *, at_end: bool = False) -> None:
+    def put_back(self, items: Collection[T], *, was_probe: bool = False) -> None:
         """Return items that were taken.
 
         Args:
             items: what to send again.
-            at_end: False: they go to the front, due at once, as a batch of their own. True: they go behind all other
-                items, among the fresh ones, so that the next probe carries a different item.
+            was_probe: False: they go to the front, due at once, as a batch of their own. True: they go behind all other
+                items, so that the next probe carries a different one.
         """
         if not items:
             return
-        if at_end:
-            self._fresh.extend(items)
-            self._fresh_bytes += _bytes_of(items)
+        if was_probe:
+            self._probed.extend(items)
         else:
             self._returned.appendleft(deque(items))
             self._returned_bytes += _bytes_of(items)
@@ -118,6 +121,10 @@ class Batcher(Generic[T]):
             force: take fresh items even if their batch is neither full nor old enough.
         """
         max_bytes = min(max_bytes, self._max_bytes)
+        if self._probed:
+            self._fresh.extend(self._probed)
+            self._fresh_bytes += _bytes_of(self._probed)
+            self._probed.clear()
         if self._returned:
             batch = self._cut(self._returned[0], max_bytes)
             self._returned_bytes -= batch.bytes - self._envelope_bytes
@@ -132,30 +139,49 @@ class Batcher(Generic[T]):
         self._waiting_since = self._last_added_at
         return batch
 
-    def take_one(self) -> T | None:
-        """The next item alone, due or not, for a probe; None: there is no item."""
-        if self._returned:
-            item = self._returned[0].popleft()
-            self._returned_bytes -= item.size + _COMMA_BYTES
-            if not self._returned[0]:
-                self._returned.popleft()
+    def take_newest(self, *, max_bytes: int) -> Batch[T] | None:
+        """A batch of the newest fresh items, due or not; None: there are none."""
+        self._fresh.reverse()
+        batch = self._cut(self._fresh, min(max_bytes, self._max_bytes)) if self._fresh else None
+        self._fresh.reverse()
+        if batch is not None:
+            batch.items.reverse()
+            self._fresh_bytes -= batch.bytes - self._envelope_bytes
+        return batch
+
+    def take_one(self, share: float, suits: Callable[[T], bool]) -> T | None:
+        """One item alone, due or not, for a probe: a fresh one rather than one that came back.
+
+        Args:
+            share: where in the queue to look first: from 0, the oldest item, to 1, the newest.
+            suits: whether an item may be taken.
+
+        Returns:
+            None: no item suits.
+        """
+        item = _take_from(self._fresh, share, suits)
+        if item is not None:
+            self._fresh_bytes -= item.size + _COMMA_BYTES
             return item
-        if not self._fresh:
-            return None
-        item = self._fresh.popleft()
-        self._fresh_bytes -= item.size + _COMMA_BYTES
-        return item
+        for group in reversed(self._returned):
+            item = _take_from(group, share, suits)
+            if item is not None:
+                self._returned_bytes -= item.size + _COMMA_BYTES
+                if not group:
+                    self._returned.remove(group)
+                return item
+        return _take_from(self._probed, 0.0, suits)
 
     def due_at(self) -> float | None:
         """Monotonic time from which `take` returns a batch, in the past if one is due now; None: nothing waits."""
         if self._returned or self._is_full(self._max_bytes):
             return self._last_added_at
-        return self._waiting_since + self._linger_seconds if self._fresh else None
+        return self._waiting_since + self._linger_seconds if self._fresh or self._probed else None
 
     def discard(self, predicate: Callable[[T], bool]) -> list[T]:
         """Remove and return the items for which ``predicate`` is true, for instance those of a revoked partition."""
         groups = list(self._returned)
-        fresh = self._fresh
+        fresh, probed = self._fresh, self._probed
         self._clear()
         discarded: list[T] = []
         kept_groups = [_separate(group, predicate, discarded) for group in groups]
@@ -163,18 +189,19 @@ class Batcher(Generic[T]):
             self.put_back(kept)
         self._fresh = _separate(fresh, predicate, discarded)
         self._fresh_bytes = _bytes_of(self._fresh)
+        self._probed = _separate(probed, predicate, discarded)
         return discarded
 
     def drain(self) -> list[T]:
         """Remove and return all items, in the order in which they would have been sent."""
-        items = [item for group in self._returned for item in group]
-        items += self._fresh
+        items = list(self)
         self._clear()
         return items
 
     def _clear(self) -> None:
         self._fresh = deque()
         self._returned = deque()
+        self._probed = deque()
         self._fresh_bytes = self._returned_bytes = 0
 
     def _is_full(self, max_bytes: int) -> bool:
@@ -195,6 +222,18 @@ class Batcher(Generic[T]):
 
 def _bytes_of(items: Collection[T]) -> int:
     return sum([item.size for item in items]) + _COMMA_BYTES * len(items)
+
+
+def _take_from(queue: deque[T], share: float, suits: Callable[[T], bool]) -> T | None:
+    """The nearest item before or at ``share`` of the queue that suits, else the last one that does."""
+    items = list(queue)
+    first = min(int(share * len(items)), len(items) - 1)
+    for index in chain(range(first, -1, -1), range(len(items) - 1, first, -1)):
+        item = items[index]
+        if suits(item):
+            del queue[index]
+            return item
+    return None
 
 
 def _separate(items: Iterable[T], predicate: Callable[[T], bool], discarded: list[T]) -> deque[T]:

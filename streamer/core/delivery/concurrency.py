@@ -123,6 +123,11 @@ class ConcurrencyLimit:
         """Requests that may be in flight now, at least 1."""
         return min(self._limit, self._slow_start)
 
+    @property
+    def base_seconds(self) -> float:
+        """The round trip without a queue, as far as it is known; 0.0: not yet."""
+        return self._base or 0.0
+
     def begin_slowly(self, now: float) -> None:
         """Start slowly after a recovery: one request in flight, one more after each round trip, up to the limit."""
         self._slow_start = 1

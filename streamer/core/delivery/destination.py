@@ -5,42 +5,29 @@ Theory of operation. A destination is in one of three states:
 - ``ok``: at most ``limit`` requests are in flight. `streamer.core.delivery.concurrency` finds out how many the
   destination can handle. The limit is 2 until anything was accepted. After a recovery it is 1, and grows by one each
   round trip (slow start). With a rate limit, a request may have to wait for that as well.
-- ``backing_off``: the destination asked us to wait, or its failures are its own fault (`streamer.core.delivery.doubt`).
+- ``backing_off``: the destination asked us to wait, or its failures are its own fault.
   Only probes are sent: one request with a single event, after 1, 2, 4 .. 60 seconds or after the wait it asked for.
 - ``held``: our set-up is wrong, or the destination refuses everything. Only probes are sent, after 1, 2, 4 .. 30
   seconds.
 
-A fault of the destination or of ours is never charged to an event. This is the rule of evidence:
-
-- An unhappy answer is charged only if another call was accepted after the attempt began, or in the 60 seconds before.
-- A refusal counts against an event only if anything was accepted with the present key.
-- When a call that already failed fails again, that says something about the call. It does not count as a consecutive
-  failure of the destination.
-- Consecutive failures bring the destination into doubt. If they turn out to be its fault, their charges are taken back.
+`streamer.core.delivery.evidence` says what an answer means for the calls that it was given to, and whose fault it is.
 
 The time between two changes of state is a *term*. An attempt that ends in a later term than it began in is *late*: its
 answer describes a time that has passed. `streamer.core.delivery.transitions` has the table of what answers, late or
 not, do to the state. Times are monotonic seconds. A clock that steps back a little breaks nothing.
 """
 
+from collections.abc import Collection
 from typing import Final
 
 from streamer.core.delivery.answers import Answer, AnswerKind
-from streamer.core.delivery.attempt import Attempt, Verdict
-from streamer.core.delivery.concurrency import ConcurrencyLimit
-from streamer.core.delivery.doubt import Doubt
+from streamer.core.delivery.attempt import Attempt, Verdict, Wanted
+from streamer.core.delivery.evidence import Evidence, Judgement
 from streamer.core.delivery.limiting import Limit
+from streamer.core.delivery.permits import Permits
 from streamer.core.delivery.probing import HELD_PROBE_SECONDS, ProbeSchedule
-from streamer.core.delivery.rate import CallRate
 from streamer.core.delivery.transitions import Finding, Move, State, move_after
 
-EVIDENCE_SECONDS: Final = 60.0
-"""How long before an attempt a 2xx still shows that the destination worked."""
-MAX_REFUSALS_WITHOUT_EVIDENCE: Final = 5
-"""Refused requests, while nothing was ever accepted, after which the fault is taken to be in our set-up."""
-PERMITS_WITHOUT_EVIDENCE: Final = 2
-"""Requests in flight until anything was accepted. With more of them, each refused because of one event, the destination
-would seem to refuse everything. With one, a request that hangs would stop all others."""
 MIN_BATCH_BYTES: Final = 33_000
 """The learned size of a batch never falls below this: one call of Segment's largest size with its envelope."""
 REFUSES_EVERYTHING: Final = "refuses_everything"
@@ -57,7 +44,6 @@ class DestinationMachine:
         state: the current state.
         since: monotonic time at which the state began.
         reason: error of the last fault that led to the state or kept it; "" when ok.
-        last_accepted_at: monotonic time of the last 2xx; None before the first.
         max_batch_bytes: largest batch to send; lowered when the destination says 413.
     """
 
@@ -66,6 +52,7 @@ class DestinationMachine:
         *,
         max_in_flight: int,
         max_batch_bytes: int,
+        max_batch_calls: int = 1,
         now: float,
         max_calls_per_second: float | None = None,
         held_probe_seconds: float = HELD_PROBE_SECONDS,
@@ -75,6 +62,7 @@ class DestinationMachine:
         Args:
             max_in_flight: most requests in flight, however many the destination could handle.
             max_batch_bytes: largest batch.
+            max_batch_calls: most calls of a batch.
             now: monotonic time.
             max_calls_per_second: see `CallRate`; None: any rate.
             held_probe_seconds: longest wait before a probe while held.
@@ -83,24 +71,23 @@ class DestinationMachine:
         self.state = State.OK
         self.since = now
         self.reason = ""
-        self.last_accepted_at: float | None = None
         self.max_batch_bytes = max_batch_bytes
-        self._max_in_flight = max_in_flight
-        self._in_flight: set[Attempt] = set()
-        self._concurrency = ConcurrencyLimit(max_in_flight, now)
-        self._rate = None if max_calls_per_second is None else CallRate(max_calls_per_second, now)
+        self._permits = Permits(
+            most=max_in_flight, max_batch_calls=max_batch_calls, max_calls_per_second=max_calls_per_second, now=now
+        )
+        self._concurrency = self._permits.concurrency
         self._term = 0
-        self._accepts = False  # anything accepted with the present key
         self._key_since_term = 0
-        self._refusals_without_evidence = 0
-        self._doubt = Doubt()
+        self._evidence = Evidence()
+        self._doubt = self._evidence.doubt
         self._probe: Attempt | None = None
+        self._decider: Attempt | None = None  # its answer says whether a wait is asked of all
         self._schedule = ProbeSchedule(now, held_probe_seconds)
 
     @property
     def in_flight(self) -> int:
         """Requests begun and not ended."""
-        return len(self._in_flight)
+        return len(self._permits)
 
     @property
     def failures_in_row(self) -> int:
@@ -112,7 +99,7 @@ class DestinationMachine:
         """Permits in force: what the destination can handle or slow start allows. Not ok: 1 during a probe, else 0."""
         if self.state is not State.OK:
             return int(self._probe is not None)
-        return self._concurrency.permits if self._accepts else min(PERMITS_WITHOUT_EVIDENCE, self._concurrency.permits)
+        return self._permits.limit(accepts=self._evidence.accepts)
 
     @property
     def probing(self) -> bool:
@@ -132,34 +119,60 @@ class DestinationMachine:
     def wake_at(self, now: float) -> float | None:
         """The time, ``now`` or later, from which `can_start` is true; None if time alone will not make it so."""
         if self.probing:
-            has_permit, due = self._probe is None and self.in_flight < self._max_in_flight, self._schedule.due
+            has_permit, due = self._probe is None and self.in_flight < self._permits.most, self._schedule.due
         else:
-            has_permit, due = self.in_flight < self.limit, now
-        if not has_permit:
-            return None
-        return max(now, due if self._rate is None else max(due, self._rate.opens_at))
+            has_permit, due = self._has_permit, now
+        return max(due, self._permits.opens_at(now)) if has_permit else None
+
+    @property
+    def _has_permit(self) -> bool:
+        """Whether a batch may begin as far as those in flight are concerned."""
+        return self.in_flight < self.limit and self._permits.has_room and self._decider is None
 
     def limited_by(self, now: float) -> Limit | None:
         """What keeps all requests but probes from beginning now; None: nothing does."""
         if self.state is not State.OK:
             return Limit.HELD if self.state is State.HELD else Limit.BACKING_OFF
-        if self.probing:
+        if self.probing or self._decider is not None:
             return Limit.DESTINATION
-        if self.in_flight >= self.limit:
-            return Limit.DESTINATION if self.limit < self._max_in_flight else Limit.CONCURRENCY
+        if not self._has_permit:
+            return Limit.DESTINATION if self.in_flight >= self.limit < self._permits.most else Limit.CONCURRENCY
         return None if self.can_start(now) else Limit.RATE
 
-    def start(self, now: float, calls: int, *, is_retry: bool = False) -> Attempt:
-        """Take a permit for a request with this many calls; ``is_retry``: all of them were charged before."""
+    def wanted(self) -> Wanted:
+        """What the next request may carry."""
+        return Wanted(
+            max_bytes=self.max_batch_bytes,
+            is_probe=self.probing,
+            is_unrelated=self._doubt.suspects_wait,
+            may_resend=self.probing or self._permits.may_resend(self.limit),
+            takes_turns=self.limit == 1,
+        )
+
+    def whose_turn(self, waiting: Collection[str]) -> str:
+        """Which of the integrations that wait for a permit gets the next one; see `Permits.whose_turn`."""
+        return self._permits.whose_turn(waiting)
+
+    def start(
+        self, now: float, calls: int, *, is_retry: bool = False, is_resend: bool = False, integration: str = ""
+    ) -> Attempt:
+        """Take a permit for a request.
+
+        Args:
+            now: monotonic time.
+            calls: how many it carries.
+            is_retry: whether all of them were charged before.
+            is_resend: whether they come from a batch that failed.
+            integration: whose calls they are.
+        """
         assert self.can_start(now), f"no permit: {self.state}, {self.in_flight} in flight"
         assert calls == 1 if self.probing else calls >= 1, f"{calls} calls in state {self.state}"
-        attempt = Attempt(now, self.probing, calls, self._term, is_retry)
-        self._in_flight.add(attempt)
-        attempt.took_last_permit = self.in_flight >= self.limit
+        attempt = Attempt(now, self.probing, calls, self._term, is_retry, is_resend, integration)
         if attempt.is_probe:
             self._probe = attempt
-        if self._rate is not None:
-            self._rate.spend(calls, now)
+        if self._doubt.suspects_wait:
+            self._decider = attempt
+        self._permits.take(attempt, self.limit, now)
         return attempt
 
     def finish(self, attempt: Attempt, answer: Answer, now: float, jitter: float, batch_bytes: int) -> Verdict:
@@ -172,20 +185,15 @@ class DestinationMachine:
             jitter: a draw from [0, 1), made by the caller.
             batch_bytes: size of the batch as sent, before compression.
         """
+        is_decider = attempt is self._decider
         self.abandon(attempt)
         if answer.kind is AnswerKind.TOO_LARGE and attempt.calls > 1:
             self.max_batch_bytes = min(self.max_batch_bytes, max(MIN_BATCH_BYTES, batch_bytes // 2))
             return Verdict.SPLIT
-        is_late = self._is_late(attempt)
-        match answer.kind:
-            case AnswerKind.ACCEPTED:
-                verdict, finding = self._on_accepted(attempt, now)
-            case AnswerKind.UNHAPPY:
-                verdict, finding = self._on_unhappy(attempt, answer, now)
-            case AnswerKind.SET_UP:
-                verdict, finding = Verdict.RETRY_FREE, Finding.SET_UP_IS_WRONG
-            case AnswerKind.TOO_LARGE | AnswerKind.REFUSED:
-                verdict, finding = self._on_refused(attempt)
+        is_late = attempt.term != self._term
+        verdict, finding, overload = self._judge(attempt, answer, now, is_late=is_late, is_decider=is_decider)
+        if self.state is State.OK and not is_late:
+            self._learn_concurrency(attempt, answer, now, overload)
         move = move_after(finding, self.state, is_late=is_late, asked_to_wait=self._schedule.asked_to_wait)
         reason = REFUSES_EVERYTHING if finding is Finding.REFUSES_EVERYTHING else answer.error
         self._make(move, reason, answer, now, jitter)
@@ -193,9 +201,11 @@ class DestinationMachine:
 
     def abandon(self, attempt: Attempt) -> None:
         """Give the permit of a cancelled request back; nothing is learnt. A probe that was due is due again."""
-        self._in_flight.remove(attempt)  # KeyError: ended twice, or of another machine
+        self._permits.give_back(attempt)
         if attempt is self._probe:
             self._probe = None
+        if attempt is self._decider:
+            self._decider = None
 
     def take_refunds(self) -> list[Attempt]:
         """The attempts whose charge is taken back, each once: the destination was at fault.
@@ -211,56 +221,35 @@ class DestinationMachine:
         """
         assert self.state is State.HELD, "keys are read again only before a probe of a held destination"
         assert self._probe is None, "the probe in flight has the old key"
-        self._accepts = False
+        self._evidence.forget_key()
         self._key_since_term = self._term
 
-    def _is_late(self, attempt: Attempt) -> bool:
-        return attempt.term != self._term
+    @property
+    def last_accepted_at(self) -> float | None:
+        """Monotonic time of the last 2xx; None before the first."""
+        return self._evidence.last_accepted_at
 
-    def _on_accepted(self, attempt: Attempt, now: float) -> tuple[Verdict, Finding]:
-        self.last_accepted_at = now
-        self._doubt.dispel()
-        if attempt.term >= self._key_since_term:
-            self._accepts = True
-            self._refusals_without_evidence = 0
-        if self.state is State.OK and not self._is_late(attempt):
-            self._concurrency.answered(attempt.started_at, now, was_last=attempt.took_last_permit)
-        return Verdict.DELIVERED, Finding.ACCEPTS
-
-    def _on_unhappy(self, attempt: Attempt, answer: Answer, now: float) -> tuple[Verdict, Finding]:
-        is_late = self._is_late(attempt)
-        if is_late and not answer.asks_to_wait:
-            return Verdict.RETRY_FREE, Finding.FAILS
-        has_evidence = (
-            self.last_accepted_at is not None and self.last_accepted_at >= attempt.started_at - EVIDENCE_SECONDS
-        )
-        is_chargeable = self.state is State.OK and has_evidence and not attempt.is_probe and not answer.asks_to_wait
-        if not (is_chargeable and attempt.is_retry):
-            self._doubt.failed(is_single_event=attempt.is_probe)
-            if answer.tells_overload and self.state is State.OK and not is_late:
-                self._concurrency.overloaded(
-                    attempt.started_at, now, was_last=attempt.took_last_permit, asks_to_wait=answer.asks_to_wait
+    def _judge(self, attempt: Attempt, answer: Answer, now: float, *, is_late: bool, is_decider: bool) -> Judgement:
+        is_current = self.state is State.OK and not is_late
+        match answer.kind:
+            case AnswerKind.ACCEPTED:
+                has_present_key = attempt.term >= self._key_since_term
+                self._evidence.accepted(now, has_present_key=has_present_key, is_decider=is_decider)
+                return Judgement(Verdict.DELIVERED, Finding.ACCEPTS)
+            case AnswerKind.UNHAPPY | AnswerKind.SET_UP:
+                return self._evidence.failed(
+                    attempt, answer, is_current=is_current, is_late=is_late, is_decider=is_decider
                 )
-        if answer.asks_to_wait:
-            return Verdict.RETRY_FREE, Finding.ASKS_TO_WAIT
-        if self._doubt.blames_destination(has_evidence=has_evidence):
-            return Verdict.RETRY_FREE, Finding.IS_AT_FAULT
-        if not is_chargeable:
-            return Verdict.RETRY_FREE, Finding.FAILS
-        self._doubt.charge(attempt)
-        return Verdict.RETRY_CHARGED, Finding.FAILS
+            case AnswerKind.TOO_LARGE | AnswerKind.REFUSED:
+                return self._evidence.refused(attempt, is_current=is_current, is_decider=is_decider)
 
-    def _on_refused(self, attempt: Attempt) -> tuple[Verdict, Finding]:
-        if self._accepts:
-            verdict = Verdict.REFUSED
-        else:
-            verdict = Verdict.REFUSED_FREE
-            self._refusals_without_evidence += 1
-            if self._refusals_without_evidence >= MAX_REFUSALS_WITHOUT_EVIDENCE:
-                return verdict, Finding.REFUSES_EVERYTHING
-        if attempt.is_probe and self.state is State.OK and not self._is_late(attempt):
-            self._doubt.dispel()
-        return verdict, Finding.JUDGES
+    def _learn_concurrency(self, attempt: Attempt, answer: Answer, now: float, overload: Attempt | None) -> None:
+        if answer.kind is AnswerKind.ACCEPTED:
+            self._concurrency.answered(attempt.started_at, now, was_last=attempt.took_last_permit)
+        elif overload is not None:
+            self._concurrency.overloaded(
+                overload.started_at, now, was_last=overload.took_last_permit, asks_to_wait=answer.asks_to_wait
+            )
 
     def _make(self, move: Move, reason: str, answer: Answer, now: float, jitter: float) -> None:
         match move:
@@ -287,7 +276,7 @@ class DestinationMachine:
 
     def _begin_term(self, state: State, reason: str, now: float) -> None:
         self._term += 1
-        self._probe = None
+        self._probe = self._decider = None
         self._concurrency.interrupt()
         if state is not self.state:
             self.since = now

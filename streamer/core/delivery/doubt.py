@@ -1,13 +1,17 @@
-"""Whose fault consecutive failures are: the destination's, or that of the events that failed.
+"""Whose fault it is that requests fail while the destination seemed to work: the destination's, or the events'.
 
-Failures alone do not tell. Where one event in twenty fails, nearly every batch of fifty fails too, although the
-destination works. So after `MAX_CONSECUTIVE_FAILURES` consecutive failures the destination is *in doubt*, and the next
-requests carry a single event each. One that is accepted, or refused, ends the doubt. `MAX_FAILURES_IN_DOUBT` that fail
-show that the destination is at fault.
+One answer does not tell. Where one event in twenty fails, nearly every batch of fifty fails too, although the
+destination works; and a firewall that blocks one event answers 403 for its whole batch. So unrelated events are asked:
 
-Meanwhile events were charged for these failures. The charges stay open until it is known who was at fault:
+- After `MAX_CONSECUTIVE_FAILURES` consecutive failures, or after one answer that says our set-up is wrong, the
+  destination is *in doubt*, and the next requests carry a single event each. One that is accepted, or refused, ends the
+  doubt. `MAX_FAILURES_IN_DOUBT` that fail show that the destination is at fault.
+- After an answer that asks us to wait, one more request may begin, the *decider*, with calls that are unrelated. If it
+  is accepted, the wait concerns the batch that was answered so. If it is asked to wait as well, the wait concerns all.
 
-- a call is accepted, or a single event refused: the destination works, so the charges stand;
+Meanwhile events were charged for these answers. The charges stay open until it is known who was at fault:
+
+- an unrelated call is accepted, or a single event refused: the destination works, so the charges stand;
 - the destination asks us to wait, or is held: the fault is not the events', so the charges are taken back;
 - it backs off because of failures alone: the first probe decides. If the probe is answered, the destination worked all
   along, and the charges stand. If it fails too, they are taken back.
@@ -24,27 +28,37 @@ MAX_FAILURES_IN_DOUBT: Final = 2
 
 
 class Doubt:
-    """The consecutive failures of one destination, and the charges that depend on them.
+    """What speaks against one destination, and the charges that depend on whether it is true.
 
     Attributes:
         failures: failed requests since the last accepted one.
+        charges_of_wait: the requests that were answered so, and charged.
+        suspects_wait: whether a batch was asked to wait, and no request that began later has been accepted yet.
     """
 
     def __init__(self) -> None:
         self.failures = 0
+        self.suspects_wait = False
+        self._suspects_set_up = False
         self._failed_single_events = 0
         self._open_charges: list[Attempt] = []
+        self.charges_of_wait: list[Attempt] = []
         self._charges_of_backoff: list[Attempt] = []  # the first probe decides about them
         self._refunds: list[Attempt] = []
 
     @property
     def is_open(self) -> bool:
         """Whether the next requests must carry a single event each."""
-        return self.failures >= MAX_CONSECUTIVE_FAILURES
+        return self._suspects_set_up or self.failures >= MAX_CONSECUTIVE_FAILURES
 
     def failed(self, *, is_single_event: bool) -> None:
         """Count a failure; ``is_single_event``: the request was sent because of the doubt."""
         self.failures += 1
+        self._failed_single_events += is_single_event
+
+    def suspect_set_up(self, *, is_single_event: bool) -> None:
+        """An answer says that our set-up is wrong; ``is_single_event``: the request was sent because of the doubt."""
+        self._suspects_set_up = True
         self._failed_single_events += is_single_event
 
     def blames_destination(self, *, has_evidence: bool) -> bool:
@@ -60,15 +74,28 @@ class Doubt:
         """The events of this attempt were charged; the charge is open."""
         self._open_charges.append(attempt)
 
+    def charge_wait(self, attempt: Attempt) -> None:
+        """A batch was asked to wait, and charged; the decider says whether that stands."""
+        self.suspects_wait = True
+        self.charges_of_wait.append(attempt)
+
     def dispel(self) -> None:
         """The destination works: there are no consecutive failures any more, and the open charges stand."""
         self.failures = self._failed_single_events = 0
+        self._suspects_set_up = False
         self._open_charges.clear()
+
+    def dispel_wait(self) -> None:
+        """A request that began after the answer which asked for a wait was accepted: the wait is that batch's."""
+        self.suspects_wait = False
+        self.charges_of_wait.clear()
 
     def leave_to_probe(self) -> None:
         """The destination backs off because of failures alone; the first probe decides about the open charges."""
         assert not self._charges_of_backoff, "decided when the destination opened"
-        self._charges_of_backoff, self._open_charges = self._open_charges, []
+        self._charges_of_backoff = self._open_charges + self.charges_of_wait
+        self._open_charges, self.charges_of_wait = [], []
+        self._suspects_set_up = self.suspects_wait = False
 
     def let_charges_stand(self) -> None:
         """The destination opens again because a probe was answered."""
@@ -77,8 +104,9 @@ class Doubt:
 
     def take_charges_back(self) -> None:
         """The destination was at fault, or our set-up: no open charge stands."""
-        self._refunds += self._charges_of_backoff + self._open_charges
-        self._charges_of_backoff, self._open_charges = [], []
+        self._refunds += self._charges_of_backoff + self._open_charges + self.charges_of_wait
+        self._charges_of_backoff, self._open_charges, self.charges_of_wait = [], [], []
+        self._suspects_set_up = self.suspects_wait = False
 
     def take_refunds(self) -> list[Attempt]:
         """The attempts whose charge was taken back since the last call."""

@@ -1,35 +1,47 @@
 """What goes out next: the calls of one integration that wait for a request.
 
-The unit of sending is a `Shipment`: calls that travel in one request. It comes from fresh calls (cut into batches),
-from events whose retry is due (in the groups they were parked in), or from a refused batch that is being bisected.
-Retries are sent before fresh calls.
+The unit of sending is a `Shipment`: calls that travel in one request. It comes from a refused batch that is being
+bisected, from events whose retry is due (in the groups they were parked in), or from fresh calls (cut into batches), in
+this order: what was read first shall end first. The destination leaves half of its permits to calls that did not fail;
+with one permit, fresh calls have every second turn.
+
+Probes are chosen far apart, because one event that fails must not be followed by its neighbour: the newest fresh call
+first, then calls of other partitions and from other places of the queue.
 """
 
 import math
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from functools import partial
+from itertools import chain
+from typing import Final
 
-from streamer.core.delivery.attempt import Attempt
+from streamer.core.delivery.attempt import Attempt, Wanted
 from streamer.core.delivery.batching import Batcher
 from streamer.core.delivery.bisection import Bisection
 from streamer.core.delivery.parked import Parked, Released
 from streamer.core.records.open_record import OpenRecord
 
+_PROBES_A_ROUND: Final = 3
+"""Of so many probes, the last one is a call of a batch that failed, if there is any."""
+
 
 class Shipment:
     """Calls that travel in one request."""
 
-    __slots__ = ("bisection", "records")
+    __slots__ = ("bisection", "is_resend", "records")
 
     def __init__(self, records: Sequence[OpenRecord], *, bisection: Bisection[OpenRecord] | None = None) -> None:
         self.records = records
+        self.is_resend = False
+        """Whether they come from a batch that failed."""
         self.bisection = bisection
         """Set when it is a step in the search for the calls at fault in a refused batch."""
 
     @property
     def is_retry(self) -> bool:
         """Whether its calls were charged before; they travel among themselves."""
-        return bool(self.records[0].charges)
+        return self.records[0].attempts > 0
 
     def calls(self) -> list[OpenRecord]:
         """Its calls, and those that wait for what its answer tells about them."""
@@ -42,13 +54,17 @@ class Outbox:
     def __init__(self, batcher: Batcher[OpenRecord], parked: Parked) -> None:
         self._batcher = batcher
         self._parked = parked
-        self._urgent: deque[Shipment] = deque()
+        self._steps: deque[Shipment] = deque()
+        self._retries: deque[Shipment] = deque()
+        self._was_again = False
+        self._probes = 0
+        self._probed_partitions: set[tuple[str, int]] = set()
 
     def __iter__(self) -> Iterator[OpenRecord]:
         """Every call that waits, parked ones and those of divided batches included."""
         yield from self._batcher
         yield from self._parked
-        for shipment in self._urgent:
+        for shipment in chain(self._steps, self._retries):
             yield from shipment.calls()
 
     def add(self, records: Collection[OpenRecord], now: float) -> None:
@@ -57,51 +73,94 @@ class Outbox:
 
     def add_alone(self, record: OpenRecord) -> None:
         """Take a call that failed before a restart. It is sent alone: another failure would delay its company."""
-        self._urgent.append(Shipment([record]))
+        self._again(Shipment([record]))
 
-    def due_at(self) -> float | None:
+    def due_at(self, *, may_resend: bool) -> float | None:
         """Monotonic time at which `take` gives a shipment, unless a call comes before; None: nothing waits."""
-        if self._urgent:
+        if may_resend and (self._steps or self._retries):
             return -math.inf
         times = [due for due in (self._batcher.due_at(), self._parked.due_at) if due is not None]
         return min(times, default=None)
 
-    def take(self, now: float, *, max_bytes: int) -> Shipment | None:
-        """The next shipment that is due; None when there is none.
+    def take(self, now: float, wanted: Wanted) -> Shipment | None:
+        """The next shipment that is due, or any single event for a probe; None when there is none.
 
         Args:
             now: monotonic time.
-            max_bytes: largest batch that the destination takes.
+            wanted: what the destination lets it carry.
         """
-        if self._urgent:
-            return self._urgent.popleft()
-        batch = self._batcher.take(now, max_bytes=max_bytes)
-        return Shipment(batch.items) if batch is not None else None
+        if wanted.is_probe:
+            return self._take_probe()
+        self._probed_partitions.clear()
+        if wanted.is_unrelated and (newest := self._batcher.take_newest(max_bytes=wanted.max_bytes)) is not None:
+            return Shipment(newest.items)
+        again = (self._steps or self._retries) if wanted.may_resend else None
+        if again and not (wanted.takes_turns and self._was_again):
+            self._was_again = True
+            return again.popleft()
+        self._was_again = False
+        batch = self._batcher.take(now, max_bytes=wanted.max_bytes)
+        if batch is not None:
+            return Shipment(batch.items)
+        return again.popleft() if again else None
 
-    def take_probe(self) -> Shipment | None:
-        """One single event, due or not. Each is a different one: `put_back` puts that of a failed probe at the end."""
-        while (fresh := self._batcher.take_one()) is None and self._urgent:
-            shipment = self._urgent.popleft()
-            if shipment.bisection is not None:
-                self.give_up(shipment.bisection)
-                continue
-            first, *others = shipment.records
-            if others:
-                self._urgent.append(Shipment(others))
-            return Shipment([first])
-        return Shipment([fresh]) if fresh is not None else None
+    def _take_probe(self) -> Shipment | None:
+        """One single event, due or not, as far as possible from those of the probes before."""
+        call = self._take_far_call()
+        if call is None and self._steps:  # of divided batches: these searches are over
+            steps = [shipment.bisection for shipment in self._steps if shipment.bisection is not None]
+            self._steps.clear()
+            for bisection in steps:
+                self.give_up(bisection)
+            call = self._take_far_call()
+        if call is None:
+            return None
+        self._probed_partitions.add(_partition_of(call))
+        return Shipment([call])
+
+    def _take_far_call(self) -> OpenRecord | None:
+        """A call of a partition not probed lately, or else of any; every third time of a batch that failed."""
+        share = _place_of_probe(self._probes)
+        self._probes += 1
+        queued = partial(self._batcher.take_one, share)
+        pools: list[Callable[[Callable[[OpenRecord], bool]], OpenRecord | None]] = [queued, self._take_from_lanes]
+        if self._probes % _PROBES_A_ROUND == 0:
+            pools.reverse()
+        for take in pools:
+            if (call := take(lambda call: _partition_of(call) not in self._probed_partitions)) is not None:
+                return call
+        self._probed_partitions.clear()
+        for take in pools:
+            if (call := take(lambda _: True)) is not None:
+                return call
+        return None
+
+    def _take_from_lanes(self, suits: Callable[[OpenRecord], bool]) -> OpenRecord | None:
+        for lane in (self._steps, self._retries):
+            for shipment in lane:
+                call = None if shipment.bisection is not None else next(filter(suits, shipment.records), None)
+                if call is None:
+                    continue
+                lane.remove(shipment)
+                others = [other for other in shipment.records if other is not call]
+                if others:
+                    self._again(Shipment(others))
+                return call
+        return None
 
     def put_back(self, records: Sequence[OpenRecord], *, was_probe: bool = False) -> None:
         """Calls are sent again, uncharged. Events charged earlier stay together; that of a probe goes to the end."""
         if any(record.charges for record in records):
-            self._urgent.append(Shipment(records))
+            self._again(Shipment(records))
         else:
-            self._batcher.put_back(records, at_end=was_probe)
+            self._batcher.put_back(records, was_probe=was_probe)
 
     def put_back_halves(self, records: Sequence[OpenRecord]) -> None:
         """A batch was too large for one request: it is sent again in halves."""
         middle = (len(records) + 1) // 2
-        self._urgent.extend(Shipment(half) for half in (records[:middle], records[middle:]) if half)
+        for half in (records[:middle], records[middle:]):
+            if half:
+                self._again(Shipment(half))
 
     def park(self, records: Sequence[OpenRecord], due: float, charged_by: Attempt) -> list[OpenRecord]:
         """Charged events wait until ``due``.
@@ -126,7 +185,7 @@ class Outbox:
         if step is None or any(record.ledger.is_fenced for record in step):
             self.give_up(bisection)
         else:
-            self._urgent.append(Shipment(step, bisection=bisection))
+            self._again(Shipment(step, bisection=bisection))
 
     def give_up(self, bisection: Bisection[OpenRecord], *, but_for: Iterable[OpenRecord] = ()) -> None:
         """A bisection is finished, or the destination is unhappy: undecided calls are sent like any other.
@@ -144,20 +203,27 @@ class Outbox:
         """Forget calls whose assignment has ended."""
         self._batcher.discard(lambda record: record.ledger.is_fenced)
         self._parked.drop_fenced()
-        shipments, self._urgent = self._urgent, deque()
+        shipments = [*self._steps, *self._retries]
+        self._steps.clear()
+        self._retries.clear()
         for shipment in shipments:
             living = of_living(shipment.records)
             if len(living) == len(shipment.records):
-                self._urgent.append(shipment)
+                self._again(shipment)
             elif shipment.bisection is not None:
                 self.give_up(shipment.bisection)
             elif living:
-                self._urgent.append(Shipment(living))
+                self._again(Shipment(living))
+
+    def _again(self, shipment: Shipment) -> None:
+        shipment.is_resend = True
+        is_step = shipment.bisection is not None or not shipment.is_retry
+        (self._steps if is_step else self._retries).append(shipment)
 
     def _release(self, groups: Iterable[Released]) -> list[OpenRecord]:
         were_no_load: list[OpenRecord] = []
         for group in groups:
-            self._urgent.append(Shipment(group.records))
+            self._again(Shipment(group.records))
             if group.were_alone:
                 were_no_load += group.records
         return were_no_load
@@ -166,3 +232,19 @@ class Outbox:
 def of_living(records: Iterable[OpenRecord]) -> list[OpenRecord]:
     """Those whose assignment has not ended."""
     return [record for record in records if not record.ledger.is_fenced]
+
+
+def _partition_of(call: OpenRecord) -> tuple[str, int]:
+    return call.ledger.topic, call.ledger.partition
+
+
+def _place_of_probe(number: int) -> float:
+    """Where in the queue to take a probe: 1, 1/2, 1/4, 3/4, 1/8 ..; from 0, the oldest call, to 1, the newest."""
+    if not number:
+        return 1.0
+    place, weight = 0.0, 0.5
+    while number:
+        place += weight * (number & 1)
+        number >>= 1
+        weight /= 2
+    return place

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from streamer.core.delivery.answers import Answer
-from streamer.core.delivery.attempt import Attempt, Verdict
+from streamer.core.delivery.attempt import Attempt, Verdict, Wanted
 from streamer.core.delivery.bisection import Bisection
 from streamer.core.delivery.outbox import Outbox, Shipment, of_living
 from streamer.core.delivery.retry import RetryPolicy
@@ -98,9 +98,12 @@ class Shipping:
         for shipment in self._in_requests:
             yield from shipment.calls()
 
-    def due_at(self) -> float | None:
-        """Monotonic time at which a shipment is due, unless a call comes before; None: nothing waits."""
-        return self._outbox.due_at()
+    def due_at(self, *, may_resend: bool) -> float | None:
+        """Monotonic time at which a shipment is due, unless a call comes before; None: nothing waits.
+
+        ``may_resend``: whether it may be one of a batch that failed.
+        """
+        return self._outbox.due_at(may_resend=may_resend)
 
     def release_due(self, now: float) -> None:
         """Make the parked events ready whose time has come."""
@@ -110,15 +113,14 @@ class Shipping:
         """These failures turned out to be the destination's fault: nothing is charged, and no call waits for them."""
         self._custody.unpark(self._outbox.release_refunded(attempts))
 
-    def next(self, now: float, *, max_bytes: int, is_probe: bool) -> Shipment | None:
+    def next(self, now: float, wanted: Wanted) -> Shipment | None:
         """The next shipment, in a request from now on; None when none is due.
 
         Args:
             now: monotonic time.
-            max_bytes: largest batch that the destination takes.
-            is_probe: whether the destination wants one single event, due or not.
+            wanted: what the destination lets it carry.
         """
-        shipment = self._outbox.take_probe() if is_probe else self._outbox.take(now, max_bytes=max_bytes)
+        shipment = self._outbox.take(now, wanted)
         if shipment is not None:
             self._in_requests.add(shipment)
         return shipment
@@ -170,7 +172,11 @@ class Shipping:
             self.add([successor], now)
 
     def _charge(self, calls: Sequence[OpenRecord], failure: Failure, aftermath: Aftermath) -> None:
-        """Charge each event one attempt, and let it wait for the next one in smaller company."""
+        """Charge each event one attempt, and let it wait for the next one in smaller company.
+
+        A batch that is asked to wait for the first time stays together: if the destination is busy after all, dividing
+        it would make more requests.
+        """
         for call in calls:
             call.charge(failure.attempt, failure.began_at)
         attempts = max(call.attempts for call in calls)
@@ -178,10 +184,12 @@ class Shipping:
         if plan is None:
             aftermath.letters += _letters_of(calls, DeadLetterReason.RETRIES_EXHAUSTED, failure.answer)
             return
-        aftermath.attempts, aftermath.wait_seconds = attempts, plan.wait_seconds
-        due = failure.now + plan.wait_seconds
-        for start in range(0, len(calls), plan.group_size):
-            group = calls[start : start + plan.group_size]
+        wait = max(plan.wait_seconds, failure.answer.retry_after_seconds or 0.0)
+        aftermath.attempts, aftermath.wait_seconds = attempts, wait
+        due = failure.now + wait
+        group_size = len(calls) if failure.answer.asks_to_wait and attempts == 1 else plan.group_size
+        for start in range(0, len(calls), group_size):
+            group = calls[start : start + group_size]
             if failure.attempt.calls == 1:
                 self._custody.park(group)
             overflow = self._outbox.park(group, due, failure.attempt)

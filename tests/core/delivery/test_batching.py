@@ -1,5 +1,7 @@
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Final
 
 import pytest
 from hypothesis import strategies as st
@@ -27,6 +29,10 @@ def batcher() -> Batcher[Item]:
     return Batcher(max_bytes=MAX_BYTES, max_calls=MAX_CALLS, linger_seconds=LINGER, envelope_bytes=ENVELOPE)
 
 
+ANY: Final[tuple[float, Callable[[Item], bool]]] = (0.0, lambda _: True)
+"""Asks for the oldest item, whichever it is."""
+
+
 def items(count: int, size: int = 9) -> list[Item]:
     return [Item(size) for _ in range(count)]
 
@@ -38,7 +44,7 @@ def take_all(batcher: Batcher[Item], now: float = 0.0, max_bytes: int = MAX_BYTE
 
 def test_nothing_waits_in_a_new_batcher(batcher: Batcher[Item]) -> None:
     assert batcher.take(0.0, max_bytes=MAX_BYTES, force=True) is None
-    assert batcher.take_one() is None
+    assert batcher.take_one(*ANY) is None
     assert batcher.due_at() is None
     assert len(batcher) == batcher.bytes == 0
 
@@ -134,18 +140,41 @@ def test_a_probe_that_failed_lets_all_others_go_before_it(batcher: Batcher[Item]
     batcher.put_back(returned)
     probed = []
     for _ in range(5):
-        item = batcher.take_one()
+        item = batcher.take_one(*ANY)
         assert item is not None
         probed.append(item)
-        batcher.put_back([item], at_end=True)
-    assert probed == [*returned, *fresh, returned[0]]
+        batcher.put_back([item], was_probe=True)
+    assert probed == [*fresh, *returned, fresh[0]]
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.0, 0), (0.5, 5), (0.99, 9), (1.0, 9)])
+def test_a_probe_is_taken_from_any_place_of_the_queue(batcher: Batcher[Item], share: float, expected: int) -> None:
+    batcher.extend(fresh := items(10), 0.0)
+    assert batcher.take_one(share, lambda _: True) is fresh[expected]
+    assert list(batcher) == [item for item in fresh if item is not fresh[expected]]
+
+
+def test_a_probe_is_the_nearest_call_that_suits(batcher: Batcher[Item]) -> None:
+    batcher.put_back(returned := items(3))
+    batcher.extend(fresh := items(10), 0.0)
+    wanted = {fresh[2], fresh[9], returned[1]}
+    probes = [batcher.take_one(0.5, wanted.__contains__) for _ in range(4)]
+    assert probes == [fresh[2], fresh[9], returned[1], None]
+
+
+def test_after_the_probes_batches_have_every_call_again(batcher: Batcher[Item]) -> None:
+    batcher.extend(fresh := items(3), 0.0)
+    probe = batcher.take_one(1.0, lambda _: True)
+    assert probe is not None
+    batcher.put_back([probe], was_probe=True)
+    assert take_all(batcher) == [fresh]
 
 
 def test_a_probe_that_was_put_back_does_not_linger_again(batcher: Batcher[Item]) -> None:
     item = Item(9)
     batcher.add(item, 5.0)
-    assert batcher.take_one() is item
-    batcher.put_back([item], at_end=True)
+    assert batcher.take_one(*ANY) is item
+    batcher.put_back([item], was_probe=True)
     assert batcher.due_at() == 5.0 + LINGER
 
 
@@ -197,18 +226,18 @@ class BatcherMachine(RuleBasedStateMachine):
         self.remove(batch.items)
         self.taken.append(batch.items)
 
-    @rule()
-    def take_one(self) -> None:
-        item = self.batcher.take_one()
+    @rule(share=st.floats(0, 1))
+    def take_one(self, share: float) -> None:
+        item = self.batcher.take_one(share, lambda _: True)
         assert (item is None) == (not self.inside)
         if item is not None:
             self.remove([item])
             self.taken.append([item])
 
-    @rule(at_end=st.booleans())
-    def put_back(self, at_end: bool) -> None:
+    @rule(was_probe=st.booleans())
+    def put_back(self, was_probe: bool) -> None:
         returning = self.taken.pop(0) if self.taken else []
-        self.batcher.put_back(returning, at_end=at_end)
+        self.batcher.put_back(returning, was_probe=was_probe)
         self.inside |= set(returning)
 
     @rule(divisor=st.integers(2, 4))

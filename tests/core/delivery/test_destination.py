@@ -7,9 +7,11 @@ import pytest
 
 from streamer.core.delivery.answers import Answer, AnswerKind, NetworkFault, answer_of_fault, answer_of_status
 from streamer.core.delivery.attempt import Attempt, Verdict
-from streamer.core.delivery.destination import EVIDENCE_SECONDS, DestinationMachine
+from streamer.core.delivery.destination import DestinationMachine
 from streamer.core.delivery.doubt import MAX_CONSECUTIVE_FAILURES, MAX_FAILURES_IN_DOUBT
+from streamer.core.delivery.evidence import EVIDENCE_SECONDS
 from streamer.core.delivery.limiting import Limit
+from streamer.core.delivery.permits import FULL_SPEED_CALLS, MIN_CALLS_IN_FLIGHT
 from streamer.core.delivery.transitions import State
 
 MAX_IN_FLIGHT = 16
@@ -26,6 +28,7 @@ TOO_MANY = answer_of_status(429, None)
 UNAUTHORIZED = answer_of_status(401, None)
 BAD_REQUEST = answer_of_status(400, None)
 TOO_LARGE = answer_of_status(413, None)
+FORBIDDEN = answer_of_status(403, None)
 
 
 def new_machine() -> DestinationMachine:
@@ -40,6 +43,15 @@ def end(machine: DestinationMachine, attempt: Attempt, answer: Answer, now: floa
 def send(machine: DestinationMachine, answer: Answer, now: float, calls: int = 1) -> Verdict:
     """One request that is answered at once."""
     return end(machine, machine.start(now, calls), answer, now)
+
+
+def close(machine: DestinationMachine, answer: Answer, now: float) -> list[Verdict]:
+    """Give one answer to every request, until the destination is no longer ok."""
+    verdicts = []
+    while machine.state is State.OK:
+        verdicts.append(send(machine, answer, now))
+        assert len(verdicts) < 10, "it never closes"
+    return verdicts
 
 
 def healthy(now: float = 0.0) -> DestinationMachine:
@@ -61,7 +73,7 @@ def backing_off(now: float = 0.0) -> DestinationMachine:
 def held(now: float = 0.0) -> DestinationMachine:
     """Held for a key that is no longer accepted since ``now``."""
     machine = healthy(now)
-    send(machine, UNAUTHORIZED, now)
+    close(machine, UNAUTHORIZED, now)
     assert machine.state is State.HELD
     return machine
 
@@ -98,17 +110,14 @@ class TestEveryAnswer:
         expected: dict[AnswerKind, tuple[Verdict, State]] = {
             AnswerKind.ACCEPTED: (Verdict.DELIVERED, State.OK),
             AnswerKind.UNHAPPY: (Verdict.RETRY_CHARGED, State.OK),
-            AnswerKind.SET_UP: (Verdict.RETRY_FREE, State.HELD),
+            AnswerKind.SET_UP: (Verdict.RETRY_CHARGED, State.OK),
             AnswerKind.REFUSED: (Verdict.REFUSED, State.OK),
             AnswerKind.TOO_LARGE: (Verdict.REFUSED, State.OK),
         }
         for answer in EVERY_ANSWER:
             machine = healthy()
             verdict = send(machine, answer, 10.0)
-            if answer.status == 429:
-                assert (verdict, machine.state) == (Verdict.RETRY_FREE, State.BACKING_OFF)
-            else:
-                assert (verdict, machine.state) == expected[answer.kind], answer
+            assert (verdict, machine.state) == expected[answer.kind], answer
             assert machine.reason == ("" if machine.state is State.OK else answer.error), answer
             assert machine.in_flight == 0, answer
 
@@ -186,11 +195,6 @@ class TestCharging:
         assert end(machine, passing, OK, 1.0) is Verdict.DELIVERED
         assert end(machine, failing, UNAVAILABLE, 2.0) is Verdict.RETRY_CHARGED
 
-    def test_a_429_is_never_charged(self) -> None:
-        machine = healthy()
-        assert send(machine, TOO_MANY, 1.0) is Verdict.RETRY_FREE
-        assert machine.take_refunds() == []
-
     def test_a_streak_of_five_failures_and_a_failed_probe_take_its_charges_back(self) -> None:
         """They show that the destination was at fault when the events were charged."""
         machine = healthy()
@@ -226,16 +230,16 @@ class TestCharging:
         for attempt in attempts:
             end(machine, attempt, UNAVAILABLE, 2.0)
         send(machine, answer, 3.0)
-        send(machine, UNAUTHORIZED, 4.0)
-        assert machine.take_refunds() == []
+        close(machine, UNAUTHORIZED, 4.0)
+        assert not set(attempts).intersection(machine.take_refunds())
 
     @pytest.mark.parametrize("answer", [TOO_MANY, answer_of_status(503, 5.0), UNAUTHORIZED])
     def test_a_streak_that_ends_in_a_wait_or_a_hold_takes_its_charges_back(self, answer: Answer) -> None:
         machine = healthy()
         attempt = machine.start(1.0, 1)
         assert end(machine, attempt, UNAVAILABLE, 1.0) is Verdict.RETRY_CHARGED
-        send(machine, answer, 2.0)
-        assert machine.take_refunds() == [attempt]
+        close(machine, answer, 2.0)
+        assert attempt in machine.take_refunds()
 
     def test_charges_stand_once_another_call_is_accepted(self) -> None:
         """One bad event among good ones: its failures never make a streak."""
@@ -285,6 +289,156 @@ class TestCharging:
         assert machine.probing
 
 
+class TestSuspicion:
+    """One answer is about the batch that got it, until unrelated events get the same."""
+
+    def test_a_batch_that_a_firewall_refuses_is_charged_and_single_events_are_asked(self) -> None:
+        machine = healthy()
+        assert send(machine, FORBIDDEN, 1.0, calls=50) is Verdict.RETRY_CHARGED
+        assert (machine.state, machine.probing, machine.can_start(1.0)) == (State.OK, True, True)
+        assert send(machine, OK, 1.1) is Verdict.DELIVERED
+        assert (machine.state, machine.probing, machine.take_refunds()) == (State.OK, False, [])
+
+    def test_unrelated_events_that_are_refused_so_as_well_show_that_our_set_up_is_wrong(self) -> None:
+        machine = healthy()
+        first = machine.start(1.0, 50)
+        assert end(machine, first, UNAUTHORIZED, 1.0) is Verdict.RETRY_CHARGED
+        assert close(machine, UNAUTHORIZED, 1.1) == [Verdict.RETRY_FREE] * MAX_FAILURES_IN_DOUBT
+        assert (machine.state, machine.reason, machine.take_refunds()) == (State.HELD, "401", [first])
+
+    def test_without_evidence_our_set_up_is_wrong_at_once(self) -> None:
+        for machine in (new_machine(), healthy(-EVIDENCE_SECONDS - 1)):
+            assert send(machine, UNAUTHORIZED, 1.0) is Verdict.RETRY_FREE
+            assert machine.state is State.HELD
+
+    def test_events_that_are_refused_so_again_bring_nothing_into_doubt(self) -> None:
+        machine = healthy()
+        for second in range(20):
+            retry = machine.start(1.0 + second, 1, is_retry=True)
+            assert end(machine, retry, FORBIDDEN, 1.5 + second) is Verdict.RETRY_CHARGED
+        assert not machine.probing
+
+    def test_of_the_events_that_are_asked_one_that_failed_before_does_not_count(self) -> None:
+        machine = healthy()
+        send(machine, FORBIDDEN, 1.0, calls=50)
+        for _ in range(5):
+            probe = machine.start(1.0, 1, is_retry=True)
+            assert (probe.is_probe, end(machine, probe, FORBIDDEN, 1.0)) == (True, Verdict.RETRY_CHARGED)
+        assert machine.state is State.OK
+
+    @pytest.mark.parametrize("answer", [TOO_MANY, answer_of_status(503, 60.0)])
+    def test_after_one_answer_that_asks_to_wait_one_more_request_decides(self, answer: Answer) -> None:
+        machine = healthy()
+        in_flight = machine.start(0.0, 10)
+        assert send(machine, answer, 1.0, calls=50) is Verdict.RETRY_CHARGED
+        end(machine, in_flight, OK, 1.1)  # it began before
+        decider = machine.start(1.2, 50)
+        assert (machine.can_start(1.2), machine.limited_by(1.2)) == (False, Limit.DESTINATION)
+        assert end(machine, decider, OK, 1.3) is Verdict.DELIVERED
+        assert (machine.state, machine.can_start(1.3), machine.take_refunds()) == (State.OK, True, [])
+        assert len([machine.start(1.3, 1) for _ in range(INITIAL_LIMIT)]) == INITIAL_LIMIT, "no permit was lost"
+
+    @pytest.mark.parametrize("answer", [TOO_MANY, answer_of_status(503, 60.0)])
+    def test_a_decider_that_is_asked_to_wait_closes_the_destination(self, answer: Answer) -> None:
+        machine = healthy()
+        in_flight = [machine.start(1.0, 50) for _ in range(3)]
+        assert {end(machine, attempt, answer, 1.1) for attempt in in_flight} == {Verdict.RETRY_CHARGED}
+        assert (machine.state, machine.wanted().is_unrelated) == (State.OK, True)
+        assert send(machine, answer, 1.2, calls=50) is Verdict.RETRY_FREE
+        assert (machine.state, machine.take_refunds()) == (State.BACKING_OFF, in_flight)
+
+    def test_a_refused_call_decides_that_the_wait_is_not_for_all(self) -> None:
+        machine = healthy()
+        send(machine, TOO_MANY, 1.0)
+        assert send(machine, BAD_REQUEST, 1.1) is Verdict.REFUSED
+        assert send(machine, TOO_MANY, 1.2) is Verdict.RETRY_CHARGED, "another one asks, and is the first again"
+        assert machine.state is State.OK
+
+    def test_a_decider_that_is_cancelled_leaves_the_decision_to_the_next(self) -> None:
+        machine = healthy()
+        send(machine, TOO_MANY, 1.0)
+        machine.abandon(machine.start(1.0, 1))
+        assert machine.can_start(1.0)
+        machine.start(1.0, 1)
+        assert not machine.can_start(1.0)
+
+    def test_a_request_that_hangs_while_later_ones_are_answered_takes_no_permit(self) -> None:
+        machine = healthy()
+        for _ in range(4):
+            hung = [machine.start(1.0, 1) for _ in range(INITIAL_LIMIT)]
+            end(machine, hung.pop(), OK, 1.0)
+            send(machine, OK, 1.1)
+            for attempt in hung:
+                end(machine, attempt, answer_of_fault(NetworkFault.TIMEOUT), 16.0)
+            send(machine, OK, 16.0)
+        assert machine.limit >= INITIAL_LIMIT
+
+
+class TestShares:
+    def test_calls_of_failed_batches_get_half_of_the_permits(self) -> None:
+        machine = healthy()
+        allowed = []
+        for _ in range(INITIAL_LIMIT // 2):
+            allowed.append(machine.wanted().may_resend)
+            machine.start(1.0, 1, is_resend=True)
+        assert allowed == [True] * (INITIAL_LIMIT // 2)
+        assert (machine.wanted().may_resend, machine.can_start(1.0)) == (False, True)
+
+    def test_a_destination_that_answers_them_fast_gives_them_more(self) -> None:
+        """Otherwise half of the first limit would be all that they ever get."""
+        machine = healthy()
+        for number in range(40):
+            now = 1.0 + number * 0.01
+            in_flight = []
+            while machine.can_start(now) and machine.wanted().may_resend:
+                in_flight.append(machine.start(now, 1, is_resend=True))
+            for attempt in in_flight:
+                end(machine, attempt, OK, now + 0.005)
+        assert machine.limit > INITIAL_LIMIT
+
+    def test_the_integration_with_the_fewest_requests_in_flight_has_the_next_turn(self) -> None:
+        machine = healthy()
+        for _ in range(3):
+            machine.start(1.0, 1, integration="hanging")
+        machine.start(1.0, 1, integration="other")
+        assert machine.whose_turn(["hanging", "other"]) == "other"
+        assert machine.whose_turn(["hanging", "other", "new"]) == "new"
+
+    def test_of_integrations_with_equally_many_in_flight_the_one_longest_ago_has_the_turn(self) -> None:
+        machine = healthy()
+        for name in ("first", "second"):
+            end(machine, machine.start(1.0, 1, integration=name), OK, 1.0)
+        assert machine.whose_turn(["second", "first"]) == "first"
+
+    def test_calls_in_flight_are_bounded_as_well_as_requests(self) -> None:
+        machine = DestinationMachine(max_in_flight=32, max_batch_bytes=1, max_batch_calls=1_000, now=0.0)
+        send(machine, OK, 0.0)
+        calls = 0
+        while machine.can_start(0.0):
+            calls += machine.start(0.0, 900).calls
+        assert 4_000 < calls <= MIN_CALLS_IN_FLIGHT
+        assert machine.limited_by(0.0) is Limit.CONCURRENCY
+
+    def test_a_batch_larger_than_that_goes_alone(self) -> None:
+        machine = DestinationMachine(max_in_flight=32, max_batch_bytes=1, max_batch_calls=9_000, now=0.0)
+        send(machine, OK, 0.0)
+        machine.start(0.0, 9_000)
+        assert not machine.can_start(0.0)
+
+    def test_long_round_trips_have_as_many_calls_in_flight_as_full_speed_needs(self) -> None:
+        """Otherwise a destination far away would get fewer calls a second."""
+        machine = DestinationMachine(max_in_flight=64, max_batch_bytes=1, max_batch_calls=1_000, now=0.0)
+        in_flight: deque[tuple[float, Attempt]] = deque()
+        now, most = 0.0, 0
+        while now < 20.0:
+            while machine.can_start(now):
+                in_flight.append((now + 0.3, machine.start(now, 1_000)))
+            most = max(most, 1_000 * machine.in_flight)
+            now, attempt = in_flight.popleft()
+            end(machine, attempt, OK, now)
+        assert MIN_CALLS_IN_FLIGHT < most <= 0.3 * FULL_SPEED_CALLS
+
+
 class TestBackingOff:
     def test_probes_come_after_a_wait_that_doubles_up_to_a_minute(self) -> None:
         machine = backing_off(0.0)
@@ -307,7 +461,7 @@ class TestBackingOff:
         assert machine.next_probe_at == now + 60.0
 
     def test_jitter_shortens_a_backoff_by_a_tenth_at_most(self) -> None:
-        machine = healthy()
+        machine = new_machine()
         machine.finish(machine.start(0.0, 1), TOO_MANY, 0.0, 0.999, 1_000)
         assert machine.next_probe_at == pytest.approx(0.9, abs=0.001)
 
@@ -317,7 +471,7 @@ class TestBackingOff:
         self, status: int, asked: float, waited: float
     ) -> None:
         machine = healthy()
-        machine.finish(machine.start(0.0, 1), answer_of_status(status, asked), 0.0, 0.0, 1_000)
+        close(machine, answer_of_status(status, asked), 0.0)
         assert (machine.state, machine.reason, machine.next_probe_at) == (State.BACKING_OFF, str(status), waited)
         assert not machine.can_start(waited - 0.01)
         assert machine.can_start(waited)
@@ -353,7 +507,7 @@ class TestBackingOff:
         for now in (1.0, 3.0, 7.0):
             send(machine, UNAVAILABLE, now)
         send(machine, OK, 15.0)
-        send(machine, TOO_MANY, 16.0)
+        close(machine, TOO_MANY, 16.0)
         assert machine.next_probe_at == 17.0
 
     def test_a_late_success_opens_what_the_breaker_closed(self) -> None:
@@ -370,7 +524,7 @@ class TestBackingOff:
         """Of several requests in flight some still pass when the limit of the rate is reached."""
         machine = healthy()
         slow = machine.start(0.0, 1)
-        send(machine, answer, 1.0)
+        close(machine, answer, 1.0)
         due_at = machine.next_probe_at
         assert end(machine, slow, OK, 1.5) is Verdict.DELIVERED
         assert machine.state is State.BACKING_OFF
@@ -380,14 +534,14 @@ class TestBackingOff:
     def test_a_late_request_to_wait_prolongs_the_wait(self) -> None:
         machine = healthy()
         slow = machine.start(0.0, 1)
-        send(machine, answer_of_status(429, 10.0), 1.0)
+        close(machine, answer_of_status(429, 10.0), 1.0)
         assert end(machine, slow, answer_of_status(429, 40.0), 2.0) is Verdict.RETRY_FREE
         assert machine.next_probe_at == 42.0
 
     def test_a_late_request_to_wait_keeps_a_later_success_from_opening(self) -> None:
         machine = healthy()
         slow, slower = machine.start(0.0, 1), machine.start(0.0, 1)
-        for _ in range(5):
+        for _ in range(STREAK):
             send(machine, UNAVAILABLE, 1.0)
         end(machine, slow, answer_of_status(429, 10.0), 1.1)
         end(machine, slower, OK, 1.2)
@@ -396,7 +550,7 @@ class TestBackingOff:
     def test_a_failed_probe_does_not_cut_short_a_wait_that_was_asked_for_meanwhile(self) -> None:
         machine = healthy()
         slow = machine.start(0.0, 1)
-        send(machine, TOO_MANY, 1.0)
+        close(machine, TOO_MANY, 1.0)
         probe = machine.start(2.0, 1)
         end(machine, slow, answer_of_status(429, 50.0), 3.0)
         end(machine, probe, UNAVAILABLE, 4.0)
@@ -406,17 +560,16 @@ class TestBackingOff:
         """What was asked for before a probe was accepted bears neither on the next backoff nor on the next hold."""
         machine = healthy()
         slow = machine.start(0.0, 1)
-        send(machine, TOO_MANY, 1.0)
+        close(machine, TOO_MANY, 1.0)
         probe = machine.start(2.0, 1)
         end(machine, slow, answer_of_status(429, 50.0), 3.0)
         end(machine, probe, OK, 4.0)
         passing = machine.start(4.0, 1)
         end(machine, passing, OK, 4.1)
         slow = machine.start(5.0, 1)
-        send(machine, UNAUTHORIZED, 5.0)
+        machine.abandon(slow)
+        close(machine, UNAUTHORIZED, 5.0)
         assert machine.next_probe_at == 6.0
-        end(machine, slow, OK, 6.0)
-        assert machine.state is State.OK
 
     def test_late_failures_do_not_put_off_the_probe(self) -> None:
         machine = healthy()
@@ -470,14 +623,28 @@ class TestConcurrency:
         full = [machine.start(1.0, 1) for _ in range(INITIAL_LIMIT)]
         for attempt in reversed(full):
             end(machine, attempt, TOO_MANY, 2.0)
+        close(machine, TOO_MANY, 2.1)
         recover(machine, 10.0)
         assert machine.limit == 5
 
-    @pytest.mark.parametrize("answer", [UNAVAILABLE, answer_of_fault(NetworkFault.TIMEOUT)])
-    def test_so_does_a_share_of_overload_without_a_wait(self, answer: Answer) -> None:
+    def test_so_does_a_share_of_overload_without_a_wait(self) -> None:
         machine = healthy()
-        stay_full(machine, [OK, answer] * (INITIAL_LIMIT + 1))
+        stay_full(machine, [OK, UNAVAILABLE] * (INITIAL_LIMIT + 1))
         assert machine.limit == 5
+
+    @pytest.mark.parametrize(("accepted_at", "limit"), [(None, 5), (9.0, INITIAL_LIMIT)])
+    def test_so_do_timeouts_unless_another_request_was_accepted_meanwhile(
+        self, accepted_at: float | None, limit: int
+    ) -> None:
+        machine = healthy()
+        others = machine.start(1.0, 1)
+        full = [machine.start(1.0, 1) for _ in range(INITIAL_LIMIT - 1)]
+        if accepted_at is not None:
+            end(machine, others, OK, accepted_at)
+        for attempt in full:
+            end(machine, attempt, answer_of_fault(NetworkFault.TIMEOUT), 16.0)
+        send(machine, OK, 16.0)
+        assert machine.limit == limit
 
     def test_a_failure_now_and_then_takes_none(self) -> None:
         machine = healthy()
@@ -510,7 +677,8 @@ class TestConcurrency:
         end(machine, full.pop(), TOO_MANY, 2.0)
         for attempt in full:
             machine.abandon(attempt)
-        send(machine, OK, 3.0)
+        close(machine, TOO_MANY, 2.1)
+        send(machine, OK, 3.5)
         limits = [machine.limit]
         for second in range(4, 12):
             send(machine, OK, float(second))
@@ -528,6 +696,7 @@ class TestRate:
     def test_a_probe_waits_for_both_its_time_and_the_rate(self) -> None:
         machine = DestinationMachine(max_in_flight=4, max_batch_bytes=1_000, now=0.0, max_calls_per_second=100)
         send(machine, TOO_MANY, 0.0, calls=300)
+        assert machine.state is State.BACKING_OFF
         assert (machine.next_probe_at, machine.wake_at(0.0)) == (1.0, 3.0)
 
 
@@ -558,15 +727,15 @@ class TestHeld:
     def test_late_answers_do_not_put_off_the_probe(self) -> None:
         machine = healthy()
         attempts = [machine.start(0.0, 1) for _ in range(6)]
-        end(machine, attempts[0], UNAUTHORIZED, 1.0)
-        for attempt, answer in zip(attempts[1:], [UNAUTHORIZED, UNAVAILABLE, BAD_REQUEST, BAD_REQUEST], strict=False):
+        close(machine, UNAUTHORIZED, 1.0)
+        for attempt, answer in zip(attempts, [UNAUTHORIZED, UNAVAILABLE, BAD_REQUEST, BAD_REQUEST], strict=False):
             end(machine, attempt, answer, 5.0)
         assert (machine.state, machine.reason, machine.next_probe_at) == (State.HELD, "401", 2.0)
 
     def test_an_answer_from_before_the_recovery_does_not_hold_it_again(self) -> None:
         machine = healthy()
         slow = machine.start(0.0, 1)
-        send(machine, UNAUTHORIZED, 1.0)
+        close(machine, UNAUTHORIZED, 1.0)
         send(machine, OK, 31.0)
         assert end(machine, slow, UNAUTHORIZED, 32.0) is Verdict.RETRY_FREE
         assert machine.state is State.OK
@@ -583,7 +752,7 @@ class TestHeld:
     def test_an_acceptance_of_the_old_key_shows_nothing_about_the_new_one(self) -> None:
         machine = healthy()
         old = machine.start(1.0, 1)
-        send(machine, UNAUTHORIZED, 1.0)
+        close(machine, UNAUTHORIZED, 1.0)
         machine.key_changed()
         assert end(machine, old, OK, 3.0) is Verdict.DELIVERED
         assert send(machine, BAD_REQUEST, 4.0) is Verdict.REFUSED_FREE
@@ -677,8 +846,8 @@ class TestPermits:
             send(machine, UNAVAILABLE, 1.0)
         hung = machine.start(1.0, 1)
         assert hung.is_probe
-        end(machine, other, TOO_MANY, 2.0)
-        assert machine.can_start(3.0)
+        end(machine, other, OK, 2.0)
+        assert machine.can_start(2.0)
 
     def test_a_cancelled_probe_is_due_again(self) -> None:
         machine = backing_off()
@@ -690,7 +859,7 @@ class TestPermits:
         machine = healthy(100.0)
         attempt = machine.start(100.0, 1)
         assert end(machine, attempt, UNAVAILABLE, 99.0) is Verdict.RETRY_CHARGED
-        send(machine, TOO_MANY, 98.0)
+        close(machine, TOO_MANY, 98.0)
         assert not machine.can_start(97.0)
         assert machine.wake_at(97.0) == 99.0
         assert send(machine, OK, 99.0) is Verdict.DELIVERED

@@ -38,8 +38,9 @@ class MachineMachine(RuleBasedStateMachine):
     """Sends, answers, cancels, changes the key and lets time pass, in any order.
 
     The model of refunds: a charge made while the destination is ok is open until something decides about it. An
-    accepted call, or a refused probe, shows that the destination worked: open charges stand. A hold, or a wait that was
-    asked for, shows that it did not: they are taken back. Failures alone show neither: then the first probe decides.
+    accepted call, or a refused probe, shows that the destination worked: open charges stand. A hold, or a wait that is
+    asked of all, shows that it did not: they are taken back. Failures alone show neither: then the first probe decides.
+    A charge for a wait stands only once a request is accepted, or refused, that began later.
     """
 
     def __init__(self) -> None:
@@ -54,6 +55,9 @@ class MachineMachine(RuleBasedStateMachine):
         self.late: set[Attempt] = set()  # in flight since before the last change
         self.probe: Attempt | None = None
         self.failures = 0  # unhappy answers since the last 2xx
+        self.set_up_is_suspect = False
+        self.asked: set[Attempt] = set()  # were asked to wait, and it is not decided for whom that counts
+        self.decider: Attempt | None = None
         self.charged: set[Attempt] = set()  # open charges, while it is ok
         self.undecided: set[Attempt] = set()  # open charges, while it is backing off
         self.to_refund: set[Attempt] = set()
@@ -75,7 +79,8 @@ class MachineMachine(RuleBasedStateMachine):
     def request_begins(self, calls: int, *, is_retry: bool = False) -> None:
         probing = self.machine.probing
         if self.machine.state is State.OK:
-            assert not probing or self.failures >= MAX_CONSECUTIVE_FAILURES
+            assert not probing or self.failures >= MAX_CONSECUTIVE_FAILURES or self.set_up_is_suspect
+            assert probing or self.decider is None, "one request decides at a time"
         else:
             assert probing
         attempt = self.machine.start(self.now, 1 if probing else calls, is_retry=is_retry)
@@ -84,6 +89,8 @@ class MachineMachine(RuleBasedStateMachine):
         if probing:
             assert self.probe is None, "a second probe in flight"
             self.probe = attempt
+        if self.asked:
+            self.decider = attempt
         self.in_flight.append(attempt)
         self.sent.append((self.now, attempt.calls))
         assert len(self.in_flight) <= self.machine.limit or probing
@@ -116,53 +123,73 @@ class MachineMachine(RuleBasedStateMachine):
         self.check_verdict(attempt, answer, verdict, before)
         self.note_evidence(attempt, answer, verdict, before)
         after = self.machine.state
-        if attempt is self.probe:
-            self.probe = None
+        self.forget_roles(attempt)
         if after is not before:
             self.begin_term()
         if after is State.OK:
             if before is not State.OK:
                 self.undecided.clear()
-        elif before is State.OK and after is State.BACKING_OFF and not answer.asks_to_wait:
-            self.undecided, self.charged = self.charged, set()
+            return
+        charged = self.charged | self.asked
+        if before is State.OK and after is State.BACKING_OFF and not answer.asks_to_wait:
+            self.undecided = charged
         elif after is not before or (attempt.is_probe and not is_late):
-            self.to_refund |= self.charged | self.undecided
-            self.charged.clear()
-            self.undecided.clear()
+            self.to_refund |= charged | self.undecided
+            self.undecided = set()
+        else:
+            return
+        self.charged = set()
+        self.asked, self.set_up_is_suspect = set(), False
+
+    def forget_roles(self, attempt: Attempt) -> None:
+        """It has ended, and neither probes nor decides any more."""
+        self.probe = None if attempt is self.probe else self.probe
+        self.decider = None if attempt is self.decider else self.decider
 
     def note_evidence(self, attempt: Attempt, answer: Answer, verdict: Verdict, before: State) -> None:
         """What the answer of an attempt shows about the charges that are open."""
         if answer.kind is AnswerKind.ACCEPTED:
+            self.decide_wait(attempt)
             self.failures = 0
+            self.set_up_is_suspect = False
             self.charged.clear()
             self.accepted_at = self.now
             self.has_evidence |= attempt not in self.with_old_key
         elif answer.kind is AnswerKind.UNHAPPY:
             self.failures += 1
-        elif (
-            verdict in {Verdict.REFUSED, Verdict.REFUSED_FREE}
-            and before is self.machine.state is State.OK
-            and attempt.is_probe
-            and attempt not in self.late
-        ):
-            self.failures = 0
-            self.charged.clear()
+        elif answer.kind is AnswerKind.SET_UP:
+            self.set_up_is_suspect |= before is State.OK
+        elif verdict is not Verdict.SPLIT and before is self.machine.state is State.OK:
+            self.decide_wait(attempt)
+            if attempt.is_probe and attempt not in self.late:
+                self.failures = 0
+                self.set_up_is_suspect = False
+                self.charged.clear()
         if verdict is Verdict.RETRY_CHARGED:
-            self.charged.add(attempt)
+            if answer.asks_to_wait and not attempt.is_retry:
+                self.asked.add(attempt)
+            else:
+                self.charged.add(attempt)
+
+    def decide_wait(self, attempt: Attempt) -> None:
+        if attempt is self.decider:
+            self.asked = set()
 
     def begin_term(self) -> None:
         """Whatever is in flight tells about a time that has passed."""
         self.late.update(self.in_flight)
-        self.probe = None
+        self.probe = self.decider = None
 
     def check_verdict(self, attempt: Attempt, answer: Answer, verdict: Verdict, state: State) -> None:
         assert (verdict is Verdict.DELIVERED) == (answer.kind is AnswerKind.ACCEPTED)
         assert (verdict is Verdict.SPLIT) == (answer.kind is AnswerKind.TOO_LARGE and attempt.calls > 1)
         if verdict is Verdict.RETRY_CHARGED:
-            assert answer.kind is AnswerKind.UNHAPPY
-            assert answer.status != 429
+            assert answer.kind in {AnswerKind.UNHAPPY, AnswerKind.SET_UP}
             assert state is self.machine.state is State.OK
-            assert not attempt.is_probe
+            assert attempt.is_retry or not attempt.is_probe
+            assert attempt.is_retry or not (answer.asks_to_wait and attempt is self.decider), (
+                "that is the destination's"
+            )
             assert self.accepted_at is not None
             assert self.accepted_at >= attempt.started_at - 60
         if verdict is Verdict.REFUSED:
@@ -173,8 +200,7 @@ class MachineMachine(RuleBasedStateMachine):
     def request_is_cancelled(self, data: st.DataObject) -> None:
         attempt = self.forget(data)
         self.machine.abandon(attempt)
-        if attempt is self.probe:
-            self.probe = None
+        self.forget_roles(attempt)
 
     def forget(self, data: st.DataObject) -> Attempt:
         return self.in_flight.pop(data.draw(st.integers(0, len(self.in_flight) - 1)))

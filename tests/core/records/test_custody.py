@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from streamer.core.delivery.answers import NetworkFault, answer_of_fault, answer_of_status
-from streamer.core.delivery.attempt import Attempt, Verdict
+from streamer.core.delivery.attempt import Attempt, Verdict, Wanted
 from streamer.core.delivery.batching import Batcher
 from streamer.core.delivery.outbox import Outbox, Shipment
 from streamer.core.delivery.parked import Parked
@@ -110,11 +110,14 @@ class CustodyMachine(RuleBasedStateMachine):
         self.now += seconds
         self.shipping.release_due(self.now)
 
-    @rule(is_probe=st.booleans())
-    def a_request_begins(self, *, is_probe: bool) -> None:
-        shipment = self.shipping.next(self.now, max_bytes=1_000, is_probe=is_probe)
+    @rule(wanted=st.builds(Wanted, max_bytes=st.just(1_000)))
+    def a_request_begins(self, wanted: Wanted) -> None:
+        due = self.shipping.due_at(may_resend=wanted.may_resend)
+        shipment = self.shipping.next(self.now, wanted)
+        if not wanted.is_probe and not wanted.is_unrelated:
+            assert (shipment is not None) == (due is not None and due <= self.now)
         if shipment is not None:
-            self.requests[shipment] = Attempt(self.now, is_probe=is_probe, calls=len(shipment.records), term=0)
+            self.requests[shipment] = Attempt(self.now, is_probe=wanted.is_probe, calls=len(shipment.records), term=0)
 
     @precondition(lambda self: self.requests)
     @rule(data=st.data())
