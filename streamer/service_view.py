@@ -126,7 +126,7 @@ class ServiceView:
         )
 
     def _integration(self, integration: Integration) -> IntegrationStatus:
-        pipeline = integration.pipeline
+        pipeline, now = integration.pipeline, time.monotonic()
         return IntegrationStatus(
             name=integration.name,
             dialect=integration.settings.dialect,
@@ -140,7 +140,10 @@ class ServiceView:
                 for place, account in sorted(integration.accounts.items())
             ],
             latency_seconds=integration.latency_seconds,
-            drain_eta_seconds=integration.drain_eta_seconds,
+            drain_eta_seconds=integration.drain_eta_seconds(now),
+            kafka_silent_seconds=integration.contact.silent_seconds(now)
+            if integration.contact.is_silent(now)
+            else None,
             filtered_out=integration.filtered_out.topics,
             limited_by=integration.limited.lately,
             limited_seconds=integration.limited.seconds,
@@ -179,14 +182,27 @@ def _is_moving(integration: Integration) -> Check:
 
 def _is_joined(integration: Integration) -> Check:
     name = f"integration.{integration.name}"
-    pipeline = integration.pipeline
+    pipeline, now = integration.pipeline, time.monotonic()
+    silent = integration.contact.silent_seconds(now)
+    if silent is not None and integration.contact.is_silent(now):
+        return Check(
+            name, ok=False, detail=f"no broker has answered for {silent:.0f} s; see the log for kafka.unavailable"
+        )
     if integration.settings.is_paused:
         return Check(name, ok=True, detail="paused by the configuration")
     if pipeline is None or not pipeline.is_connected:
         return Check(name, ok=False, detail="not a member of its consumer group yet; see the log for kafka.unavailable")
     if pipeline.is_guarded:
         return Check(name, ok=True, detail="stopped by the mass guard; see the log for integration.guarded")
-    return Check(name, ok=True, detail=_filtered_out(integration))
+    remarks = [_waiting_for_transactions(pipeline, now), _filtered_out(integration)]
+    return Check(name, ok=True, detail="; ".join(filter(None, remarks)))
+
+
+def _waiting_for_transactions(pipeline: Pipeline, now: float) -> str:
+    blocked = sum(
+        pipeline.asker.open_transaction_since(place, now) is not None for place in pipeline.assignment.ledgers
+    )
+    return f"partitions that wait for a transaction to end: {blocked}" if blocked else ""
 
 
 def _filtered_out(integration: Integration) -> str:
@@ -208,8 +224,12 @@ def _partition(integration: Integration, place: TopicPartition, account: Account
 def _assigned(
     integration: Integration, pipeline: Pipeline, place: TopicPartition, ledger: PartitionLedger
 ) -> AssignedPartition:
-    high_watermark = pipeline.source.high_watermark(place)
-    oldest = ledger.oldest_waiting_timestamp(high_watermark)
+    now, asker = time.monotonic(), pipeline.asker
+    ends, known_at = asker.ends(place, now), asker.known_at(place)
+    transaction_since = asker.open_transaction_since(place, now)
+    oldest = ledger.oldest_waiting_timestamp(
+        None if ends is None else ends.high_watermark, asker.waiting_timestamp(place, ledger.next_offset)
+    )
     retention = pipeline.retention_seconds.get(place.topic)
     receipts = integration.receipts
     return AssignedPartition(
@@ -217,7 +237,10 @@ def _assigned(
         parked=pipeline.worker.parked_in(place),
         position=ledger.position,
         committed=ledger.committed,
-        high_watermark=high_watermark,
+        next_offset=ledger.next_offset,
+        high_watermark=None if ends is None else ends.high_watermark,
+        ends_known_at=None if known_at is None else time.time() - now + known_at,
+        open_transaction_since=None if transaction_since is None else time.time() - now + transaction_since,
         oldest_waiting_at=None if oldest is None else oldest / 1000,
         retention_headroom_seconds=None
         if retention is None

@@ -45,7 +45,7 @@ class Event(enum.Enum):
         "What became of the integration's records since the process started; written once a minute.",
         (
             *("integration", "consumed", "delivered", "duplicate", "filtered", "dead_lettered", "handed_back"),
-            *("in_flight", "destination", "destination_state"),
+            *("in_flight", "lag", "drain_eta_seconds", "silent_seconds", "destination", "destination_state"),
         ),
     )
 
@@ -54,7 +54,7 @@ class Event(enum.Enum):
         WARNING,
         Fault.KAFKA,
         "The brokers cannot be reached or reject the connection. streamer keeps trying; records wait on Kafka.",
-        ("integration", "detail", "wait_seconds"),
+        ("integration", "detail", "wait_seconds", "silent_seconds", "failures"),
         "Do what the detail says. If that does not help, check the brokers, kafka.bootstrap_servers, and the network.",
         1,
     )
@@ -84,6 +84,21 @@ class Event(enum.Enum):
         "The credentials for the brokers are usable again.",
         (),
         "",
+        1,
+    )
+    TRANSACTION_OPEN = (
+        "transaction.open",
+        WARNING,
+        Fault.KAFKA,
+        (
+            "An open transaction keeps partitions from being read: the brokers hand out nothing from its first record"
+            " on before it ends. Their records wait on Kafka; none is lost. The line names one of them."
+        ),
+        (*_PARTITION, "offset", "high_watermark", "partitions"),
+        (
+            "Find its producer with kafka-transactions.sh describe-producers. It should commit or abort; otherwise the"
+            " brokers abort it after the producer's transaction.timeout.ms."
+        ),
         1,
     )
     TOPICS_MISSING = (
@@ -417,6 +432,15 @@ class Event(enum.Enum):
         WARNING,
         None,
         "A library logged a warning or an error.",
+        ("logger", "detail", "error_type"),
+        "",
+        1,
+    )
+    LIBRARY_SAID = (
+        "library.said",
+        DEBUG,
+        None,
+        "A library logged a warning or an error about something that a line of streamer's says as well.",
         ("logger", "detail", "error_type"),
         "",
         1,

@@ -41,23 +41,31 @@ FIELDS: Final = {
     "destination": LogField("destination", "Name of the destination in the configuration."),
     "destination_state": LogField("destination_state", "`ok`, `backing_off` or `held`."),
     "detail": LogField("detail", "What exactly happened, without a value of a record."),
+    "drain_eta_seconds": LogField(
+        "drain_eta_seconds",
+        "Seconds until the lag is worked off at the rate of the last minute; absent: that cannot be said.",
+    ),
     "duplicate": LogField("duplicate", "Records found to be duplicates since the process started."),
     "duration_seconds": LogField("duration_s", "Duration of the request in seconds."),
     "error_type": LogField(
         "error.type", "An HTTP status, a network fault, the type of an error, or the result of a commit."
     ),
+    "failures": LogField("failures", "How often no broker answered since the last line of this kind."),
     "filtered": LogField("filtered", "Records filtered since the process started."),
     "handed_back": LogField("handed_back", "Records that were open and will be read again."),
-    "high_watermark": LogField("high_watermark", "The broker's end of what may be read in the partition."),
+    "high_watermark": LogField(
+        "high_watermark", "The broker's end of the partition: the offset after its last record."
+    ),
     "host": LogField("host", "Address that the server listens on."),
     "in_flight": LogField("in_flight", "Records read and not settled."),
     "integration": LogField("integration", "Name of the integration in the configuration."),
+    "lag": LogField("lag", "Records from the position to the high watermark; absent: not known."),
     "lines": LogField("lines", "How many lines were dropped."),
     "logger": LogField("logger", "The library that logged the line."),
     "message_id": LogField("messaging.message.id", "The messageId of the call, or the one of a record that made none."),
     "offset": LogField("messaging.kafka.offset", "Offset of the record."),
     "partition": LogField("messaging.destination.partition.id", "Number of the partition, as a text."),
-    "partitions": LogField("partitions", "How many partitions had a new position."),
+    "partitions": LogField("partitions", "How many partitions."),
     "port": LogField("port", "Port that the server listens on."),
     "position": LogField("position", "The next offset that will be read."),
     "reason": LogField("reason", "Why, in a word or a short text without values."),
@@ -68,6 +76,9 @@ FIELDS: Final = {
     "share": LogField(
         "share",
         "Share of these records in all that were mapped, or whose call was answered, in the same minute: 0 to 1.",
+    ),
+    "silent_seconds": LogField(
+        "silent_seconds", "Seconds since a broker last answered; absent: none has answered yet."
     ),
     "stack": LogField("exception.stacktrace", "Files, lines and functions that the error passed, the innermost last."),
     "start": LogField("start", "The offset that reading starts from."),

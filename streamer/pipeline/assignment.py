@@ -20,6 +20,7 @@ from streamer.core.records.ledger import PartitionLedger
 from streamer.kafka import CommitResult, StoredPosition, TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.commits import Commits
+from streamer.pipeline.contact import Contact
 from streamer.pipeline.ports import RecordSource
 from streamer.pipeline.starts import Starts
 from streamer.timings import Timings
@@ -35,6 +36,7 @@ class Assignment:
         start: str | datetime,
         account_of: Callable[[str, int], Account],
         fence: Callable[[PartitionLedger], int],
+        contact: Contact,
         timings: Timings,
     ) -> None:
         """Begin with no partitions.
@@ -46,6 +48,7 @@ class Assignment:
                 recreated.
             account_of: the account of a partition; it outlives assignments.
             fence: ends the custody of an assignment's records; returns how many were open.
+            contact: knows whether the brokers answer.
             timings: how often to commit, and how long a position beyond the end is doubted.
         """
         self._integration = integration
@@ -61,7 +64,7 @@ class Assignment:
         """Whether the ledgers are those of the partitions given to us, so that these may be read."""
         self.changed = asyncio.Event()
         """Set whenever partitions are taken or given, or may be read from now on; cleared by whoever waits for it."""
-        self.commits = Commits(integration)
+        self.commits = Commits(integration, contact)
         self.rebalances = {"assigned": 0, "revoked": 0, "lost": 0}
         self.assigned_since: dict[TopicPartition, float] = {}
         """Since when, in seconds since the epoch, each partition has been ours without a break."""
@@ -80,6 +83,10 @@ class Assignment:
         self.is_restored = False
         self._given = partitions
         self.changed.set()
+
+    def partitions(self) -> frozenset[TopicPartition]:
+        """Those that are ours, or may be: given and not restored yet, or suspended."""
+        return (self._given or frozenset()) | self.ledgers.keys()
 
     def suspend(self) -> None:
         """All partitions are taken; which ones come back is not known yet."""

@@ -8,6 +8,7 @@ from streamer.core.records import statement as statements
 from streamer.core.records.ledger import PartitionLedger
 from streamer.kafka import CommitResult, StoredPosition, TopicPartition
 from streamer.logs import Event, logger
+from streamer.pipeline.contact import Contact
 from streamer.pipeline.ports import RecordSource
 
 MAX_CLAIMS: Final = 64
@@ -29,10 +30,11 @@ class Commits:
             would begin anew, whatever was delivered by then, so nothing may be read yet.
     """
 
-    def __init__(self, integration: str) -> None:
+    def __init__(self, integration: str, contact: Contact) -> None:
         self.results: dict[CommitResult, int] = dict.fromkeys(CommitResult, 0)
         self.unstored: set[TopicPartition] = set()
         self._integration = integration
+        self._contact = contact
         self._stored: dict[TopicPartition, StoredPosition | Claim | None] = {}
         """The claim that the broker is known to hold; None: none of this assignment."""
         self._unheard: dict[TopicPartition, deque[Claim]] = {}
@@ -108,7 +110,9 @@ class Commits:
             # The answer is one for all, and the others must not wait for the one that is closed to us.
             results = [await self.store(source, ledgers, one) for one in sorted(topics)]
             return next((other for other in results if other is not CommitResult.STORED), CommitResult.STORED)
-        self._tell(result, len(changed))
+        # That brokers do not answer is said once, for all that waits for them.
+        if result is not CommitResult.TIMED_OUT or not self._contact.is_missed():
+            self._tell(result, len(changed))
         return result
 
     async def enter(self, source: RecordSource, begins: Mapping[TopicPartition, int]) -> CommitResult:

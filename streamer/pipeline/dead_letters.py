@@ -22,6 +22,7 @@ from streamer.core.model import Record
 from streamer.core.records.pending_letter import PendingLetter
 from streamer.kafka import RefusedWriteError
 from streamer.logs import Event, logger, place_of
+from streamer.pipeline.contact import Contact
 from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.guarding import Guarding
 from streamer.pipeline.ports import LetterWriter
@@ -45,6 +46,7 @@ class DeadLetters:
         topic_of: Callable[[str], str],
         max_ratio: float,
         memory: GuardMemory,
+        contact: Contact,
         timings: Timings,
         on_written: Callable[[PendingLetter], None],
         on_guarded: Callable[[int, int], None],
@@ -58,6 +60,7 @@ class DeadLetters:
             topic_of: the dead-letter topic of a topic.
             max_ratio: of `MassGuard`, for each of its two stages.
             memory: keeps what the guards have seen for the next pipeline.
+            contact: knows whether the brokers answer.
             timings: how long to wait for a confirmation, and after a failure.
             on_written: called with each confirmed dead letter, to end its record.
             on_guarded: called once when a guard trips, with how many of the last records were set aside, and of how
@@ -69,6 +72,7 @@ class DeadLetters:
             integration=integration, destination=destination, instance=os.getpid(), mapping_version=MAPPING_VERSION
         )
         self._topic_of = topic_of
+        self._contact = contact
         self.guards = Guarding(max_ratio, memory)
         """Must be told of what is not set aside, too."""
         self._tally = Tally()
@@ -202,7 +206,9 @@ class DeadLetters:
         except RefusedWriteError as error:
             return error.refusal
         except UnavailableError as error:
-            self._tell_failure(letter, str(error))
+            # That brokers do not answer is said once, for all that waits for them.
+            if not self._contact.is_missed():
+                self._tell_failure(letter, str(error))
             return None
         except Exception as error:  # noqa: BLE001 - whatever one of them does to the client, the others must go on
             self._tell_failure(letter, f"a bug in streamer: {type(error).__name__} at {place_of(error)}")

@@ -11,9 +11,10 @@ import asyncio
 import time
 from typing import Final
 
-from streamer.core.errors import StreamerError
+from streamer.core.errors import StreamerError, UnavailableError
 from streamer.logs import Event, logger
 from streamer.pipeline.assignment import Assignment
+from streamer.pipeline.contact import Contact
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.ports import RecordSource
 from streamer.pipeline.reader import Reader
@@ -22,6 +23,11 @@ from streamer.timings import Timings
 
 ORPHANS: Final = "records without a holder"
 """Cause of a stall: a bug of ours has lost sight of open records."""
+
+_REBALANCE: Final = "rebalance"
+_FETCH: Final = "fetch of "
+_OF_THE_BROKERS: Final = (_REBALANCE, _FETCH)
+"""How causes begin that are no stall of ours while no broker answers."""
 
 
 class StalledError(StreamerError):
@@ -40,6 +46,7 @@ class Watchdog:
         reader: Reader,
         worker: Worker,
         dead_letters: DeadLetters,
+        contact: Contact,
         timings: Timings,
     ) -> None:
         self._integration = integration
@@ -48,6 +55,7 @@ class Watchdog:
         self._reader = reader
         self._worker = worker
         self._dead_letters = dead_letters
+        self._contact = contact
         self._timings = timings
 
     async def run(self) -> None:
@@ -55,6 +63,7 @@ class Watchdog:
 
         Raises:
             StalledError: something has stopped moving.
+            UnavailableError: nothing moves because no broker answers; new clients may find them at other addresses.
         """
         cause: str | None = None
         counted_at = time.monotonic()
@@ -66,6 +75,8 @@ class Watchdog:
                 counted_at, cause = now, self.orphans()
             # Twice: the client dates its fetches by the wall clock, which may have jumped since the last one.
             if cause is not None and cause == before:
+                if self._contact.is_silent(now) and cause.startswith(_OF_THE_BROKERS):
+                    raise UnavailableError("no broker answers; the integration restarts, because they may have moved")
                 logger().emit(Event.TASK_STALLED, integration=self._integration, reason=cause)
                 raise StalledError(cause)
 
@@ -87,7 +98,7 @@ class Watchdog:
         """
         patience = self._timings.stalled_after if self._assignment.is_restored else self._timings.rebalance
         if now - self._reader.turned_at > patience:
-            return "reader" if self._assignment.is_restored else "rebalance"
+            return "reader" if self._assignment.is_restored else _REBALANCE
         if now - self._worker.moved_at > self._timings.stalled_after and self._worker.is_overdue(now):
             return "work"
         if self._reader.reads_since is None or now - self._reader.reads_since < self._timings.stalled_after:
@@ -95,5 +106,5 @@ class Watchdog:
         for partition in sorted(self._reader.readable()):
             fetched_at = self._source.fetched_at(partition)
             if fetched_at is not None and epoch_seconds - fetched_at > self._timings.stalled_after:
-                return f"fetch of {partition.topic}-{partition.partition}"
+                return f"{_FETCH}{partition.topic}-{partition.partition}"
         return None

@@ -5,6 +5,7 @@ real thing. Faults are switched on by attributes.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -14,7 +15,8 @@ from typing import Final, NamedTuple
 from streamer.core.dead_letters.letter import Refusal
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
-from streamer.kafka import CommitResult, PollError, PositionsGoneError, RefusedWriteError, StoredPosition
+from streamer.core.records.log_ends import LogEnds
+from streamer.kafka import CommitResult, EndsAnswer, PollError, PositionsGoneError, RefusedWriteError, StoredPosition
 from streamer.kafka import TopicPartition as Place
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -43,7 +45,15 @@ class Log:
 
     first: int = 0
     end: int = 0
+    open_from: int | None = None
+    """Where an open transaction begins: nothing from there on is handed out."""
+    has_leader: bool = True
     records: list[MemoryRecord] = field(default_factory=list)
+
+    @property
+    def last_stable(self) -> int:
+        """Below it records are handed out."""
+        return self.end if self.open_from is None else self.open_from
 
 
 class MemoryCluster:
@@ -54,6 +64,8 @@ class MemoryCluster:
         self.groups: dict[str, Group] = {}
         self.is_away = False
         """Whether no broker answers."""
+        self.is_frozen = False
+        """Whether brokers take questions and never answer; records come no more either."""
         self.join_hangs = False
         """Whether a member that joins gets no assignment."""
         self.unreadable: set[Place] = set()
@@ -107,6 +119,20 @@ class MemoryCluster:
         self.logs[place.topic][place.partition].end += offsets
         self._announce()
 
+    def begin_transaction(self, place: Place) -> None:
+        """Hold back what is written from now on."""
+        log = self.log(place)
+        log.open_from = log.end
+
+    def end_transaction(self, place: Place, *, is_committed: bool) -> None:
+        """Hand out what was held back, or make holes of it; either way a marker follows."""
+        log = self.log(place)
+        assert log.open_from is not None, "there is an open transaction"
+        if not is_committed:
+            log.records = [record for record in log.records if record.offset < log.open_from]
+        log.open_from = None
+        self.leave_a_hole(place)
+
     def delete_records(self, place: Place, before: int) -> None:
         """Do as retention does."""
         log = self.logs[place.topic][place.partition]
@@ -129,6 +155,8 @@ class MemoryCluster:
             UnavailableError: the brokers are away.
         """
         await asyncio.sleep(0)
+        if self.is_frozen:
+            await asyncio.get_running_loop().create_future()
         if self.is_away:
             raise UnavailableError("no broker answers")
 
@@ -238,7 +266,7 @@ class MemorySource:
         return taken
 
     def _read(self, partitions: Sequence[Place], max_records: int) -> dict[Place, Sequence[Record]]:
-        if self._cluster.is_away:
+        if self._cluster.is_away or self._cluster.is_frozen:
             return {}
         if self._cluster.unreadable.intersection(partitions):
             raise PollError("CorruptRecordError")
@@ -251,11 +279,11 @@ class MemorySource:
                 continue
             self._fetched_at[place] = time.time()
             at, log = self._positions[place], self._cluster.log(place)
-            records = [record for record in log.records if record.offset >= at][:max_records]
+            records = [record for record in log.records if at <= record.offset < log.last_stable][:max_records]
             if records:
                 taken[place] = records
                 max_records -= len(records)
-            self._positions[place] = records[-1].offset + 1 if records else log.end
+            self._positions[place] = records[-1].offset + 1 if records else max(at, log.last_stable)
         return taken
 
     def _is_in_log(self, place: Place) -> bool:
@@ -270,6 +298,32 @@ class MemorySource:
 
     def partitions_of(self, topic: str) -> Collection[Place]:
         return [Place(topic, number) for number in range(len(self._cluster.logs.get(topic, ())))]
+
+    async def log_ends(self, partitions: Collection[Place], *, timeout_seconds: float) -> EndsAnswer:
+        logs = self._cluster.logs
+        partitions = partitions or [Place(topic, at) for topic in self.topics for at in range(len(logs.get(topic, ())))]
+        ends = {}
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._cluster.answer()
+        except (TimeoutError, UnavailableError) as error:
+            return EndsAnswer({}, dict.fromkeys(partitions, str(error) or "no answer in time"), heard_at=None)
+        faults = {}
+        for place in partitions:
+            if place.topic in self._cluster.logs and self._cluster.log(place).has_leader:
+                log = self._cluster.log(place)
+                ends[place] = LogEnds(log.end, log.last_stable)
+            else:
+                faults[place] = "LeaderNotAvailableError"
+        return EndsAnswer(ends, faults, heard_at=time.monotonic() if ends else None)
+
+    async def timestamp_at(self, partition: Place, offset: int, *, timeout_seconds: float) -> int | None:
+        with contextlib.suppress(TimeoutError, UnavailableError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._cluster.answer()
+            records = self._cluster.log(partition).records
+            return next((record.timestamp for record in records if record.offset >= offset), None)
+        return None
 
     async def log_bounds(self, partitions: Collection[Place]) -> Mapping[Place, tuple[int, int]]:
         await self._cluster.answer()
@@ -295,7 +349,7 @@ class MemorySource:
         await asyncio.sleep(0)
         if self._cluster.commit_results:
             return self._cluster.commit_results.popleft()
-        if self._cluster.is_away:
+        if self._cluster.is_away or self._cluster.is_frozen:
             return CommitResult.TIMED_OUT
         for place, (offset, metadata) in positions.items():
             if (place in self._assigned or is_for_group) and place.topic not in self._cluster.closed:
@@ -309,10 +363,6 @@ class MemorySource:
 
     def gone(self, partitions: Collection[Place]) -> Sequence[Place]:
         return [place for place in partitions if place.topic not in self._cluster.logs]
-
-    def high_watermark(self, partition: Place) -> int | None:
-        is_known = partition in self._assigned and partition in self._fetched_at
-        return self._cluster.log(partition).end if is_known else None
 
     def fetched_at(self, partition: Place) -> float | None:
         return self._fetched_at.get(partition) if partition in self._assigned else None

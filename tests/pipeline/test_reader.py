@@ -15,6 +15,7 @@ from streamer.core.records.custody import Custody
 from streamer.core.records.ledger import PartitionLedger
 from streamer.kafka import CommitResult, PositionsGoneError, Source, StoredPosition, TopicPartition
 from streamer.pipeline.assignment import Assignment
+from streamer.pipeline.contact import Contact
 from streamer.pipeline.reader import Reader
 from streamer.timings import Timings
 from tests.pipeline.engine import eventually
@@ -82,6 +83,7 @@ class Reading:
             start="earliest",
             account_of=lambda *place: accounts[place],
             fence=self.custody.fence,
+            contact=Contact("surveys", TIMINGS),
             timings=TIMINGS,
         )
         self.restored = asyncio.Event()

@@ -56,7 +56,9 @@ def _integration() -> IntegrationStatus:
         parked=1,
         position=190,
         committed=180,
+        next_offset=200,
         high_watermark=300,
+        ends_known_at=NOW - 2,
         oldest_waiting_at=NOW - 12,
         receipts_since=NOW - 3_600,
     )
