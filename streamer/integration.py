@@ -6,21 +6,24 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Final
+from typing import Final, NamedTuple
 
 from streamer import logs
 from streamer.core.delivery.limiting import Limit, LimitedTime
 from streamer.core.delivery.parked import Parked
-from streamer.core.errors import SettingsError
+from streamer.core.errors import SettingsError, UnavailableError
 from streamer.core.mapping import Mapper
 from streamer.core.records.account import Account, Totals
 from streamer.core.records.custody import Custody
+from streamer.core.records.drain import Drain
+from streamer.core.records.filtered_out import FilteredOut
 from streamer.core.records.open_record import OpenRecord
 from streamer.destinations import Destination
 from streamer.kafka import Brokers
 from streamer.logs import Event, logger
 from streamer.logs.observing import observing
 from streamer.pipeline import Pipeline
+from streamer.pipeline.contact import Contact
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.delivery import Delivery
 from streamer.pipeline.endings import unless_cancelled
@@ -57,10 +60,13 @@ class Integration:
         self.last_error = ""
         self.latency_seconds: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(LATENCY_SECONDS))
         """Broker's time of a record to its 2xx, by topic."""
-        self.drain_eta_seconds: dict[str, float] = {}
+        self.contact = Contact(name, timings)
+        """Whether the brokers answer."""
         self.limited = LimitedTime()
         """What has kept it from being faster."""
-        self._settled_before: Counter[str] = Counter()
+        self.filtered_out = FilteredOut()
+        """Topics that have nothing to deliver, because all their latest records are ``not_in_stream``."""
+        self._drain = Drain()
         self._settled_at_stall = 0
         self._began = time.monotonic()
         """When the present pipeline was started."""
@@ -123,6 +129,7 @@ class Integration:
             account_of=lambda topic, partition: self.accounts[topic, partition],
             on_connected=self._on_connected,
             guard_memory=self._guard_memory,
+            contact=self.contact,
             timings=self._timings,
         )
 
@@ -159,6 +166,22 @@ class Integration:
         ledgers = self.pipeline.assignment.ledgers.values() if self.pipeline is not None else ()
         return Totals.of(self.accounts.values(), in_flight=sum(ledger.open_records for ledger in ledgers))
 
+    def drain_eta_seconds(self, now: float) -> dict[str, float]:
+        """How long the lag of each topic takes at the rate of the last minute, where that can be said.
+
+        Args:
+            now: monotonic seconds.
+        """
+        return self._drain.seconds(self.pipeline.lags(now) if self.pipeline is not None else {})
+
+    def note_rate(self, now: float) -> None:
+        """Note how much was settled by ``now``, in monotonic seconds."""
+        if self._drain.is_due(now):
+            settled: Counter[str] = Counter()
+            for (topic, _), account in self.accounts.items():
+                settled[topic] += account.settled
+            self._drain.note(settled, now)
+
     def note_limit(self, seconds: float) -> None:
         """Note what keeps it from being faster now; the last time was ``seconds`` ago."""
         if self.consecutive_stalls and self._moves():
@@ -170,37 +193,52 @@ class Integration:
         self.limited.add(limit, seconds)
 
     def summarise(self) -> None:
-        """Log what has happened since the start, once a minute, and note when the lag will be worked off."""
-        for part, observe in (("drain ETA", self._estimate_drain), ("findings", self.tell_findings)):
+        """Log what has happened since the start, once a minute, and how far it is behind."""
+        for part, observe in (("topics", self._watch_topics), ("findings", self.tell_findings)):
             with observing(part, integration=self.name):
                 observe()
+        behind = Behind(None, None, None)
+        with observing("lag", integration=self.name):
+            behind = self._behind(time.monotonic())
         logger().emit(
             Event.SUMMARY,
             integration=self.name,
             **asdict(self.totals()),
+            lag=behind.lag,
+            drain_eta_seconds=behind.drain_eta_seconds,
+            silent_seconds=behind.silent_seconds,
             destination=self.settings.destination,
             destination_state=self.destination.state.value,
+        )
+
+    def _behind(self, now: float) -> "Behind":
+        lags = self.pipeline.lags(now) if self.pipeline is not None else {}
+        known = [lag for lag in lags.values() if lag is not None]
+        etas = self._drain.seconds(lags)
+        silent = self.contact.silent_seconds(now)
+        return Behind(
+            lag=sum(known) if lags and len(known) == len(lags) else None,
+            drain_eta_seconds=round(max(etas.values()), 1) if lags and len(etas) == len(lags) else None,
+            silent_seconds=round(silent, 1) if silent is not None and self.contact.is_silent(now) else None,
         )
 
     def tell_findings(self) -> None:
         """Log what befell the receipts, and what was accepted although a platform's documents rule it out."""
         for problem in self.receipts.take_problems():
             logger().emit(_RECEIPT_EVENTS[problem.kind], integration=self.name, detail=problem.detail)
-        warnings = self.pipeline.worker.take_warnings() if self.pipeline is not None else {}
+        if self.pipeline is None:
+            return
+        self.pipeline.dead_letters.tell()
+        warnings = self.pipeline.worker.take_warnings()
         for warning, records in warnings.items():
             logger().emit(Event.RECORD_WARNING, integration=self.name, reason=warning, records=records)
 
-    def _estimate_drain(self) -> None:
-        """How long the lag of each topic takes at the rate of the last minute; absent where nothing was settled."""
-        settled: Counter[str] = Counter()
-        for (topic, _), account in self.accounts.items():
-            settled[topic] += account.settled
-        lags = self.pipeline.lags() if self.pipeline is not None else {}
-        rates = {
-            topic: (settled[topic] - self._settled_before[topic]) / self._timings.summary_every for topic in settled
-        }
-        self.drain_eta_seconds = {topic: lag / rates[topic] for topic, lag in lags.items() if rates.get(topic, 0) > 0}
-        self._settled_before = settled
+    def _watch_topics(self) -> None:
+        """Tell of topics that begin or cease to be filtered as a whole."""
+        for topic in sorted(self.filtered_out.look(self.accounts)):
+            records = self.filtered_out.topics.get(topic)
+            event = Event.TOPIC_RESUMED if records is None else Event.TOPIC_FILTERED_OUT
+            logger().emit(event, integration=self.name, topic=topic, records=records)
 
     def _tell_failure(self, error: Exception, wait_seconds: float) -> None:
         cause = root_of(error)
@@ -208,7 +246,7 @@ class Integration:
         self.consecutive_stalls = self.consecutive_stalls + 1 if isinstance(cause, StalledError) else 0
         self._settled_at_stall = sum(account.settled for account in self.accounts.values())
         self.last_error = type(cause).__name__
-        if isinstance(cause, SettingsError):  # its text is ours, and says what to correct
+        if isinstance(cause, SettingsError | UnavailableError):  # its text is ours, and says what to correct
             logger().emit(Event.KAFKA_UNAVAILABLE, integration=self.name, detail=str(cause), wait_seconds=wait_seconds)
             return
         logger().emit(
@@ -218,6 +256,14 @@ class Integration:
             stack=logs.place_of(cause),
             wait_seconds=wait_seconds,
         )
+
+
+class Behind(NamedTuple):
+    """How far an integration is behind, as a line says it: what is not known is None, and left out."""
+
+    lag: int | None
+    drain_eta_seconds: float | None
+    silent_seconds: float | None
 
 
 _RECEIPT_EVENTS: Final = {

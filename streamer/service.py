@@ -20,6 +20,7 @@ from streamer import logs
 from streamer.core.errors import SettingsError
 from streamer.destinations import open_destination
 from streamer.integration import Integration, root_of
+from streamer.kafka.client_lines import ABOUT_CONNECTIONS
 from streamer.logs import Event, logger
 from streamer.logs.observing import observing
 from streamer.server import Server
@@ -52,7 +53,8 @@ def main(settings: Settings, *, release_guard: Sequence[str] = ()) -> int:
     # Events die by their reference counts; a cycle collector that looks at every young object costs a third of the CPU.
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
-    with logs.configured(settings.log), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    configured = logs.configured(settings.log, said_elsewhere=ABOUT_CONNECTIONS)
+    with configured, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(_run_until_signal(settings, release_guard))
 
 
@@ -193,3 +195,5 @@ class Service:
             for integration in self.integrations.values():
                 with observing("limit", integration=integration.name):
                     integration.note_limit(passed)
+                with observing("rate", integration=integration.name):
+                    integration.note_rate(loop.time())

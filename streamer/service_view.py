@@ -129,7 +129,7 @@ class ServiceView:
         )
 
     def _integration(self, integration: Integration) -> IntegrationStatus:
-        pipeline = integration.pipeline
+        pipeline, now = integration.pipeline, time.monotonic()
         return IntegrationStatus(
             name=integration.name,
             dialect=integration.settings.dialect,
@@ -143,7 +143,11 @@ class ServiceView:
                 for place in sorted({*integration.accounts, *(pipeline.assignment.left_out if pipeline else ())})
             ],
             latency_seconds=integration.latency_seconds,
-            drain_eta_seconds=integration.drain_eta_seconds,
+            drain_eta_seconds=integration.drain_eta_seconds(now),
+            kafka_silent_seconds=integration.contact.silent_seconds(now)
+            if integration.contact.is_silent(now)
+            else None,
+            filtered_out=integration.filtered_out.topics,
             limited_by=integration.limited.lately,
             limited_seconds=integration.limited.seconds,
             commits={result.value: number for result, number in pipeline.assignment.commits.results.items()}
@@ -181,24 +185,41 @@ def _is_moving(integration: Integration) -> Check:
 
 def _is_joined(integration: Integration) -> Check:
     name = f"integration.{integration.name}"
-    pipeline = integration.pipeline
+    pipeline, now = integration.pipeline, time.monotonic()
+    silent = integration.contact.silent_seconds(now)
+    if silent is not None and integration.contact.is_silent(now):
+        return Check(
+            name, ok=False, detail=f"no broker has answered for {silent:.0f} s; see the log for kafka.unavailable"
+        )
     if integration.settings.is_paused:
         return Check(name, ok=True, detail="paused by the configuration")
     if pipeline is None or not pipeline.is_connected:
         return Check(name, ok=False, detail="not a member of its consumer group yet; see the log for kafka.unavailable")
     if pipeline.is_guarded:
         return Check(name, ok=True, detail="stopped by the mass guard; see the log for integration.guarded")
-    return check_of_reading(name, pipeline)
+    return check_of_reading(name, pipeline, _waiting_for_transactions(pipeline, now), _filtered_out(integration))
 
 
-def check_of_reading(name: str, pipeline: Pipeline) -> Check:
+def check_of_reading(name: str, pipeline: Pipeline, *remarks: str) -> Check:
     """Some partitions or topics left out leave the others flowing: ready, degraded. All of them: not ready."""
     left_out = pipeline.assignment.left_out.faults()
     missing = pipeline.source.missing_topics()
     texts = [f"{place.topic}-{place.partition} is not read: {fault.obstacle}" for place, fault in left_out.items()]
     more = [f"{len(texts) - MAX_NAMED} more partitions are not read"] if len(texts) > MAX_NAMED else []
-    texts = [*(f"the topic {topic} is missing" for topic in missing), *texts[:MAX_NAMED], *more]
+    texts = [*(f"the topic {topic} is missing" for topic in missing), *texts[:MAX_NAMED], *more, *filter(None, remarks)]
     return Check(name, ok=bool(pipeline.assignment.flowing()) or not left_out, detail="; ".join(texts))
+
+
+def _waiting_for_transactions(pipeline: Pipeline, now: float) -> str:
+    blocked = sum(
+        pipeline.asker.open_transaction_since(place, now) is not None for place in pipeline.assignment.ledgers
+    )
+    return f"partitions that wait for a transaction to end: {blocked}" if blocked else ""
+
+
+def _filtered_out(integration: Integration) -> str:
+    topics = ", ".join(sorted(integration.filtered_out.topics))
+    return f"nothing of {topics} is delivered; see the log for topic.filtered_out" if topics else ""
 
 
 def _unless_started(integration: Integration) -> str:
@@ -221,8 +242,12 @@ def _partition(integration: Integration, place: TopicPartition, account: Account
 def _assigned(
     integration: Integration, pipeline: Pipeline, place: TopicPartition, ledger: PartitionLedger
 ) -> AssignedPartition:
-    high_watermark = pipeline.source.high_watermark(place)
-    oldest = ledger.oldest_waiting_timestamp(high_watermark)
+    now, asker = time.monotonic(), pipeline.asker
+    ends, known_at = asker.ends(place, now), asker.known_at(place)
+    transaction_since = asker.open_transaction_since(place, now)
+    oldest = ledger.oldest_waiting_timestamp(
+        None if ends is None else ends.high_watermark, asker.waiting_timestamp(place, ledger.next_offset)
+    )
     retention = pipeline.retention_seconds.get(place.topic)
     receipts = integration.receipts
     return AssignedPartition(
@@ -230,7 +255,10 @@ def _assigned(
         parked=pipeline.worker.parked_in(place),
         position=ledger.position,
         committed=ledger.committed,
-        high_watermark=high_watermark,
+        next_offset=ledger.next_offset,
+        high_watermark=None if ends is None else ends.high_watermark,
+        ends_known_at=None if known_at is None else time.time() - now + known_at,
+        open_transaction_since=None if transaction_since is None else time.time() - now + transaction_since,
         oldest_waiting_at=None if oldest is None else oldest / 1000,
         retention_headroom_seconds=None
         if retention is None

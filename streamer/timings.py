@@ -53,6 +53,21 @@ class Timings:
     """Longest wait for requests in flight at shutdown."""
     revoke_drain: float = 10.0
     """Longest wait for requests in flight when partitions are taken: every other member waits for this one."""
+    ask_every: float = 3.0
+    """Wait between two rounds of asking the brokers where the partitions end."""
+    ask_timeout: float = 5.0
+    """Longest wait for an answer to that."""
+    preflight: float = 2.0
+    """Longest attempt to find out, on a connection of its own, why no broker answers."""
+    silent_after: float = 12.0
+    """After so long without an answer nothing is known of the brokers: readiness fails, lag is unknown. Two rounds fit
+    in, one of them without an answer; what watches `/readyz` learns of it within 15 seconds."""
+    say_silent_after: float = 5.0
+    """How long no broker must have answered before that is said; a connection that breaks is renewed at once."""
+    say_silent_every: float = 60.0
+    """How often it is said again while it lasts."""
+    transaction_after: float = 10.0
+    """How long an open transaction must keep a partition from being read before that is said and shown."""
     retention_every: float = 600.0
     """How often the brokers are asked how long topics keep their records."""
     watch_every: float = 10.0

@@ -3,14 +3,20 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from streamer.core.delivery.transitions import State
+from streamer.core.errors import UnavailableError
+from streamer.core.model import FilterReason
+from streamer.core.records.filtered_out import MIN_FILTERED
 from streamer.destinations import Destination
 from streamer.integration import Integration
 from streamer.receipts import Deliveries, ProblemKind, digest_of
+from streamer.service_view import ServiceView
 from streamer.settings import Settings
 from streamer.timings import PRODUCTION
 from tests.doubles.destination import MemoryClient, status
@@ -85,3 +91,35 @@ def test_the_write_key_is_not_on_disk(tmp_path: Path) -> None:
     files = [path for path in (tmp_path / "state").rglob("*") if path.is_file()]
     assert files
     assert not [path for path in files if b"a-secret-write-key" in path.read_bytes()]
+
+
+def test_a_topic_of_which_everything_is_filtered_is_no_silence(tmp_path: Path) -> None:
+    """A wrong setting may make every record one that is not in the stream: nothing failed, and nothing arrived."""
+    with opened(tmp_path) as (integration, _), capture_logs() as lines:
+        service: Any = SimpleNamespace(is_draining=False, integrations={"surveys": integration}, destinations={})
+        assignment = SimpleNamespace(ledgers={})
+        pipeline: Any = SimpleNamespace(is_connected=True, is_guarded=False, dead_letters=None, assignment=assignment)
+        account = integration.accounts["surveys", 0]
+        account.consumed = MIN_FILTERED
+        account.filtered[FilterReason.NOT_IN_STREAM] = MIN_FILTERED
+        for _ in range(2):
+            integration.summarise()
+        integration.pipeline = pipeline
+        [check] = [check for check in ServiceView(service).ready() if check.name == "integration.surveys"]
+        integration.pipeline = None
+        account.consumed += 1
+        integration.summarise()
+
+    assert (check.ok, check.is_degraded) == (True, True)
+    assert "surveys" in check.detail
+    told = [(line["event"], line["topic"], line.get("records")) for line in lines if line["event"].startswith("topic.")]
+    assert told == [("topic.filtered_out", "surveys", MIN_FILTERED), ("topic.resumed", "surveys", None)]
+
+
+def test_brokers_that_do_not_answer_are_no_stall(tmp_path: Path) -> None:
+    """Three stalls ask for a restart of the process, which would bring no broker back."""
+    with opened(tmp_path) as (integration, _), capture_logs() as lines:
+        for _ in range(3):
+            integration._tell_failure(UnavailableError("no broker answers"), 1.0)
+        assert integration.consecutive_stalls == 0
+    assert {line["event"] for line in lines} == {"kafka.unavailable"}

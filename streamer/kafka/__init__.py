@@ -23,6 +23,8 @@ in the client's source:
 - An exception during a login that is not the client's own ends its reading for good, a rejected bearer token counts as
   accepted, and a password is kept for as long as a client lives; `streamer.kafka.login`. So are certificates;
   `streamer.kafka.tls`.
+- ``end_offsets`` of a consumer of committed records is the last stable offset, and one partition without a leader keeps
+  all of them unknown; `streamer.kafka.log_ends` asks for both ends, and for each partition alone.
 - "Unable to bootstrap" hides why it failed; `preflight` finds the reason.
 """
 
@@ -31,6 +33,7 @@ from aiokafka import TopicPartition
 from streamer.kafka.brokers import Brokers
 from streamer.kafka.cluster import create_topics, missing_topics, preflight, retention_seconds
 from streamer.kafka.group_positions import CommitResult, StoredPosition
+from streamer.kafka.log_ends import EndsAnswer
 from streamer.kafka.poll_errors import DamagedError, LeftOutError, PollError, PositionsGoneError
 from streamer.kafka.producer import DeadLetterProducer, RefusedWriteError
 from streamer.kafka.source import Source
@@ -41,6 +44,7 @@ __all__ = [
     "CommitResult",
     "DamagedError",
     "DeadLetterProducer",
+    "EndsAnswer",
     "LeftOutError",
     "PollError",
     "PositionsGoneError",

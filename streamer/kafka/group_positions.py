@@ -32,7 +32,7 @@ COMMIT_RETRY_SECONDS: Final = 0.1
 """Wait before a commit is sent again because the coordinator has moved or is still loading."""
 
 OFFSETS_TIMEOUT_SECONDS: Final = 10.0
-"""Longest wait for the group's stored positions."""
+"""Longest wait for the group's stored positions, or for where partitions begin and end."""
 
 NO_OFFSET: Final = -1
 

@@ -16,11 +16,12 @@ from aiokafka.errors import (
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
 from streamer.core.records.obstacles import PartitionFault
-from streamer.kafka import group_positions, log_bounds, unreadable
+from streamer.kafka import group_positions, log_bounds, log_ends, unreadable
 from streamer.kafka.adjusting import hold_until_sought, join_without_all_topics
 from streamer.kafka.closing import close, stop_consumer
-from streamer.kafka.group_positions import CommitResult, StoredPosition
+from streamer.kafka.group_positions import OFFSETS_TIMEOUT_SECONDS, CommitResult, StoredPosition
 from streamer.kafka.log_bounds import Bounds
+from streamer.kafka.log_ends import EndsAnswer
 from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.kafka.partition_faults import fault_in_metadata
 from streamer.kafka.polling import Polling
@@ -210,9 +211,23 @@ class Source:
         """All partitions of a topic, whoever has them, as far as the client has heard."""
         return [TopicPartition(topic, number) for number in self._joined.partitions_for_topic(topic) or ()]
 
+    async def log_ends(self, partitions: Collection[TopicPartition], *, timeout_seconds: float) -> EndsAnswer:
+        """Where partitions end (without any: all of the topics), asked now; never raises for what brokers do."""
+        return await log_ends.ends(
+            self._joined, partitions, read_committed=self._read_committed, timeout_seconds=timeout_seconds
+        )
+
+    async def timestamp_at(self, partition: TopicPartition, offset: int, *, timeout_seconds: float) -> int | None:
+        """The time of the record at ``offset``, in ms since the epoch, read beside `poll`; None: not known."""
+        return await log_ends.timestamp_at(self._joined, partition, offset, timeout_seconds=timeout_seconds)
+
     async def log_bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | PartitionFault]:
-        """First offset that still exists and the one after the last, for each partition; or why they are not known."""
-        return await log_bounds.fetch(self._joined, partitions, isolation_level=int(self._read_committed))
+        """First offset that still exists and the high watermark of each partition; or why they are not known.
+
+        The high watermark, also for who reads what is committed: a position beyond the last stable offset waits for an
+        open transaction, and is no reason to read anything again.
+        """
+        return await log_bounds.fetch(self._joined, partitions)
 
     async def offset_at(self, partition: TopicPartition, epoch_ms: int) -> int | None:
         """The offset of the first record at or after a time; None: there is none yet.
@@ -220,12 +235,11 @@ class Source:
         Raises:
             UnavailableError: the brokers cannot be asked.
         """
-        try:
-            found = await self._joined.offsets_for_times({partition: epoch_ms})
-        except KafkaError as error:
-            raise UnavailableError(describe_kafka_error(error)) from error
-        place = found.get(partition)
-        return place.offset if place is not None else None
+        found = await self._offsets({partition: epoch_ms})
+        return found[partition] if found[partition] != log_ends.NO_OFFSET else None
+
+    async def _offsets(self, times: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
+        return await log_ends.offsets(self._joined, times, timeout_seconds=OFFSETS_TIMEOUT_SECONDS)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read from ``offset`` next, afresh; nothing happens when the partition is no longer ours."""
@@ -245,13 +259,6 @@ class Source:
             async with asyncio.timeout(1):
                 return cast("int", await self._joined.position(partition))
         return None
-
-    def high_watermark(self, partition: TopicPartition) -> int | None:
-        """The end of what may be read, as of the last fetch; None before the first, and outside of the group."""
-        if self._consumer is None or partition not in self._joined.assignment():
-            return None
-        read = self._joined.last_stable_offset if self._read_committed else self._joined.highwater
-        return cast("int | None", read(partition))
 
     def fetched_at(self, partition: TopicPartition) -> float | None:
         """Epoch seconds of the last answer to a fetch of the partition, empty ones included; None before the first.

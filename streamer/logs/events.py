@@ -45,7 +45,7 @@ class Event(enum.Enum):
         "What became of the integration's records since the process started; written once a minute.",
         (
             *("integration", "consumed", "delivered", "duplicate", "filtered", "dead_lettered", "handed_back"),
-            *("in_flight", "destination", "destination_state"),
+            *("in_flight", "lag", "drain_eta_seconds", "silent_seconds", "destination", "destination_state"),
         ),
     )
 
@@ -54,7 +54,7 @@ class Event(enum.Enum):
         WARNING,
         Fault.KAFKA,
         "The brokers cannot be reached or reject the connection. streamer keeps trying; records wait on Kafka.",
-        ("integration", "detail", "wait_seconds"),
+        ("integration", "detail", "wait_seconds", "silent_seconds", "failures"),
         "Do what the detail says. If that does not help, check the brokers, kafka.bootstrap_servers, and the network.",
         1,
     )
@@ -84,6 +84,21 @@ class Event(enum.Enum):
         "The credentials for the brokers are usable again.",
         (),
         "",
+        1,
+    )
+    TRANSACTION_OPEN = (
+        "transaction.open",
+        WARNING,
+        Fault.KAFKA,
+        (
+            "An open transaction keeps partitions from being read: the brokers hand out nothing from its first record"
+            " on before it ends. Their records wait on Kafka; none is lost. The line names one of them."
+        ),
+        (*_PARTITION, "offset", "high_watermark", "partitions"),
+        (
+            "Find its producer with kafka-transactions.sh describe-producers. It should commit or abort; otherwise the"
+            " brokers abort it after the producer's transaction.timeout.ms."
+        ),
         1,
     )
     TOPICS_MISSING = (
@@ -223,8 +238,11 @@ class Event(enum.Enum):
         "event.dead_lettered",
         ERROR,
         Fault.REFUSED,
-        "A record was written to the dead-letter topic, with the reason in its headers.",
-        (*_PARTITION, "offset", "reason", "detail", "dead_letter_topic", "message_id"),
+        (
+            "Records were written to the dead-letter topic, with the reason in their headers. The first one with a"
+            " reason and detail is logged at once. The others are one line a minute, with the place of their first one."
+        ),
+        (*_PARTITION, "offset", "reason", "detail", "dead_letter_topic", "message_id", "records", "share"),
         "Remove the cause together with the producer, then run streamer dlq redrive.",
         100,
     )
@@ -234,6 +252,25 @@ class Event(enum.Enum):
         None,
         "The messageIds of these records were delivered before. streamer does not send them again.",
         ("topic", "partition", "records"),
+    )
+    TOPIC_FILTERED_OUT = (
+        "topic.filtered_out",
+        WARNING,
+        Fault.SET_UP,
+        "The latest 200 or more records of the topic were all filtered as not_in_stream. Nothing of it is delivered.",
+        ("integration", "topic", "records"),
+        (
+            "If the topic should hold events of other types, check the integration's dialect and its settings"
+            " (for Sprig: sprig.answer_event_types and sprig.lifecycle_event_types). The filtered records are still"
+            " on Kafka: to read them again, stop streamer and set the group's positions back."
+        ),
+    )
+    TOPIC_RESUMED = (
+        "topic.resumed",
+        INFO,
+        None,
+        "The topic has records again that are not filtered.",
+        ("integration", "topic"),
     )
     RECORD_WARNING = (
         "record.warned",
@@ -426,6 +463,15 @@ class Event(enum.Enum):
         WARNING,
         None,
         "A library logged a warning or an error.",
+        ("logger", "detail", "error_type"),
+        "",
+        1,
+    )
+    LIBRARY_SAID = (
+        "library.said",
+        DEBUG,
+        None,
+        "A library logged a warning or an error about something that a line of streamer's says as well.",
         ("logger", "detail", "error_type"),
         "",
         1,

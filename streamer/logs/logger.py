@@ -13,7 +13,7 @@ import re
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Container, Iterator, MutableMapping
 from datetime import UTC, datetime
 from traceback import extract_tb
 from typing import Any, Final, Protocol
@@ -141,12 +141,16 @@ def place_of(error: BaseException) -> str:
 
 
 @contextlib.contextmanager
-def configured(choice: Choice, *, file_descriptor: int | None = None) -> Iterator[None]:
+def configured(
+    choice: Choice, *, file_descriptor: int | None = None, said_elsewhere: Container[str] = ()
+) -> Iterator[None]:
     """Log as configured while the context lasts. At its end all lines are written, if somebody reads them.
 
     Args:
         choice: level and format.
         file_descriptor: where lines go; None: standard output.
+        said_elsewhere: formats of lines of libraries that are written at the level ``debug``, because a line of ours
+            says the same.
     """
     global _current  # noqa: PLW0603 - logging is the one thing that is the same for the whole process
     descriptor = sys.stdout.fileno() if file_descriptor is None else file_descriptor
@@ -159,7 +163,7 @@ def configured(choice: Choice, *, file_descriptor: int | None = None) -> Iterato
         logger_factory=lambda *_: writer,
         cache_logger_on_first_use=False,
     )
-    handler = _LibraryHandler(logging.WARNING)
+    handler = _LibraryHandler(said_elsewhere)
     root = logging.getLogger()
     root.addHandler(handler)
     logging.captureWarnings(capture=True)
@@ -177,12 +181,17 @@ def configured(choice: Choice, *, file_descriptor: int | None = None) -> Iterato
 class _LibraryHandler(logging.Handler):
     """Writes what libraries log in our form: without tracebacks, and without lines that quote what they worked on."""
 
+    def __init__(self, said_elsewhere: Container[str]) -> None:
+        super().__init__(logging.WARNING)
+        self._said_elsewhere = said_elsewhere
+
     def emit(self, record: logging.LogRecord) -> None:
         try:
             error = record.exc_info[1] if record.exc_info else None
             is_lost_task = record.name == "asyncio" and record.levelno >= logging.ERROR
+            event = Event.LIBRARY_SAID if record.msg in self._said_elsewhere else Event.LIBRARY_WARNED
             logger().emit(
-                Event.TASK_FAILED if is_lost_task else Event.LIBRARY_WARNED,
+                Event.TASK_FAILED if is_lost_task else event,
                 logger=record.name,
                 detail=record.getMessage().partition("\n")[0][:MAX_DETAIL_CHARACTERS],
                 error_type=type(error).__name__ if error is not None else None,

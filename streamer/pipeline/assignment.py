@@ -21,6 +21,7 @@ from streamer.kafka import CommitResult, StoredPosition, TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.beginnings import BEYOND, REFUSED, Beginning
 from streamer.pipeline.commits import Commits
+from streamer.pipeline.contact import Contact
 from streamer.pipeline.left_out import LeftOut
 from streamer.pipeline.ports import RecordSource
 from streamer.pipeline.starts import Starts
@@ -37,6 +38,7 @@ class Assignment:
         start: str | datetime,
         account_of: Callable[[str, int], Account],
         fence: Callable[[PartitionLedger], int],
+        contact: Contact,
         timings: Timings,
     ) -> None:
         """Begin with no partitions.
@@ -48,6 +50,7 @@ class Assignment:
                 recreated.
             account_of: the account of a partition; it outlives assignments.
             fence: ends the custody of an assignment's records; returns how many were open.
+            contact: knows whether the brokers answer.
             timings: how often to commit, and how long a position beyond the end is doubted.
         """
         self._integration = integration
@@ -63,12 +66,11 @@ class Assignment:
         """Whether the ledgers are those of the partitions given to us, so that these may be read."""
         self.changed = asyncio.Event()
         """Set whenever partitions are taken or given, or may be read from now on; cleared by whoever waits for it."""
-        self.commits = Commits(integration)
+        self.commits = Commits(integration, contact)
         self.rebalances = {"assigned": 0, "revoked": 0, "lost": 0}
         self.assigned_since: dict[TopicPartition, float] = {}
         """Since when, in seconds since the epoch, each partition has been ours without a break."""
         self.left_out = LeftOut(integration, timings)
-        """Partitions of ours that are not read now."""
         self._given: frozenset[TopicPartition] | None = None
         self._beyond_since: dict[TopicPartition, float] = {}
         self._begins_unstored = asyncio.Event()
@@ -81,6 +83,10 @@ class Assignment:
         self._given = partitions
         self.left_out.clear()
         self.changed.set()
+
+    def partitions(self) -> frozenset[TopicPartition]:
+        """Those that are ours, or may be: given and not restored yet, or suspended."""
+        return (self._given or frozenset()) | self.ledgers.keys()
 
     def suspend(self) -> None:
         """All partitions are taken; which ones come back is not known yet."""
@@ -102,10 +108,8 @@ class Assignment:
     async def restore(self, source: RecordSource) -> bool:
         """Go on where partitions given to us were left, by us or by others, and end what was not given back.
 
-        A partition whose beginning cannot be found out now is left out, and asked for again when it is due.
-
-        Returns:
-            Whether it is done; False while a rebalance is on.
+        A partition whose beginning cannot be found out now is left out, and asked for again when it is due. Returns
+        whether it is done; False while a rebalance is on.
 
         Raises:
             UnavailableError: the brokers cannot be asked; nothing has changed, try again.

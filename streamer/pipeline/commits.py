@@ -8,6 +8,7 @@ from streamer.core.records import statement as statements
 from streamer.core.records.ledger import PartitionLedger
 from streamer.kafka import CommitResult, StoredPosition, TopicPartition
 from streamer.logs import Event, logger
+from streamer.pipeline.contact import Contact
 from streamer.pipeline.ports import RecordSource
 
 MAX_CLAIMS: Final = 64
@@ -30,11 +31,12 @@ class Commits:
         refused: topics whose positions we may not store.
     """
 
-    def __init__(self, integration: str) -> None:
+    def __init__(self, integration: str, contact: Contact) -> None:
         self.results: dict[CommitResult, int] = dict.fromkeys(CommitResult, 0)
         self.unstored: set[TopicPartition] = set()
         self.refused: set[str] = set()
         self._integration = integration
+        self._contact = contact
         self._stored: dict[TopicPartition, StoredPosition | Claim | None] = {}
         """The claim that the broker is known to hold; None: none of this assignment."""
         self._unheard: dict[TopicPartition, deque[Claim]] = {}
@@ -92,10 +94,7 @@ class Commits:
         result = await source.commit(changed)
         self.results[result] += 1
         topics = {partition.topic for partition in changed}
-        if result is CommitResult.STORED:
-            self.refused -= topics
-        elif result is CommitResult.NOT_AUTHORISED and len(topics) == 1:
-            self.refused |= topics
+        self._note_refused(result, topics)
         for partition, claim in changed.items():
             if ledgers.get(partition) is not before[partition]:
                 continue  # its assignment ended meanwhile
@@ -114,8 +113,17 @@ class Commits:
             # The answer is one for all, and the others must not wait for the one that is closed to us.
             results = [await self.store(source, ledgers, one) for one in sorted(topics)]
             return next((other for other in results if other is not CommitResult.STORED), CommitResult.STORED)
-        self._tell(result, len(changed))
+        # That brokers do not answer is said once, for all that waits for them.
+        if result is not CommitResult.TIMED_OUT or not self._contact.is_missed():
+            self._tell(result, len(changed))
         return result
+
+    def _note_refused(self, result: CommitResult, topics: set[str]) -> None:
+        """Of several topics that are refused together, it is not known which one is meant."""
+        if result is CommitResult.STORED:
+            self.refused -= topics
+        elif result is CommitResult.NOT_AUTHORISED and len(topics) == 1:
+            self.refused |= topics
 
     async def enter(self, source: RecordSource, begins: Mapping[TopicPartition, int]) -> CommitResult:
         """Store where the group begins with topics of which it has stored nothing.

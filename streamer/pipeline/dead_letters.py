@@ -14,15 +14,17 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from streamer.core.dead_letters.guard import WINDOW, MassGuard
 from streamer.core.dead_letters.letter import COMPLETE, Composer, Form, Refusal, next_form, printable
+from streamer.core.dead_letters.tally import Tally, Told
 from streamer.core.errors import UnavailableError
 from streamer.core.mapping.version import MAPPING_VERSION
-from streamer.core.model import DeadLetterReason, Record
+from streamer.core.model import Record
 from streamer.core.records.pending_letter import PendingLetter
 from streamer.kafka import RefusedWriteError
 from streamer.logs import Event, logger, place_of
+from streamer.pipeline.contact import Contact
 from streamer.pipeline.guard_memory import GuardMemory
+from streamer.pipeline.guarding import Guarding
 from streamer.pipeline.ports import LetterWriter
 from streamer.timings import Timings
 
@@ -44,6 +46,7 @@ class DeadLetters:
         topic_of: Callable[[str], str],
         max_ratio: float,
         memory: GuardMemory,
+        contact: Contact,
         timings: Timings,
         on_written: Callable[[PendingLetter], None],
         on_guarded: Callable[[int, int], None],
@@ -57,6 +60,7 @@ class DeadLetters:
             topic_of: the dead-letter topic of a topic.
             max_ratio: of `MassGuard`, for each of its two stages.
             memory: keeps what the guards have seen for the next pipeline.
+            contact: knows whether the brokers answer.
             timings: how long to wait for a confirmation, and after a failure.
             on_written: called with each confirmed dead letter, to end its record.
             on_guarded: called once when a guard trips, with how many of the last records were set aside, and of how
@@ -68,11 +72,12 @@ class DeadLetters:
             integration=integration, destination=destination, instance=os.getpid(), mapping_version=MAPPING_VERSION
         )
         self._topic_of = topic_of
-        self._memory = memory
-        self._mapping_guard = MassGuard(max_ratio, memory.window(_MAPPING))
-        self._delivery_guard = MassGuard(max_ratio, memory.window(_DELIVERY))
-        self._to_remember = 0
-        """How many records the guards have seen since the last note, if any of them matters to the next pipeline."""
+        self._contact = contact
+        self.guards = Guarding(max_ratio, memory)
+        """Must be told of what is not set aside, too."""
+        self._tally = Tally()
+        self._told_of = 0, 0
+        """How many records were mapped, and how many calls answered, when lines were last written."""
         self._timings = timings
         self._on_written = on_written
         self._on_guarded = on_guarded
@@ -90,54 +95,25 @@ class DeadLetters:
         yield from self._waiting
         yield from self._writing
 
-    def note_mapped(self, records: int) -> None:
-        """Note, for the guard, records that became calls or were filtered."""
-        self._mapping_guard.passed(records)
-        self._note_passed(self._mapping_guard, records)
+    def add(self, letters: Sequence[PendingLetter], *, among: Sequence[Record] = ()) -> None:
+        """Set records of one stage aside, unless its guard shows that the fault cannot be theirs.
 
-    def note_settled(self, records: Sequence[Record]) -> None:
-        """Note, for the guard, records that an earlier assignment has settled; those it has set aside count as that."""
-        self.note_mapped(sum(not self._mapping_guard.knows(record) for record in records))
-
-    def note_delivered(self, records: int) -> None:
-        """Note, for the guard, calls that the destination accepted, now or earlier."""
-        self._delivery_guard.passed(records)
-        self._note_passed(self._delivery_guard, records)
-
-    def add(self, letters: Sequence[PendingLetter]) -> None:
-        """Set records of one stage aside, unless its guard shows that the fault cannot be theirs."""
+        Args:
+            letters: for those that are set aside.
+            among: see `Guarding.note_letters`.
+        """
         if not letters:
             return
-        guard = self._mapping_guard if letters[0].opened is None else self._delivery_guard
-        # Retries that ran out say something about the destination as well, and come hours after everything else.
-        # Damaged bytes say something about a disk, and come a whole batch at a time.
-        counted = [
-            letter.record
-            for letter in letters
-            if letter.reason is not DeadLetterReason.RETRIES_EXHAUSTED and not letter.is_unreadable
-        ]
-        guard.set_aside(counted)
-        self._to_remember += len(counted)
+        evidence = self.guards.note_letters(letters, among)
         self._waiting.extend(letters)
         if self.is_guarded:
             return
-        if counted and guard.is_tripped:
+        if evidence is not None:
             self.guard()
-            self._remember()
-            self._on_guarded(guard.bad, guard.seen)
+            self.guards.remember()
+            self._on_guarded(*evidence)
         else:
             self._work.set()
-
-    def _note_passed(self, guard: MassGuard, records: int) -> None:
-        """Let the next pipeline know of records that passed after some were set aside, now and then."""
-        if self._to_remember or guard.bad:
-            self._to_remember += records
-            if self._to_remember >= WINDOW:
-                self._remember()
-
-    def _remember(self) -> None:
-        self._to_remember = 0
-        self._memory.note({_MAPPING: self._mapping_guard.to_json(), _DELIVERY: self._delivery_guard.to_json()})
 
     def guard(self) -> None:
         """Write nothing any more; records to be set aside stay open."""
@@ -158,11 +134,12 @@ class DeadLetters:
 
     async def run(self) -> None:
         """Write dead letters as they come, until cancelled."""
-        self._remember()
+        self.guards.remember()
         try:
             await self._write_all()
         finally:
-            self._remember()
+            self.guards.remember()
+            self.tell()
 
     async def _write_all(self) -> None:
         failures = 0
@@ -170,8 +147,7 @@ class DeadLetters:
             await self._work.wait()
             if self.is_guarded:
                 continue  # the guard has tripped since this was woken: there is no work any more
-            if self._to_remember:
-                self._remember()  # first: what is written counts, also after a kill
+            self.guards.remember_news()  # first: what is written counts, also after a kill
             failed = await self._write_some()
             failures = failures + 1 if failed else 0
             if failed:
@@ -230,7 +206,9 @@ class DeadLetters:
         except RefusedWriteError as error:
             return error.refusal
         except UnavailableError as error:
-            self._tell_failure(letter, str(error))
+            # That brokers do not answer is said once, for all that waits for them.
+            if not self._contact.is_missed():
+                self._tell_failure(letter, str(error))
             return None
         except Exception as error:  # noqa: BLE001 - whatever one of them does to the client, the others must go on
             self._tell_failure(letter, f"a bug in streamer: {type(error).__name__} at {place_of(error)}")
@@ -241,18 +219,40 @@ class DeadLetters:
         return None
 
     def _tell_written(self, letter: PendingLetter, topic: str, form: Form) -> None:
-        record = letter.record
         detail = printable(letter.detail)
+        told = self._tally.note(
+            letter.record,
+            letter.reason,
+            detail if form.has_value else f"{detail} {_WITHOUT_VALUE}",
+            dead_letter_topic=topic,
+            message_id=letter.message_id,
+            was_sent=letter.opened is not None,
+        )
+        if told is not None:
+            self._emit(told, None)
+
+    def tell(self) -> None:
+        """Log the dead letters since this was last called that were not logged at once; call it once a minute."""
+        mapped, answered = self.guards.mapped - self._told_of[0], self.guards.answered - self._told_of[1]
+        self._told_of = self.guards.mapped, self.guards.answered
+        for told in self._tally.take():
+            # What was set aside at the end of the last minute may be written in this one.
+            records = max(answered if told.was_sent else mapped, told.records)
+            self._emit(told, told.records / records)
+
+    def _emit(self, told: Told, share: float | None) -> None:
         logger().emit(
             Event.EVENT_DEAD_LETTERED,
             integration=self._integration,
-            topic=record.topic,
-            partition=record.partition,
-            offset=record.offset,
-            reason=letter.reason,
-            detail=detail if form.has_value else f"{detail} {_WITHOUT_VALUE}",
-            dead_letter_topic=topic,
-            message_id=letter.opened.message_id if letter.opened is not None else None,
+            topic=told.topic,
+            partition=told.partition,
+            offset=told.offset,
+            reason=told.reason,
+            detail=told.detail,
+            dead_letter_topic=told.dead_letter_topic,
+            message_id=told.message_id,
+            records=told.records,
+            share=None if share is None else round(share, 3),
         )
 
     def _tell_failure(self, letter: PendingLetter, detail: str) -> None:
@@ -269,10 +269,6 @@ class DeadLetters:
             detail=detail,
         )
 
-
-_MAPPING: Final = "mapping"
-_DELIVERY: Final = "delivery"
-"""Names of the two stages in the memory of the guard."""
 
 _WITHOUT_VALUE: Final = (
     "(the dead-letter topic did not accept key and value of the record: they are only in its source topic)"

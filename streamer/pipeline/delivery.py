@@ -109,8 +109,11 @@ class Delivery:
         self._intake.take(records, ledger)
 
     def letter_written(self, letter: PendingLetter) -> None:
-        """The broker has confirmed a dead letter: end its record; what waited for its messageId is sent by itself."""
-        self._shipping.written(letter, time.monotonic())
+        """The broker has confirmed a dead letter: end its record.
+
+        Of what waited for its messageId, the same call is set aside as well, another one is sent.
+        """
+        self._dead_letters.add(self._shipping.written(letter, time.monotonic()))
         self._work.set()
 
     async def run(self) -> None:
@@ -235,7 +238,7 @@ class Delivery:
             by_ledger[record.ledger].append(record)
         self._receipts.add([_deliveries_of(ledger, delivered) for ledger, delivered in by_ledger.items()], now)
         self._shipping.accepted(shipment, by_ledger)
-        self._dead_letters.note_delivered(len(records))
+        self._dead_letters.guards.note_delivered(len(records))
         self._observe_latency(records, now)
         logger().emit(
             Event.BATCH_DELIVERED,

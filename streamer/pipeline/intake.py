@@ -12,6 +12,7 @@ from pathlib import Path
 
 from streamer.core.errors import RecordError
 from streamer.core.mapping import Mapper
+from streamer.core.mapping.naming import message_id_of
 from streamer.core.model import DeadLetterReason, Filtered, Record, Stage
 from streamer.core.records.custody import Custody
 from streamer.core.records.ledger import PartitionLedger
@@ -53,9 +54,6 @@ class Intake:
         """Take records of one partition, in the order of their offsets."""
         read = records
         records = self._custody.open(read, ledger)
-        if len(records) < len(read):
-            opened = {record.offset for record in records}
-            self._dead_letters.note_settled([record for record in read if record.offset not in opened])
         calls: list[OpenRecord] = []
         letters: list[PendingLetter] = []
         for record in records:
@@ -68,11 +66,17 @@ class Intake:
                 self._custody.filter(record, ledger, call.reason)
             else:
                 calls.append(OpenRecord(record, ledger, call.message_id, call.body, digest_of(call.message_id)))
+        if len(records) < len(read):
+            _count_settled_before(calls, records, read)
         ready = self._custody.take(self._without_known(calls) if calls else calls, letters, ledger)
-        self._dead_letters.note_mapped(len(records) - len(letters))
         if ready:
             self._enqueue(ready)
-        self._dead_letters.add(letters)
+        if letters:
+            self._dead_letters.add(letters, among=read)
+        elif len(records) < len(read):
+            self._dead_letters.guards.note_read_again(read)
+        else:
+            self._dead_letters.guards.note_mapped(len(read))
 
     def _without_known(self, calls: list[OpenRecord]) -> list[OpenRecord]:
         """End the records whose messageIds have a receipt within the window; return the other calls."""
@@ -80,15 +84,33 @@ class Intake:
         if not places:
             return calls
         unknown: list[OpenRecord] = []
+        known_before = 0
         for call in calls:
             place = places.get(call.digest)
             if place is None or not self._custody.settle_known(call, place):
+                call.known_before += known_before
+                known_before = 0
                 unknown.append(call)
+            else:
+                known_before += 1
         ledger, known = calls[0].ledger, len(calls) - len(unknown)
         if known:
-            self._dead_letters.note_delivered(known)
+            self._dead_letters.guards.note_delivered(known)
             logger().emit(Event.EVENT_DUPLICATE, topic=ledger.topic, partition=ledger.partition, records=known)
         return unknown
+
+
+def _count_settled_before(calls: Sequence[OpenRecord], opened: Sequence[Record], read: Sequence[Record]) -> None:
+    """Note on each call how many records right before it an earlier assignment has settled."""
+    by_offset = {call.record.offset: call for call in calls}
+    open_offsets = {record.offset for record in opened}
+    settled = 0
+    for record in read:
+        call = by_offset.get(record.offset)
+        if call is not None:
+            call.known_before, settled = settled, 0
+        elif record.offset not in open_offsets:
+            settled += 1
 
 
 def _letter_of(error: Exception, record: Record, ledger: PartitionLedger) -> PendingLetter:
@@ -107,4 +129,5 @@ def _letter_of(error: Exception, record: Record, ledger: PartitionLedger) -> Pen
         stage=stage,
         detail=detail,
         error_class=type(error).__name__,
+        native_id=message_id_of(error),
     )

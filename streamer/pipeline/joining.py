@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 from streamer.core.errors import UnavailableError
 from streamer.logs import Event, logger
+from streamer.pipeline.contact import Contact
 from streamer.pipeline.ports import Brokers, LetterWriter, RecordSource
 from streamer.settings import IntegrationSettings
 from streamer.timings import Timings
@@ -23,6 +24,7 @@ async def join(
     create_topics: bool,
     writer: LetterWriter,
     source: RecordSource,
+    contact: Contact,
     timings: Timings,
 ) -> None:
     """Start the clients and join the group, however long that takes.
@@ -30,7 +32,6 @@ async def join(
     Raises:
         SettingsError: a broker refuses our credentials or protocol, or we refuse its certificate.
     """
-    failures = 0
     while True:
         try:
             await brokers.preflight()
@@ -39,14 +40,14 @@ async def join(
                 await writer.start()
             await _join_group(source, timings.join)
         except UnavailableError as error:
-            failures += 1
-            event = Event.TOPICS_MISSING if isinstance(error, TopicsMissingError) else Event.KAFKA_UNAVAILABLE
-            logger().emit(event, integration=name, detail=str(error))
+            if isinstance(error, TopicsMissingError):
+                logger().emit(Event.TOPICS_MISSING, integration=name, detail=str(error))
+            else:
+                contact.missed(str(error))
             await writer.stop()
             await asyncio.sleep(timings.connect_retry)
         else:
-            if failures:
-                logger().emit(Event.KAFKA_RECOVERED, integration=name)
+            contact.heard()
             return
 
 

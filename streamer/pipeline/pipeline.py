@@ -7,7 +7,6 @@ their last commit.
 
 import asyncio
 import contextlib
-from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 
 from streamer.core.delivery.limiting import Limit, limited_by
@@ -19,7 +18,9 @@ from streamer.core.records.pending_letter import PendingLetter
 from streamer.kafka import TopicPartition
 from streamer.logs import Event, logger
 from streamer.logs.observing import observing
+from streamer.pipeline.asking import Asker
 from streamer.pipeline.assignment import Assignment
+from streamer.pipeline.contact import Contact
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.endings import until_cancelled
 from streamer.pipeline.guard_memory import GuardMemory
@@ -46,6 +47,7 @@ class Pipeline:
         account_of: Callable[[str, int], Account],
         on_connected: Callable[[], None],
         guard_memory: GuardMemory,
+        contact: Contact,
         timings: Timings,
     ) -> None:
         """Build the parts; nothing is connected before `run`.
@@ -58,6 +60,7 @@ class Pipeline:
             account_of: the account of a partition; accounts outlive pipelines.
             on_connected: called when the group is joined.
             guard_memory: where a stop by the mass guard is remembered.
+            contact: is told whether the brokers answer.
             timings: how long to wait for what.
         """
         self.name = name
@@ -67,6 +70,7 @@ class Pipeline:
         self._guard_memory = guard_memory
         self._on_connected = on_connected
         self._timings = timings
+        self._contact = contact
         self._crash: asyncio.Future[None]
         self.is_connected = False
         self.retention_seconds: Mapping[str, float] = {}
@@ -75,13 +79,21 @@ class Pipeline:
         limits = integration.limits
         self.custody = Custody(max_records=limits.max_open_records, max_bytes=limits.max_open_bytes, on_room=room.set)
         self.assignment = Assignment(
-            name, start=integration.start, account_of=account_of, fence=self.custody.fence, timings=timings
+            name,
+            start=integration.start,
+            account_of=account_of,
+            fence=self.custody.fence,
+            contact=contact,
+            timings=timings,
         )
         self.source = brokers.source(
             group_id=integration.group_id,
             topics=integration.topics,
             on_assigned=self.assignment.give,
             on_revoked=self._on_revoked,
+        )
+        self.asker = Asker(
+            name, brokers=brokers, source=self.source, assignment=self.assignment, contact=contact, timings=timings
         )
         self._writer = brokers.writer()
         self.dead_letters = self._new_dead_letters()
@@ -104,6 +116,7 @@ class Pipeline:
             reader=self._reader,
             worker=self.worker,
             dead_letters=self.dead_letters,
+            contact=contact,
             timings=timings,
         )
 
@@ -116,6 +129,7 @@ class Pipeline:
             topic_of=integration.dead_letter_topic,
             max_ratio=integration.dead_letters.max_ratio,
             memory=self._guard_memory,
+            contact=self._contact,
             timings=self._timings,
             on_written=self._on_letter_written,
             on_guarded=self._on_guarded,
@@ -134,15 +148,15 @@ class Pipeline:
             is_due=self.worker.is_due(now),
             is_full=self.custody.load.is_full,
             is_mapping=self._reader.is_taking,
+            is_silent=self._contact.is_silent(now),
         )
 
-    def lags(self) -> dict[str, int]:
-        """Records from the committed position to the high watermark, by topic."""
-        lags: Counter[str] = Counter()
+    def lags(self, now: float) -> dict[str, int | None]:
+        """Records from the position to the high watermark, by topic; None: not known of one of its partitions."""
+        lags: dict[str, int | None] = {}
         for partition, ledger in self.assignment.ledgers.items():
-            end = self.source.high_watermark(partition)
-            if end is not None:
-                lags[partition.topic] += max(end - ledger.position, 0)
+            ends, so_far = self.asker.ends(partition, now), lags.get(partition.topic, 0)
+            lags[partition.topic] = None if ends is None or so_far is None else so_far + ends.lag(ledger.position)
         return lags
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -166,6 +180,7 @@ class Pipeline:
             create_topics=self._kafka.create_topics,
             writer=self._writer,
             source=self.source,
+            contact=self._contact,
             timings=self._timings,
         )
         try:
@@ -192,6 +207,7 @@ class Pipeline:
                     ("write dead letters of", self.dead_letters.run()),
                     ("commit", self.assignment.commit_on_timer(self.source)),
                     ("watch", self._watchdog.run()),
+                    ("ask for the ends of", self.asker.run()),
                     ("learn the retention of", self._learn_retention()),
                     ("watch the topics of", self._watch_topics()),
                     ("watch the callbacks of", _raise_from(self._crash)),

@@ -11,11 +11,12 @@ import asyncio
 import time
 from typing import Final
 
-from streamer.core.errors import StreamerError
+from streamer.core.errors import StreamerError, UnavailableError
 from streamer.core.records.obstacles import Obstacle, PartitionFault
 from streamer.kafka import TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.assignment import Assignment
+from streamer.pipeline.contact import Contact
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.ports import RecordSource
 from streamer.pipeline.reader import Reader
@@ -28,6 +29,10 @@ ORPHANS: Final = "records without a holder"
 UNFETCHED: Final = PartitionFault(
     Obstacle.READ_FAILED, "its leader has sent nothing for two minutes, although other partitions are fetched"
 )
+_REBALANCE: Final = "rebalance"
+_FETCH: Final = "fetch of "
+_OF_THE_BROKERS: Final = (_REBALANCE, _FETCH)
+"""How causes begin that are no stall of ours while no broker answers."""
 
 
 class StalledError(StreamerError):
@@ -46,6 +51,7 @@ class Watchdog:
         reader: Reader,
         worker: Worker,
         dead_letters: DeadLetters,
+        contact: Contact,
         timings: Timings,
     ) -> None:
         self._integration = integration
@@ -54,6 +60,7 @@ class Watchdog:
         self._reader = reader
         self._worker = worker
         self._dead_letters = dead_letters
+        self._contact = contact
         self._timings = timings
 
     async def run(self) -> None:
@@ -61,6 +68,7 @@ class Watchdog:
 
         Raises:
             StalledError: something has stopped moving.
+            UnavailableError: nothing moves because no broker answers; new clients may find them at other addresses.
         """
         cause: str | None = None
         counted_at = time.monotonic()
@@ -72,6 +80,8 @@ class Watchdog:
                 counted_at, cause = now, self.orphans()
             # Twice: the client dates its fetches by the wall clock, which may have jumped since the last one.
             if cause is not None and cause == before:
+                if self._contact.is_silent(now) and cause.startswith(_OF_THE_BROKERS):
+                    raise UnavailableError("no broker answers; the integration restarts, because they may have moved")
                 logger().emit(Event.TASK_STALLED, integration=self._integration, reason=cause)
                 raise StalledError(cause)
 
@@ -93,7 +103,7 @@ class Watchdog:
         """
         patience = self._timings.stalled_after if self._assignment.is_restored else self._timings.rebalance
         if now - self._reader.turned_at > patience:
-            return "reader" if self._assignment.is_restored else "rebalance"
+            return "reader" if self._assignment.is_restored else _REBALANCE
         if now - self._worker.moved_at > self._timings.stalled_after and self._worker.is_overdue(now):
             return "work"
         if self._reader.reads_since is None or now - self._reader.reads_since < self._timings.stalled_after:
@@ -108,7 +118,7 @@ class Watchdog:
             for partition in unfetched:
                 self._assignment.left_out.meet(self._source, partition, UNFETCHED)
             return None
-        return f"fetch of {unfetched[0].topic}-{unfetched[0].partition}" if unfetched else None
+        return f"{_FETCH}{unfetched[0].topic}-{unfetched[0].partition}" if unfetched else None
 
     def _is_unfetched(self, partition: TopicPartition, epoch_seconds: float) -> bool:
         # Slow work, such as a low rate limit, may take minutes to use up what one fetch of compressed records brought.

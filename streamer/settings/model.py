@@ -80,7 +80,8 @@ class DeadLettersSettings(Section):
     """Topic for the dead letters of the whole integration. Without it, each topic has its own: ``<topic>.dlq``."""
     max_ratio: Annotated[float, Field(gt=0, le=1)] = 0.5
     """Share of the last 200 records above which the mass guard stops the integration instead of dead-lettering more, if
-    at least 20 were rejected or refused. 1 switches the guard off."""
+    at least 20 were rejected or refused. If all records are from some moment on, it does so after 20 dead letters. 1
+    switches the guard off."""
 
 
 class LimitsSettings(Section):

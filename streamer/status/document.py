@@ -44,7 +44,6 @@ def version_of(status: ServiceStatus) -> dict[str, str]:
 
 
 def _integration(integration: IntegrationStatus, now: float) -> Json:
-    assigned = [partition.assigned for partition in integration.partitions if partition.assigned is not None]
     return {
         "state": integration.state,
         "reason": integration.reason or None,
@@ -52,10 +51,15 @@ def _integration(integration: IntegrationStatus, now: float) -> Json:
         "group": integration.group,
         "destination": integration.destination,
         "restarts": integration.restarts,
-        "lag": sum(partition.lag or 0 for partition in assigned),
-        "lag_seconds": max((partition.lag_seconds(now) for partition in assigned), default=0.0),
+        "kafka_silent_since": _time_or_null(
+            None if integration.kafka_silent_seconds is None else now - integration.kafka_silent_seconds
+        ),
+        "lag": integration.lag,
+        "lag_seconds": _rounded(integration.lag_seconds(now)),
+        "drain_eta_seconds": {topic: _rounded(eta) for topic, eta in integration.drain_eta_seconds.items()},
         "account": _sum([_account(partition) for partition in integration.partitions]),
         "limited_by": integration.limited_by,
+        "filtered_out": dict(integration.filtered_out),
         "buffer": {"records": integration.buffered_records, "bytes": integration.buffered_bytes},
         "receipts": {
             "available": integration.receipts.is_available,
@@ -84,11 +88,13 @@ def _assigned(assigned: AssignedPartition | None, now: float) -> dict[str, Json]
         "position": assigned.position,
         "committed": assigned.committed,
         "high_watermark": assigned.high_watermark,
+        "ends_known_at": _time_or_null(assigned.ends_known_at),
+        "open_transaction_since": _time_or_null(assigned.open_transaction_since),
         "lag": assigned.lag,
-        "lag_seconds": round(assigned.lag_seconds(now), 1),
+        "lag_seconds": _rounded(assigned.lag_seconds(now)),
         "parked": assigned.parked,
         "retention_headroom_seconds": assigned.retention_headroom_seconds,
-        "receipts_since": None if assigned.receipts_since is None else _time(assigned.receipts_since),
+        "receipts_since": _time_or_null(assigned.receipts_since),
     }
 
 
@@ -152,6 +158,14 @@ def _fault(line: FaultLine) -> Json:
         "reason": line.reason,
         "next_step": line.next_step,
     }
+
+
+def _rounded(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 1)
+
+
+def _time_or_null(seconds: float | None) -> str | None:
+    return None if seconds is None else _time(seconds)
 
 
 def _time(seconds: float) -> str:

@@ -62,7 +62,8 @@ def _lag(partition: Partition) -> Reading:
 
 def _lag_seconds(partition: Partition) -> Reading:
     assigned = partition.status.assigned
-    return None if assigned is None else {partition.integration.group: assigned.lag_seconds(partition.now)}
+    seconds = None if assigned is None else assigned.lag_seconds(partition.now)
+    return None if seconds is None else {partition.integration.group: seconds}
 
 
 def _assigned_by_topic(integration: IntegrationStatus) -> dict[str, float]:
@@ -166,14 +167,26 @@ OF_PARTITION: Final[tuple[Series[Partition], ...]] = (
         "Records from the committed position to the high watermark.",
         _lag,
         "group",
-        exists=f"{_WHILE_ASSIGNED} and its high watermark is known",
+        exists=f"{_WHILE_ASSIGNED} and its high watermark is known, as of the last seconds",
     ),
     gauge(
         "streamer_consumer_lag_seconds",
         "Age of the oldest record that is not settled, in seconds. 0: no record waits.",
         _lag_seconds,
         "group",
-        exists=_WHILE_ASSIGNED,
+        exists=f"{_WHILE_ASSIGNED} and it is known whether records wait in it",
+    ),
+    gauge(
+        "streamer_partition_end_known_timestamp_seconds",
+        "When a broker last said where the partition ends, in seconds since the epoch. Lag is absent if that is old.",
+        _assigned(lambda assigned: assigned.ends_known_at),
+        exists=f"{_WHILE_ASSIGNED}, from the first answer on",
+    ),
+    gauge(
+        "streamer_open_transaction_since_timestamp_seconds",
+        "Since when an open transaction keeps the partition from being read, in seconds since the epoch.",
+        _assigned(lambda assigned: assigned.open_transaction_since),
+        exists=f"{_WHILE_ASSIGNED} and one transaction has kept it from being read for 10 seconds",
     ),
     gauge(
         "streamer_retention_headroom_seconds",
@@ -219,10 +232,10 @@ OF_INTEGRATION: Final[tuple[Series[IntegrationStatus], ...]] = (
     ),
     gauge(
         "streamer_drain_eta_seconds",
-        "Seconds until the lag of the topic is 0, at the rate of the last minute.",
+        "Seconds until the lag of the topic is 0, at the rate of the last minute. 0: no record waits.",
         lambda integration: integration.drain_eta_seconds,
         "topic",
-        exists="while records of the topic were settled in the last minute",
+        exists="while its lag is known, and is 0 or records of it were settled in the last minute",
     ),
     counter(
         "streamer_limited_seconds_total",
@@ -248,6 +261,15 @@ OF_INTEGRATION: Final[tuple[Series[IntegrationStatus], ...]] = (
         "streamer_assigned_partitions",
         "Partitions of the topic that this instance reads.",
         _assigned_by_topic,
+        "topic",
+        exists="from the topic's first assignment to this instance",
+    ),
+    gauge(
+        "streamer_topic_filtered_out",
+        "1: the latest 200 or more records of the topic were all filtered as not_in_stream. 0: they were not.",
+        lambda integration: {
+            partition.topic: float(partition.topic in integration.filtered_out) for partition in integration.partitions
+        },
         "topic",
         exists="from the topic's first assignment to this instance",
     ),

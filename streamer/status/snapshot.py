@@ -126,10 +126,16 @@ class AssignedPartition:
     position: int
     """The position that may be committed now."""
     committed: int | None
+    next_offset: int
+    """Where it is read next: behind what was read and is not settled."""
     high_watermark: int | None
-    """The broker's end of what may be read; None until known."""
+    """The broker's end of the partition, as of the last seconds; None: not known now."""
+    ends_known_at: float | None = None
+    """When a broker last said where the partition ends; None: none has since it is ours."""
+    open_transaction_since: float | None = None
+    """Since when an open transaction keeps it from being read; None: none does, or not for long."""
     oldest_waiting_at: float | None = None
-    """The timestamp of the oldest record that is not settled; None: no record waits."""
+    """The timestamp of the oldest record that is not settled; None: no record waits, or it was not looked at yet."""
     retention_headroom_seconds: float | None = None
     receipts_since: float | None = None
     """Since when this instance has a receipt of every delivery from the partition; None: it has no receipts."""
@@ -141,9 +147,13 @@ class AssignedPartition:
             return None
         return max(self.high_watermark - (self.position if self.committed is None else self.committed), 0)
 
-    def lag_seconds(self, now: float) -> float:
-        """Age of the oldest record that is not settled; 0: no record waits."""
-        return 0.0 if self.oldest_waiting_at is None else max(now - self.oldest_waiting_at, 0.0)
+    def lag_seconds(self, now: float) -> float | None:
+        """Age of the oldest record that is not settled; 0: no record waits; None: not known."""
+        if self.oldest_waiting_at is not None:
+            return max(now - self.oldest_waiting_at, 0.0)
+        if self.high_watermark is None or self.high_watermark > self.next_offset:
+            return None
+        return 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -193,7 +203,11 @@ class IntegrationStatus:
     latency_seconds: Mapping[str, Histogram] = field(default_factory=dict)
     """Seconds from the record's timestamp on Kafka to its 2xx, by topic."""
     drain_eta_seconds: Mapping[str, float] = field(default_factory=dict)
-    """Seconds until the lag of a topic is 0 at the present rate; absent where that is not known."""
+    """Seconds until the lag of a topic is 0, at the rate of the last minute; absent where that cannot be said."""
+    filtered_out: Mapping[str, int] = field(default_factory=dict)
+    """Topics whose latest records, so many, were all filtered as ``not_in_stream``."""
+    kafka_silent_seconds: float | None = None
+    """For how long no broker has answered, if that is too long for anything to be known of them."""
     limited_by: Limit | None = None
     """What kept it from being faster in most of the last ten seconds; None: not known yet."""
     limited_seconds: Mapping[Limit, float] = field(default_factory=dict)
@@ -204,6 +218,17 @@ class IntegrationStatus:
     buffered_records: int = 0
     buffered_bytes: int = 0
     receipts: ReceiptsStatus
+
+    @property
+    def lag(self) -> int | None:
+        """That of all assigned partitions; None: not known of one of them."""
+        lags = [partition.assigned.lag for partition in self.partitions if partition.assigned is not None]
+        return None if None in lags else sum(lag for lag in lags if lag is not None)
+
+    def lag_seconds(self, now: float) -> float | None:
+        """The longest one of all assigned partitions; None: not known of one of them."""
+        ages = [partition.assigned.lag_seconds(now) for partition in self.partitions if partition.assigned is not None]
+        return None if None in ages else max((age for age in ages if age is not None), default=0.0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

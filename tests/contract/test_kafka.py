@@ -9,12 +9,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Protocol
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from aiokafka.admin import RecordsToDelete
 
 from streamer.core.dead_letters.letter import Refusal
 from streamer.core.dead_letters.redrive import OutgoingRecord
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
+from streamer.core.records.log_ends import LogEnds
 from streamer.core.records.obstacles import Obstacle, PartitionFault
 from streamer.devkit.broker import Broker
 from streamer.kafka import (
@@ -39,6 +41,12 @@ NOISE = random.Random(1).randbytes(MAX_RECORD_BYTES)
 """Bytes that compression cannot make smaller."""
 
 
+class EndTransaction(Protocol):
+    """Ends the transaction that was begun."""
+
+    async def __call__(self, *, is_committed: bool) -> None: ...
+
+
 class World(Protocol):
     """One of the two, with what a test does beside the clients."""
 
@@ -48,6 +56,7 @@ class World(Protocol):
     async def produce(self, topic: str, values: Sequence[bytes | None], partition: int = 0) -> None: ...
     async def delete_records(self, place: Place, before: int) -> None: ...
     async def damage(self, place: Place, offsets: range) -> None: ...
+    async def write_in_transaction(self, place: Place, values: Sequence[bytes]) -> "EndTransaction": ...
     async def read_all(self, topic: str) -> Sequence[Record]: ...
 
 
@@ -74,6 +83,15 @@ class InMemory:
 
     async def damage(self, place: Place, offsets: range) -> None:
         self.cluster.damaged[place] = offsets
+
+    async def write_in_transaction(self, place: Place, values: Sequence[bytes]) -> EndTransaction:
+        self.cluster.begin_transaction(place)
+        self.cluster.append(place.topic, values, partition=place.partition)
+
+        async def end(*, is_committed: bool) -> None:
+            self.cluster.end_transaction(place, is_committed=is_committed)
+
+        return end
 
     async def read_all(self, topic: str) -> Sequence[Record]:
         return [record for log in self.cluster.logs[topic] for record in log.records]
@@ -116,6 +134,21 @@ class Real:
             assert damage(partition, with_wrong_checksum, offset=offsets.start) == offsets, "one batch"
         finally:
             await broker.start()
+
+    async def write_in_transaction(self, place: Place, values: Sequence[bytes]) -> EndTransaction:
+        producer = AIOKafkaProducer(
+            bootstrap_servers=self._broker.bootstrap_servers, transactional_id=f"contract-{uuid.uuid4().hex}"
+        )
+        await producer.start()
+        await producer.begin_transaction()
+        for value in values:
+            await producer.send_and_wait(place.topic, value, partition=place.partition)
+
+        async def end(*, is_committed: bool) -> None:
+            await (producer.commit_transaction() if is_committed else producer.abort_transaction())
+            await producer.stop()
+
+        return end
 
     async def read_all(self, topic: str) -> Sequence[Record]:
         return await self._consume_all(topic)
@@ -198,10 +231,8 @@ async def test_records_come_as_they_were_written_from_where_was_sought(world: Wo
         ]
         assert [list(record.headers) for record in records] == [[("trace", b"1")]] * 3
         assert await member.source.position(place) == 4
-        assert member.source.high_watermark(place) == 4
         member.source.seek(place, 0)
         assert (await member.read(place, 1))[0].offset == 0, "a seek back reads again"
-    assert member.source.high_watermark(place) is None, "who has left is asked by observers, and knows nothing"
 
 
 async def test_a_poll_reads_what_it_was_asked_for_and_no_more(world: World) -> None:
@@ -318,6 +349,73 @@ async def test_positions_outside_of_the_log_are_gone(world: World) -> None:
         assert (await member.read(place, 1))[0].offset == 2
 
 
+async def ends_of(member: Member, *places: Place) -> Mapping[Place, LogEnds]:
+    """What the brokers say, all of it."""
+    answer = await member.source.log_ends(places, timeout_seconds=WAIT_SECONDS)
+    assert answer.faults == {}
+    assert answer.heard_at is not None
+    return answer.ends
+
+
+async def test_the_ends_of_partitions_are_told_whatever_is_read(world: World) -> None:
+    topic = await world.make_topic(partitions=2)
+    one, two = Place(topic, 0), Place(topic, 1)
+    async with joined(world, topic) as member:
+        await world.produce(topic, [b"x"] * 3, partition=1)
+        assert await ends_of(member, one, two) == {one: LogEnds(0, 0), two: LogEnds(3, 3)}
+        answer = await member.source.log_ends([], timeout_seconds=WAIT_SECONDS)
+        assert answer.heard_at is not None, "a spare member hears them too"
+
+
+async def test_a_partition_that_nobody_can_tell_of_leaves_the_others_known(world: World) -> None:
+    topic = await world.make_topic()
+    place, unknown = Place(topic, 0), Place("no.such.topic", 0)
+    async with joined(world, topic) as member:
+        answer = await member.source.log_ends([unknown, place], timeout_seconds=WAIT_SECONDS)
+        assert (answer.ends, set(answer.faults)) == ({place: LogEnds(0, 0)}, {unknown})
+        assert answer.heard_at is not None
+
+
+@pytest.mark.parametrize("is_committed", [True, False])
+async def test_an_open_transaction_lies_between_the_two_ends(world: World, *, is_committed: bool) -> None:
+    topic = await world.make_topic()
+    place = Place(topic, 0)
+    await world.produce(topic, [b"0"])
+    end_transaction = await world.write_in_transaction(place, [b"1", b"2"])
+    async with joined(world, topic) as member:
+        assert await ends_of(member, place) == {place: LogEnds(3, 1)}
+        assert await member.source.log_bounds([place]) == {place: (0, 3)}, "positions are judged by the high watermark"
+        member.source.seek(place, 0)
+        assert [record.value for record in await member.read(place, 1)] == [b"0"]
+        assert await member.poll(place, seconds=0.5) == {}
+        member.source.seek(place, 2)
+        assert await member.poll(place, seconds=0.5) == {}, "a position between the two waits"
+        member.source.seek(place, 1)
+        await end_transaction(is_committed=is_committed)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while await ends_of(member, place) != {place: LogEnds(4, 4)}:
+                pass
+        if is_committed:
+            assert [record.value for record in await member.read(place, 2)] == [b"1", b"2"]
+        async with asyncio.timeout(WAIT_SECONDS):
+            while await member.source.position(place) != 4:
+                assert await member.poll(place) == {}, "the rest is markers, or was aborted"
+
+
+async def test_the_time_of_a_record_is_read_beside_what_is_polled(world: World) -> None:
+    topic = await world.make_topic()
+    place = Place(topic, 0)
+    await world.produce(topic, [b"0", b"1"])
+    [_, second] = await world.read_all(topic)
+    async with joined(world, topic) as member:
+        member.source.seek(place, 0)
+        found = await member.source.timestamp_at(place, 1, timeout_seconds=WAIT_SECONDS)
+        assert found is not None
+        assert second.timestamp - 60_000 <= found <= second.timestamp, "that of its batch"
+        assert await member.source.timestamp_at(place, 2, timeout_seconds=WAIT_SECONDS) is None, "there is none"
+        assert [record.offset for record in await member.read(place, 2)] == [0, 1], "nothing was moved"
+
+
 async def test_a_time_is_found_as_the_first_record_at_or_after_it(world: World) -> None:
     topic = await world.make_topic()
     place = Place(topic, 0)
@@ -378,7 +476,6 @@ async def test_a_second_member_takes_everything_away_and_gives_half_of_it_back(w
             assert set(stored.values()) == {StoredPosition(3, "")}
             lost = next(iter(second.assigned[0]))
             first.source.seek(lost, 0)
-            assert first.source.high_watermark(lost) is None, "what is not ours any more tells nothing"
 
 
 async def test_dead_letters_are_written_as_they_were_with_more_headers(world: World) -> None:

@@ -5,6 +5,7 @@ real thing. Faults are switched on by attributes.
 """
 
 import asyncio
+import contextlib
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
@@ -14,10 +15,12 @@ from typing import Final, NamedTuple
 from streamer.core.dead_letters.letter import Refusal
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
+from streamer.core.records.log_ends import LogEnds
 from streamer.core.records.obstacles import Obstacle, PartitionFault
 from streamer.kafka import (
     CommitResult,
     DamagedError,
+    EndsAnswer,
     LeftOutError,
     PositionsGoneError,
     RefusedWriteError,
@@ -52,7 +55,15 @@ class Log:
 
     first: int = 0
     end: int = 0
+    open_from: int | None = None
+    """Where an open transaction begins: nothing from there on is handed out."""
+    has_leader: bool = True
     records: list[MemoryRecord] = field(default_factory=list)
+
+    @property
+    def last_stable(self) -> int:
+        """Below it records are handed out."""
+        return self.end if self.open_from is None else self.open_from
 
 
 class MemoryCluster:
@@ -63,6 +74,8 @@ class MemoryCluster:
         self.groups: dict[str, Group] = {}
         self.is_away = False
         """Whether no broker answers."""
+        self.is_frozen = False
+        """Whether brokers take questions and never answer; records come no more either."""
         self.join_hangs = False
         """Whether a member that joins gets no assignment."""
         self.damaged: dict[Place, range] = {}
@@ -122,6 +135,20 @@ class MemoryCluster:
         self.logs[place.topic][place.partition].end += offsets
         self._announce()
 
+    def begin_transaction(self, place: Place) -> None:
+        """Hold back what is written from now on."""
+        log = self.log(place)
+        log.open_from = log.end
+
+    def end_transaction(self, place: Place, *, is_committed: bool) -> None:
+        """Hand out what was held back, or make holes of it; either way a marker follows."""
+        log = self.log(place)
+        assert log.open_from is not None, "there is an open transaction"
+        if not is_committed:
+            log.records = [record for record in log.records if record.offset < log.open_from]
+        log.open_from = None
+        self.leave_a_hole(place)
+
     def delete_records(self, place: Place, before: int) -> None:
         """Do as retention does."""
         log = self.logs[place.topic][place.partition]
@@ -144,6 +171,8 @@ class MemoryCluster:
             UnavailableError: the brokers are away.
         """
         await asyncio.sleep(0)
+        if self.is_frozen:
+            await asyncio.get_running_loop().create_future()
         if self.is_away:
             raise UnavailableError("no broker answers")
 
@@ -255,7 +284,7 @@ class MemorySource:
         return taken
 
     def _read(self, partitions: Sequence[Place], max_records: int) -> dict[Place, Sequence[Record]]:
-        if self._cluster.is_away:
+        if self._cluster.is_away or self._cluster.is_frozen:
             return {}
         forbidden = [place for place in partitions if place.topic in self._cluster.forbidden]
         if forbidden:
@@ -273,7 +302,7 @@ class MemorySource:
             if records:
                 taken[place] = records
                 max_records -= len(records)
-            self._positions[place] = records[-1].offset + 1 if records else end
+            self._positions[place] = records[-1].offset + 1 if records else max(at, end)
         damaged = [place for place in partitions if self._positions[place] in self._cluster.damaged.get(place, ())]
         if damaged and not taken:
             raise DamagedError(damaged)
@@ -281,7 +310,7 @@ class MemorySource:
 
     def _end_of_sound(self, place: Place, at: int) -> int:
         """Where the log ends, or what follows cannot be read."""
-        end, damaged = self._cluster.log(place).end, self._cluster.damaged.get(place)
+        end, damaged = self._cluster.log(place).last_stable, self._cluster.damaged.get(place)
         return end if damaged is None or damaged.stop <= at else max(damaged.start, at)
 
     async def salvage(self, partition: Place, offset: int, *, max_records: int) -> Salvaged | PartitionFault:
@@ -311,9 +340,35 @@ class MemorySource:
     def partitions_of(self, topic: str) -> Collection[Place]:
         return [Place(topic, number) for number in range(len(self._cluster.logs.get(topic, ())))]
 
+    async def log_ends(self, partitions: Collection[Place], *, timeout_seconds: float) -> EndsAnswer:
+        logs = self._cluster.logs
+        partitions = partitions or [Place(topic, at) for topic in self.topics for at in range(len(logs.get(topic, ())))]
+        ends = {}
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._cluster.answer()
+        except (TimeoutError, UnavailableError) as error:
+            return EndsAnswer({}, dict.fromkeys(partitions, str(error) or "no answer in time"), heard_at=None)
+        faults = {}
+        for place in partitions:
+            if self.fault(place) is None:
+                log = self._cluster.log(place)
+                ends[place] = LogEnds(log.end, log.last_stable)
+            else:
+                faults[place] = "LeaderNotAvailableError"
+        return EndsAnswer(ends, faults, heard_at=time.monotonic() if ends else None)
+
+    async def timestamp_at(self, partition: Place, offset: int, *, timeout_seconds: float) -> int | None:
+        with contextlib.suppress(TimeoutError, UnavailableError):
+            async with asyncio.timeout(timeout_seconds):
+                await self._cluster.answer()
+            records = self._cluster.log(partition).records
+            return next((record.timestamp for record in records if record.offset >= offset), None)
+        return None
+
     async def log_bounds(self, partitions: Collection[Place]) -> Mapping[Place, tuple[int, int] | PartitionFault]:
         await asyncio.sleep(0)
-        if self._cluster.is_away:
+        if self._cluster.is_away or self._cluster.is_frozen:
             return dict.fromkeys(partitions, PartitionFault(Obstacle.NO_LEADER, "no broker answers"))
         return {
             place: self.fault(place) or (self._cluster.log(place).first, self._cluster.log(place).end)
@@ -340,7 +395,7 @@ class MemorySource:
         await asyncio.sleep(0)
         if self._cluster.commit_results:
             return self._cluster.commit_results.popleft()
-        if self._cluster.is_away:
+        if self._cluster.is_away or self._cluster.is_frozen:
             return CommitResult.TIMED_OUT
         forbidden = {place.topic for place in positions} & (self._cluster.forbidden | self._cluster.closed)
         for place, (offset, metadata) in positions.items():
@@ -359,7 +414,7 @@ class MemorySource:
     def fault(self, partition: Place) -> PartitionFault | None:
         if partition.topic not in self._cluster.logs:
             return PartitionFault(Obstacle.TOPIC_MISSING, "UnknownTopicOrPartitionError")
-        if partition in self._cluster.leaderless:
+        if partition in self._cluster.leaderless or not self._cluster.log(partition).has_leader:
             return PartitionFault(Obstacle.NO_LEADER, "no broker leads the partition")
         return None
 
@@ -371,10 +426,6 @@ class MemorySource:
 
     def look_for_topics(self) -> None:
         """What is missing is known at once here."""
-
-    def high_watermark(self, partition: Place) -> int | None:
-        is_known = partition in self._assigned and partition in self._fetched_at
-        return self._cluster.log(partition).end if is_known else None
 
     def fetched_at(self, partition: Place) -> float | None:
         return self._fetched_at.get(partition) if partition in self._assigned else None

@@ -256,7 +256,8 @@ async def test_a_partition_that_has_left_is_asked_for_nothing(member: Member) ->
     member.source.seek(gone, 5)
 
     assert await member.source.position(gone) is None
-    assert member.source.high_watermark(gone) is None
+    answer = await member.source.log_ends([gone], timeout_seconds=1)
+    assert (answer.ends, set(answer.faults)) == ({}, {gone})
 
 
 async def test_the_first_record_at_a_time_is_found(member: Member, topic: str, settings: KafkaSettings) -> None:

@@ -212,6 +212,19 @@ def test_what_libraries_log_is_written_in_our_form_on_one_line(line_of: LineOf) 
     assert "secret" not in json.dumps(line)
 
 
+@pytest.mark.parametrize(("level", "expected"), [("info", []), ("debug", [("library.said", "debug", "no 1")])])
+def test_what_a_line_of_ours_says_as_well_is_for_who_looks_for_faults(
+    tmp_path: Path, level: str, expected: list[tuple[str, str, str]]
+) -> None:
+    path = tmp_path / "log"
+    with path.open("wb") as file:
+        choice = LogChoice(level=level)
+        with logs.configured(choice, file_descriptor=file.fileno(), said_elsewhere={"no %s"}):
+            logging.getLogger("aiokafka.conn").error("no %s", 1)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [(line["event_name"], line["level"], line["detail"]) for line in lines] == expected
+
+
 def test_an_error_of_a_task_that_was_not_awaited_is_a_bug_of_ours(line_of: LineOf) -> None:
     def write() -> None:
         async def fail() -> None:

@@ -16,6 +16,7 @@ from streamer.core.records.open_record import OpenRecord
 from streamer.core.records.pending_letter import PendingLetter
 from streamer.kafka import TopicPartition as Place
 from streamer.pipeline import Pipeline
+from streamer.pipeline.contact import Contact
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.worker import MakeWorker
@@ -45,6 +46,10 @@ AT_ONCE: Final = Timings(
     flush=0.05,
     drain=0.05,
     revoke_drain=0.05,
+    ask_every=0.005,
+    ask_timeout=0.05,
+    say_silent_after=0.0,
+    say_silent_every=0.0,
     watch_every=0.001,
     count_every=0.0,
 )
@@ -190,6 +195,7 @@ class Engine:
             account_of=lambda topic, partition: accounts[topic, partition],
             on_connected=lambda: None,
             guard_memory=GuardMemory(self.directory / instance, fingerprint=settings.fingerprint()),
+            contact=Contact("surveys", self.timings),
             timings=self.timings,
         )
         self.pipelines.append(pipeline)

@@ -148,6 +148,37 @@ async def test_a_position_that_somebody_reset_is_delivered_again(engine: Deliver
     assert engine.receiver.taken == ["evt_0", "evt_1", "evt_2"] * 2
 
 
+async def test_the_message_id_of_a_rejected_record_is_in_its_dead_letter_and_its_line(engine: Delivering) -> None:
+    engine.cluster.append(TOPIC, [survey_event("evt_1", app_id=None), survey_event("x" * 120), b"not JSON"])
+    with capture_logs() as lines:
+        async with engine.running(engine.deliver):
+            await engine.settled(3)
+    headers = [dict(letter.headers).get("streamer.message_id") for letter in engine.letters()]
+    assert headers == [b"evt_1", b"x" * 120, None]
+    told = [line.get("message_id") for line in lines if line["event"] == "event.dead_lettered"]
+    assert told == ["evt_1", "x" * 120, None]
+
+
+async def test_dead_letters_that_say_the_same_are_one_line(engine: Delivering) -> None:
+    """The first one at once, with its place; then how many, and how large a part of all."""
+    good = survey_events(300)
+    engine.cluster.append(TOPIC, [value for event in good for value in (event, event, b"not JSON")] + [b"\xff"])
+    with capture_logs() as lines:
+        async with engine.running(engine.deliver) as pipeline:
+            await engine.settled(901, 0)
+            pipeline.dead_letters.tell()
+            engine.cluster.append(TOPIC, [b"not JSON"] * 2)
+            await engine.settled(903, 0)
+    told = [line for line in lines if line["event"] == "event.dead_lettered"]
+    facts = [(line["detail"].split()[1], line["offset"], line["records"], line.get("share")) for line in told]
+    assert facts == [
+        ("JSON:", 2, 1, None),
+        ("UTF-8", 900, 1, None),
+        ("JSON:", 5, 299, round(299 / 901, 3)),
+        ("JSON:", 901, 2, 1.0),
+    ]
+
+
 class TestRefusals:
     """The destination will never take a call: find it, set it aside, deliver the others."""
 
@@ -182,11 +213,58 @@ class TestRefusals:
         engine.receiver.decide = refuse_the_first
         async with engine.running(engine.deliver):
             await engine.settled(1)
-            engine.cluster.append(TOPIC, [survey_event("twice"), survey_event("other"), survey_event("twice")])
+            corrected = survey_event("twice", survey_id="srv_2")
+            engine.cluster.append(TOPIC, [survey_event("twice"), survey_event("other"), corrected])
             await engine.settled(4)
         assert sorted(engine.receiver.taken) == ["before_0", "other", "twice"]
         assert [record.offset for record in engine.letters()] == [0]
         assert engine.total("dead_lettered") == 1
+
+    @pytest.mark.parametrize("at_once", [1_000, 7])
+    async def test_copies_of_a_refused_call_share_its_verdict(
+        self, engine: Delivering, at_once: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """They went one by one, ten a second, and held their partition for that long. Each is a record of its own."""
+        monkeypatch.setattr("streamer.core.delivery.shipping.MAX_EQUAL_AT_ONCE", at_once)
+        copies = 300
+        engine.cluster.append(TOPIC, survey_events(1, "before"))
+        engine.receiver.decide = refusing("again")
+        async with engine.running(engine.deliver) as pipeline:
+            await engine.settled(1)
+            corrected = survey_event("again", survey_id="srv_2")
+            engine.cluster.append(TOPIC, [survey_event("again")] * copies + [corrected] + survey_events(5))
+            await engine.settled(1 + copies + 1 + 5)
+            assert not pipeline.is_guarded, "they are one fault, however many they are"
+        alone = [batch for batch in engine.receiver.batches if batch == ["again"]]
+        assert len(alone) <= 5, "the call and its correction; those that were read too late to wait for it"
+        assert sorted(engine.receiver.taken) == ["before_0", *(f"evt_{number}" for number in range(5))]
+        assert engine.total("dead_lettered") == copies + 1
+        told = [dict(letter.headers) for letter in engine.letters()]
+        assert len(told) == copies + 1
+        assert {headers["streamer.reason"] for headers in told} == {b"rejected_400"}
+        assert {headers["streamer.http.status"] for headers in told} == {b"400"}
+        assert {headers["streamer.message_id"] for headers in told} == {b"again"}
+        assert sum(b"not sent" in (headers["__connect.errors.exception.message"] or b"") for headers in told) >= 290
+
+    async def test_a_copy_in_another_partition_shares_the_verdict_as_well(self, engine: Delivering) -> None:
+        engine.cluster.append(TOPIC, survey_events(1, "before"))
+        answer = asyncio.Event()
+        async with engine.running(engine.deliver):
+            await engine.settled(1, 0)
+
+            async def refuse_later(message_ids: Sequence[str]) -> Answer:
+                await answer.wait()
+                return status(400) if "again" in message_ids else ACCEPTED
+
+            engine.receiver.decide = refuse_later
+            engine.cluster.append(TOPIC, [survey_event("again")])
+            await eventually(lambda: ["again"] in engine.receiver.batches)
+            engine.cluster.append(TOPIC, [survey_event("again")], partition=1)
+            await eventually(lambda: engine.total("consumed") == 3)
+            answer.set()
+            await engine.settled(2, 1)
+        assert engine.receiver.batches.count(["again"]) == 1
+        assert engine.total("dead_lettered") == 2
 
     async def test_without_evidence_that_anything_is_taken_nothing_is_blamed(self, engine: Delivering) -> None:
         engine.receiver.decide = lambda _message_ids: status(400)
@@ -224,6 +302,18 @@ class TestFailures:
         assert headers["streamer.reason"] == b"retries_exhausted"
         assert headers["streamer.attempts"] == b"5"
         assert len(engine.letters()) == 1
+
+    async def test_copies_of_a_call_whose_retries_ran_out_share_its_verdict(self, engine: Delivering) -> None:
+        """Its bytes failed each time, for most of a day, while others were accepted: a copy would fail for as long."""
+        engine.cluster.append(TOPIC, survey_events(1, "before"))
+        engine.receiver.decide = failing("evt_5")
+        async with engine.running(engine.deliver):
+            await engine.settled(1)
+            engine.cluster.append(TOPIC, survey_events(20) + [survey_event("evt_5")] * 30)
+            await engine.settled(51)
+        assert len(engine.receiver.taken) == 20
+        assert sum("evt_5" in batch for batch in engine.receiver.batches) <= 12
+        assert [dict(letter.headers)["streamer.reason"] for letter in engine.letters()] == [b"retries_exhausted"] * 31
 
     async def test_attempts_outlive_the_instance(self, engine: Delivering) -> None:
         """What failed here is stated beside the position, and alone from its first request on elsewhere."""
@@ -303,6 +393,46 @@ class TestMassGuard:
             await engine.settled(300)
             assert not pipeline.is_guarded
 
+    async def test_when_every_record_is_bad_from_some_moment_on_at_most_twenty_are_set_aside(
+        self, engine: Delivering
+    ) -> None:
+        """One by one, and after any number of good ones: 76 were seen."""
+        engine.cluster.append(TOPIC, survey_events(300))
+        async with engine.running(engine.deliver) as pipeline:
+            await engine.settled(300, 0)
+            while not pipeline.is_guarded:
+                set_aside = engine.total("dead_lettered")
+                engine.cluster.append(TOPIC, [b"not JSON"])
+                await eventually(lambda: engine.total("dead_lettered") > set_aside or pipeline.is_guarded)  # noqa: B023
+        assert len(engine.letters()) == 20
+
+    async def test_calls_that_are_known_count_in_their_place_among_the_refused(self, engine: Delivering) -> None:
+        """They are known when they are read. The refusals come later, one after the other: that is no surge."""
+        refused = [f"evt_{number}" for number in range(0, 1_000, 20)]
+        engine.receiver.decide = refusing(*refused)
+        async with engine.running(engine.deliver) as pipeline:
+            for end in (1_000, 2_000):
+                engine.cluster.append(TOPIC, survey_events(1_000))
+                await engine.settled(end, 0)
+            assert not pipeline.is_guarded
+        assert len(engine.letters()) == 2 * len(refused)
+
+    async def test_so_do_those_that_a_commit_states_as_settled(self, engine: Delivering) -> None:
+        """After a restart only the refused ones are open, if their dead letters could not be written before."""
+        refused = [f"evt_{number}" for number in range(0, 600, 15)]
+        engine.receiver.decide = refusing(*refused)
+        engine.cluster.append(TOPIC, survey_events(600))
+        engine.cluster.max_record_bytes[LETTERS] = 10
+        async with engine.running(engine.deliver):
+            await eventually(lambda: engine.total("delivered") == 600 - len(refused))
+        assert engine.total("handed_back") == len(refused)
+        (engine.directory / "one" / "guarded.json").unlink()
+        engine.cluster.max_record_bytes.clear()
+        async with engine.running(engine.deliver) as pipeline:
+            await engine.settled(600, 0)
+            assert not pipeline.is_guarded
+        assert engine.total("known_settled") > 0
+
     async def test_calls_that_are_known_by_their_receipts_count_as_delivered(self, engine: Delivering) -> None:
         """A producer sends everything again: the refused ones have no receipts, and alone look like all there is."""
         engine.section["dead_letters"] = {"max_ratio": 0.3}
@@ -310,12 +440,12 @@ class TestMassGuard:
         async with engine.running(engine.deliver):
             await engine.settled(100)
         (engine.directory / "one" / "guarded.json").unlink()
-        engine.receiver.decide = refusing(*(f"bad_{number}" for number in range(25)))
-        engine.cluster.append(TOPIC, survey_events(100) + survey_events(25, "bad"))
+        engine.receiver.decide = refusing(*(f"bad_{number}" for number in range(20)))
+        engine.cluster.append(TOPIC, survey_events(100) + survey_events(20, "bad"))
         async with engine.running(engine.deliver) as pipeline:
-            await engine.settled(225)
+            await engine.settled(220)
             assert not pipeline.is_guarded
-            assert len(engine.letters()) == 25
+            assert len(engine.letters()) == 20
 
 
 class TestRebalances:

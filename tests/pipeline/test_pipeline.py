@@ -290,7 +290,9 @@ class TestFaultsOfKafka:
                 await eventually(lambda: engine.committed() == 3)
                 assert pipeline.assignment.commits.results[result] == 3
         failed = [line for line in lines if line["event"] == "offsets.commit_failed"]
-        assert [line["error_type"] for line in failed] == [result.value] * 3
+        # Here brokers count as silent between any two answers, and then kafka.unavailable says all of it.
+        said = 0 if result is CommitResult.TIMED_OUT else 3
+        assert [line["error_type"] for line in failed] == [result.value] * said
 
     async def test_a_commit_that_landed_unheard_is_recognised(self, engine: Engine) -> None:
         """Its answer got lost: after the next rebalance the partition goes on, and is not read again."""

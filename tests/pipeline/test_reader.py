@@ -16,6 +16,7 @@ from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.obstacles import Obstacle, PartitionFault
 from streamer.kafka import CommitResult, PositionsGoneError, Source, StoredPosition, TopicPartition
 from streamer.pipeline.assignment import Assignment
+from streamer.pipeline.contact import Contact
 from streamer.pipeline.reader import Reader
 from streamer.timings import Timings
 from tests.pipeline.engine import eventually
@@ -100,6 +101,7 @@ class Reading:
             start="earliest",
             account_of=lambda *place: accounts[place],
             fence=self.custody.fence,
+            contact=Contact("surveys", TIMINGS),
             timings=TIMINGS,
         )
         self.restored = asyncio.Event()

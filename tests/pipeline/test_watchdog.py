@@ -4,10 +4,13 @@ from dataclasses import dataclass, field
 from typing import cast
 
 import pytest
+from structlog.testing import capture_logs
 
+from streamer.core.errors import UnavailableError
 from streamer.core.records.obstacles import PartitionFault
 from streamer.kafka import Source, TopicPartition
 from streamer.pipeline.assignment import Assignment
+from streamer.pipeline.contact import Contact
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.reader import Reader
 from streamer.pipeline.watchdog import UNFETCHED, StalledError, Watchdog
@@ -46,7 +49,7 @@ class Parts:
     def is_overdue(self, _now: float) -> bool:
         return self.overdue
 
-    def watchdog(self, timings: Timings = PRODUCTION) -> Watchdog:
+    def watchdog(self, timings: Timings = PRODUCTION, contact: Contact | None = None) -> Watchdog:
         return Watchdog(
             "surveys",
             source=cast("Source", self),
@@ -54,6 +57,7 @@ class Parts:
             reader=cast("Reader", self),
             worker=cast("Worker", self),
             dead_letters=cast("DeadLetters", None),
+            contact=contact or Contact("surveys", timings),
             timings=timings,
         )
 
@@ -133,3 +137,26 @@ async def test_a_stall_ends_the_pipeline_when_it_is_seen_at_two_consecutive_chec
     with pytest.raises(StalledError, match="fetch"):
         await Parts().watchdog(Timings(watch_every=0, count_every=3_600)).run()
     assert len(seen) == checks
+
+
+@pytest.mark.parametrize(
+    ("cause", "is_heard", "expected"),
+    [
+        ("fetch of surveys-3", False, UnavailableError),
+        ("rebalance", False, UnavailableError),
+        ("fetch of surveys-3", True, StalledError),
+        ("work", False, StalledError),
+    ],
+)
+async def test_what_stands_still_for_want_of_brokers_is_no_stall_of_ours(
+    monkeypatch: pytest.MonkeyPatch, cause: str, *, is_heard: bool, expected: type[Exception]
+) -> None:
+    """It restarts, because they may have moved; three outages in a row must not have the process killed."""
+    monkeypatch.setattr(Watchdog, "stall", lambda *_: cause)
+    timings = Timings(watch_every=0, count_every=3_600)
+    contact = Contact("surveys", timings)
+    if is_heard:
+        contact.heard()
+    with capture_logs() as lines, pytest.raises(expected):
+        await Parts().watchdog(timings, contact).run()
+    assert [line["event"] for line in lines] == (["task.stalled"] if expected is StalledError else [])

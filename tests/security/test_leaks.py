@@ -6,7 +6,7 @@ import gc
 import os
 import signal
 from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 import orjson
@@ -31,6 +31,10 @@ NAMES = ("segment", "moved", "locked", "unknown")
 NOBODY = "http://127.0.0.1:1"
 """Where nobody listens."""
 OUR_HEADERS = ("streamer.", "__connect.errors.")
+
+
+SHOWN_ID: Final = "messageId that is too long"
+"""A messageId is the one value of a record that is shown, valid or not: its producer finds the record by it."""
 
 
 class Planted:
@@ -98,7 +102,7 @@ def faulty_records(planted: Planted) -> Iterator[bytes]:
     members: dict[str, Any] = {
         "event": {"event": planted("event of a wrong type")},
         "timestamp": planted("timestamp that is none"),
-        "messageId": planted("messageId that is too long") * 20,
+        "messageId": planted(SHOWN_ID) * 20,
         "userId": planted("userId that is too large") * 3_000,
     }
     for name, value in members.items():
@@ -238,8 +242,9 @@ async def test_a_faulty_run_lets_no_secret_and_no_answer_out(
     assert reasons == {b"decode_error", b"schema_invalid", b"too_large", b"rejected_400", b"retries_exhausted"}
     assert process.log_events("batch.retrying")
     kept = [path.read_bytes() for path in (deployment.directory / "state").rglob("*") if path.is_file()]
-    assert planted.found_in(process._out.read_bytes()) == []
-    assert planted.found_in(process.errors, *answers, *our_headers(letters), *kept) == []
+    assert planted.found_in(process._out.read_bytes()) == [SHOWN_ID]
+    assert planted.found_in(process.errors, *answers, *kept) == []
+    assert planted.found_in(*our_headers(letters)) == [SHOWN_ID]
 
 
 async def test_a_bug_that_quotes_its_record_is_told_without_its_words(

@@ -123,8 +123,11 @@ class Process:
 
     def log_events(self, name: str) -> list[dict[str, Any]]:
         """The lines of its log with this event name."""
-        lines = [orjson.loads(line) for line in self._out.read_bytes().split(b"\n") if line.startswith(b"{")]
-        return [line for line in lines if line["event_name"] == name]
+        return [line for line in self.lines() if line["event_name"] == name]
+
+    def lines(self) -> list[dict[str, Any]]:
+        """The lines of its log."""
+        return [orjson.loads(line) for line in self._out.read_bytes().split(b"\n") if line.startswith(b"{")]
 
     async def status(self) -> dict[str, Any]:
         """What it says of itself."""

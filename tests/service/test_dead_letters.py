@@ -14,7 +14,7 @@ from streamer.devkit.broker import Broker
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.pipeline import dead_letters
 from tests.conftest import Produce
-from tests.service.harness import Deployment, eventually, survey_event, survey_events
+from tests.service.harness import WAIT_SECONDS, Deployment, eventually, survey_event, survey_events
 
 pytestmark = pytest.mark.kafka
 
@@ -165,7 +165,8 @@ async def test_what_the_topic_does_not_take_ends_without_its_value_and_stops_not
 
 async def test_an_outage_of_the_brokers_makes_no_copies(deployment: Deployment, topic: str, own_broker: Broker) -> None:
     """A write that cannot be sent is given up before it is tried again, so that tries do not pile up in the client."""
-    deployment.hurry(letter_request_timeout=0.3, letter_backoff=0.1)
+    # Each failure is said here; in production one line about the brokers takes their place.
+    deployment.hurry(letter_request_timeout=0.3, letter_backoff=0.1, say_silent_after=WAIT_SECONDS)
     refused = Fault(match=Match(message_ids=frozenset({"evt"})), action=Action(status=400, latency_seconds=0.5))
     with capture_logs() as lines:
         async with deployment.running():

@@ -2,6 +2,9 @@
 
 import asyncio
 import signal
+import time
+from collections.abc import Callable
+from typing import Any
 
 import aiohttp
 import pytest
@@ -9,7 +12,7 @@ from structlog.testing import capture_logs
 
 from streamer.devkit.broker import Broker
 from streamer.service import Service
-from tests.service.harness import Deployment, eventually, survey_events
+from tests.service.harness import WAIT_SECONDS, Deployment, Process, eventually, survey_events
 
 pytestmark = pytest.mark.kafka
 
@@ -138,3 +141,59 @@ async def test_an_outage_longer_than_the_session_loses_nothing(deployment: Deplo
         assert service.integrations["surveys"].restarts == 0
 
     await deployment.verify(settled_once=False)
+
+
+async def asked_of(process: Process, path: str) -> tuple[int, dict[str, Any]]:
+    """What the service answers: status and document."""
+    url = f"http://127.0.0.1:{process.log_events('server.listening')[0]['port']}{path}"
+    async with aiohttp.ClientSession() as session, session.get(url, headers={"Accept": "application/json"}) as response:
+        return response.status, await response.json()
+
+
+async def until(process: Process, path: str, is_said: Callable[[int, dict[str, Any]], bool]) -> float:
+    """Seconds until an answer is the one that is waited for."""
+    began = time.monotonic()
+    async with asyncio.timeout(WAIT_SECONDS):
+        while not is_said(*await asked_of(process, path)):  # noqa: ASYNC110 - another process announces nothing
+            await asyncio.sleep(0.1)
+    return time.monotonic() - began
+
+
+SILENCE_SECONDS = 15.0
+
+
+@pytest.mark.parametrize("how", ["frozen", "stopped"])
+async def test_brokers_that_go_away_are_one_line_and_nothing_is_claimed_meanwhile(
+    deployment: Deployment, own_broker: Broker, how: str
+) -> None:
+    """With a backlog on the way, so that commits and fetches are under way when the answers end."""
+    [topic] = await deployment.integrate()
+    await deployment.produce(topic, survey_events(8_000))
+    process = await deployment.start_process()
+    await deployment.commits_beyond(1_000)
+    before = len(process.lines())
+    if how == "frozen":
+        own_broker.suspend()
+    else:
+        await own_broker.stop()
+    assert await until(process, "/readyz", lambda code, _: code == 503) < SILENCE_SECONDS
+    await eventually(lambda: process.log_events("kafka.unavailable"), seconds=SILENCE_SECONDS)
+    _, status = await asked_of(process, "/status")
+    shown = status["integrations"]["surveys"]
+    assert shown["lag"] is None
+    assert shown["kafka_silent_since"] is not None
+    await until(process, "/status", lambda _, document: document["integrations"]["surveys"]["limited_by"] == "kafka")
+    assert [line["event_name"] for line in process.lines()[before:]] == ["kafka.unavailable"]
+    if how == "frozen":
+        own_broker.resume()
+    else:
+        await own_broker.start()
+    await until(process, "/readyz", lambda code, _: code == 200)
+    await eventually(lambda: process.log_events("kafka.recovered"))
+    await deployment.settled()
+    _, status = await asked_of(process, "/status")
+    assert status["integrations"]["surveys"]["kafka_silent_since"] is None
+    process.send(signal.SIGTERM)
+    assert await process.wait() == 0
+    assert process.errors == ""
+    await deployment.verify(max_times=2, settled_once=False)

@@ -98,23 +98,23 @@ async def test_status_metrics_and_summary_go_on_while_a_pipeline_leaves_its_grou
 async def test_a_fault_of_one_integration_hides_neither_the_others_nor_ends_the_service(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_: TopicPartition) -> None:
+    def fail(*_: object) -> None:
         raise RuntimeError("planted")
 
     async with running(service) as lines:
         leave_with_open_records(service)
         pipeline = service.integrations["one"].pipeline
         assert pipeline is not None
-        monkeypatch.setattr(pipeline.source, "high_watermark", fail)
+        monkeypatch.setattr(pipeline.asker, "ends", fail)
         status, metrics = await get(service, "/status"), await get(service, "/metrics")
         seen = len(lines)
         await eventually(lambda: summaries_of(lines[seen:], "one") > 1 and summaries_of(lines[seen:], "other") > 1)
         assert "its state cannot be shown; see the log for observer.failed" in status
         assert all(f'integration="{name}"' in metrics for name in service.integrations)
-        assert {("one", "status"), ("one", "drain ETA")} <= failures_in(lines)
+        assert {("one", "status"), ("one", "lag")} <= failures_in(lines)
 
 
-@pytest.mark.parametrize("observe", ["summarise", "note_limit", "tell_findings"])
+@pytest.mark.parametrize("observe", ["summarise", "note_limit", "note_rate", "tell_findings"])
 async def test_whatever_an_observer_raises_the_service_goes_on(
     service: Service, monkeypatch: pytest.MonkeyPatch, observe: str
 ) -> None:

@@ -57,7 +57,9 @@ def _integration() -> IntegrationStatus:
         parked=1,
         position=190,
         committed=180,
+        next_offset=200,
         high_watermark=300,
+        ends_known_at=NOW - 2,
         oldest_waiting_at=NOW - 12,
         receipts_since=NOW - 3_600,
     )
@@ -80,6 +82,7 @@ def _integration() -> IntegrationStatus:
         ],
         latency_seconds={"surveys": latency},
         drain_eta_seconds={"surveys": 30.0},
+        filtered_out={"surveys": 250},
         limited_by=Limit.DESTINATION,
         limited_seconds={Limit.DESTINATION: 12.5},
         commits={"stored": 9, "failed": 0},

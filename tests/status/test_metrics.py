@@ -72,6 +72,7 @@ DESTINATION = {"destination": "production"}
             0,
         ),
         ("streamer_drain_eta_seconds", {"integration": "sprig", "topic": "surveys"}, 30),
+        ("streamer_topic_filtered_out", {"integration": "sprig", "topic": "surveys"}, 1),
         ("streamer_limited_seconds_total", {"integration": "sprig", "by": "destination"}, 12.5),
         ("streamer_limited_seconds_total", {"integration": "sprig", "by": "fetch"}, 0),
         ("streamer_commits_total", {"integration": "sprig", "result": "stored"}, 9),

@@ -155,10 +155,10 @@ class Composer:
             ("streamer.dead_letter_time", _utc(now)),
             ("streamer.mapping_version", self.mapping_version),
             ("streamer.http.status", letter.http_status),
+            ("streamer.message_id", letter.message_id),
         ]
         if opened is not None:
             texts += [
-                ("streamer.message_id", opened.message_id),
                 ("streamer.attempts", opened.attempts),
                 (
                     "streamer.first_failure_time",

@@ -13,6 +13,8 @@ class Limit(enum.StrEnum):
 
     FETCH = "fetch"
     """All records that came from Kafka are being delivered: Kafka has no more, or sends no faster."""
+    KAFKA = "kafka"
+    """No broker answers; what came from Kafka before is being delivered."""
     MAPPING = "mapping"
     """Records wait, and requests may start: our CPU is the limit."""
     CONCURRENCY = "concurrency"
@@ -31,7 +33,9 @@ class Limit(enum.StrEnum):
     """A person paused the integration (``status: paused``)."""
 
 
-def limited_by(destination: Limit | None, *, is_guarded: bool, is_due: bool, is_full: bool, is_mapping: bool) -> Limit:
+def limited_by(
+    destination: Limit | None, *, is_guarded: bool, is_due: bool, is_full: bool, is_mapping: bool, is_silent: bool
+) -> Limit:
     """What limits an integration now.
 
     Args:
@@ -40,6 +44,7 @@ def limited_by(destination: Limit | None, *, is_guarded: bool, is_due: bool, is_
         is_due: whether calls wait for a request.
         is_full: whether reading stopped because too many records are open.
         is_mapping: whether records that came from Kafka are not mapped yet.
+        is_silent: whether no broker answers.
     """
     if is_guarded:
         return Limit.GUARDED
@@ -49,7 +54,9 @@ def limited_by(destination: Limit | None, *, is_guarded: bool, is_due: bool, is_
         return destination or Limit.MAPPING
     if is_full:
         return Limit.CONCURRENCY
-    return Limit.MAPPING if is_mapping else Limit.FETCH
+    if is_mapping:
+        return Limit.MAPPING
+    return Limit.KAFKA if is_silent else Limit.FETCH
 
 
 class LimitedTime:

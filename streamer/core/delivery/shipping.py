@@ -22,6 +22,9 @@ from streamer.core.records.pending_letter import PendingLetter
 
 BAD_REQUEST: Final = 400
 
+MAX_EQUAL_AT_ONCE: Final = 1_000
+"""Most records that share a verdict in one turn of the event loop; the others do once one of these has ended."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
@@ -160,10 +163,19 @@ class Shipping:
                 self._outbox.put_back_halves(calls)
         return aftermath
 
-    def written(self, letter: PendingLetter, now: float) -> None:
-        """The broker has confirmed a dead letter; ``now`` in monotonic seconds."""
+    def written(self, letter: PendingLetter, now: float) -> list[PendingLetter]:
+        """The broker has confirmed a dead letter; ``now`` in monotonic seconds.
+
+        Returns:
+            Those of the records that waited for its call, and whose call is the same: they share its verdict.
+        """
+        equal = self._custody.take_equal(letter, MAX_EQUAL_AT_ONCE)
         for successor in self._custody.dead_letter(letter):
-            self.add([successor], now)
+            if letter.opened is not None and successor.body == letter.opened.body:
+                equal.append(successor)  # the others wait for it
+            else:
+                self.add([successor], now)
+        return letter.shared_by(equal)
 
     def drop_fenced(self, now: float) -> None:
         """Forget calls whose assignment has ended, but for those in a request; ``now`` in monotonic seconds."""

@@ -76,6 +76,7 @@ DIALECT: Final[Dialect[None]] = Dialect(
     read=read,
     extra_of=extra_of,
     write=None,
+    message_id_key="event_id",
     message_id="`event_id`, unchanged.",
     filters={},
 )

@@ -50,6 +50,8 @@ class Dialect(Generic[Settings]):
     settings: type[Settings] | None = None
     """A frozen dataclass. Its fields are the settings of an integration under the dialect's name; their docstrings are
     the texts in docs/."""
+    message_id_key: str | None = None
+    """The key of a record at which the platform itself puts the messageId. None: messageIds are derived."""
     message_id: str
     """How messageIds are made. A text for producers, in Markdown."""
     filters: Mapping[FilterReason, str]

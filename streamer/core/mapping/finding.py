@@ -22,7 +22,7 @@ _TIMES: Final = (
 _NO_FORMAT: Final = {"date-time": "a string that is no time", "uuid": "a string that is no UUID"}
 
 _MAX_CHARACTERS: Final = 64
-"""A longer text is not looked at closely: it may have two million."""
+"""A longer text is not looked at closely, for it may have two million. No time or UUID is as long."""
 
 
 def finding(rule: dict[str, Any], value: Json, keyword: str) -> str:
@@ -60,9 +60,9 @@ def _finding_in_string(rule: dict[str, Any], text: str) -> str:
     if choices:
         is_spelled = is_short and _letters(text) in map(_letters, choices)
         return "one of them in another spelling" if is_spelled else "none of them"
-    if len(text) > rule.get("maxLength", len(text)):
+    if len(text) > rule.get("maxLength", len(text)) or ("format" in rule and not is_short):
         return f"a string of {len(text)} characters"
-    if rule.get("format") == "date-time" and is_short:
+    if rule.get("format") == "date-time":
         return next((words for form, words in _TIMES if form.fullmatch(text)), _NO_FORMAT["date-time"])
     return _NO_FORMAT.get(rule.get("format", ""), "another string")
 

@@ -214,6 +214,7 @@ DIALECT: Final[Dialect[None]] = Dialect(
     write=write,
     event_names=lambda _settings: _KINDS,
     warnings_of=warnings_of,
+    message_id_key="messageId",
     message_id="The platform's own `messageId`, unchanged.",
     filters={
         FilterReason.NOT_IN_STREAM: "a canonical event has a `kind` that the platform does not send to Segment",

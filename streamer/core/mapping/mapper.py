@@ -13,6 +13,7 @@ from streamer.core.mapping.encode import encode_call
 from streamer.core.mapping.event import EventDocument, SurveyEvent
 from streamer.core.mapping.expectation import json_type
 from streamer.core.mapping.finding import is_json
+from streamer.core.mapping.naming import name
 from streamer.core.mapping.native import Document
 from streamer.core.mapping.times import EXACT_CHARACTERS, exact
 from streamer.core.model import MAX_MESSAGE_ID_CHARACTERS, Filtered, FilterReason, Json, MappingSettings, TrackCall
@@ -63,6 +64,7 @@ class Mapper:
         self._settings = settings
         dialect = DIALECTS[settings.dialect]
         self._contract_of, self._read, self._extra_of = dialect.contract_of, dialect.read, dialect.extra_of
+        self._message_id_key = dialect.message_id_key
         self._dialect_settings = dialect.settings_in(settings.dialect_settings)
         self._writers: dict[str, _Writer] = {
             name: (dialect.write, dialect.settings_in(settings.dialect_settings), dialect.warnings_of)
@@ -87,7 +89,13 @@ class Mapper:
             RecordError: no reading of the record is right, or its call cannot be sent.
         """
         event = self.read(value, record_time_ms, headers)
-        return event if isinstance(event, Filtered) else self.write(event)
+        if isinstance(event, Filtered):
+            return event
+        try:
+            return self.write(event)
+        except Exception as error:
+            name(error, event.event_id, self._settings.message_id_suffix)
+            raise
 
     def read(
         self, value: bytes | None, record_time_ms: int, headers: Sequence[tuple[str, bytes | None]] = ()
@@ -108,14 +116,17 @@ class Mapper:
         if not isinstance(document, dict):
             raise SchemaError(f"the record: expected an object, found {_finding(document)}")
         try:
-            name = self._contract_of(document, self._dialect_settings)
-        except SchemaError:
-            _refuse_envelope(document)
+            form = self._contract_of(document, self._dialect_settings)
+            contract = self._contracts[form]
+            if not contract.is_kept_by(document):
+                document = _cured(document, contract, len(value))
+            return self._read(document, form, record_time_ms)
+        except Exception as error:
+            if isinstance(error, SchemaError):
+                _refuse_envelope(document)
+            if self._message_id_key is not None:
+                name(error, document.get(self._message_id_key), settings.message_id_suffix)
             raise
-        contract = self._contracts[name]
-        if not contract.is_kept_by(document):
-            document = _cured(document, contract, len(value))
-        return self._read(document, name, record_time_ms)
 
     def write(self, event: SurveyEvent) -> TrackCall | Filtered:
         """The second half of `map`: the call of an event that this mapper has read.
@@ -131,15 +142,15 @@ class Mapper:
         call = write(event, dialect_settings)
         if isinstance(call, Filtered):
             return call
-        name = call["event"]
-        if name in settings.disabled:
+        event_name = call["event"]
+        if event_name in settings.disabled:
             return _EVENT_DISABLED
         if "userId" not in call and "anonymousId" not in call:
             return _NO_IDENTITY
         if warnings_of is not None:
             for warning in warnings_of(event):
                 self.warnings[warning] += 1
-        call["event"] = settings.rename.get(name, name)
+        call["event"] = settings.rename.get(event_name, event_name)
         call["messageId"] = message_id = event.event_id + settings.message_id_suffix
         if len(message_id) > MAX_MESSAGE_ID_CHARACTERS:
             raise MappingError(
@@ -178,7 +189,6 @@ def _cured(document: Document, contract: "Contract", size: int) -> Document:
     cured = contract.without_absent(document)
     if contract.is_kept_by(cured):
         return cured
-    _refuse_envelope(document)
     raise SchemaError(contract.explain_breach(document, size))
 
 

@@ -7,6 +7,7 @@ load. Every way to end a record, or to keep it without holding others up, is one
       |----> settle_known                   a receipt says that it was delivered
       `----> take --> deliver               with those attached to it
                |----> dead_letter           confirmed by the broker; also what was rejected before it became a call
+               |----> take_equal            shares the verdict of a dead-lettered call: a dead letter of its own
                |----> park <--> unpark      failed alone: no load while it waits
                `----> fence                 its assignment has ended: handed back
 
@@ -98,7 +99,18 @@ class Custody:
             return []
         ledger.dead_letter(letter.record.offset, letter.reason)
         self.load.remove(ledger, 1, letter.kept_bytes)
-        return [] if letter.opened is None else self._succeed([letter.opened])
+        if letter.opened is None or not self._in_flight.leads(letter.opened):
+            return []  # equal to another call: a record with another one may be on its way with its messageId
+        return self._succeed([letter.opened])
+
+    def take_equal(self, letter: PendingLetter, limit: int) -> list[OpenRecord]:
+        """The records that wait for a call that is about to end as dead-lettered, and whose call is the same.
+
+        They are set aside with it, and no longer wait. At most ``limit`` of them.
+        """
+        if letter.opened is None or letter.ledger.is_fenced or not self._in_flight.leads(letter.opened):
+            return []
+        return self._in_flight.take_equal(letter.opened, limit)
 
     def park(self, calls: Iterable[OpenRecord]) -> None:
         """The calls failed alone and wait for their next attempt; meanwhile they are no load."""

@@ -1,14 +1,15 @@
 """Which messageIds are on their way, and who waits for them.
 
 A second record with an id in flight is attached to the first. If the first is delivered, the attached ones are
-duplicates. If it ends in another way, or its assignment ends, the lowest attached record of a living assignment takes
-its place and is sent by itself: a corrected copy must not be dead-lettered with the malformed one, and no record may
-wait for one whose partition has left.
+duplicates. If it is dead-lettered, those with an equal call share its verdict: sent again, the same bytes would get the
+same answer, one after the other. A corrected copy must not be dead-lettered with the malformed one, and no record may
+wait for one whose partition has left. So of the others, and when an assignment ends, the first attached record of a
+living assignment takes its place and is sent by itself.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from streamer.core.records.open_record import OpenRecord
+from streamer.core.records.open_record import Attached, OpenRecord
 
 
 class InFlight:
@@ -33,9 +34,9 @@ class InFlight:
             if leader is candidate:
                 going.append(candidate)
             elif leader.attached is None:
-                leader.attached = [candidate]
+                leader.attached = Attached(candidate)
             else:
-                leader.attached.append(candidate)
+                leader.attached.add(candidate)
         return going
 
     def delivered(self, delivered: Sequence[OpenRecord]) -> list[OpenRecord]:
@@ -56,15 +57,22 @@ class InFlight:
             The attached record that takes its place and must be sent, if one of a living assignment is left.
         """
         del self._leaders[leader.message_id]
-        waiting = [record for record in leader.attached or () if not record.ledger.is_fenced]
-        leader.attached = None
-        if not waiting:
+        waiting, leader.attached = leader.attached, None
+        successor = waiting.take_first() if waiting is not None else None
+        if successor is None:
             return None
-        successor = min(waiting, key=lambda record: record.place)
-        waiting.remove(successor)
         successor.attached = waiting or None
         self._leaders[successor.message_id] = successor
         return successor
+
+    def take_equal(self, leader: OpenRecord, limit: int) -> list[OpenRecord]:
+        """Remove the first ``limit`` attached records whose call equals the leader's; returns those that are ours."""
+        equal = leader.attached.take_equal(leader.body, limit) if leader.attached is not None else []
+        return [record for record in equal if not record.ledger.is_fenced]
+
+    def leads(self, record: OpenRecord) -> bool:
+        """Whether it is the record that goes by itself with its messageId."""
+        return self._leaders.get(record.message_id) is record
 
     def release_fenced(self, in_requests: Iterable[OpenRecord]) -> list[OpenRecord]:
         """Assignments have ended: let go of their records, but for those whose request has no answer yet.
@@ -82,6 +90,7 @@ class InFlight:
         fenced = [leader for leader in self._leaders.values() if leader.ledger.is_fenced]
         successors = [self.ended(leader) for leader in fenced if leader.message_id not in kept]
         for leader in self._leaders.values():
-            if leader.attached:
-                leader.attached = [record for record in leader.attached if not record.ledger.is_fenced] or None
+            if leader.attached is not None:
+                leader.attached.drop_fenced()
+                leader.attached = leader.attached or None
         return [successor for successor in successors if successor is not None]

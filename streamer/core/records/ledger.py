@@ -92,15 +92,19 @@ class PartitionLedger:
         """Whether the record at ``offset`` was read and not settled."""
         return offset in self._offsets.open
 
-    def oldest_waiting_timestamp(self, high_watermark: int | None) -> int | None:
+    def oldest_waiting_timestamp(self, high_watermark: int | None, next_timestamp: int | None = None) -> int | None:
         """Broker's time of the oldest record that is not settled, in ms since the epoch; None: nothing waits.
 
-        For records that wait on Kafka unread, it is that of the last one read.
+        Args:
+            high_watermark: the end of the partition; None: not known.
+            next_timestamp: the time of the record at `next_offset`; without it, that of the last record read is taken.
         """
         if self._offsets.open:
             return next(iter(self._offsets.open.values()))
         is_behind = high_watermark is not None and high_watermark > self._offsets.next
-        return self._last_timestamp if is_behind else None
+        if not is_behind:
+            return None
+        return self._last_timestamp if next_timestamp is None else next_timestamp
 
     def verify(self, first: Record) -> bool:
         """Check what the earlier owner stated against the first record; False: the topic was recreated."""

@@ -1,5 +1,8 @@
 """A record on its way: what was read, the call made from it, and what has happened to it since."""
 
+from collections import OrderedDict
+from collections.abc import Iterator
+from itertools import chain, takewhile
 from typing import Protocol
 
 from streamer.core.model import Record
@@ -28,6 +31,7 @@ class OpenRecord:
         "failures",
         "first_failed_at",
         "kept_bytes",
+        "known_before",
         "ledger",
         "message_id",
         "record",
@@ -48,13 +52,15 @@ class OpenRecord:
         value = record.value
         self.kept_bytes = self.size if value is None else self.size + len(value)
         """Bytes of memory kept for it: the record's value (for a dead letter) and its call."""
+        self.known_before = 0
+        """Records right before it that were read with it, and that receipts or an earlier owner know to be settled."""
         self.failures = 0
         """Requests that carried it and were not accepted, charged or not."""
         self.charges: list[Charge] | None = None
         """Failed attempts charged to the event in this assignment; a refunded one does not count."""
         self.first_failed_at: float | None = None
         """Epoch seconds of the first charged failure in this assignment."""
-        self.attached: list[OpenRecord] | None = None
+        self.attached: Attached | None = None
         """Records with the same messageId that wait for this one's end."""
 
     @property
@@ -74,3 +80,57 @@ class OpenRecord:
         self.charges = [*(self.charges or ()), attempt]
         self.first_failed_at = self.first_failed_at or failed_at
         self.ledger.charged[self.record.offset] = self
+
+
+class Attached:
+    """Records that wait for the end of another one with the same messageId, in the order of arrival.
+
+    Those with equal calls stand together, so that finding them costs nothing for the others: a producer may give
+    one messageId to everything it writes.
+    """
+
+    __slots__ = ("_by_body",)
+
+    def __init__(self, first: OpenRecord) -> None:
+        self._by_body: OrderedDict[bytes, list[OpenRecord]] = OrderedDict([(first.body, [first])])
+
+    def __bool__(self) -> bool:
+        return bool(self._by_body)
+
+    def __iter__(self) -> Iterator[OpenRecord]:
+        return chain.from_iterable(self._by_body.values())
+
+    def add(self, record: OpenRecord) -> None:
+        """Let one more wait."""
+        self._by_body.setdefault(record.body, []).append(record)
+
+    def take_equal(self, body: bytes, limit: int) -> list[OpenRecord]:
+        """Remove and return the first records whose call is this one, byte by byte; at most ``limit`` of them."""
+        records = self._by_body.get(body, [])
+        taken = records[:limit]
+        del records[:limit]
+        if taken and not records:
+            del self._by_body[body]
+        return taken
+
+    def take_first(self) -> OpenRecord | None:
+        """Remove and return the first record of a living assignment that came; None: there is none."""
+        while self._by_body:
+            body, records = next(iter(self._by_body.items()))
+            fenced = sum(1 for _ in takewhile(lambda record: record.ledger.is_fenced, records))
+            first = records[fenced] if fenced < len(records) else None
+            del records[: fenced + 1]
+            if not records:
+                del self._by_body[body]
+            if first is not None:
+                return first
+        return None
+
+    def drop_fenced(self) -> None:
+        """Forget records whose assignment has ended."""
+        for body, records in list(self._by_body.items()):
+            living = [record for record in records if not record.ledger.is_fenced]
+            if living:
+                self._by_body[body] = living
+            else:
+                del self._by_body[body]

@@ -1,5 +1,6 @@
 """A dead letter that the broker has not confirmed yet; until then its record stays open."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from streamer.core.model import DeadLetterReason, Record, Stage
@@ -23,6 +24,10 @@ class PendingLetter:
     opened: OpenRecord | None = field(default=None, repr=False)
     """Set when the record had become a call: then others may wait for its messageId."""
     http_status: int | None = None
+    native_id: str | None = None
+    """The messageId of a record that became no call, as far as it can be read: it may be what is wrong."""
+    shares_verdict: bool = False
+    """Whether its call was not sent, because another record's call, the same byte by byte, had this verdict."""
     unclear_refusals: int = 0
     """How often the broker refused it with an answer that may mean a fault of the broker or of the dead letter."""
 
@@ -32,6 +37,30 @@ class PendingLetter:
         return isinstance(self.record, UnreadableRecord)
 
     @property
+    def message_id(self) -> str | None:
+        """The messageId of the call, or the one that the record would have; None: it has none that can be read."""
+        return self.opened.message_id if self.opened is not None else self.native_id
+
+    @property
     def kept_bytes(self) -> int:
         """Bytes of memory kept for the record."""
         return self.opened.kept_bytes if self.opened is not None else len(self.record.value or b"")
+
+    def shared_by(self, equal: Iterable[OpenRecord]) -> list["PendingLetter"]:
+        """The dead letters of records whose calls are the same byte by byte, and therefore need no request."""
+        told = "" if self.shares_verdict else "not sent, because an earlier record made the same call: "
+        detail = told + self.detail
+        return [
+            PendingLetter(
+                record=record.record,
+                ledger=record.ledger,
+                reason=self.reason,
+                stage=self.stage,
+                detail=detail,
+                error_class=self.error_class,
+                opened=record,
+                http_status=self.http_status,
+                shares_verdict=True,
+            )
+            for record in equal
+        ]

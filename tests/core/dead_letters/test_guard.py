@@ -1,8 +1,9 @@
 """When the mass guard stops an integration."""
 
+import collections
 import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import pytest
 from hypothesis import given
@@ -21,28 +22,94 @@ def records(count: int = 1, *, first: int | None = None, timestamp: int = 0) -> 
         yield MemoryRecord("surveys", 0, offset, timestamp, None, b"", ())
 
 
+def set_aside(guard: MassGuard, bad: Iterable[MemoryRecord]) -> None:
+    for record in bad:
+        guard.set_aside(record)
+
+
 def test_it_trips_at_twenty_bad_of_twenty() -> None:
     guard = MassGuard(max_ratio=0.5)
-    guard.set_aside(records(19))
+    set_aside(guard, records(19))
     assert not guard.is_tripped, "a handful of bad records is no pattern"
-    guard.set_aside(records())
+    set_aside(guard, records())
     assert guard.is_tripped
 
 
 def test_it_does_not_trip_below_its_ratio() -> None:
     guard = MassGuard(max_ratio=0.5)
-    guard.passed(100)
-    guard.set_aside(records(100))
+    for _ in range(WINDOW):
+        guard.passed(1)
+        set_aside(guard, records())
     assert not guard.is_tripped
-    guard.set_aside(records())
+    set_aside(guard, records())
     assert guard.is_tripped
+
+
+@pytest.mark.parametrize("max_ratio", [0.01, 0.05, 0.1, 0.3, 0.5, 0.7, 0.9, 0.99])
+@given(before=st.lists(st.booleans(), max_size=2 * WINDOW), passed=st.integers(0, 2 * WINDOW))
+def test_when_everything_is_bad_from_some_moment_on_at_most_twenty_are_dead_lettered(
+    max_ratio: float, before: list[bool], passed: int
+) -> None:
+    """Whatever came before: 200 good records let 100 bad ones through."""
+    guard = MassGuard(max_ratio)
+    for is_bad in before:
+        if is_bad:
+            set_aside(guard, records())
+        else:
+            guard.passed(1)
+    guard.passed(passed)
+    written = 0
+    while not guard.is_tripped:
+        set_aside(guard, records())
+        written += not guard.is_tripped
+    assert written <= MIN_BAD
+
+
+@pytest.mark.parametrize("max_ratio", [0.1, 0.2, 0.4, 0.5, 0.8])
+@given(data=st.data())
+def test_bad_records_below_the_ratio_in_every_stretch_never_trip_it(max_ratio: float, data: st.DataObject) -> None:
+    """Their order within a stretch does not matter: 20 bad ones in a row are fine if the next 20 are good."""
+    stretch = round(MIN_BAD / max_ratio)
+    guard = MassGuard(max_ratio)
+    guard.passed(stretch)
+    latest = collections.deque([False] * stretch, maxlen=stretch)
+    runs = data.draw(st.lists(st.tuples(st.booleans(), st.integers(1, stretch)), max_size=30))
+    for is_meant_bad, length in runs:
+        for _ in range(length):
+            is_bad = is_meant_bad and sum(latest) - latest[0] < MIN_BAD
+            latest.append(is_bad)
+            if is_bad:
+                set_aside(guard, records())
+            else:
+                guard.passed(1)
+            assert not guard.is_tripped
+
+
+def test_nearly_everything_bad_trips_it_soon() -> None:
+    """One tombstone in ten records of a wrong dialect must not let a hundred through."""
+    guard = MassGuard(max_ratio=0.5)
+    guard.passed(WINDOW)
+    bad = 0
+    while not guard.is_tripped:
+        set_aside(guard, records(9))
+        bad += 9
+        guard.passed(1)
+    assert bad <= 30
+
+
+def test_what_has_surged_stays_tripped_when_good_ones_follow_in_the_same_read() -> None:
+    guard = MassGuard(max_ratio=0.5)
+    guard.passed(WINDOW)
+    set_aside(guard, records(MIN_BAD + 1))
+    guard.passed(100)
+    assert guard.evidence == (MIN_BAD + 1, MIN_BAD + 1)
 
 
 def test_it_forgets_what_lies_beyond_its_window() -> None:
     guard = MassGuard(max_ratio=0.1)
-    guard.set_aside(records(19))
+    set_aside(guard, records(19))
     guard.passed(WINDOW)
-    guard.set_aside(records())
+    set_aside(guard, records())
     assert guard.bad == 1
     assert guard.seen == WINDOW
 
@@ -50,7 +117,7 @@ def test_it_forgets_what_lies_beyond_its_window() -> None:
 @pytest.mark.parametrize("count", [20, 1_000])
 def test_a_ratio_of_one_switches_it_off(count: int) -> None:
     guard = MassGuard(max_ratio=1)
-    guard.set_aside(records(count))
+    set_aside(guard, records(count))
     assert not guard.is_tripped
 
 
@@ -58,17 +125,17 @@ def test_a_record_that_is_read_again_counts_once() -> None:
     """After each restart or rebalance the open records come again."""
     guard = MassGuard(max_ratio=0.5)
     for _ in range(5):
-        guard.set_aside(records(19, first=0))
+        set_aside(guard, records(19, first=0))
     assert (guard.bad, guard.seen) == (19, 19)
     assert not guard.is_tripped
-    guard.set_aside(records(1, first=19))
+    set_aside(guard, records(1, first=19))
     assert guard.is_tripped
 
 
 def test_a_record_of_a_topic_made_again_is_another_one() -> None:
     guard = MassGuard(max_ratio=0.5)
-    guard.set_aside(records(10, first=0, timestamp=1))
-    guard.set_aside(records(10, first=0, timestamp=2))
+    set_aside(guard, records(10, first=0, timestamp=1))
+    set_aside(guard, records(10, first=0, timestamp=2))
     assert guard.is_tripped
 
 
@@ -81,14 +148,20 @@ def test_a_guard_that_remembers_another_one_goes_on_as_that_one(steps: list[int 
             if isinstance(step, int):
                 each.passed(step)
             else:
-                each.set_aside([record for offset in step for record in records(first=offset)])
+                set_aside(each, (record for offset in step for record in records(first=offset)))
+        if guard.is_tripped:
+            assert restarted.is_tripped
+            return
         restarted = MassGuard(0.5, json.loads(json.dumps(restarted.to_json())))
         assert (restarted.bad, restarted.seen) == (guard.bad, guard.seen)
         assert restarted.is_tripped == guard.is_tripped
         assert all(restarted.knows(record) == guard.knows(record) for record in records(51, first=0))
 
 
-@pytest.mark.parametrize("damaged", [None, "text", {}, [None], [["surveys", "0", 1, 2]], [[1]], [-5], [1.5]])
+@pytest.mark.parametrize(
+    "damaged",
+    [None, "text", {}, [None], [["surveys", "0", 1, 2]], [[1]], [-5], [1.5], [{"surge": None}], [{"surge": [1]}]],
+)
 def test_what_cannot_be_remembered_counts_as_nothing(damaged: object) -> None:
     assert MassGuard(0.5, damaged).seen == 0
 
@@ -98,7 +171,7 @@ def test_without_restarts_and_with_them_the_same_number_gets_through() -> None:
     remembered: object = None
     for offset in range(100):
         guard = MassGuard(0.5, remembered)
-        guard.set_aside(records(first=offset))
+        set_aside(guard, records(first=offset))
         remembered = guard.to_json()
         through += not guard.is_tripped
     assert through == MIN_BAD - 1

@@ -26,6 +26,9 @@ BOOLEANS = (False, True)
         (Limit.HELD, "due full", Limit.HELD),
         (Limit.BACKING_OFF, "guarded", Limit.GUARDED),
         (Limit.DESTINATION, "", Limit.FETCH),
+        (None, "silent", Limit.KAFKA),
+        (None, "mapping silent", Limit.MAPPING),
+        (None, "full silent", Limit.CONCURRENCY),
     ],
 )
 def test_what_limits(destination: Limit | None, situation: str, expected: Limit) -> None:
@@ -36,15 +39,16 @@ def test_what_limits(destination: Limit | None, situation: str, expected: Limit)
         is_due="due" in situation,
         is_full="full" in situation,
         is_mapping="mapping" in situation,
+        is_silent="silent" in situation,
     )
     assert found is expected
 
 
 def test_every_situation_has_an_answer_and_every_answer_a_situation() -> None:
     answers = {
-        limited_by(destination, is_guarded=guarded, is_due=due, is_full=full, is_mapping=mapping)
+        limited_by(destination, is_guarded=guarded, is_due=due, is_full=full, is_mapping=mapping, is_silent=silent)
         for destination in OF_DESTINATION
-        for guarded, due, full, mapping in itertools.product(BOOLEANS, repeat=4)
+        for guarded, due, full, mapping, silent in itertools.product(BOOLEANS, repeat=5)
     }
     assert answers == set(Limit) - {Limit.PAUSED}, "a paused integration is not asked"
 

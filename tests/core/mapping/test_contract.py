@@ -1,13 +1,17 @@
 """What a producer is told: place, expectation and type; never a value, and never a key that is data."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import jsonschema_rs
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from streamer.core.mapping.contract import MAX_BYTES_FOR_ALL_FAULTS, MAX_FAULTS, Contract
+from streamer.core.mapping.contract import MAX_BYTES_FOR_ALL_FAULTS, MAX_FAULTS, SCHEMAS, Contract, read_schema
 from streamer.core.mapping.expectation import expectation
 from streamer.core.mapping.finding import finding
 
@@ -131,7 +135,8 @@ def test_real_times_pass(time: str) -> None:
         ("2026-03-02 09:15:27Z", "a time with a blank instead of its T"),
         ("1772442927", "only digits"),
         ("Mon, 02 Mar 2026 09:15:27 GMT", "a string that is no time"),
-        ("2" * 100, "a string that is no time"),
+        ("2" * 100, "a string of 100 characters"),
+        ("2026-03-02T09:15:27." + "0" * 99 + "Y", "a string of 120 characters"),
         ("", "an empty string"),
         (" \u200b\x00", "a blank string"),
     ],
@@ -169,3 +174,31 @@ def test_findings_say_what_is_wrong_and_quote_nothing(
     rule: dict[str, Any], value: Any, keyword: str, found: str
 ) -> None:
     assert finding(rule, value, keyword) == found
+
+
+def string_rules() -> Iterator[dict[str, Any]]:
+    """Every part of a schema that says more of a string than that it is one."""
+    suffix = ".schema.json"
+    for name in sorted(path.name.removesuffix(suffix) for path in SCHEMAS.iterdir() if path.name.endswith(suffix)):
+        parts: list[Any] = [read_schema(name)]
+        while parts:
+            part = parts.pop()
+            if isinstance(part, dict):
+                if part.keys() & {"pattern", "format", "minLength", "maxLength", "enum", "const"}:
+                    yield part
+                parts.extend(child for key, child in part.items() if key != "examples")
+            elif isinstance(part, list):
+                parts.extend(part)
+
+
+RULES = list({json.dumps(rule, sort_keys=True): rule for rule in string_rules()}.values())
+
+TEXTS = st.one_of(st.text(), st.text(st.characters(codec="ascii"), min_size=60), st.datetimes().map(str))
+
+
+@given(st.sampled_from(RULES), TEXTS)
+def test_no_schema_of_ours_finds_just_another_string(rule: dict[str, Any], text: str) -> None:
+    """It says nothing: the producer has to know what is wrong with the string."""
+    validator = jsonschema_rs.Draft202012Validator(rule, validate_formats=True)
+    for error in validator.iter_errors(text):
+        assert finding(rule, text, str(error.schema_path[-1])) != "another string"

@@ -13,13 +13,14 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from streamer.core.delivery import shipping
 from streamer.core.delivery.answers import NetworkFault, answer_of_fault, answer_of_status
 from streamer.core.delivery.attempt import Attempt, Verdict, Wanted
 from streamer.core.delivery.batching import Batcher
 from streamer.core.delivery.outbox import Outbox, Shipment
 from streamer.core.delivery.parked import Parked
 from streamer.core.delivery.retry import RetryPolicy
-from streamer.core.delivery.shipping import Failure, Shipping
+from streamer.core.delivery.shipping import MAX_EQUAL_AT_ONCE, Failure, Shipping
 from streamer.core.model import DeadLetterReason, FilterReason, Record, Stage
 from streamer.core.records.account import Account
 from streamer.core.records.custody import Custody
@@ -30,6 +31,8 @@ from streamer.core.records.pending_letter import PendingLetter
 PARTITIONS = 3
 MESSAGE_IDS = "abcdef"
 """Few, so that records often wait for one another."""
+
+BODIES = (b"{}", b"[]")
 
 FATES = ("call", "call", "call", "call", "filtered", "rejected", "known")
 FAILED = answer_of_fault(NetworkFault.RESET)
@@ -55,6 +58,7 @@ class CustodyMachine(RuleBasedStateMachine):
         super().__init__()
         self.now = 0.0
         self.room = 0
+        shipping.MAX_EQUAL_AT_ONCE = 2  # type: ignore[misc]
         self.custody = Custody(max_records=6, max_bytes=1_000, on_room=self._note_room)
         self.parked = Parked(max_per_partition=2, max_bytes=1_000)
         self.batcher: Batcher[OpenRecord] = Batcher(max_bytes=1_000, max_calls=4, linger_seconds=0.0, envelope_bytes=0)
@@ -67,6 +71,9 @@ class CustodyMachine(RuleBasedStateMachine):
         self.ledgers: dict[int, PartitionLedger] = {}
         self.fenced: list[PartitionLedger] = []
         self.is_rebalancing = False
+
+    def teardown(self) -> None:
+        shipping.MAX_EQUAL_AT_ONCE = MAX_EQUAL_AT_ONCE  # type: ignore[misc]
 
     def _note_room(self) -> None:
         self.room += 1
@@ -92,7 +99,8 @@ class CustodyMachine(RuleBasedStateMachine):
         read = [FakeRecord(ledger.partition, first + number) for number in range(len(fates))]
         calls, letters = [], []
         for record, fate in zip(self.custody.open(read, ledger), fates, strict=True):
-            call = OpenRecord(record, ledger, data.draw(st.sampled_from(MESSAGE_IDS)), b"{}")
+            message_id, body = data.draw(st.sampled_from(MESSAGE_IDS)), data.draw(st.sampled_from(BODIES))
+            call = OpenRecord(record, ledger, message_id, body)
             elsewhere = ("t", PARTITIONS, 0)
             if fate == "filtered":
                 self.custody.filter(record, ledger, FilterReason.DELETED)
@@ -160,7 +168,15 @@ class CustodyMachine(RuleBasedStateMachine):
     @rule(data=st.data())
     def a_dead_letter_is_confirmed(self, data: st.DataObject) -> None:
         letter = self.letters.pop(data.draw(st.integers(0, len(self.letters) - 1)))
-        self.shipping.written(letter, self.now)
+        before = {id(call) for call in self.custody.attached()}
+        shared = self.shipping.written(letter, self.now)
+        self.letters += shared
+        for other in shared:
+            assert letter.opened is not None
+            assert other.opened is not None
+            assert id(other.opened) in before
+            assert (other.opened.message_id, other.opened.body) == (letter.opened.message_id, letter.opened.body)
+            assert (other.reason, other.http_status) == (letter.reason, letter.http_status)
 
     @precondition(lambda self: self.ledgers)
     @rule(data=st.data())
@@ -222,7 +238,9 @@ class CustodyMachine(RuleBasedStateMachine):
     def ids_in_flight_are_those_of_held_records(self) -> None:
         leaders = {id(call) for call in self.custody.leaders() if not call.ledger.is_fenced}
         going = {id(call) for name, call in self._holders() if name != "attached" and not call.ledger.is_fenced}
-        assert leaders == going
+        shared = {id(letter.opened) for letter in self.letters if letter.shares_verdict}
+        assert leaders - shared == going - shared
+        assert leaders <= going
 
     @precondition(lambda self: not self.is_rebalancing)
     @invariant()

@@ -1,0 +1,104 @@
+"""Readiness: it tells what does not move, of each integration by itself. Nothing is connected."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from streamer.kafka import TopicPartition
+from streamer.pipeline import Pipeline
+from streamer.service import Service
+from streamer.service_view import ServiceView
+from streamer.settings import Settings
+from streamer.status import Check
+from streamer.timings import Timings
+
+WITHOUT_PATIENCE = Timings(silent_after=-1.0)
+"""Whatever a broker said is too old at once."""
+
+
+class Partition:
+    """What an asker knows of one partition."""
+
+    def __init__(self, since: float | None) -> None:
+        self._since = since
+
+    def open_transaction_since(self, _place: TopicPartition, _now: float) -> float | None:
+        return self._since
+
+
+@contextlib.contextmanager
+def opened(directory: Path, timings: Timings, status: str = "running") -> Iterator[Service]:
+    """A service that is not run."""
+    integration = {"dialect": "sprig", "destination": "local", "topics": ["answers"], "status": status}
+    settings = Settings.model_validate(
+        {
+            "kafka": {"bootstrap_servers": "memory:1"},
+            "state_dir": directory,
+            "destinations": {"local": {"write_key": "key", "endpoint": "http://127.0.0.1:1"}},
+            "integrations": {"surveys": integration},
+        }
+    )
+    service = Service(settings, timings)
+    try:
+        yield service
+    finally:
+        service.integrations["surveys"].receipts.close()
+
+
+def join(service: Service, *, is_guarded: bool = False, open_since: float | None = None) -> None:
+    """Have the integration run, as far as readiness looks at it."""
+    integration = service.integrations["surveys"]
+    integration.contact.heard()
+    integration.pipeline = cast(
+        "Pipeline",
+        SimpleNamespace(
+            is_connected=True,
+            is_guarded=is_guarded,
+            asker=Partition(open_since),
+            assignment=SimpleNamespace(ledgers={TopicPartition("answers", 0): None}),
+        ),
+    )
+
+
+def check(service: Service) -> Check:
+    [found] = [check for check in ServiceView(service).ready() if check.name == "integration.surveys"]
+    return found
+
+
+@pytest.mark.parametrize("is_guarded", [False, True])
+def test_brokers_that_answer_make_it_ready(tmp_path: Path, *, is_guarded: bool) -> None:
+    with opened(tmp_path, Timings()) as service:
+        assert not check(service).ok, "not a member yet"
+        join(service, is_guarded=is_guarded)
+        assert check(service).ok
+        assert check(service).is_degraded is is_guarded
+
+
+@pytest.mark.parametrize("is_guarded", [False, True])
+def test_brokers_that_do_not_answer_make_it_unready(tmp_path: Path, *, is_guarded: bool) -> None:
+    with opened(tmp_path, WITHOUT_PATIENCE) as service:
+        join(service, is_guarded=is_guarded)
+        assert not check(service).ok
+        assert "no broker has answered for 0 s" in check(service).detail
+
+
+@pytest.mark.parametrize(("timings", "is_ready"), [(Timings(), True), (WITHOUT_PATIENCE, False)])
+def test_one_that_is_paused_is_ready_unless_its_brokers_stopped_answering(
+    tmp_path: Path, timings: Timings, *, is_ready: bool
+) -> None:
+    with opened(tmp_path, timings, "paused") as service:
+        assert check(service).ok
+        join(service)
+        assert check(service).ok is is_ready
+
+
+def test_a_partition_that_waits_for_a_transaction_degrades_it(tmp_path: Path) -> None:
+    with opened(tmp_path, Timings()) as service:
+        join(service, open_since=time.monotonic() - 60)
+        assert check(service).is_degraded
+        assert "wait for a transaction to end: 1" in check(service).detail
