@@ -32,6 +32,9 @@ from streamer.status.histogram import Histogram
 MAX_STALLS: Final = 3
 """Consecutive stalls, each cured by a new pipeline only for a while, at which the process asks to be restarted."""
 
+MAX_NAMED: Final = 5
+"""Most partitions that a check names."""
+
 
 class Parts(Protocol):
     """The service, as far as it is shown."""
@@ -136,8 +139,8 @@ class ServiceView:
             reason=integration.last_error,
             restarts=integration.restarts,
             partitions=[
-                _partition(integration, TopicPartition(*place), account)
-                for place, account in sorted(integration.accounts.items())
+                _partition(integration, TopicPartition(*place), integration.accounts[place])
+                for place in sorted({*integration.accounts, *(pipeline.assignment.left_out if pipeline else ())})
             ],
             latency_seconds=integration.latency_seconds,
             drain_eta_seconds=integration.drain_eta_seconds(now),
@@ -194,8 +197,17 @@ def _is_joined(integration: Integration) -> Check:
         return Check(name, ok=False, detail="not a member of its consumer group yet; see the log for kafka.unavailable")
     if pipeline.is_guarded:
         return Check(name, ok=True, detail="stopped by the mass guard; see the log for integration.guarded")
-    remarks = [_waiting_for_transactions(pipeline, now), _filtered_out(integration)]
-    return Check(name, ok=True, detail="; ".join(filter(None, remarks)))
+    return check_of_reading(name, pipeline, _waiting_for_transactions(pipeline, now), _filtered_out(integration))
+
+
+def check_of_reading(name: str, pipeline: Pipeline, *remarks: str) -> Check:
+    """Some partitions or topics left out leave the others flowing: ready, degraded. All of them: not ready."""
+    left_out = pipeline.assignment.left_out.faults()
+    missing = pipeline.source.missing_topics()
+    texts = [f"{place.topic}-{place.partition} is not read: {fault.obstacle}" for place, fault in left_out.items()]
+    more = [f"{len(texts) - MAX_NAMED} more partitions are not read"] if len(texts) > MAX_NAMED else []
+    texts = [*(f"the topic {topic} is missing" for topic in missing), *texts[:MAX_NAMED], *more, *filter(None, remarks)]
+    return Check(name, ok=bool(pipeline.assignment.flowing()) or not left_out, detail="; ".join(texts))
 
 
 def _waiting_for_transactions(pipeline: Pipeline, now: float) -> str:
@@ -218,7 +230,13 @@ def _partition(integration: Integration, place: TopicPartition, account: Account
     pipeline = integration.pipeline
     ledger = pipeline.assignment.ledgers.get(place) if pipeline is not None else None
     assigned = _assigned(integration, pipeline, place, ledger) if pipeline is not None and ledger is not None else None
-    return PartitionStatus(topic=place.topic, partition=place.partition, account=account, assigned=assigned)
+    return PartitionStatus(
+        topic=place.topic,
+        partition=place.partition,
+        account=account,
+        assigned=assigned,
+        left_out=pipeline.assignment.left_out.fault(place) if pipeline is not None else None,
+    )
 
 
 def _assigned(

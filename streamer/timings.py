@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from streamer.core.delivery.key_watch import RECHECK_SECONDS
 from streamer.core.delivery.probing import HELD_PROBE_SECONDS
+from streamer.core.records.obstacles import MAX_RETRY_SECONDS, MIN_RETRY_SECONDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -21,11 +22,9 @@ class Timings:
     confirm_end: float = 10.0
     """How long a position must lie beyond the end of its partition before the topic counts as recreated."""
     connect_retry: float = 3.0
-    """Wait between two attempts to reach the brokers and join the group."""
+    """Wait between two attempts to reach the brokers and join the group, and between two looks for missing topics."""
     join: float = 120.0
     """Longest wait for an assignment after the brokers were reached; a rebalance of the others may be under way."""
-    enter: float = 10.0
-    """How long another instance may take to store where a new group begins, before that is logged."""
     poll: float = 0.5
     """Longest wait of one poll for records."""
     idle: float = 1.0
@@ -34,6 +33,12 @@ class Timings:
     """After this long without room the client is asked for errors. What it has fetched stays fetched."""
     gone_retry: float = 0.2
     """Wait after positions were gone, before the next poll."""
+    look_every: float = 1.0
+    """How often the client is asked whether partitions have lost their leader, their topic or our right."""
+    left_out: float = MIN_RETRY_SECONDS
+    """Wait before a partition that cannot be read is tried again; it doubles with each failure."""
+    left_out_max: float = MAX_RETRY_SECONDS
+    """Longest such wait."""
     failed_poll: float = 0.1
     """Half of the wait after the first failed poll; it doubles with each consecutive one, up to 5 seconds."""
     letter_timeout: float = 15.0

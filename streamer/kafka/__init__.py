@@ -5,6 +5,8 @@ starts again from its committed position. Traps of the client that this package 
 in the client's source:
 
 - If a deserialiser raises, records of other partitions are lost. We use none: values stay bytes.
+- One record or batch that it cannot read raises out of ``getmany`` without saying where it is, and drops what was
+  drained with it. `streamer.kafka.unreadable` finds it, reads it tolerantly, or gives it up.
 - ``getmany`` with an empty selection means *all* partitions; `Source.poll` never passes one by accident.
 - An assignment is in force before the callback is called, so what is read across it is dropped and read again.
 - No heartbeats are sent while the assignment callback runs. So it only notes the assignment; state is restored later.
@@ -15,6 +17,9 @@ in the client's source:
   lets it finish.
 - Closing a client swallows a cancellation of its caller; `streamer.kafka.closing` raises it again.
 - After one rejected batch, everything that an idempotent producer writes is rejected. Ours is not idempotent.
+- Questions about several partitions are answered when all of them can be; `streamer.kafka.log_bounds` asks each leader
+  by itself. A start that cannot see one topic of several fails, and a topic whose committed positions may not be asked
+  stops every fetch from its broker: `streamer.kafka.adjusting` lets neither happen.
 - An exception during a login that is not the client's own ends its reading for good, a rejected bearer token counts as
   accepted, and a password is kept for as long as a client lives; `streamer.kafka.login`. So are certificates;
   `streamer.kafka.tls`.
@@ -29,17 +34,22 @@ from streamer.kafka.brokers import Brokers
 from streamer.kafka.cluster import create_topics, missing_topics, preflight, retention_seconds
 from streamer.kafka.group_positions import CommitResult, StoredPosition
 from streamer.kafka.log_ends import EndsAnswer
+from streamer.kafka.poll_errors import DamagedError, LeftOutError, PollError, PositionsGoneError
 from streamer.kafka.producer import DeadLetterProducer, RefusedWriteError
-from streamer.kafka.source import PollError, PositionsGoneError, Source
+from streamer.kafka.source import Source
+from streamer.kafka.unreadable import Salvaged
 
 __all__ = [
     "Brokers",
     "CommitResult",
+    "DamagedError",
     "DeadLetterProducer",
     "EndsAnswer",
+    "LeftOutError",
     "PollError",
     "PositionsGoneError",
     "RefusedWriteError",
+    "Salvaged",
     "Source",
     "StoredPosition",
     "TopicPartition",

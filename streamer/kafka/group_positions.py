@@ -17,13 +17,16 @@ from aiokafka.errors import (
     RebalanceInProgressError,
     TopicAuthorizationFailedError,
     UnknownMemberIdError,
+    UnknownTopicOrPartitionError,
     for_code,
 )
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.structs import OffsetAndMetadata
 
 from streamer.core.errors import UnavailableError
+from streamer.core.records.obstacles import PartitionFault
 from streamer.kafka.options import describe_kafka_error
+from streamer.kafka.partition_faults import fault_of
 
 COMMIT_RETRY_SECONDS: Final = 0.1
 """Wait before a commit is sent again because the coordinator has moved or is still loading."""
@@ -32,6 +35,9 @@ OFFSETS_TIMEOUT_SECONDS: Final = 10.0
 """Longest wait for the group's stored positions, or for where partitions begin and end."""
 
 NO_OFFSET: Final = -1
+
+_OF_ONE_TOPIC: Final = (TopicAuthorizationFailedError, UnknownTopicOrPartitionError)
+"""Errors in an answer about positions that say nothing about the other topics in it."""
 
 
 class CommitResult(enum.StrEnum):
@@ -57,8 +63,8 @@ class StoredPosition(NamedTuple):
 
 async def fetch(
     consumer: AIOKafkaConsumer, group_id: str, partitions: Collection[TopicPartition]
-) -> dict[TopicPartition, StoredPosition]:
-    """The committed positions of a group, with their metadata.
+) -> dict[TopicPartition, StoredPosition | PartitionFault]:
+    """The committed positions of a group, with their metadata; or why that of a partition may not be asked.
 
     We send a request of our own, because the client's calls drop the metadata or, worse, the error of the whole answer:
     a coordinator that is still loading its offsets would look as if nothing were stored.
@@ -78,19 +84,23 @@ async def fetch(
             )
     except (KafkaError, TimeoutError) as error:
         raise UnavailableError(describe_kafka_error(error)) from error
-    stored: dict[TopicPartition, StoredPosition] = {}
-    codes = {getattr(answer, "error_code", 0)}
+    stored: dict[TopicPartition, StoredPosition | PartitionFault] = {}
+    faults = [for_code(code) for code in {getattr(answer, "error_code", 0)} if code]
     for topic, entries in answer.topics:
         for number, offset, metadata, code in entries:
-            codes.add(code)
             position = StoredPosition(None, "") if offset == NO_OFFSET else StoredPosition(offset, metadata or "")
+            fault = for_code(code)
+            if fault in _OF_ONE_TOPIC:
+                stored[TopicPartition(topic, number)] = fault_of(fault())
+                continue
+            if code:
+                faults.append(fault)
             stored[TopicPartition(topic, number)] = position
-    faults = [for_code(code) for code in codes if code]
     if any(issubclass(fault, NotCoordinatorForGroupError) for fault in faults):
         coordinator.coordinator_dead()
     if faults or stored.keys() != set(partitions):
         raise UnavailableError(
-            ", ".join(fault.__name__ for fault in faults)
+            ", ".join(sorted({fault.__name__ for fault in faults}))
             or "the group coordinator's reply omitted some partitions; streamer asks again"
         )
     return stored

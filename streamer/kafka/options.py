@@ -50,6 +50,8 @@ _MEANINGS: Final[tuple[tuple[_Kinds, str], ...]] = (
         errors.UnknownTopicOrPartitionError,
         "the topic does not exist, or the right to DESCRIBE it is missing; create the topic or grant the right",
     ),
+    # Its own text may quote a record.
+    (errors.CorruptRecordException, "the records are damaged, on the broker's disk or on the way"),
     (
         ssl.SSLCertVerificationError,
         "the broker's certificate is not trusted; correct kafka.ssl_cafile, or the host name if it does not match",

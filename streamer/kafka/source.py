@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import functools
-from collections import defaultdict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Final, cast
 
@@ -12,18 +11,22 @@ from aiokafka.coordinator.assignors.range import RangePartitionAssignor
 from aiokafka.errors import (
     IllegalStateError,
     KafkaError,
-    NoOffsetForPartitionError,
-    OffsetOutOfRangeError,
 )
 
-from streamer.core.errors import StreamerError, UnavailableError
+from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
-from streamer.kafka import group_positions, log_ends
+from streamer.core.records.obstacles import PartitionFault
+from streamer.kafka import group_positions, log_bounds, log_ends, unreadable
+from streamer.kafka.adjusting import hold_until_sought, join_without_all_topics
 from streamer.kafka.closing import close, stop_consumer
 from streamer.kafka.group_positions import OFFSETS_TIMEOUT_SECONDS, CommitResult, StoredPosition
+from streamer.kafka.log_bounds import Bounds
 from streamer.kafka.log_ends import EndsAnswer
 from streamer.kafka.options import client_options, describe_kafka_error
+from streamer.kafka.partition_faults import fault_in_metadata
+from streamer.kafka.polling import Polling
 from streamer.kafka.starting import keep_whole
+from streamer.kafka.unreadable import Salvaged
 from streamer.settings import KafkaSettings
 from streamer.timings import PRODUCTION
 
@@ -32,31 +35,6 @@ MAX_POLL_INTERVAL_MS: Final = 43_200_000
 
 MIN_FETCH_BYTES: Final = 1 << 20
 """Least that a consumer fetches at a time, however many integrations share a process."""
-
-MAX_POLL_BYTES: Final = 8 << 20
-"""A poll ends once its values have so many bytes. The limits of a fetch do not bound them: what is read out of a
-compressed batch may be a hundred times what was fetched."""
-
-MAX_PORTION_RECORDS: Final = 20
-"""Records taken from the client at once, before a look at how large they are: it counts no bytes."""
-
-
-_NOWHERE: Final = TopicPartition("", -1)
-"""What is selected for nothing to be read; the client would take an empty selection for all partitions. Pausing them
-instead makes it drop what it has fetched, and fetch that again as soon as they are resumed: 26 MB each time, which stay
-until the garbage collector looks at cycles that old. It hardly ever does while a full service waits."""
-
-
-class PollError(StreamerError):
-    """Reading raised; records of other partitions may have been drained with it, so every partition must seek back."""
-
-
-class PositionsGoneError(StreamerError):
-    """The positions of these partitions no longer exist on the broker: deleted by retention, or truncated."""
-
-    def __init__(self, partitions: Collection[TopicPartition]) -> None:
-        super().__init__(f"positions gone in {len(partitions)} partitions")
-        self.partitions = frozenset(partitions)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # the client is untyped
@@ -108,21 +86,29 @@ class Source:
         self._listener = _Listener(on_assigned, on_revoked)
         self._read_committed = kafka.isolation_level == "read_committed"
         self._consumer: AIOKafkaConsumer | None = None
+        self._polling: Polling
 
     async def join(self) -> None:
         """Connect and join the group; returns with the first assignment, which may be empty.
 
+        Topics that are missing, or that we have no right on, are part of an assignment as soon as the client hears of
+        them (``kafka.metadata_max_age_ms``).
+
         Raises:
-            UnavailableError: the brokers are away or a topic is missing; it may be tried again.
+            UnavailableError: the brokers are away; it may be tried again.
         """
         self._consumer = consumer = self._new_consumer()
+        self._polling = Polling(consumer)
         keep_whole(consumer)
+        join_without_all_topics(consumer)
+        hold_until_sought(consumer)
         consumer.subscribe(topics=self._topics, listener=self._listener)
         try:
             await consumer.start()
         except KafkaError as error:
             await self.leave()
             raise UnavailableError(describe_kafka_error(error)) from error
+        unreadable.watch_for_damage(consumer, self._polling.note_damage)
 
     def _new_consumer(self) -> AIOKafkaConsumer:
         kafka = self._kafka
@@ -170,41 +156,24 @@ class Source:
 
         Raises:
             PositionsGoneError: seek these partitions before the next poll.
+            DamagedError: `salvage` these partitions, or seek them, before the next poll.
+            LeftOutError: leave these partitions out, and seek them to try again.
             PollError: seek every partition back to the next record expected before the next poll.
         """
-        timeout_ms = int(timeout_seconds * 1000)
-        try:
-            return await self._take(partitions or (_NOWHERE,), max_records, timeout_ms)
-        except OffsetOutOfRangeError as error:
-            raise PositionsGoneError(error.args[0].keys()) from error
-        except NoOffsetForPartitionError as error:
-            raise PositionsGoneError(error.args) from error
-        except (KafkaError, ValueError, AssertionError) as error:
-            raise PollError(describe_kafka_error(error)) from error
+        return await self._polling.poll(partitions, max_records=max_records, timeout_seconds=timeout_seconds)
 
-    async def _take(
-        self, partitions: Collection[TopicPartition], max_records: int, timeout_ms: int
-    ) -> dict[TopicPartition, list[Record]]:
-        taken: defaultdict[TopicPartition, list[Record]] = defaultdict(list)
-        value_bytes = 0
-        while max_records > 0 and value_bytes < MAX_POLL_BYTES:
-            try:
-                portion = await self._joined.getmany(
-                    *partitions,
-                    timeout_ms=0 if taken else timeout_ms,
-                    max_records=min(max_records, MAX_PORTION_RECORDS),
-                )
-            except (OffsetOutOfRangeError, NoOffsetForPartitionError):
-                if not taken:
-                    raise
-                break  # another partition's, and the client drained nothing for it; the next poll says so again
-            if not portion:
-                break
-            for partition, records in portion.items():
-                taken[partition] += records
-                max_records -= len(records)
-                value_bytes += sum(len(record.value) for record in records if record.value is not None)
-        return taken
+    async def salvage(self, partition: TopicPartition, offset: int, *, max_records: int) -> Salvaged | PartitionFault:
+        """What can be read from ``offset`` on where the client cannot; see `streamer.kafka.unreadable`.
+
+        Seek the partition to where that ends before the next poll.
+        """
+        return await unreadable.salvage(
+            self._joined,
+            partition,
+            offset,
+            max_records=max_records,
+            isolation_level=int(self._read_committed),
+        )
 
     def assignment(self) -> frozenset[TopicPartition]:
         """The partitions that are ours now."""
@@ -214,8 +183,24 @@ class Source:
         """Those whose topics the brokers no longer have, as far as the client has heard."""
         return [place for place in partitions if self._joined.partitions_for_topic(place.topic) is None]
 
-    async def stored_positions(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, StoredPosition]:
-        """What the group has committed, with its metadata.
+    def missing_topics(self) -> list[str]:
+        """Topics of which nothing can be assigned: the client has heard that they are missing, or may not see them."""
+        if self._consumer is None:
+            return []
+        return [topic for topic in self._topics if not self._consumer.partitions_for_topic(topic)]
+
+    def look_for_topics(self) -> None:
+        """Have the client ask soon which topics there are; by itself it does so every `metadata_max_age_ms`."""
+        self._joined._client.force_metadata_update()  # noqa: SLF001 - has no other way to ask
+
+    def fault(self, partition: TopicPartition) -> PartitionFault | None:
+        """What keeps a partition from being read, as far as the client has heard; None: nothing is known."""
+        return fault_in_metadata(self._joined._client.cluster, partition)  # noqa: SLF001 - has no other way to ask
+
+    async def stored_positions(
+        self, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, StoredPosition | PartitionFault]:
+        """What the group has committed, with its metadata; or why that of a partition may not be asked.
 
         Raises:
             UnavailableError: the coordinator cannot be asked, or cannot tell yet.
@@ -236,18 +221,13 @@ class Source:
         """The time of the record at ``offset``, in ms since the epoch, read beside `poll`; None: not known."""
         return await log_ends.timestamp_at(self._joined, partition, offset, timeout_seconds=timeout_seconds)
 
-    async def log_bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
-        """First offset that still exists and the high watermark, for each partition.
+    async def log_bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Bounds | PartitionFault]:
+        """First offset that still exists and the high watermark of each partition; or why they are not known.
 
         The high watermark, also for who reads what is committed: a position beyond the last stable offset waits for an
         open transaction, and is no reason to read anything again.
-
-        Raises:
-            UnavailableError: the brokers cannot be asked.
         """
-        first = await self._offsets(dict.fromkeys(partitions, log_ends.EARLIEST))
-        end = await self._offsets(dict.fromkeys(partitions, log_ends.LATEST))
-        return {partition: (first[partition], end[partition]) for partition in partitions}
+        return await log_bounds.fetch(self._joined, partitions)
 
     async def offset_at(self, partition: TopicPartition, epoch_ms: int) -> int | None:
         """The offset of the first record at or after a time; None: there is none yet.
@@ -262,9 +242,16 @@ class Source:
         return await log_ends.offsets(self._joined, times, timeout_seconds=OFFSETS_TIMEOUT_SECONDS)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
-        """Read from ``offset`` next; nothing happens when the partition is no longer ours."""
+        """Read from ``offset`` next, afresh; nothing happens when the partition is no longer ours."""
         with contextlib.suppress(IllegalStateError):
+            self._polling.forget_damage(partition)
             self._joined.seek(partition, offset)
+            self._joined.resume(partition)
+
+    def leave_out(self, partition: TopicPartition) -> None:
+        """Fetch nothing from a partition until the next `seek`."""
+        with contextlib.suppress(IllegalStateError):
+            self._joined.pause(partition)
 
     async def position(self, partition: TopicPartition) -> int | None:
         """Where the client would read next, past markers that are no records; None: not ours, or not known yet."""
@@ -276,12 +263,16 @@ class Source:
     def fetched_at(self, partition: TopicPartition) -> float | None:
         """Epoch seconds of the last answer to a fetch of the partition, empty ones included; None before the first.
 
-        It does not advance while fetched records wait to be polled.
+        It does not advance while records wait to be polled: see `has_fetched`.
         """
         if partition not in self._joined.assignment():
             return None
         milliseconds = cast("int | None", self._joined.last_poll_timestamp(partition))
         return milliseconds / 1000 if milliseconds else None
+
+    def has_fetched(self, partition: TopicPartition) -> bool:
+        """Whether records of the partition wait in the client to be polled; until they are, it fetches no more."""
+        return partition in self._joined._fetcher._records  # noqa: SLF001 - has no other way to ask
 
     async def commit(self, positions: Mapping[TopicPartition, tuple[int, str]]) -> CommitResult:
         """Store positions with their metadata; never raises for what a broker may answer."""

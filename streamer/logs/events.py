@@ -105,10 +105,17 @@ class Event(enum.Enum):
         "topics.missing",
         ERROR,
         Fault.SET_UP,
-        "Topics in the configuration do not exist. The integration reads nothing until they exist.",
+        "Topics in the configuration do not exist, or streamer has no right to see them; detail says what is read.",
         ("integration", "detail"),
-        "Create the topics. With kafka.create_topics: true, streamer creates missing dead-letter topics.",
+        "Create the topics or grant READ on them. kafka.create_topics: true makes streamer create dead-letter topics.",
         1,
+    )
+    TOPICS_FOUND = (
+        "topics.found",
+        INFO,
+        None,
+        "Topics that were missing exist now, and are read.",
+        ("integration", "detail"),
     )
     PARTITION_ASSIGNED = (
         "partition.assigned",
@@ -137,10 +144,34 @@ class Event(enum.Enum):
         "partition.left_out",
         ERROR,
         Fault.KAFKA,
-        "The partition cannot be read. Its records wait on Kafka; the other partitions are read as before.",
-        (*_PARTITION, "detail"),
-        "Find the cause with another consumer. streamer tries the partition again after a rebalance or a restart.",
+        "The partition cannot be read now. Its records wait on Kafka; the other partitions are read as before.",
+        (*_PARTITION, "reason", "detail"),
+        "Remove the cause that detail names. streamer tries the partition again after 1, 2, 4 .. 60 seconds.",
         1,
+    )
+    PARTITION_RESUMED = (
+        "partition.resumed",
+        INFO,
+        None,
+        "The partition that was left out is read again.",
+        _PARTITION,
+    )
+    RECORDS_REREAD = (
+        "records.reread",
+        WARNING,
+        None,
+        "The Kafka client could not read records, and streamer could: a header name is not UTF-8. None is lost.",
+        (*_PARTITION, "offset", "records"),
+        "No action is needed. Have the producer write header names in UTF-8: reading such records is slower.",
+        1,
+    )
+    RECORDS_UNREADABLE = (
+        "records.unreadable",
+        ERROR,
+        Fault.KAFKA,
+        "Records cannot be read from the broker, twice. Each one becomes a dead letter without a value.",
+        (*_PARTITION, "offset", "records", "detail"),
+        "Look for damage on the broker's disk; a replica may have the records. Have the producer send them again.",
     )
     OFFSETS_COMMITTED = (
         "offsets.committed",

@@ -10,17 +10,19 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 
-from streamer.core.errors import UnavailableError
 from streamer.core.records import statement as statements
 from streamer.core.records.account import Account
 from streamer.core.records.ledger import PartitionLedger
+from streamer.core.records.obstacles import PartitionFault
 from streamer.kafka import CommitResult, StoredPosition, TopicPartition
 from streamer.logs import Event, logger
+from streamer.pipeline.beginnings import BEYOND, REFUSED, Beginning
 from streamer.pipeline.commits import Commits
 from streamer.pipeline.contact import Contact
+from streamer.pipeline.left_out import LeftOut
 from streamer.pipeline.ports import RecordSource
 from streamer.pipeline.starts import Starts
 from streamer.timings import Timings
@@ -52,7 +54,7 @@ class Assignment:
             timings: how often to commit, and how long a position beyond the end is doubted.
         """
         self._integration = integration
-        self._starts = Starts(start, patience_seconds=timings.enter)
+        self._starts = Starts(start)
         self._account_of = account_of
         self._fence = fence
         self._timings = timings
@@ -68,13 +70,10 @@ class Assignment:
         self.rebalances = {"assigned": 0, "revoked": 0, "lost": 0}
         self.assigned_since: dict[TopicPartition, float] = {}
         """Since when, in seconds since the epoch, each partition has been ours without a break."""
+        self.left_out = LeftOut(integration, timings)
         self._given: frozenset[TopicPartition] | None = None
         self._beyond_since: dict[TopicPartition, float] = {}
         self._begins_unstored = asyncio.Event()
-
-    def readable(self) -> set[TopicPartition]:
-        """The partitions that may be read: where their assignment begins is stored."""
-        return self.ledgers.keys() - self.commits.unstored
 
     def give(self, partitions: frozenset[TopicPartition]) -> None:
         """Note an assignment. Its partitions may not be read before `restore`."""
@@ -82,6 +81,7 @@ class Assignment:
         self.rebalances["assigned"] += 1
         self.is_restored = False
         self._given = partitions
+        self.left_out.clear()
         self.changed.set()
 
     def partitions(self) -> frozenset[TopicPartition]:
@@ -100,6 +100,7 @@ class Assignment:
         """End assignments: hand back what is open in these partitions, or in all."""
         for partition in list(self.ledgers if partitions is None else partitions):
             ledger = self.ledgers.pop(partition)
+            self.left_out.forget(partition)
             del self.assigned_since[partition]
             self.commits.end(partition)
             self._tell(Event.PARTITION_REVOKED, partition, handed_back=self._fence(ledger))
@@ -107,40 +108,75 @@ class Assignment:
     async def restore(self, source: RecordSource) -> bool:
         """Go on where partitions given to us were left, by us or by others, and end what was not given back.
 
-        Returns:
-            Whether it is done; False while a rebalance is on.
+        A partition whose beginning cannot be found out now is left out, and asked for again when it is due. Returns
+        whether it is done; False while a rebalance is on.
 
         Raises:
             UnavailableError: the brokers cannot be asked; nothing has changed, try again.
         """
-        epoch, given = self.epoch, self._given
-        if given is None or not await self._enter(source, given):
+        epoch = self.epoch
+        asked = self.unopened_due() if self.is_restored else self._given
+        if asked is None:
             return False
-        stored = await source.stored_positions(given)
-        bounds = await source.log_bounds(given)
+        topics = {partition.topic for partition in asked}
+        ours = [partition for partition in self._given or () if partition.topic in topics]
+        closed = await self._starts.enter(source, ours, lambda: self.epoch == epoch, self.commits)
+        entered = [partition for partition in asked if partition.topic not in closed]
         if epoch != self.epoch:
             return False
-        beyond = {
-            partition
-            for partition in given
-            if (offset := stored[partition].offset) is not None
-            and offset > bounds[partition][1]
-            and not self.is_beyond_for_good(partition, offset, bounds[partition][1])
+        answers: dict[TopicPartition, StoredPosition | PartitionFault] = {
+            p: closed[p.topic] for p in asked if p.topic in closed
         }
-        if beyond:
-            raise UnavailableError(
-                f"{len(beyond)} stored positions lie beyond the end of their partition; asking again"
-            )
-        retained = {partition for partition in given if self.commits.made(partition, stored[partition])}
-        self.fence(self.ledgers.keys() - retained)
-        for partition in given:
+        answers |= await source.stored_positions(entered) if entered else {}
+        stored = {partition: answer for partition, answer in answers.items() if not isinstance(answer, PartitionFault)}
+        retained = {partition for partition, position in stored.items() if self.commits.made(partition, position)}
+        found = await self._find_beginnings(source, {p: at for p, at in stored.items() if p not in retained})
+        if epoch != self.epoch:
+            return False
+        if not self.is_restored:
+            self.fence(self.ledgers.keys() - retained)
+        for partition in asked:
             if partition in retained:
                 source.seek(partition, self.ledgers[partition].next_offset)
+                continue
+            beginning = closed.get(partition.topic) or found.get(partition) or answers[partition]
+            if isinstance(beginning, Beginning):
+                self._open(source, partition, beginning.stored, beginning.bounds)
+                self.left_out.overcome(partition)
             else:
-                self._open(source, partition, stored[partition], bounds[partition])
-        self._starts.note(given)
+                assert isinstance(beginning, PartitionFault), "what is stored has a beginning or a fault"
+                self.left_out.meet(source, partition, beginning)
+        self._starts.note(self.ledgers)
         self.is_restored = True
         return True
+
+    async def _find_beginnings(
+        self, source: RecordSource, stored: Mapping[TopicPartition, StoredPosition]
+    ) -> dict[TopicPartition, Beginning | PartitionFault]:
+        """What `_open` needs of partitions that this instance does not go on with, or why it cannot be had."""
+        bounds = await source.log_bounds(stored) if stored else {}
+        found: dict[TopicPartition, Beginning | PartitionFault] = {}
+        for partition, position in stored.items():
+            ends, offset = bounds[partition], position.offset
+            if isinstance(ends, PartitionFault):
+                found[partition] = ends
+            elif offset is not None and offset > ends[1] and not self.is_beyond_for_good(partition, offset, ends[1]):
+                found[partition] = BEYOND
+            else:
+                found[partition] = Beginning(position, ends)
+        return found
+
+    def unopened_due(self) -> list[TopicPartition]:
+        """Partitions of ours without a ledger that are to be asked for again."""
+        return [partition for partition in self.left_out.tried() if partition not in self.ledgers]
+
+    def readable(self) -> set[TopicPartition]:
+        """The partitions that may be read now: where their assignment begins is stored, and they are not left out."""
+        return self.ledgers.keys() - self.commits.unstored - self.left_out.shut()
+
+    def flowing(self) -> set[TopicPartition]:
+        """The partitions that ought to be fetched: nothing is known against them."""
+        return self.ledgers.keys() - self.commits.unstored - set(self.left_out)
 
     def skip_to_log_start(self, source: RecordSource, partition: TopicPartition, first: int) -> bool:
         """The next record was deleted before we read it: go on at the first that still exists, and count what is gone.
@@ -183,6 +219,9 @@ class Assignment:
         result = await self.commits.store(source, self.ledgers)
         if unstored - self.commits.unstored:
             self.changed.set()
+        for partition in self.commits.unstored - self.left_out.shut():
+            if partition.topic in self.commits.refused:
+                self.left_out.meet(source, partition, REFUSED)
         return result
 
     async def commit_on_timer(self, source: RecordSource) -> None:
@@ -245,20 +284,6 @@ class Assignment:
         if stored is not None:
             ledger.committed = stored.offset
         source.seek(partition, begins)
-
-    async def _enter(self, source: RecordSource, given: frozenset[TopicPartition]) -> bool:
-        """Have the group enter topics of which it has stored nothing; whether that is done for all of ours."""
-        epoch = self.epoch
-        begins, awaited = await self._starts.to_store(source, given)
-        if epoch != self.epoch:
-            return False
-        is_stored = not begins or await self.commits.enter(source, begins) is CommitResult.STORED
-        if late := self._starts.late():
-            raise UnavailableError(
-                f"the instance with partition 0 of {', '.join(late)} has not stored yet where the group begins; its log"
-                " says why"
-            )
-        return is_stored and not awaited
 
     def _count_lost(self, partition: TopicPartition, account: Account, expected: int, first: int) -> None:
         account.lost["retention"] += first - expected

@@ -28,11 +28,13 @@ class Commits:
         results: how many commits ended in which way.
         unstored: partitions that begin with a replay of which the broker is not known to hold the name. After a kill it
             would begin anew, whatever was delivered by then, so nothing may be read yet.
+        refused: topics whose positions we may not store.
     """
 
     def __init__(self, integration: str, contact: Contact) -> None:
         self.results: dict[CommitResult, int] = dict.fromkeys(CommitResult, 0)
         self.unstored: set[TopicPartition] = set()
+        self.refused: set[str] = set()
         self._integration = integration
         self._contact = contact
         self._stored: dict[TopicPartition, StoredPosition | Claim | None] = {}
@@ -91,6 +93,8 @@ class Commits:
         before = dict(ledgers)
         result = await source.commit(changed)
         self.results[result] += 1
+        topics = {partition.topic for partition in changed}
+        self._note_refused(result, topics)
         for partition, claim in changed.items():
             if ledgers.get(partition) is not before[partition]:
                 continue  # its assignment ended meanwhile
@@ -105,7 +109,6 @@ class Commits:
             half = self._max_metadata // 2
             self._max_metadata = half if half >= MIN_METADATA_CHARACTERS else 0
             return await self.store(source, ledgers, topic)
-        topics = {partition.topic for partition in changed}
         if result is CommitResult.NOT_AUTHORISED and len(topics) > 1:
             # The answer is one for all, and the others must not wait for the one that is closed to us.
             results = [await self.store(source, ledgers, one) for one in sorted(topics)]
@@ -114,6 +117,13 @@ class Commits:
         if result is not CommitResult.TIMED_OUT or not self._contact.is_missed():
             self._tell(result, len(changed))
         return result
+
+    def _note_refused(self, result: CommitResult, topics: set[str]) -> None:
+        """Of several topics that are refused together, it is not known which one is meant."""
+        if result is CommitResult.STORED:
+            self.refused -= topics
+        elif result is CommitResult.NOT_AUTHORISED and len(topics) == 1:
+            self.refused |= topics
 
     async def enter(self, source: RecordSource, begins: Mapping[TopicPartition, int]) -> CommitResult:
         """Store where the group begins with topics of which it has stored nothing.

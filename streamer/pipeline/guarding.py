@@ -107,5 +107,6 @@ def _note_in_order(guard: MassGuard, bad_offsets: set[int], records: Sequence[Re
 def _is_counted(letter: PendingLetter) -> bool:
     """Whether a dead letter is one more sign that the fault is not in the records."""
     # Any number of equal calls are one fault. Retries that ran out say something about the destination as well, and
-    # come hours after everything else.
-    return not letter.shares_verdict and letter.reason is not DeadLetterReason.RETRIES_EXHAUSTED
+    # come hours after everything else. Damaged bytes say something about a disk, and come a whole batch at a time.
+    is_of_others = letter.shares_verdict or letter.is_unreadable
+    return not is_of_others and letter.reason is not DeadLetterReason.RETRIES_EXHAUSTED

@@ -1,6 +1,8 @@
 """The way of an integration into its consumer group: brokers, topics, clients; tried until it is done."""
 
 import asyncio
+import contextlib
+from collections.abc import Collection
 
 from streamer.core.errors import UnavailableError
 from streamer.logs import Event, logger
@@ -60,22 +62,62 @@ async def _join_group(source: RecordSource, timeout_seconds: float) -> None:
         ) from None
 
 
-async def ensure_topics(brokers: Brokers, integration: IntegrationSettings, *, create: bool) -> None:
+async def ensure_topics(brokers: Brokers, integration: IntegrationSettings, *, create: bool) -> list[str]:
     """Create missing dead-letter topics if the configuration says so, each with as many partitions as its topic.
 
     A paused integration needs none: it reads nothing.
 
+    Returns:
+        The topics of the integration that do not exist, or that we have no right to see. There is another one.
+
     Raises:
-        TopicsMissingError: a topic does not exist.
+        TopicsMissingError: none of the topics exists, or the dead-letter topic of one that exists does not.
         UnavailableError: the brokers cannot be asked.
     """
     topics = integration.topics
-    dead_letter_topics = {} if integration.is_paused else {integration.dead_letter_topic(one): one for one in topics}
-    missing = await brokers.missing_topics({*topics, *dead_letter_topics})
-    if create and not set(topics).intersection(missing):
-        for topic in missing:
-            await brokers.create_topics([topic], like=dead_letter_topics[topic])
-        return
-    if missing:
-        hint = "" if create else " (kafka.create_topics: true creates dead-letter topics)"
-        raise TopicsMissingError(f"topics that do not exist: {', '.join(missing)}; create them{hint}")
+    letters_of = {} if integration.is_paused else {topic: integration.dead_letter_topic(topic) for topic in topics}
+    missing = set(await brokers.missing_topics({*topics, *letters_of.values()}))
+    existing = [topic for topic in topics if topic not in missing]
+    to_create = {letters_of[topic]: topic for topic in existing if letters_of.get(topic) in missing}
+    if create:
+        for letters, topic in to_create.items():
+            await brokers.create_topics([letters], like=topic)
+    if not existing or (to_create and not create):
+        raise TopicsMissingError(f"{_named(missing)}; the integration reads nothing until they exist")
+    return [topic for topic in topics if topic in missing]
+
+
+async def watch_topics(
+    name: str,
+    integration: IntegrationSettings,
+    *,
+    brokers: Brokers,
+    create_topics: bool,
+    source: RecordSource,
+    timings: Timings,
+) -> None:
+    """Say which topics are missing, and when they are there again, until cancelled.
+
+    The client takes a topic that appears by itself; its dead-letter topic may have to be created.
+    """
+    told: list[str] = []
+    while True:
+        missing = list(source.missing_topics())
+        if missing:
+            source.look_for_topics()
+        if missing and missing != told:
+            logger().emit(
+                Event.TOPICS_MISSING,
+                integration=name,
+                detail=f"{_named(missing)}; the other topics of the integration are read as before",
+            )
+        if set(told) - set(missing):
+            with contextlib.suppress(UnavailableError):
+                await ensure_topics(brokers, integration, create=create_topics)
+            logger().emit(Event.TOPICS_FOUND, integration=name, detail=", ".join(sorted(set(told) - set(missing))))
+        told = missing
+        await asyncio.sleep(timings.connect_retry)
+
+
+def _named(missing: Collection[str]) -> str:
+    return f"topics that do not exist, or that streamer has no right to see: {', '.join(sorted(missing))}"

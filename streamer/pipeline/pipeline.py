@@ -13,6 +13,7 @@ from streamer.core.delivery.limiting import Limit, limited_by
 from streamer.core.errors import StreamerError
 from streamer.core.records.account import Account
 from streamer.core.records.custody import Custody
+from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.pending_letter import PendingLetter
 from streamer.kafka import TopicPartition
 from streamer.logs import Event, logger
@@ -23,9 +24,10 @@ from streamer.pipeline.contact import Contact
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.endings import until_cancelled
 from streamer.pipeline.guard_memory import GuardMemory
-from streamer.pipeline.joining import join
+from streamer.pipeline.joining import join, watch_topics
 from streamer.pipeline.ports import Brokers
 from streamer.pipeline.reader import Reader
+from streamer.pipeline.unreadable import set_aside
 from streamer.pipeline.watchdog import Watchdog
 from streamer.pipeline.worker import MakeWorker
 from streamer.settings import Settings
@@ -101,6 +103,7 @@ class Pipeline:
             source=self.source,
             assignment=self.assignment,
             take=self.worker.take,
+            set_aside=self._set_aside,
             load=self.custody.load,
             room=room,
             timings=timings,
@@ -206,6 +209,7 @@ class Pipeline:
                     ("watch", self._watchdog.run()),
                     ("ask for the ends of", self.asker.run()),
                     ("learn the retention of", self._learn_retention()),
+                    ("watch the topics of", self._watch_topics()),
                     ("watch the callbacks of", _raise_from(self._crash)),
                 )
             ]
@@ -250,6 +254,19 @@ class Pipeline:
             with observing("retention", integration=self.name), contextlib.suppress(StreamerError):
                 self.retention_seconds = await self._brokers.retention_seconds(self._integration.topics)
             await asyncio.sleep(self._timings.retention_every)
+
+    async def _watch_topics(self) -> None:
+        await watch_topics(
+            self.name,
+            self._integration,
+            brokers=self._brokers,
+            create_topics=self._kafka.create_topics,
+            source=self.source,
+            timings=self._timings,
+        )
+
+    def _set_aside(self, ledger: PartitionLedger, end: int, detail: str, timestamp: int) -> None:
+        set_aside(ledger, end, detail, timestamp=timestamp, to=(self.custody, self.dead_letters))
 
     def _on_letter_written(self, letter: PendingLetter) -> None:
         self.worker.letter_written(letter)

@@ -10,7 +10,8 @@ from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
 from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.load import Load
-from streamer.kafka import PollError, PositionsGoneError, TopicPartition
+from streamer.core.records.obstacles import Obstacle, PartitionFault
+from streamer.kafka import DamagedError, LeftOutError, PollError, PositionsGoneError, TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.assignment import Assignment
 from streamer.pipeline.ports import RecordSource
@@ -22,6 +23,10 @@ MAX_POLL_RECORDS: Final = 2_000
 MAX_SLICE_RECORDS: Final = 200
 MAX_SLICE_BYTES: Final = 256_000
 """Records and bytes taken before the event loop gets its turn: a few milliseconds."""
+
+NOT_SENT_AGAIN: Final = PartitionFault(
+    Obstacle.READ_FAILED, "the client cannot read what follows, and the broker has not sent it again"
+)
 
 MAX_FAILED_POLL_SECONDS: Final = 5.0
 """Longest wait after a failed poll."""
@@ -37,6 +42,7 @@ class Reader:
         source: RecordSource,
         assignment: Assignment,
         take: Callable[[Sequence[Record], PartitionLedger], None],
+        set_aside: Callable[[PartitionLedger, int, str, int], None],
         load: Load,
         room: asyncio.Event,
         timings: Timings,
@@ -49,6 +55,7 @@ class Reader:
             source: the topics.
             assignment: which partitions may be read, and their ledgers.
             take: takes records of one partition, in the order of their offsets.
+            set_aside: takes offsets that cannot be read: from the ledger's next one to an end, why, and a timestamp.
             load: says whether there is room.
             room: set when there is room again.
             timings: how long to wait for what.
@@ -59,11 +66,13 @@ class Reader:
         self._source = source
         self._assignment = assignment
         self._take_records = take
+        self._set_aside = set_aside
         self._load = load
         self._room = room
         self._timings = timings
-        self._left_out: set[TopicPartition] = set()
         self._failed_polls = 0
+        self._looked_at = 0.0
+        """When it last looked for faults of partitions."""
         self.turned_at = time.monotonic()
         """When it last came round."""
         self.reads_since: float | None = None
@@ -75,11 +84,18 @@ class Reader:
 
     async def run(self) -> None:
         """Read until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            # Beside reading: a leader that does not answer must not keep the partitions of the others waiting.
+            tasks.create_task(self._restore_the_rest())
+            await self._read()
+
+    async def _read(self) -> None:
         while True:
             self.turned_at = time.monotonic()
             self._assignment.changed.clear()
             if not self._assignment.is_restored:
                 await self._restore()
+            self._look_after_left_out()
             if not self._may_read() or not await self._has_room():
                 self.reads_since = None
                 await self._poll([], seconds=0.0)
@@ -98,18 +114,34 @@ class Reader:
 
     def readable(self) -> set[TopicPartition]:
         """The partitions to read now."""
-        return self._assignment.readable() - self._left_out
+        return self._assignment.readable()
 
     def _may_read(self) -> bool:
         return self._assignment.is_restored and not self.is_stopped and bool(self.readable())
 
     async def _restore(self) -> None:
-        self._left_out.clear()
         try:
             if await self._assignment.restore(self._source):
                 self._on_restored()
         except UnavailableError as error:
             logger().emit(Event.KAFKA_UNAVAILABLE, integration=self._integration, detail=str(error))
+
+    async def _restore_the_rest(self) -> None:
+        """Find out, once they are due, where to begin in partitions that have been left out so far."""
+        while True:
+            await asyncio.sleep(self._timings.look_every)
+            if self._assignment.is_restored and self._assignment.unopened_due():
+                await self._restore()
+
+    def _look_after_left_out(self) -> None:
+        assignment = self._assignment
+        if not assignment.is_restored:
+            return
+        if self.turned_at - self._looked_at >= self._timings.look_every:
+            self._looked_at = self.turned_at
+            assignment.left_out.look(self._source, assignment.readable())
+        if assignment.left_out:
+            assignment.left_out.try_again(self._source, assignment.ledgers)
 
     async def _has_room(self) -> bool:
         """Whether there is room; waits for it a while, but not past a rebalance, in which nothing is settled."""
@@ -132,6 +164,13 @@ class Reader:
             polled = await self._source.poll(partitions, max_records=MAX_POLL_RECORDS, timeout_seconds=seconds)
         except PositionsGoneError as error:
             await self._skip_gone(error)
+            return None
+        except DamagedError as error:
+            await self._salvage(error)
+            return None
+        except LeftOutError as error:
+            for partition in self._assignment.readable() & error.partitions:
+                self._assignment.left_out.meet(self._source, partition, error.fault)
             return None
         except PollError as error:
             await self._after_failed_poll(error)
@@ -171,69 +210,77 @@ class Reader:
     async def _skip_gone(self, error: PositionsGoneError) -> None:
         epoch = self._assignment.epoch
         gone = [partition for partition in error.partitions if partition in self._assignment.ledgers]
-        try:
-            bounds = await self._source.log_bounds(gone)
-        except UnavailableError:
-            return  # the next poll says so again
+        bounds = await self._source.log_bounds(gone)
         if epoch != self._assignment.epoch:
             return
         for partition in self._assignment.ledgers.keys() & gone:  # without what was fenced meanwhile
-            first, end = bounds[partition]
+            ends = bounds[partition]
+            if isinstance(ends, PartitionFault):
+                self._assignment.left_out.meet(self._source, partition, ends)
+                continue
+            first, end = ends
             if self._assignment.skip_to_log_start(self._source, partition, first):
                 continue
             expected = self._assignment.ledgers[partition].next_offset
             if self._assignment.is_beyond_for_good(partition, expected, end):
-                self._assignment.begin_anew(self._source, partition, bounds[partition])
+                self._assignment.begin_anew(self._source, partition, ends)
                 self._on_restored()
             else:
                 self._source.seek(partition, expected)
         await asyncio.sleep(self._timings.gone_retry)
 
+    async def _salvage(self, error: DamagedError) -> None:
+        """Read by other means what the client cannot read, or set it aside; the others go on meanwhile or at once."""
+        for partition in error.partitions & self._assignment.readable():
+            epoch, ledger = self._assignment.epoch, self._assignment.ledgers[partition]
+            offset = ledger.next_offset
+            found = await self._source.salvage(partition, offset, max_records=MAX_POLL_RECORDS)
+            if epoch != self._assignment.epoch or ledger.is_fenced:
+                return
+            if isinstance(found, PartitionFault):
+                self._assignment.left_out.meet(self._source, partition, found)
+                continue
+            if found.records:
+                self._tell(Event.RECORDS_REREAD, partition, offset=offset, records=len(found.records))
+                await self._take({partition: found.records})
+            elif found.unreadable:
+                end = min(found.next_offset, offset + MAX_POLL_RECORDS)
+                self._tell(
+                    Event.RECORDS_UNREADABLE, partition, offset=offset, records=end - offset, detail=found.unreadable
+                )
+                self._set_aside(ledger, end, found.unreadable, found.timestamp)
+            elif found.next_offset > offset:
+                ledger.advance(found.next_offset)
+            else:
+                self._assignment.left_out.meet(self._source, partition, NOT_SENT_AGAIN)
+                continue
+            if epoch == self._assignment.epoch and not ledger.is_fenced:
+                self._source.seek(partition, ledger.next_offset)
+
+    def _tell(self, event: Event, partition: TopicPartition, **fields: object) -> None:
+        logger().emit(
+            event, integration=self._integration, topic=partition.topic, partition=partition.partition, **fields
+        )
+
     async def _begin_anew(self, partition: TopicPartition) -> None:
         """Another record stands where we stopped reading: the topic was recreated."""
         epoch = self._assignment.epoch
-        try:
-            bounds = await self._source.log_bounds([partition])
-        except UnavailableError:
-            bounds = {partition: (0, 0)}
+        bounds = await self._source.log_bounds([partition])
         if epoch == self._assignment.epoch and partition in self._assignment.ledgers:
-            self._assignment.begin_anew(self._source, partition, bounds[partition])
+            ends = bounds[partition]
+            self._assignment.begin_anew(self._source, partition, (0, 0) if isinstance(ends, PartitionFault) else ends)
             self._on_restored()
 
     async def _after_failed_poll(self, error: PollError) -> None:
-        """A poll that raised has dropped what it had drained from other partitions: seek all of them back.
-
-        If it goes on, partitions are tried one by one, and the one that raises is left out, so that the others flow.
-        """
+        """A poll that raised may have dropped what it had drained: seek all partitions back."""
         self._failed_polls += 1
-        logger().emit(
-            Event.POLL_FAILED,
-            integration=self._integration,
-            detail=str(error),
-        )
+        logger().emit(Event.POLL_FAILED, integration=self._integration, detail=str(error))
         self._seek_back()
-        if self._failed_polls > 1:
-            await self._leave_out_guilty()
         await asyncio.sleep(min(self._timings.failed_poll * 2**self._failed_polls, MAX_FAILED_POLL_SECONDS))
 
-    async def _leave_out_guilty(self) -> None:
-        for partition in self.readable():
-            try:
-                await self._source.poll([partition], max_records=1, timeout_seconds=1.0)
-            except PollError as error:
-                self._left_out.add(partition)
-                logger().emit(
-                    Event.PARTITION_LEFT_OUT,
-                    integration=self._integration,
-                    topic=partition.topic,
-                    partition=partition.partition,
-                    detail=str(error),
-                )
-        self._seek_back()
-
     def _seek_back(self) -> None:
-        for partition, ledger in self._assignment.ledgers.items():
-            self._source.seek(partition, ledger.next_offset)
+        for partition in self._assignment.readable():
+            self._source.seek(partition, self._assignment.ledgers[partition].next_offset)
 
 
 def _slice_end(records: Sequence[Record], start: int) -> int:

@@ -12,6 +12,8 @@ import time
 from typing import Final
 
 from streamer.core.errors import StreamerError, UnavailableError
+from streamer.core.records.obstacles import Obstacle, PartitionFault
+from streamer.kafka import TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.assignment import Assignment
 from streamer.pipeline.contact import Contact
@@ -24,6 +26,9 @@ from streamer.timings import Timings
 ORPHANS: Final = "records without a holder"
 """Cause of a stall: a bug of ours has lost sight of open records."""
 
+UNFETCHED: Final = PartitionFault(
+    Obstacle.READ_FAILED, "its leader has sent nothing for two minutes, although other partitions are fetched"
+)
 _REBALANCE: Final = "rebalance"
 _FETCH: Final = "fetch of "
 _OF_THE_BROKERS: Final = (_REBALANCE, _FETCH)
@@ -103,8 +108,21 @@ class Watchdog:
             return "work"
         if self._reader.reads_since is None or now - self._reader.reads_since < self._timings.stalled_after:
             return None
-        for partition in sorted(self._reader.readable()):
-            fetched_at = self._source.fetched_at(partition)
-            if fetched_at is not None and epoch_seconds - fetched_at > self._timings.stalled_after:
-                return f"{_FETCH}{partition.topic}-{partition.partition}"
-        return None
+        return self._unfetched(epoch_seconds)
+
+    def _unfetched(self, epoch_seconds: float) -> str | None:
+        """Whether the client has stopped fetching. One partition that is not fetched beside others is left out."""
+        flowing = self._assignment.flowing()
+        unfetched = [partition for partition in sorted(flowing) if self._is_unfetched(partition, epoch_seconds)]
+        if len(unfetched) < len(flowing):
+            for partition in unfetched:
+                self._assignment.left_out.meet(self._source, partition, UNFETCHED)
+            return None
+        return f"{_FETCH}{unfetched[0].topic}-{unfetched[0].partition}" if unfetched else None
+
+    def _is_unfetched(self, partition: TopicPartition, epoch_seconds: float) -> bool:
+        # Slow work, such as a low rate limit, may take minutes to use up what one fetch of compressed records brought.
+        if self._source.has_fetched(partition):
+            return False
+        fetched_at = self._source.fetched_at(partition)
+        return fetched_at is not None and epoch_seconds - fetched_at > self._timings.stalled_after

@@ -75,7 +75,9 @@ def _integration(integration: IntegrationStatus, now: float) -> Json:
 
 def _partition(partition: PartitionStatus, now: float) -> Json:
     place = {"topic": partition.topic, "partition": partition.partition}
-    return {**place, **_assigned(partition.assigned, now), "account": _account(partition)}
+    fault = partition.left_out
+    left_out = None if fault is None else {"reason": fault.obstacle, "detail": fault.detail}
+    return {**place, **_assigned(partition.assigned, now), "left_out": left_out, "account": _account(partition)}
 
 
 def _assigned(assigned: AssignedPartition | None, now: float) -> dict[str, Json]:

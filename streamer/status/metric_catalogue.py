@@ -49,6 +49,12 @@ def _assigned(read: Callable[[AssignedPartition], float | None]) -> Callable[[Pa
     return lambda partition: None if partition.status.assigned is None else read(partition.status.assigned)
 
 
+def _left_out(partition: PartitionStatus) -> Reading:
+    if partition.left_out is not None:
+        return 1
+    return None if partition.assigned is None else 0
+
+
 def _lag(partition: Partition) -> Reading:
     lag = None if partition.status.assigned is None else partition.status.assigned.lag
     return None if lag is None else {partition.integration.group: lag}
@@ -149,6 +155,12 @@ OF_PARTITION: Final[tuple[Series[Partition], ...]] = (
         "Records that Kafka deleted before they were read.",
         lambda partition: _known(partition.status.account.lost, LOST_REASONS),
         "reason",
+    ),
+    gauge(
+        "streamer_partition_left_out",
+        "1: the partition cannot be read now and is tried again; /status says why. 0: it is read.",
+        lambda partition: _left_out(partition.status),
+        exists=_WHILE_ASSIGNED,
     ),
     gauge(
         "streamer_consumer_lag",

@@ -16,6 +16,7 @@ from streamer.core.delivery.attempt import Verdict
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
 from streamer.core.records.account import Account
+from streamer.core.records.obstacles import PartitionFault
 from streamer.logs.fault import FaultLine
 from streamer.status.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram
 from streamer.status.recent import RecentHistogram
@@ -163,6 +164,8 @@ class PartitionStatus:
     partition: int
     account: Account
     assigned: AssignedPartition | None
+    left_out: PartitionFault | None = None
+    """Why the partition, which is ours, is not read now; it may not be known yet where to begin in it."""
 
     @property
     def in_flight(self) -> int:

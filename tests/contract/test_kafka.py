@@ -17,13 +17,23 @@ from streamer.core.dead_letters.redrive import OutgoingRecord
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
 from streamer.core.records.log_ends import LogEnds
+from streamer.core.records.obstacles import Obstacle, PartitionFault
 from streamer.devkit.broker import Broker
-from streamer.kafka import Brokers, CommitResult, PositionsGoneError, RefusedWriteError, StoredPosition
+from streamer.kafka import (
+    Brokers,
+    CommitResult,
+    DamagedError,
+    PositionsGoneError,
+    RefusedWriteError,
+    Salvaged,
+    StoredPosition,
+)
 from streamer.kafka import TopicPartition as Place
 from streamer.pipeline import ports
 from streamer.settings import KafkaSettings
 from tests.conftest import ConsumeAll, ExternalCluster, MakeTopic, Produce, connected_admin
 from tests.doubles.kafka import MemoryBrokers, MemoryCluster
+from tests.kafka.batches import damage, with_wrong_checksum
 
 WAIT_SECONDS = 20
 MAX_RECORD_BYTES = 2_000
@@ -45,6 +55,7 @@ class World(Protocol):
     async def make_topic(self, partitions: int = 1, config: Mapping[str, str] | None = None) -> str: ...
     async def produce(self, topic: str, values: Sequence[bytes | None], partition: int = 0) -> None: ...
     async def delete_records(self, place: Place, before: int) -> None: ...
+    async def damage(self, place: Place, offsets: range) -> None: ...
     async def write_in_transaction(self, place: Place, values: Sequence[bytes]) -> "EndTransaction": ...
     async def read_all(self, topic: str) -> Sequence[Record]: ...
 
@@ -70,6 +81,9 @@ class InMemory:
     async def delete_records(self, place: Place, before: int) -> None:
         self.cluster.delete_records(place, before)
 
+    async def damage(self, place: Place, offsets: range) -> None:
+        self.cluster.damaged[place] = offsets
+
     async def write_in_transaction(self, place: Place, values: Sequence[bytes]) -> EndTransaction:
         self.cluster.begin_transaction(place)
         self.cluster.append(place.topic, values, partition=place.partition)
@@ -85,16 +99,16 @@ class InMemory:
 
 class Real:
     def __init__(
-        self, bootstrap_servers: str, make_topic: MakeTopic, produce: Produce, consume_all: ConsumeAll
+        self, broker: Broker | ExternalCluster, make_topic: MakeTopic, produce: Produce, consume_all: ConsumeAll
     ) -> None:
         settings = KafkaSettings(
-            bootstrap_servers=bootstrap_servers,
+            bootstrap_servers=broker.bootstrap_servers,
             session_timeout_ms=6_000,
             heartbeat_interval_ms=100,
             metadata_max_age_ms=500,
         )
         self.brokers: ports.Brokers = Brokers(settings)
-        self._bootstrap_servers = bootstrap_servers
+        self._broker = broker
         self._make_topic = make_topic
         self._produce = produce
         self._consume_all = consume_all
@@ -107,12 +121,23 @@ class Real:
         await self._produce(topic, values, key=b"key", partition=partition, headers=[("trace", b"1")])
 
     async def delete_records(self, place: Place, before: int) -> None:
-        async with connected_admin(self._bootstrap_servers) as admin:
+        async with connected_admin(self._broker.bootstrap_servers) as admin:
             await admin.delete_records({place: RecordsToDelete(before_offset=before)})
+
+    async def damage(self, place: Place, offsets: range) -> None:
+        broker = self._broker
+        if not isinstance(broker, Broker):
+            pytest.skip("needs a broker that it may stop, not that of STREAMER_KAFKA__BOOTSTRAP_SERVERS")
+        await broker.stop()
+        try:
+            partition = broker.directory / "data" / f"{place.topic}-{place.partition}"
+            assert damage(partition, with_wrong_checksum, offset=offsets.start) == offsets, "one batch"
+        finally:
+            await broker.start()
 
     async def write_in_transaction(self, place: Place, values: Sequence[bytes]) -> EndTransaction:
         producer = AIOKafkaProducer(
-            bootstrap_servers=self._bootstrap_servers, transactional_id=f"contract-{uuid.uuid4().hex}"
+            bootstrap_servers=self._broker.bootstrap_servers, transactional_id=f"contract-{uuid.uuid4().hex}"
         )
         await producer.start()
         await producer.begin_transaction()
@@ -135,7 +160,7 @@ def world(request: pytest.FixtureRequest) -> World:
         return InMemory()
     broker: Broker | ExternalCluster = request.getfixturevalue("broker")
     return Real(
-        broker.bootstrap_servers,
+        broker,
         request.getfixturevalue("make_topic"),
         request.getfixturevalue("produce"),
         request.getfixturevalue("consume_all"),
@@ -224,6 +249,77 @@ async def test_a_poll_reads_what_it_was_asked_for_and_no_more(world: World) -> N
         assert [record.offset for record in taken[one]] == [0, 1]
         taken = await member.poll(one, max_records=2, seconds=5.0)
         assert [record.offset for record in taken[one]] == [2, 3], "the next poll goes on"
+
+
+async def test_records_that_were_fetched_wait_to_be_polled(world: World) -> None:
+    """Meanwhile the partition is not fetched, for however long that takes: it is no stall."""
+    topic = await world.make_topic()
+    place = Place(topic, 0)
+    await world.produce(topic, [b"x"] * 5)
+    async with joined(world, topic) as member:
+        assert not member.source.has_fetched(place)
+        member.source.seek(place, 0)
+        assert len((await member.poll(place, max_records=2, seconds=5.0))[place]) == 2
+        assert member.source.has_fetched(place)
+        await member.read(place, 3)
+        async with asyncio.timeout(WAIT_SECONDS):
+            while member.source.has_fetched(place):
+                await member.poll(place)
+
+
+async def test_what_cannot_be_read_is_told_after_everything_before_it_and_passed_by_a_seek(world: World) -> None:
+    topic = await world.make_topic()
+    place = Place(topic, 0)
+    for _ in range(3):  # a batch each
+        await world.produce(topic, [b"x"] * 2)
+    await world.damage(place, range(2, 4))
+    async with joined(world, topic) as member:
+        member.source.seek(place, 0)
+        assert [record.offset for record in await member.read(place, 2)] == [0, 1]
+        for _ in range(2):  # it is told until something is done
+            with pytest.raises(DamagedError) as damaged:
+                await member.read(place, 1)
+            assert damaged.value.partitions == {place}
+        found = await member.source.salvage(place, 2, max_records=9)
+        assert isinstance(found, Salvaged)
+        assert found.unreadable
+        assert (found.records, found.next_offset) == ((), 4)
+        assert found.timestamp > 0
+        member.source.seek(place, found.next_offset)
+        assert [record.offset for record in await member.read(place, 2)] == [4, 5]
+
+
+async def test_a_partition_that_is_left_out_is_not_read_until_it_is_sought(world: World) -> None:
+    topic = await world.make_topic()
+    place = Place(topic, 0)
+    await world.produce(topic, [b"0"])
+    async with joined(world, topic) as member:
+        assert await member.poll(place) == {}, "one that was never sought is not read either"
+        member.source.seek(place, 0)
+        member.source.leave_out(place)
+        assert await member.poll(place) == {}
+        member.source.seek(place, 0)
+        assert len(await member.read(place, 1)) == 1
+
+
+async def test_topics_that_are_missing_are_told_and_keep_no_other_one_from_being_joined(world: World) -> None:
+    topic = await world.make_topic()
+    member = Member(world.brokers, f"group-{uuid.uuid4().hex}", [topic, f"{topic}.missing"])
+    async with asyncio.timeout(WAIT_SECONDS):
+        await member.source.join()
+    try:
+        assert member.assigned == [frozenset({Place(topic, 0)})]
+        assert member.source.missing_topics() == [f"{topic}.missing"]
+        missing = Place(f"{topic}.missing", 0)
+        fault = member.source.fault(missing)
+        assert fault is not None
+        assert fault.obstacle is Obstacle.TOPIC_MISSING
+        assert member.source.fault(Place(topic, 0)) is None
+        bounds = await member.source.log_bounds([Place(topic, 0), missing])
+        assert bounds[Place(topic, 0)] == (0, 0)
+        assert isinstance(bounds[missing], PartitionFault)
+    finally:
+        await member.source.leave()
 
 
 async def test_a_poll_returns_as_soon_as_something_arrives(world: World) -> None:

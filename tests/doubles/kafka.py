@@ -16,7 +16,17 @@ from streamer.core.dead_letters.letter import Refusal
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
 from streamer.core.records.log_ends import LogEnds
-from streamer.kafka import CommitResult, EndsAnswer, PollError, PositionsGoneError, RefusedWriteError, StoredPosition
+from streamer.core.records.obstacles import Obstacle, PartitionFault
+from streamer.kafka import (
+    CommitResult,
+    DamagedError,
+    EndsAnswer,
+    LeftOutError,
+    PositionsGoneError,
+    RefusedWriteError,
+    Salvaged,
+    StoredPosition,
+)
 from streamer.kafka import TopicPartition as Place
 
 Headers = Sequence[tuple[str, bytes | None]]
@@ -68,8 +78,14 @@ class MemoryCluster:
         """Whether brokers take questions and never answer; records come no more either."""
         self.join_hangs = False
         """Whether a member that joins gets no assignment."""
-        self.unreadable: set[Place] = set()
-        """Partitions of which a poll raises."""
+        self.damaged: dict[Place, range] = {}
+        """Offsets that cannot be read, not even at a second look, in one batch."""
+        self.salvage_fails = False
+        """Whether a second look at what cannot be read gets no answer."""
+        self.leaderless: set[Place] = set()
+        """Partitions that no broker leads."""
+        self.forbidden: set[str] = set()
+        """Topics that may be seen and not read."""
         self.max_record_bytes: dict[str, int] = {}
         """Longest value with key and headers that a topic takes; others take any."""
         self.compacted: set[str] = set()
@@ -221,6 +237,7 @@ class MemorySource:
         self._assigned: frozenset[Place] = frozenset()
         self._positions: dict[Place, int] = {}
         self._fetched_at: dict[Place, float] = {}
+        self._held: set[Place] = set()
 
     async def join(self) -> None:
         await self._cluster.answer()
@@ -246,6 +263,7 @@ class MemorySource:
         self._assigned = partitions
         self._positions = {place: at for place, at in self._positions.items() if place in partitions}
         self._fetched_at.clear()
+        self._held.clear()
         self._on_assigned(partitions)
         self.is_stable.set()
 
@@ -268,23 +286,46 @@ class MemorySource:
     def _read(self, partitions: Sequence[Place], max_records: int) -> dict[Place, Sequence[Record]]:
         if self._cluster.is_away or self._cluster.is_frozen:
             return {}
-        if self._cluster.unreadable.intersection(partitions):
-            raise PollError("CorruptRecordError")
+        forbidden = [place for place in partitions if place.topic in self._cluster.forbidden]
+        if forbidden:
+            raise LeftOutError(forbidden, PartitionFault(Obstacle.NOT_AUTHORISED, "TopicAuthorizationFailedError"))
+        partitions = [place for place in partitions if self._is_fetched(place)]
         gone = {place for place in partitions if not self._is_in_log(place)}
         if gone:
             raise PositionsGoneError(gone)
         taken: dict[Place, Sequence[Record]] = {}
         for place in partitions:
-            if place not in self._positions:
-                continue
             self._fetched_at[place] = time.time()
             at, log = self._positions[place], self._cluster.log(place)
-            records = [record for record in log.records if at <= record.offset < log.last_stable][:max_records]
+            end = self._end_of_sound(place, at)
+            records = [record for record in log.records if at <= record.offset < end][:max_records]
             if records:
                 taken[place] = records
                 max_records -= len(records)
-            self._positions[place] = records[-1].offset + 1 if records else max(at, log.last_stable)
+            self._positions[place] = records[-1].offset + 1 if records else max(at, end)
+        damaged = [place for place in partitions if self._positions[place] in self._cluster.damaged.get(place, ())]
+        if damaged and not taken:
+            raise DamagedError(damaged)
         return taken
+
+    def _end_of_sound(self, place: Place, at: int) -> int:
+        """Where the log ends, or what follows cannot be read."""
+        end, damaged = self._cluster.log(place).last_stable, self._cluster.damaged.get(place)
+        return end if damaged is None or damaged.stop <= at else max(damaged.start, at)
+
+    async def salvage(self, partition: Place, offset: int, *, max_records: int) -> Salvaged | PartitionFault:
+        assert max_records
+        await asyncio.sleep(0)
+        if self._cluster.is_away or self._cluster.salvage_fails:
+            return PartitionFault(Obstacle.NO_LEADER, "no broker answers")
+        damaged = self._cluster.damaged.get(partition, range(0))
+        if offset in damaged:
+            why = "the batch is damaged: its checksum is wrong"
+            return Salvaged(next_offset=damaged.stop, unreadable=why, timestamp=1_700_000_000_000)
+        return Salvaged(next_offset=offset)
+
+    def _is_fetched(self, place: Place) -> bool:
+        return place in self._positions and place not in self._held and self.fault(place) is None
 
     def _is_in_log(self, place: Place) -> bool:
         if place.topic not in self._cluster.logs or place not in self._positions:
@@ -292,7 +333,7 @@ class MemorySource:
         log = self._cluster.log(place)
         return log.first <= self._positions[place] <= log.end
 
-    async def stored_positions(self, partitions: Collection[Place]) -> Mapping[Place, StoredPosition]:
+    async def stored_positions(self, partitions: Collection[Place]) -> Mapping[Place, StoredPosition | PartitionFault]:
         await self._cluster.answer()
         return {place: self._group.stored.get(place, StoredPosition(None, "")) for place in partitions}
 
@@ -310,7 +351,7 @@ class MemorySource:
             return EndsAnswer({}, dict.fromkeys(partitions, str(error) or "no answer in time"), heard_at=None)
         faults = {}
         for place in partitions:
-            if place.topic in self._cluster.logs and self._cluster.log(place).has_leader:
+            if self.fault(place) is None:
                 log = self._cluster.log(place)
                 ends[place] = LogEnds(log.end, log.last_stable)
             else:
@@ -325,9 +366,14 @@ class MemorySource:
             return next((record.timestamp for record in records if record.offset >= offset), None)
         return None
 
-    async def log_bounds(self, partitions: Collection[Place]) -> Mapping[Place, tuple[int, int]]:
-        await self._cluster.answer()
-        return {place: (self._cluster.log(place).first, self._cluster.log(place).end) for place in partitions}
+    async def log_bounds(self, partitions: Collection[Place]) -> Mapping[Place, tuple[int, int] | PartitionFault]:
+        await asyncio.sleep(0)
+        if self._cluster.is_away or self._cluster.is_frozen:
+            return dict.fromkeys(partitions, PartitionFault(Obstacle.NO_LEADER, "no broker answers"))
+        return {
+            place: self.fault(place) or (self._cluster.log(place).first, self._cluster.log(place).end)
+            for place in partitions
+        }
 
     async def offset_at(self, partition: Place, epoch_ms: int) -> int | None:
         await self._cluster.answer()
@@ -351,21 +397,42 @@ class MemorySource:
             return self._cluster.commit_results.popleft()
         if self._cluster.is_away or self._cluster.is_frozen:
             return CommitResult.TIMED_OUT
+        forbidden = {place.topic for place in positions} & (self._cluster.forbidden | self._cluster.closed)
         for place, (offset, metadata) in positions.items():
-            if (place in self._assigned or is_for_group) and place.topic not in self._cluster.closed:
+            if (place in self._assigned or is_for_group) and place.topic not in forbidden:
                 self._group.stored[place] = StoredPosition(offset, metadata)
-        is_refused = any(place.topic in self._cluster.closed for place in positions)
-        return CommitResult.NOT_AUTHORISED if is_refused else CommitResult.STORED
+        return CommitResult.NOT_AUTHORISED if forbidden else CommitResult.STORED
 
     def seek(self, partition: Place, offset: int) -> None:
         if partition in self._assigned:
             self._positions[partition] = offset
+            self._held.discard(partition)
+
+    def leave_out(self, partition: Place) -> None:
+        self._held.add(partition)
+
+    def fault(self, partition: Place) -> PartitionFault | None:
+        if partition.topic not in self._cluster.logs:
+            return PartitionFault(Obstacle.TOPIC_MISSING, "UnknownTopicOrPartitionError")
+        if partition in self._cluster.leaderless or not self._cluster.log(partition).has_leader:
+            return PartitionFault(Obstacle.NO_LEADER, "no broker leads the partition")
+        return None
+
+    def missing_topics(self) -> Sequence[str]:
+        return [topic for topic in self.topics if topic not in self._cluster.logs]
 
     def gone(self, partitions: Collection[Place]) -> Sequence[Place]:
         return [place for place in partitions if place.topic not in self._cluster.logs]
 
+    def look_for_topics(self) -> None:
+        """What is missing is known at once here."""
+
     def fetched_at(self, partition: Place) -> float | None:
         return self._fetched_at.get(partition) if partition in self._assigned else None
+
+    def has_fetched(self, partition: Place) -> bool:
+        at = self._positions.get(partition)
+        return at is not None and partition in self._fetched_at and self._cluster.log(partition).end > at
 
 
 class MemoryWriter:

@@ -3,17 +3,20 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pytest
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import NewTopic
 from aiokafka.errors import GroupCoordinatorNotAvailableError
 from aiokafka.structs import OffsetAndMetadata, TopicPartition
 from structlog.testing import capture_logs
 
 from streamer.devkit.broker import HOST, Broker
 from streamer.devkit.sandbox.faults import Action, Fault, Match
-from streamer.kafka import CommitResult
+from streamer.kafka import CommitResult, Source
+from streamer.service import Service
+from streamer.service_view import check_of_reading
 from tests.conftest import connected_admin
 from tests.faults.traffic import every_partition_moves, flow
 from tests.service.harness import Deployment, delivery_of, eventually, pipeline_of, survey_events
@@ -88,6 +91,70 @@ class TestTwoBrokers:
             assert service.integrations["surveys"].restarts == 0
 
         await deployment.verify(max_times=2, settled_once=False)
+
+    async def test_a_partition_without_a_leader_stops_no_other_one_and_goes_on_later(
+        self, deployment: Deployment, brokers: tuple[Broker, Broker]
+    ) -> None:
+        """Its only replica is away, also over a restart. When it is back, the partition goes on by itself."""
+        first, second = brokers
+        deployment.document["kafka"] |= {
+            "bootstrap_servers": ",".join(broker.bootstrap_servers for broker in brokers),
+            "metadata_max_age_ms": 1_000,
+        }
+        deployment.hurry(left_out_max=2.0)
+        [topic] = await deployment.integrate(partitions=2)
+        split = f"{topic}.split"
+        async with connected_admin(first.bootstrap_servers) as admin:
+            await admin.create_topics([NewTopic(split, -1, -1, replica_assignments={0: [1], 1: [2]})])
+        await deployment.make_topics([f"{split}.dlq"])
+        section = deployment.integration("surveys")
+        section["topics"] = [topic, split]
+        section["group_id"] = await group_coordinated_by(first, topic)
+        sound = [TopicPartition(topic, 0), TopicPartition(topic, 1), TopicPartition(split, 0)]
+        lost = TopicPartition(split, 1)
+        for place in (*sound, lost):
+            await deployment.produce(place.topic, survey_events(10, f"{place}_before"), partition=place.partition)
+        async with deployment.running() as service:
+            await deployment.settled()
+            second.kill()
+            await eventually(lambda: pipeline_of(service).assignment.left_out.fault(lost))
+            await self.these_move(deployment, sound, "without")
+            check = check_of_reading("surveys", pipeline_of(service))
+            assert (check.ok, check.detail) == (True, f"{split}-1 is not read: no_leader")
+            assert await metadata_requests(service, seconds=2) < 40, "the client asks for the leader without a pause"
+        async with deployment.running() as service:
+            await self.these_move(deployment, sound, "restarted")
+            assert pipeline_of(service).assignment.left_out.faults().keys() == {lost}
+            await second.start()
+            await eventually(lambda: lost in pipeline_of(service).assignment.ledgers)
+            await self.these_move(deployment, [*sound, lost], "back")
+            assert service.integrations["surveys"].restarts == 0
+
+        await deployment.verify(max_times=2, settled_once=False)
+
+    async def these_move(self, deployment: Deployment, places: Sequence[TopicPartition], prefix: str) -> None:
+        """One event more for each of these partitions is delivered and committed."""
+        for place in places:
+            await deployment.produce(place.topic, survey_events(1, f"{place}_{prefix}"), partition=place.partition)
+        await deployment.settled(30)
+
+
+async def metadata_requests(service: Service, *, seconds: float) -> int:
+    """How often the client asks for the cluster's layout in so many seconds."""
+    source = pipeline_of(service).source
+    assert isinstance(source, Source)
+    client = source._joined._client
+    ask, asked = client._metadata_update, 0
+
+    async def count(*args: object) -> object:
+        nonlocal asked
+        asked += 1
+        return await ask(*args)
+
+    client._metadata_update = count
+    await asyncio.sleep(seconds)
+    client._metadata_update = ask
+    return asked
 
 
 async def start_together(*brokers: Broker) -> None:

@@ -9,6 +9,7 @@ import time
 import pytest
 
 from streamer.core.delivery.concurrency import INITIAL_LIMIT
+from streamer.core.records.obstacles import PartitionFault
 from streamer.devkit.sandbox.faults import Action, Fault
 from streamer.kafka import Source, StoredPosition, TopicPartition
 from tests.faults.traffic import every_partition_moves, flow, handed_back, partitions_of, stranger
@@ -122,7 +123,9 @@ async def test_nothing_is_read_before_it_is_known_where_to_begin(
     answers = asyncio.Event()
     ask = Source.stored_positions
 
-    async def ask_slowly(source: Source, partitions: frozenset[TopicPartition]) -> dict[TopicPartition, StoredPosition]:
+    async def ask_slowly(
+        source: Source, partitions: frozenset[TopicPartition]
+    ) -> dict[TopicPartition, StoredPosition | PartitionFault]:
         await answers.wait()
         return await ask(source, partitions)
 

@@ -38,6 +38,9 @@ AT_ONCE: Final = Timings(
     idle=0.005,
     idle_after=0.005,
     gone_retry=0.0,
+    look_every=0.001,
+    left_out=0.001,
+    left_out_max=0.005,
     failed_poll=0.0,
     letter_backoff=0.001,
     flush=0.05,
@@ -86,7 +89,7 @@ class HandWorker:
 
     def take(self, records: Sequence[Record], ledger: PartitionLedger) -> None:
         opened = self.custody.open(records, ledger)
-        calls = [OpenRecord(record, ledger, f"{record.partition}-{record.offset}", b"") for record in opened]
+        calls = [OpenRecord(r, ledger, f"{r.topic}-{r.partition}-{r.offset}", b"") for r in opened]
         taken = self.custody.take(calls, [], ledger)
         self.open += [] if self.leaks else taken
 

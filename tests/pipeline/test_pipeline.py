@@ -240,17 +240,6 @@ class TestFaultsOfKafka:
         async with engine.running():
             assert len(engine.cluster.logs[LETTERS]) == 2
 
-    async def test_a_partition_that_cannot_be_read_is_left_out_and_the_others_are_read(self, engine: Engine) -> None:
-        for partition in range(2):
-            engine.cluster.append(TOPIC, numbered(3), partition=partition)
-        engine.cluster.unreadable.add(Place(TOPIC, 0))
-        with capture_logs() as lines:
-            async with engine.running() as pipeline:
-                await eventually(lambda: len(hand_of(pipeline).open) == 3)
-                assert {call.record.partition for call in hand_of(pipeline).open} == {1}
-        left_out = [line for line in lines if line["event"] == "partition.left_out"]
-        assert [(line["topic"], line["partition"]) for line in left_out] == [(TOPIC, 0)]
-
     async def test_records_that_were_deleted_before_they_were_read_are_counted(self, engine: Engine) -> None:
         engine.cluster.append(TOPIC, numbered(10))
         async with engine.running() as pipeline:

@@ -13,6 +13,7 @@ from streamer.core.model import Record
 from streamer.core.records.account import Account
 from streamer.core.records.custody import Custody
 from streamer.core.records.ledger import PartitionLedger
+from streamer.core.records.obstacles import Obstacle, PartitionFault
 from streamer.kafka import CommitResult, PositionsGoneError, Source, StoredPosition, TopicPartition
 from streamer.pipeline.assignment import Assignment
 from streamer.pipeline.contact import Contact
@@ -23,7 +24,8 @@ from tests.pipeline.engine import eventually
 ONE, TWO = (TopicPartition("surveys", number) for number in range(2))
 FIRST, END = 5, 100
 PROMPT_SECONDS = 0.5
-TIMINGS = Timings(poll=0.02, gone_retry=0.0)
+TIMINGS = Timings(poll=0.02, gone_retry=0.0, look_every=0.005, left_out=0.005)
+NOT_AUTHORISED = PartitionFault(Obstacle.NOT_AUTHORISED, "TopicAuthorizationFailedError")
 
 
 class Topics:
@@ -36,10 +38,17 @@ class Topics:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         self.questions = 0
+        self.forbidden: set[TopicPartition] = set()
+        """Partitions whose committed positions may not be asked."""
         self.is_assigned = asyncio.Event()
 
-    async def stored_positions(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, StoredPosition]:
-        return {place: StoredPosition(20 if place == ONE else None, "") for place in partitions}
+    async def stored_positions(
+        self, partitions: Collection[TopicPartition]
+    ) -> dict[TopicPartition, StoredPosition | PartitionFault]:
+        return {
+            place: NOT_AUTHORISED if place in self.forbidden else StoredPosition(20 if place == ONE else None, "")
+            for place in partitions
+        }
 
     async def log_bounds(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, tuple[int, int]]:
         self.questions += 1
@@ -65,6 +74,15 @@ class Topics:
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         self.sought[partition] = offset
+
+    def leave_out(self, partition: TopicPartition) -> None:
+        self.sought.pop(partition, None)
+
+    def fault(self, _partition: TopicPartition) -> None:
+        return None
+
+    def fetched_at(self, _partition: TopicPartition) -> None:
+        return None
 
 
 class Reading:
@@ -92,6 +110,7 @@ class Reading:
             source=self.source,
             assignment=self.assignment,
             take=lambda _records, _ledger: None,
+            set_aside=lambda *_: None,
             load=self.custody.load,
             room=self.room,
             timings=TIMINGS,
@@ -143,6 +162,17 @@ async def test_reading_goes_on_as_soon_as_partitions_are_given(at_work: Reading)
     at_work.suspend()
     await at_work.turned()
     assert await at_work.give(ONE) < PROMPT_SECONDS
+
+
+async def test_a_position_that_may_not_be_asked_keeps_no_other_partition_waiting(at_work: Reading) -> None:
+    """Another member, which has the right, may assign it to us."""
+    at_work.topics.forbidden = {TWO}
+    assert await at_work.give(ONE, TWO) < PROMPT_SECONDS
+    assert at_work.topics.sought == {ONE: 20}
+    assert at_work.assignment.left_out.fault(TWO) == NOT_AUTHORISED
+    at_work.topics.forbidden.clear()
+    await eventually(lambda: at_work.topics.sought == {ONE: 20, TWO: FIRST})
+    assert not at_work.assignment.left_out
 
 
 async def test_a_rebalance_is_not_kept_waiting_for_room(at_work: Reading) -> None:

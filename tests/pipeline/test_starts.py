@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import dataclasses
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -173,7 +172,6 @@ async def test_the_begin_stays_where_it_is_while_it_cannot_be_stored(tmp_path: P
 
 async def test_an_instance_that_waits_for_another_to_begin_says_so(tmp_path: Path) -> None:
     engine = engine_of(tmp_path)
-    engine.timings = dataclasses.replace(engine.timings, enter=0.0)
     engine.cluster.closed.add(TOPIC)
     with capture_logs() as lines:
         async with started(engine, "one") as first, started(engine, "two") as second:

@@ -7,12 +7,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer.core.errors import UnavailableError
+from streamer.core.records.obstacles import PartitionFault
 from streamer.kafka import Source, TopicPartition
 from streamer.pipeline.assignment import Assignment
 from streamer.pipeline.contact import Contact
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.reader import Reader
-from streamer.pipeline.watchdog import StalledError, Watchdog
+from streamer.pipeline.watchdog import UNFETCHED, StalledError, Watchdog
 from streamer.pipeline.worker import Worker
 from streamer.timings import PRODUCTION, Timings
 
@@ -32,12 +33,18 @@ class Parts:
     moved_at: float = NOW
     overdue: bool = False
     fetched: dict[TopicPartition, float] = field(default_factory=lambda: {PARTITION: EPOCH})
+    left_out: object = None
+    waiting: bool = False
+    """Whether what was fetched waits to be polled."""
 
-    def readable(self) -> set[TopicPartition]:
+    def flowing(self) -> set[TopicPartition]:
         return set(self.fetched)
 
     def fetched_at(self, partition: TopicPartition) -> float | None:
         return self.fetched[partition] or None
+
+    def has_fetched(self, _partition: TopicPartition) -> bool:
+        return self.waiting
 
     def is_overdue(self, _now: float) -> bool:
         return self.overdue
@@ -79,6 +86,7 @@ def test_what_makes_no_progress_for_too_long_is_named(parts: Parts, cause: str) 
         Parts(moved_at=NOW - LONG_AGO),
         Parts(fetched={PARTITION: EPOCH - LONG_AGO}, reads_since=None),
         Parts(fetched={PARTITION: EPOCH - LONG_AGO}, reads_since=NOW - 5),
+        Parts(fetched={PARTITION: EPOCH - LONG_AGO}, waiting=True),
         Parts(fetched={PARTITION: 0}),
         Parts(fetched={}),
     ],
@@ -88,6 +96,7 @@ def test_what_makes_no_progress_for_too_long_is_named(parts: Parts, cause: str) 
         "nothing is due",
         "nothing is read, for want of room",
         "reading has only begun again",
+        "what was fetched is being used up, slowly",
         "not fetched yet",
         "no partitions",
     ],
@@ -95,6 +104,20 @@ def test_what_makes_no_progress_for_too_long_is_named(parts: Parts, cause: str) 
 def test_what_has_a_reason_to_wait_is_left_alone(parts: Parts) -> None:
     """A restart costs repeats: it must not be the answer to a long outage or an idle topic."""
     assert parts.stall() is None
+
+
+def test_one_partition_that_is_not_fetched_beside_others_is_left_out_and_stops_nothing() -> None:
+    """The broker may be unable to read it: a restart would not help, and cost the others their pace each time."""
+    left_out: dict[TopicPartition, PartitionFault] = {}
+
+    class Out:
+        def meet(self, _source: object, partition: TopicPartition, fault: PartitionFault) -> None:
+            left_out[partition] = fault
+
+    parts = Parts(fetched={PARTITION: EPOCH - LONG_AGO, TopicPartition("surveys", 4): EPOCH})
+    parts.left_out = Out()
+    assert parts.stall() is None
+    assert left_out == {PARTITION: UNFETCHED}
 
 
 @pytest.mark.parametrize(

@@ -59,13 +59,34 @@ async def test_a_topic_that_does_not_exist_is_waited_for(deployment: Deployment,
     deployment.document["kafka"]["create_topics"] = create_topics
     [topic] = await deployment.integrate()
     later = f"{topic}.later"
-    deployment.integration("surveys")["topics"] = [topic, later]
+    deployment.integration("surveys")["topics"] = [later]
     await deployment.make_topics([f"{later}.dlq"])
 
     with capture_logs() as lines:
         async with deployment.running() as service:
             await eventually(lambda: any(later in line.get("detail", "") for line in lines))
             assert await readiness(service) == 503
+            await deployment.make_topics([later], partitions=2)
+            await deployment.produce(later, survey_events(10))
+            await deployment.settled()
+
+    await deployment.verify()
+
+
+async def test_one_missing_topic_of_two_is_named_and_taken_soon_after_it_was_made(deployment: Deployment) -> None:
+    """The other one is read meanwhile. Without being asked, the client would look for topics every few minutes only."""
+    [topic] = await deployment.integrate()
+    later = f"{topic}.later"
+    deployment.integration("surveys")["topics"] = [topic, later]
+    deployment.document["kafka"]["metadata_max_age_ms"] = 300_000
+    await deployment.make_topics([f"{later}.dlq"])
+    await deployment.produce(topic, survey_events(10, "first"))
+
+    with capture_logs() as lines:
+        async with deployment.running() as service:
+            await deployment.settled()
+            await eventually(lambda: any(line["event"] == "topics.missing" for line in lines))
+            assert await readiness(service) == 200
             await deployment.make_topics([later], partitions=2)
             await deployment.produce(later, survey_events(10))
             await deployment.settled()

@@ -2,13 +2,11 @@
 
 import asyncio
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
 from structlog.testing import capture_logs
 
-from streamer.devkit.broker import Broker
 from streamer.devkit.sandbox.faults import Action, Fault
 from tests.service.harness import Deployment, eventually, pipeline_of, survey_event, survey_events
 
@@ -82,32 +80,6 @@ async def test_markers_of_transactions_leave_no_lag(deployment: Deployment, boot
     assert deployment.sandbox.record.accepted_ids == {f"evt_{number}" for number in range(10)}
 
 
-async def test_a_damaged_partition_does_not_stop_the_others(deployment: Deployment, own_broker: Broker) -> None:
-    """Reading it raises, and takes along what was read with it: that is read again, and the damaged one left out."""
-    [topic] = await deployment.integrate(partitions=3)
-    for partition in range(3):
-        await deployment.produce(topic, survey_events(50, f"evt_{partition}"), partition=partition)
-    await own_broker.stop()
-    damage(own_broker.directory / "data" / f"{topic}-1")
-    await own_broker.start()
-
-    with capture_logs() as lines:
-        async with deployment.running() as service:
-            async with asyncio.timeout(30):
-                await deployment.sandbox.until(lambda record: record.accepted == 100)
-            await eventually(lambda: any(line["event"] == "partition.left_out" for line in lines))
-            for partition in (0, 2):
-                await deployment.produce(topic, survey_events(50, f"after_{partition}"), partition=partition)
-            async with asyncio.timeout(30):
-                await deployment.sandbox.until(lambda record: record.accepted == 200)
-            assert service.integrations["surveys"].restarts == 0
-
-    [line] = [line for line in lines if line["event"] == "partition.left_out"]
-    assert (line["topic"], line["partition"]) == (topic, 1)
-    positions = {place.partition: position for place, position in (await deployment.committed()).items()}
-    assert (positions[0], positions.get(1, 0), positions[2]) == (100, 0, 100)
-
-
 async def test_a_position_beyond_the_end_begins_again(deployment: Deployment) -> None:
     """The topic was made anew or truncated: repeats are cheap, skips are not."""
     [topic] = await deployment.integrate(partitions=1)
@@ -165,11 +137,3 @@ async def test_records_that_are_deleted_before_they_are_read_are_counted(deploym
         assert account.lost["retention"] == 1_000 - account.consumed > 0
 
     assert deployment.sandbox.record.accepted == account.delivered == account.consumed
-
-
-def damage(partition: Path) -> None:
-    """Change one byte in the middle of a partition's first segment, as a bad disk does."""
-    [segment] = partition.glob("*.log")
-    stored = bytearray(segment.read_bytes())
-    stored[len(stored) // 2] ^= 0xFF
-    segment.write_bytes(stored)

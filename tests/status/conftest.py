@@ -11,6 +11,7 @@ from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
 from streamer.core.model import DeadLetterReason, FilterReason
 from streamer.core.records.account import Account
+from streamer.core.records.obstacles import Obstacle, PartitionFault
 from streamer.logs.fault import FaultLine
 from streamer.status import (
     AssignedPartition,
@@ -71,6 +72,13 @@ def _integration() -> IntegrationStatus:
         partitions=[
             PartitionStatus(topic="surveys", partition=0, account=_account(), assigned=assigned),
             PartitionStatus(topic="surveys", partition=1, account=Account(), assigned=None),
+            PartitionStatus(
+                topic="surveys",
+                partition=2,
+                account=Account(),
+                assigned=None,
+                left_out=PartitionFault(Obstacle.NO_LEADER, "no broker leads the partition"),
+            ),
         ],
         latency_seconds={"surveys": latency},
         drain_eta_seconds={"surveys": 30.0},

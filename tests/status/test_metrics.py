@@ -77,6 +77,8 @@ DESTINATION = {"destination": "production"}
         ("streamer_limited_seconds_total", {"integration": "sprig", "by": "fetch"}, 0),
         ("streamer_commits_total", {"integration": "sprig", "result": "stored"}, 9),
         ("streamer_rebalances_total", {"integration": "sprig", "kind": "revoked"}, 0),
+        ("streamer_partition_left_out", {"integration": "sprig", "topic": "surveys", "partition": "0"}, 0),
+        ("streamer_partition_left_out", {"integration": "sprig", "topic": "surveys", "partition": "2"}, 1),
         ("streamer_assigned_partitions", {"integration": "sprig", "topic": "surveys"}, 1),
         ("streamer_receipts_entries", {"integration": "sprig"}, 80),
         ("streamer_destination_state", {**DESTINATION, "state": "held"}, 1),

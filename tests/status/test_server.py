@@ -130,7 +130,9 @@ async def test_the_status_has_the_account_and_why_a_destination_is_held(client: 
         "unaccounted": 0,
         "lost": {"retention": 7},
     }
-    ours, former = integration["partitions"]
+    ours, former, left_out = integration["partitions"]
+    assert left_out["left_out"] == {"reason": "no_leader", "detail": "no broker leads the partition"}
+    assert ours["left_out"] is None
     assert (ours["position"], ours["committed"], ours["high_watermark"], ours["lag"]) == (190, 180, 300, 120)
     assert (former["assigned"], former["account"]["consumed"]) == (False, 0)
     destination = status["destinations"]["production"]

@@ -17,14 +17,14 @@ UNKNOWN = {"high_watermark": None, "oldest_waiting_at": None, "ends_known_at": N
 def with_partition(told: ServiceStatus, **changes: Any) -> ServiceStatus:
     """The status with another assigned partition."""
     [integration] = told.integrations
-    ours, former = integration.partitions
+    ours, *others = integration.partitions
     assert ours.assigned is not None
     changed = dataclasses.replace(ours, assigned=dataclasses.replace(ours.assigned, **changes))
     return dataclasses.replace(
         told,
         integrations=[
             dataclasses.replace(
-                integration, partitions=[changed, former], drain_eta_seconds={}, kafka_silent_seconds=40.0
+                integration, partitions=[changed, *others], drain_eta_seconds={}, kafka_silent_seconds=40.0
             )
         ],
     )
@@ -45,7 +45,7 @@ def test_a_lag_that_is_not_known_has_no_series(service: ToldService) -> None:
 def test_the_document_says_null_and_since_when(service: ToldService) -> None:
     document = document_of(with_partition(service.told, **UNKNOWN), now=NOW, monotonic_now=0.0)
     integration = document["integrations"]["sprig"]
-    [ours, _] = integration["partitions"]
+    [ours, *_] = integration["partitions"]
     assert (integration["lag"], integration["lag_seconds"], integration["drain_eta_seconds"]) == (None, None, {})
     assert (ours["lag"], ours["lag_seconds"]) == (None, None)
     assert ours["ends_known_at"] is not None

@@ -104,7 +104,7 @@ class Composer:
         record = letter.record
         required = self._required(record, letter)
         key, value = record.key, record.value
-        if not form.has_value:
+        if not form.has_value or letter.is_unreadable:
             required.append((VALUE_OMITTED, "1"))
             key, value = _key_of(record), b""
         elif form.needs_key and key is None:

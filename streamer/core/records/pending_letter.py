@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from streamer.core.model import DeadLetterReason, Record, Stage
 from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.open_record import OpenRecord
+from streamer.core.records.unreadable_record import UnreadableRecord
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -29,6 +30,11 @@ class PendingLetter:
     """Whether its call was not sent, because another record's call, the same byte by byte, had this verdict."""
     unclear_refusals: int = 0
     """How often the broker refused it with an answer that may mean a fault of the broker or of the dead letter."""
+
+    @property
+    def is_unreadable(self) -> bool:
+        """Whether nobody can read the record: the bytes are damaged, whatever the configuration says."""
+        return isinstance(self.record, UnreadableRecord)
 
     @property
     def message_id(self) -> str | None:
