@@ -6,9 +6,10 @@ import dataclasses
 import signal
 import sys
 import uuid
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple, Self
 
 import aiohttp
 import orjson
@@ -17,6 +18,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
+from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import ConsumerRecord, TopicPartition
 
 from streamer.core.errors import RecordError
@@ -39,8 +41,36 @@ HURRIED: Final = Timings(commit_every=0.1, confirm_end=0.3, connect_retry=0.2, r
 """Waits of seconds that tests would only wait for."""
 
 LARGEST_RECORD_BYTES: Final = 4 << 20
+MAX_BATCH_BYTES: Final = 1 << 14
 
 Headers = Sequence[tuple[str, bytes | None]]
+
+
+class RawName(str):
+    """The name of a header whose bytes are not UTF-8; as text it is what streamer makes of it."""
+
+    __slots__ = ("raw",)
+    raw: bytes
+
+    def __new__(cls, raw: bytes) -> Self:
+        """Take the bytes."""
+        name = super().__new__(cls, raw.decode(errors="backslashreplace"))
+        name.raw = raw
+        return name
+
+    def encode(self, *_: str) -> bytes:
+        """The bytes, whatever the encoding."""
+        return self.raw
+
+
+class ProducedRecord(NamedTuple):
+    """One record to produce; any of its parts may be null or empty."""
+
+    key: bytes | None
+    value: bytes | None
+    timestamp: int
+    """Milliseconds since the epoch; -1: none."""
+    headers: Headers
 
 
 async def eventually(happened: Callable[[], object], seconds: float = WAIT_SECONDS) -> None:
@@ -206,11 +236,12 @@ class Deployment:
         topics: int = 1,
         partitions: int = 2,
         dead_letter_topics: bool = True,
+        topic_config: Mapping[str, str] | None = None,
         **section: Any,
     ) -> list[str]:
         """Configure an integration and make its topics; returns their names."""
         names = [f"streamer-test.{name}.{number}.{self._suffix}" for number in range(topics)]
-        await self.make_topics(names, partitions=partitions)
+        await self.make_topics(names, partitions=partitions, **(topic_config or {}))
         if dead_letter_topics:
             await self.make_topics([f"{topic}.dlq" for topic in names])
         self.document["integrations"][name] = {
@@ -234,9 +265,9 @@ class Deployment:
         """Have the sandbox drop calls under any other write key from now on, after a 200."""
         self.sandbox._known_keys = {write_key}
 
-    async def make_topics(self, names: Sequence[str], *, partitions: int = 1) -> None:
-        """Make topics that take large records."""
-        config = {"max.message.bytes": str(LARGEST_RECORD_BYTES)}
+    async def make_topics(self, names: Sequence[str], *, partitions: int = 1, **more_config: str) -> None:
+        """Make topics that take large records; ``more_config``: their other settings."""
+        config = {"max.message.bytes": str(LARGEST_RECORD_BYTES), **more_config}
         async with connected_admin(self._bootstrap_servers) as admin:
             await admin.create_topics(
                 [NewTopic(name, partitions, -1, replica_assignments={}, topic_configs=config) for name in names]
@@ -291,6 +322,30 @@ class Deployment:
         ]
         for place in [await future for future in sent]:
             self._ends[place.topic_partition] = place.offset + 1
+
+    async def produce_as_is(
+        self, topic: str, partition: int, records: Iterable[ProducedRecord], *, codec: int = 0
+    ) -> list[int]:
+        """Write records to one partition, also such as the client's ``send`` refuses; returns their offsets.
+
+        Args:
+            topic: where to.
+            partition: where to.
+            records: in this order.
+            codec: Kafka's number of the codec that packs them; 0: none.
+        """
+        producer = await self._connected_producer()
+        waiting, offsets = deque(records), list[int]()
+        while waiting:
+            batch = producer.create_batch()
+            # The builder in C takes no names that are not UTF-8; the one in Python asks the name for its bytes.
+            batch._builder = _DefaultRecordBatchBuilderPy(2, codec, 0, -1, -1, 0, batch_size=MAX_BATCH_BYTES)
+            while waiting and batch.append(**waiting[0]._asdict()) is not None:
+                waiting.popleft()
+            written = await (await producer.send_batch(batch, topic, partition=partition))
+            offsets += range(written.offset, written.offset + batch.record_count())
+            self._ends[written.topic_partition] = offsets[-1] + 1
+        return offsets
 
     @contextlib.asynccontextmanager
     async def running(self, *, state: str = "state") -> AsyncIterator[Service]:

@@ -114,6 +114,14 @@ def test_before_the_end_only_what_is_committed_must_have_ended(committed: int) -
     assert any("LOST" in fault for fault in faults(run, is_over=False)) is (committed > 0)
 
 
+def test_a_header_of_ours_on_a_record_says_nothing_of_its_value() -> None:
+    """A producer can write any header; only in a dead letter it is ours that says that a value was null."""
+    records = [record(offset, headers=[("streamer.value.null", b"1")]) for offset in range(len(FATES))]
+    assert faults(evidence(records=records)) == []
+    letters = [dead_letter(4, "schema_invalid", value=b""), LETTERS[1]]
+    assert any("differs" in fault for fault in faults(evidence(records=records, dead_letters=letters)))
+
+
 def test_what_a_test_allows_is_no_fault() -> None:
     assert faults(evidence(taken={"evt_0": 2, "evt_1": 2}), max_times=2) == []
     assert faults(evidence(accounts=[]), settled_once=False) == []
