@@ -23,7 +23,7 @@ $(STAMP): requirements-dev.lock pyproject.toml
 demo: setup ## watch sample events leave a real Kafka and arrive, each once, in a local Segment
 	@$(BIN)/streamer demo
 
-test: setup lint ## everything: linters, types, tests (under 8 minutes on 2 cores); JOBS=1: one test file at a time
+test: setup lint ## everything: linters, types, tests (under 9 minutes on 2 cores); JOBS=1: one test file at a time
 	@$(BIN)/pytest --numprocesses $(or $(JOBS),3) --dist loadfile
 
 lint: setup ## ruff and mypy

@@ -97,8 +97,13 @@ def test_a_topic_of_which_everything_is_filtered_is_no_silence(tmp_path: Path) -
     """A wrong setting may make every record one that is not in the stream: nothing failed, and nothing arrived."""
     with opened(tmp_path) as (integration, _), capture_logs() as lines:
         service: Any = SimpleNamespace(is_draining=False, integrations={"surveys": integration}, destinations={})
-        assignment = SimpleNamespace(ledgers={})
-        pipeline: Any = SimpleNamespace(is_connected=True, is_guarded=False, dead_letters=None, assignment=assignment)
+        pipeline: Any = SimpleNamespace(
+            is_connected=True,
+            is_guarded=False,
+            dead_letters=None,
+            assignment=SimpleNamespace(ledgers={}, left_out=SimpleNamespace(faults=dict), flowing=set),
+            source=SimpleNamespace(missing_topics=list),
+        )
         account = integration.accounts["surveys", 0]
         account.consumed = MIN_FILTERED
         account.filtered[FilterReason.NOT_IN_STREAM] = MIN_FILTERED

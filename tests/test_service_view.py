@@ -60,7 +60,10 @@ def join(service: Service, *, is_guarded: bool = False, open_since: float | None
             is_connected=True,
             is_guarded=is_guarded,
             asker=Partition(open_since),
-            assignment=SimpleNamespace(ledgers={TopicPartition("answers", 0): None}),
+            assignment=SimpleNamespace(
+                ledgers={TopicPartition("answers", 0): None}, left_out=SimpleNamespace(faults=dict), flowing=set
+            ),
+            source=SimpleNamespace(missing_topics=list),
         ),
     )
 

@@ -39,6 +39,11 @@ class _Waiter(NamedTuple):
     turn: asyncio.Future[None]
 
 
+class _Listeners(NamedTuple):
+    on_refund: Callable[[Sequence[Attempt]], None]
+    on_room: Callable[[], None]
+
+
 class Destination:
     """The permits of one destination, and the requests made with them."""
 
@@ -76,9 +81,8 @@ class Destination:
         """Kept up to date for whoever asks."""
         self._waiting: list[_Waiter] = []
         self._alarm: asyncio.TimerHandle | None = None
-        self._refund_listeners: list[Callable[[Sequence[Attempt]], None]] = []
+        self._listeners: list[_Listeners] = []
         self._key_listeners: list[Callable[[], None]] = []
-        self._resend_listeners: list[Callable[[], None]] = []
         self._key_check = KeyCheck(self, ask_about_key, timings) if ask_about_key is not None else None
 
     @property
@@ -113,15 +117,18 @@ class Destination:
         """Why no request could start; None: one could. ``now`` in monotonic seconds."""
         return self._machine.limited_by(now)
 
-    def on_refund(self, listener: Callable[[Sequence[Attempt]], None]) -> Callable[[], None]:
-        """Call ``listener`` with attempts whose charge is taken back; call what is returned to end that."""
-        self._refund_listeners.append(listener)
-        return lambda: self._refund_listeners.remove(listener)
+    def notify(
+        self, *, on_refund: Callable[[Sequence[Attempt]], None], on_room: Callable[[], None]
+    ) -> Callable[[], None]:
+        """Tell a pipeline what concerns it, until what is returned is called.
 
-    def on_room_for_resends(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call ``listener`` when calls of failed batches may have a permit; call what is returned to end that."""
-        self._resend_listeners.append(listener)
-        return lambda: self._resend_listeners.remove(listener)
+        Args:
+            on_refund: called with attempts whose charge is taken back.
+            on_room: called when calls of failed batches may have a permit again.
+        """
+        listeners = _Listeners(on_refund, on_room)
+        self._listeners.append(listeners)
+        return lambda: self._listeners.remove(listeners)
 
     def on_key_changed(self, listener: Callable[[], None]) -> None:
         """Call ``listener`` when other credentials were read, before the first request with them."""
@@ -197,8 +204,8 @@ class Destination:
         self.status.record(answer, exchange.seconds, exchange.sent_bytes, len(bodies), verdict)
         refunds = self._machine.take_refunds()
         if refunds:
-            for listener in self._refund_listeners:
-                listener(refunds)
+            for listeners in self._listeners:
+                listeners.on_refund(refunds)
         self._after_end(attempt)
         return verdict, answer
 
@@ -220,8 +227,8 @@ class Destination:
 
     def _after_end(self, attempt: Attempt) -> None:
         if attempt.is_resend:
-            for listener in self._resend_listeners:
-                listener()
+            for listeners in self._listeners:
+                listeners.on_room()
         self._after_change()
 
     def _may_start(self) -> bool:

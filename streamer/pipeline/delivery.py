@@ -109,17 +109,13 @@ class Delivery:
         self._intake.take(records, ledger)
 
     def letter_written(self, letter: PendingLetter) -> None:
-        """The broker has confirmed a dead letter: end its record.
-
-        Of what waited for its messageId, the same call is set aside as well, another one is sent.
-        """
+        """The broker has confirmed a dead letter: end its record. The same call is set aside too, another one sent."""
         self._dead_letters.add(self._shipping.written(letter, time.monotonic()))
         self._work.set()
 
     async def run(self) -> None:
         """Deliver until cancelled; then everything is left open."""
-        end_refunds = self._destination.on_refund(self._take_back)
-        end_notices = self._destination.on_room_for_resends(self._work.set)
+        end_notices = self._destination.notify(on_refund=self._take_back, on_room=self._work.set)
         try:
             async with asyncio.TaskGroup() as requests:
                 while True:
@@ -140,7 +136,6 @@ class Delivery:
                     sending = unless_cancelled(self._send(shipment, attempt))
                     requests.create_task(sending, name=f"request of {self._integration}")
         finally:
-            end_refunds()
             end_notices()
 
     def is_due(self, now: float) -> bool:
@@ -300,10 +295,6 @@ def _batcher_for(destination: Destination) -> Batcher[OpenRecord]:
 
 
 def _deliveries_of(ledger: PartitionLedger, records: Sequence[OpenRecord]) -> Deliveries:
-    return Deliveries(
-        ledger.topic,
-        ledger.partition,
-        [record.record.offset for record in records],
-        [record.digest for record in records],
-        ledger.replay_id,
-    )
+    offsets = [record.record.offset for record in records]
+    digests = [record.digest for record in records]
+    return Deliveries(ledger.topic, ledger.partition, offsets, digests, ledger.replay_id)

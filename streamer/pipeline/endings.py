@@ -5,6 +5,7 @@ like this for one that is finished. Without this module, a reader could end with
 """
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 
 from streamer.core.errors import StreamerError
@@ -39,3 +40,20 @@ async def until_cancelled(part: Coroutine[object, object, None]) -> None:
     await unless_cancelled(part)
     task = asyncio.current_task()
     raise EndedError(f"{task.get_name() if task else 'a part'}: ended by itself")
+
+
+async def unless_stopped(stop: asyncio.Event, work: Coroutine[object, object, None]) -> bool:
+    """Do ``work`` unless ``stop`` is set first; whether it was done."""
+    working = asyncio.ensure_future(work)
+    stopping = asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            return True
+        return False
+    finally:
+        for task in (working, stopping):
+            task.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await working

@@ -6,6 +6,7 @@ from typing import Final
 from streamer.core.dead_letters.guard import WINDOW, MassGuard
 from streamer.core.model import DeadLetterReason, Record
 from streamer.core.records.pending_letter import PendingLetter
+from streamer.logs import Event, logger
 from streamer.pipeline.guard_memory import GuardMemory
 
 _MAPPING: Final = "mapping"
@@ -110,3 +111,27 @@ def _is_counted(letter: PendingLetter) -> bool:
     # come hours after everything else. Damaged bytes say something about a disk, and come a whole batch at a time.
     is_of_others = letter.shares_verdict or letter.is_unreadable
     return not is_of_others and letter.reason is not DeadLetterReason.RETRIES_EXHAUSTED
+
+
+def tell_stopped(integration: str, bad: int, seen: int) -> None:
+    """Log that the mass guard has just stopped an integration: ``bad`` of the last ``seen`` records were set aside."""
+    logger().emit(
+        Event.INTEGRATION_GUARDED,
+        integration=integration,
+        set_aside=bad,
+        seen=seen,
+        next_step="No record is lost: they stay on Kafka. Look up why the last ones were dead-lettered; most often "
+        "a topic has another dialect. Correct the configuration, start once with --release-guard "
+        f"{integration}, or set dead_letters.max_ratio: 1 to go on.",
+    )
+
+
+def tell_still_stopped(integration: str) -> None:
+    """Log that it stopped this very configuration before the restart."""
+    logger().emit(
+        Event.INTEGRATION_GUARDED,
+        integration=integration,
+        next_step="The mass guard stopped this integration before the restart; configuration and version are still "
+        f"the same. Correct the configuration, start once with --release-guard {integration}, or set "
+        "dead_letters.max_ratio: 1 to go on.",
+    )

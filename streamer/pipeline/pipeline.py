@@ -7,7 +7,7 @@ their last commit.
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 
 from streamer.core.delivery.limiting import Limit, limited_by
 from streamer.core.errors import StreamerError
@@ -22,8 +22,9 @@ from streamer.pipeline.asking import Asker
 from streamer.pipeline.assignment import Assignment
 from streamer.pipeline.contact import Contact
 from streamer.pipeline.dead_letters import DeadLetters
-from streamer.pipeline.endings import until_cancelled
+from streamer.pipeline.endings import unless_stopped, until_cancelled
 from streamer.pipeline.guard_memory import GuardMemory
+from streamer.pipeline.guarding import tell_still_stopped, tell_stopped
 from streamer.pipeline.joining import join, watch_topics
 from streamer.pipeline.ports import Brokers
 from streamer.pipeline.reader import Reader
@@ -184,7 +185,7 @@ class Pipeline:
             timings=self._timings,
         )
         try:
-            if await _unless(stop, joining):
+            if await unless_stopped(stop, joining):
                 await self._run_connected(stop)
         finally:
             self.is_connected = False
@@ -274,44 +275,13 @@ class Pipeline:
     def _on_guarded(self, bad: int, seen: int) -> None:
         self._guard_memory.remember()
         self._reader.is_stopped = True
-        logger().emit(
-            Event.INTEGRATION_GUARDED,
-            integration=self.name,
-            set_aside=bad,
-            seen=seen,
-            next_step="No record is lost: they stay on Kafka. Look up why the last ones were dead-lettered; most often "
-            "a topic has another dialect. Correct the configuration, start once with --release-guard "
-            f"{self.name}, or set dead_letters.max_ratio: 1 to go on.",
-        )
+        tell_stopped(self.name, bad, seen)
 
     def _stay_guarded(self) -> None:
         """The mass guard stopped this very configuration before: reading on would dead-letter more of the same."""
         self.dead_letters.guard()
         self._reader.is_stopped = True
-        logger().emit(
-            Event.INTEGRATION_GUARDED,
-            integration=self.name,
-            next_step="The mass guard stopped this integration before the restart; configuration and version are still "
-            f"the same. Correct the configuration, start once with --release-guard {self.name}, or set "
-            "dead_letters.max_ratio: 1 to go on.",
-        )
-
-
-async def _unless(stop: asyncio.Event, work: Coroutine[object, object, None]) -> bool:
-    """Do ``work`` unless ``stop`` is set first; whether it was done."""
-    working = asyncio.ensure_future(work)
-    stopping = asyncio.ensure_future(stop.wait())
-    try:
-        await asyncio.wait((working, stopping), return_when=asyncio.FIRST_COMPLETED)
-        if working.done():
-            working.result()
-            return True
-        return False
-    finally:
-        for task in (working, stopping):
-            task.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await working
+        tell_still_stopped(self.name)
 
 
 async def _raise_from(crash: asyncio.Future[None]) -> None:

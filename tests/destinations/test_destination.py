@@ -109,7 +109,9 @@ async def test_the_integration_with_the_fewest_requests_is_served_first(target: 
 async def test_whoever_has_retries_to_send_hears_when_they_may_begin(target: Target) -> None:
     await target.send()
     told: list[bool] = []
-    end = target.destination.on_room_for_resends(lambda: told.append(target.destination.wanted().may_resend))
+    end = target.destination.notify(
+        on_refund=lambda _: None, on_room=lambda: told.append(target.destination.wanted().may_resend)
+    )
     await target.destination.borrow("surveys")
     attempt = target.destination.start("surveys", 1, is_resend=True)
     assert not target.destination.wanted().may_resend, "half of two permits"
@@ -257,7 +259,7 @@ async def test_closing_cancels_what_would_wake_somebody(target: Target) -> None:
 
 async def test_failures_that_were_the_destinations_are_taken_back(target: Target) -> None:
     refunded: list[Attempt] = []
-    end = target.destination.on_refund(refunded.extend)
+    end = target.destination.notify(on_refund=refunded.extend, on_room=lambda: None)
     assert await target.send() is Verdict.DELIVERED
     target.client.decide = lambda _ids: answer_of_fault(NetworkFault.RESET)
     verdicts = []
@@ -271,7 +273,7 @@ async def test_failures_that_were_the_destinations_are_taken_back(target: Target
     assert len(refunded) == charged
     assert all(attempt.is_refunded for attempt in refunded)
     end()
-    assert target.destination._refund_listeners == []
+    assert target.destination._listeners == []
 
 
 async def test_a_batch_that_is_too_large_lowers_the_size_of_the_next(target: Target) -> None:

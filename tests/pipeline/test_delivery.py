@@ -303,6 +303,23 @@ class TestFailures:
         assert headers["streamer.attempts"] == b"5"
         assert len(engine.letters()) == 1
 
+    @pytest.mark.parametrize("answer", [status(403), status(302), status(429), status(503, 0.001)])
+    async def test_an_answer_to_one_event_is_about_that_event_while_others_arrive(
+        self, engine: Delivering, answer: Answer
+    ) -> None:
+        """A firewall that blocks one event used to hold the destination for everybody."""
+        engine.cluster.append(TOPIC, survey_events(1, "before"))
+        engine.receiver.decide = lambda message_ids: answer if "evt_5" in message_ids else ACCEPTED
+        with capture_logs() as lines:
+            async with engine.running(engine.deliver):
+                await engine.settled(1)
+                engine.cluster.append(TOPIC, survey_events(50))
+                await engine.settled(51)
+        assert len(engine.receiver.taken) == 50
+        [letter] = engine.letters()
+        assert dict(letter.headers)["streamer.http.status"] == str(answer.status).encode()
+        assert {line["event"] for line in lines}.isdisjoint({"destination.held", "destination.backing_off"})
+
     async def test_copies_of_a_call_whose_retries_ran_out_share_its_verdict(self, engine: Delivering) -> None:
         """Its bytes failed each time, for most of a day, while others were accepted: a copy would fail for as long."""
         engine.cluster.append(TOPIC, survey_events(1, "before"))
