@@ -192,6 +192,9 @@ class Service:
             await asyncio.sleep(SAMPLE_SECONDS)
             passed = loop.time() - began
             self.loop_lag_seconds.observe(max(passed - SAMPLE_SECONDS, 0.0))
+            for destination in self.destinations.values():
+                with observing("requests that hang"):
+                    destination.end_hanging()
             for integration in self.integrations.values():
                 with observing("limit", integration=integration.name):
                     integration.note_limit(passed)

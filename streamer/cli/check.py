@@ -9,6 +9,8 @@ from streamer.cli.options import add_config
 from streamer.cli.quiet import quiet_client
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from streamer.cli.options import Commands
     from streamer.settings import Settings
 
@@ -22,8 +24,8 @@ def add_parser(commands: "Commands") -> None:
         help="list everything that is wrong with a configuration",
         description="List everything that is wrong with a configuration: with its file, with the files of keys and"
         " certificates that it names, with state_dir. What is no fault and hardly meant is a warning. With --connect,"
-        " also check what is elsewhere: brokers, topics, rights, dead-letter topics, destinations, write keys. Nothing"
-        " is changed, and no event is sent.",
+        " also check what is elsewhere: brokers, topics, rights, dead-letter topics and their settings, destinations,"
+        " write keys. Nothing is changed, and no event is sent.",
         epilog="Exit codes: 0 no faults (warnings there may be), 78 faults, 69 problems found with --connect."
         " Example: streamer check --config streamer.yaml --connect",
     )
@@ -42,19 +44,25 @@ def run(args: argparse.Namespace) -> int:
     from streamer.settings import examine  # noqa: PLC0415
 
     settings, warnings = examine(args.config)
-    for warning in warnings:
-        print(f"streamer: warning: {warning}", file=sys.stderr)
+    _print_warnings(warnings)
     if args.connect:
-        from streamer.operations.connection_check import problems  # noqa: PLC0415
+        from streamer.operations.connection_check import look  # noqa: PLC0415
 
         with quiet_client():
-            found = asyncio.run(problems(settings))
+            findings = asyncio.run(look(settings))
+        _print_warnings(findings.warnings)
+        found = findings.problems
         if found:
             count = "is 1 problem" if len(found) == 1 else f"are {len(found)} problems"
             print(f"streamer: {args.config} is valid, but there {count}:", *found, sep="\n  ", file=sys.stderr)
             return EXIT_UNAVAILABLE
     _print_summary(settings)
     return 0
+
+
+def _print_warnings(warnings: "Iterable[str]") -> None:
+    for warning in warnings:
+        print(f"streamer: warning: {warning}", file=sys.stderr)
 
 
 def _print_summary(settings: "Settings") -> None:

@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from streamer.core.delivery.answers import Answer
+from streamer.core.delivery.answers import Answer, NetworkFault, answer_of_fault
 from streamer.core.delivery.attempt import Attempt, Verdict, Wanted
 from streamer.core.delivery.destination import DestinationMachine
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
 from streamer.core.errors import UnavailableError
 from streamer.destinations.client import Client
+from streamer.destinations.http import Exchange
 from streamer.destinations.key_check import Ask, KeyCheck
 from streamer.destinations.remedies import held_next_step
 from streamer.logs import Event, logger
@@ -82,6 +83,8 @@ class Destination:
         self._waiting: list[_Waiter] = []
         self._alarm: asyncio.TimerHandle | None = None
         self._listeners: list[_Listeners] = []
+        self._limits: dict[Attempt, asyncio.Timeout] = {}
+        """Ends requests that hang."""
         self._key_listeners: list[Callable[[], None]] = []
         self._key_check = KeyCheck(self, ask_about_key, timings) if ask_about_key is not None else None
 
@@ -193,12 +196,18 @@ class Destination:
         Returns:
             What the answer means for the events of the batch, and the answer.
         """
+        began = time.monotonic()
         try:
-            exchange = await self._client.send(bodies, resend_count=resend_count)
+            async with asyncio.timeout(None) as self._limits[attempt]:
+                exchange = await self._client.send(bodies, resend_count=resend_count)
+        except TimeoutError:
+            exchange = Exchange(answer_of_fault(NetworkFault.HUNG), time.monotonic() - began, size)
         except BaseException:
             self._machine.abandon(attempt)
             self._after_end(attempt)
             raise
+        finally:
+            self._limits.pop(attempt, None)
         answer = exchange.answer
         verdict = self._machine.finish(attempt, answer, time.monotonic(), random.random(), size)  # noqa: S311 - jitter
         self.status.record(answer, exchange.seconds, exchange.sent_bytes, len(bodies), verdict)
@@ -206,6 +215,8 @@ class Destination:
         if refunds:
             for listeners in self._listeners:
                 listeners.on_refund(refunds)
+        if verdict is Verdict.DELIVERED:
+            self.end_hanging()
         self._after_end(attempt)
         return verdict, answer
 
@@ -224,6 +235,13 @@ class Destination:
                     listener()
         except UnavailableError as error:
             logger().emit(Event.DESTINATION_KEY_UNREADABLE, destination=self.name, detail=str(error))
+
+    def end_hanging(self) -> None:
+        """Give up requests that need not be waited for any longer; call it now and then, too."""
+        for attempt in self._machine.hanging(time.monotonic()):
+            limit = self._limits.pop(attempt, None)
+            if limit is not None:  # else it is ending already
+                limit.reschedule(asyncio.get_running_loop().time())
 
     def _after_end(self, attempt: Attempt) -> None:
         if attempt.is_resend:

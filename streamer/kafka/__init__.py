@@ -33,7 +33,7 @@ in the client's source:
 from aiokafka import TopicPartition
 
 from streamer.kafka.brokers import Brokers
-from streamer.kafka.cluster import create_topics, missing_topics, preflight, retention_seconds
+from streamer.kafka.cluster import create_topics, describe_topics, missing_topics, preflight
 from streamer.kafka.group_positions import CommitResult, StoredPosition
 from streamer.kafka.log_ends import EndsAnswer
 from streamer.kafka.poll_errors import DamagedError, LeftOutError, PollError, PositionsGoneError
@@ -56,7 +56,7 @@ __all__ = [
     "StoredPosition",
     "TopicPartition",
     "create_topics",
+    "describe_topics",
     "missing_topics",
     "preflight",
-    "retention_seconds",
 ]

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 
 from aiokafka import TopicPartition
 
+from streamer.core.dead_letters.topic_settings import TopicSettings
 from streamer.kafka import cluster
 from streamer.kafka.producer import DeadLetterProducer
 from streamer.kafka.source import Source
@@ -34,9 +35,9 @@ class Brokers:
         """Which of the topics do not exist, in order."""
         return await cluster.missing_topics(self._kafka, topics)
 
-    async def create_topics(self, topics: Collection[str], *, like: str) -> None:
-        """Create topics with as many partitions as the topic ``like``."""
-        await cluster.create_topics(self._kafka, topics, like=like)
+    async def create_dead_letter_topic(self, topic: str, *, sources: Collection[str]) -> TopicSettings | None:
+        """Create a topic for the dead letters of others; see `streamer.kafka.cluster.create_dead_letter_topic`."""
+        return await cluster.create_dead_letter_topic(self._kafka, topic, sources=sources)
 
     async def retention_seconds(self, topics: Collection[str]) -> Mapping[str, float]:
         """How long the brokers keep the records of topics, where that is limited and known."""

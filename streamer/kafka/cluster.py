@@ -6,8 +6,9 @@ from collections.abc import AsyncIterator, Collection
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.conn import create_conn
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyExistsError, for_code
 
+from streamer.core.dead_letters.topic_settings import NAMES, RETENTION_MS, TopicSettings, settings_for
 from streamer.core.errors import SettingsError, UnavailableError
 from streamer.kafka.closing import close
 from streamer.kafka.options import client_options, connection_options, describe_kafka_error, is_set_up_fault
@@ -52,34 +53,96 @@ async def missing_topics(kafka: KafkaSettings, topics: Collection[str]) -> list[
     return sorted(set(topics) - existing)
 
 
-async def create_topics(
-    kafka: KafkaSettings, topics: Collection[str], *, like: str | None = None, partitions: int = 1
-) -> None:
+async def create_topics(kafka: KafkaSettings, topics: Collection[str], *, partitions: int = 1) -> None:
     """Create topics with the cluster's default replication factor; topics that exist stay as they are.
 
     Args:
         kafka: where the brokers are.
         topics: their names.
-        like: a topic that has the number of partitions to use.
-        partitions: the number of partitions without ``like``.
+        partitions: how many each gets.
 
     Raises:
         UnavailableError: a broker rejects the request, or cannot be asked.
     """
     async with _admin(kafka) as admin:
-        if like is not None:
-            [description] = await admin.describe_topics([like])
-            partitions = len(description["partitions"]) or partitions
-        # -1 is the cluster's default, which the client accepts only together with an (empty) assignment.
-        answer = await admin.create_topics(
-            [NewTopic(topic, partitions, -1, replica_assignments={}) for topic in topics]
+        for topic in topics:
+            await _create(admin, TopicSettings(topic=topic, partitions=partitions, replicas=0, values={}))
+
+
+async def create_dead_letter_topic(
+    kafka: KafkaSettings, topic: str, *, sources: Collection[str]
+) -> TopicSettings | None:
+    """Create a dead-letter topic with the settings that `streamer.core.dead_letters.topic_settings` decides on.
+
+    Args:
+        kafka: where the brokers are.
+        topic: its name.
+        sources: the topics whose dead letters it gets; they exist.
+
+    Returns:
+        What it was created with; None: it exists already and stays as it is.
+
+    Raises:
+        UnavailableError: a broker rejects the request, or cannot be asked.
+    """
+    async with _admin(kafka) as admin:
+        settings = settings_for(topic, await _describe(admin, sources))
+        return settings if await _create(admin, settings) else None
+
+
+async def _create(admin: AIOKafkaAdminClient, topic: TopicSettings) -> bool:
+    """Create a topic; false: it exists already."""
+    # -1 is the cluster's default, which the client accepts only together with an (empty) assignment.
+    new = NewTopic(
+        topic.topic,
+        topic.partitions,
+        topic.replicas or -1,
+        replica_assignments=None if topic.replicas else {},
+        topic_configs=dict(topic.values or {}),
+    )
+    answer = await admin.create_topics([new])
+    for _, code, *message in answer.topic_errors:
+        error = for_code(code)
+        if code and error is not TopicAlreadyExistsError:
+            reason = ": ".join([error.__name__, *filter(None, message)])
+            raise UnavailableError(
+                f"the topic {topic.topic} could not be created with {topic} ({reason});"
+                " grant the right CREATE if that is missing, or create the topic yourself"
+            )
+        if code:
+            return False
+    return True
+
+
+async def describe_topics(kafka: KafkaSettings, topics: Collection[str]) -> list[TopicSettings]:
+    """How topics are set up, in their order.
+
+    Args:
+        kafka: where the brokers are.
+        topics: names of topics that exist. Brokers may create one that does not, because it was asked about.
+
+    Raises:
+        UnavailableError: the brokers cannot be asked.
+    """
+    async with _admin(kafka) as admin:
+        return await _describe(admin, topics)
+
+
+async def _describe(admin: AIOKafkaAdminClient, topics: Collection[str]) -> list[TopicSettings]:
+    values = await _values(admin, topics, NAMES)
+    replicas_of = {
+        description["topic"]: [len(partition["replicas"]) for partition in description["partitions"]]
+        for description in await admin.describe_topics(list(topics))
+    }
+    return [
+        TopicSettings(
+            topic=topic,
+            partitions=len(replicas_of.get(topic, ())),
+            replicas=min(replicas_of.get(topic, ()), default=0),
+            values=values.get(topic),
         )
-    rejected = {topic: for_code(code) for topic, code, *_ in answer.topic_errors if code}
-    reasons = [
-        f"{topic}: {error.__name__}" for topic, error in rejected.items() if error is not TopicAlreadyExistsError
+        for topic in topics
     ]
-    if reasons:
-        raise UnavailableError(f"topics could not be created: {', '.join(reasons)}; create them yourself")
 
 
 async def retention_seconds(kafka: KafkaSettings, topics: Collection[str]) -> dict[str, float]:
@@ -89,15 +152,28 @@ async def retention_seconds(kafka: KafkaSettings, topics: Collection[str]) -> di
         UnavailableError: the brokers cannot be asked.
     """
     async with _admin(kafka) as admin:
-        answers = await admin.describe_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, topic, configs={"retention.ms": ""}) for topic in topics]
-        )
+        values = await _values(admin, topics, [RETENTION_MS])
     return {
-        name: int(entry[1]) / 1000
+        topic: int(retention) / 1000
+        for topic, of_topic in values.items()
+        if (retention := of_topic.get(RETENTION_MS)) is not None and int(retention) >= 0
+    }
+
+
+async def _values(
+    admin: AIOKafkaAdminClient, topics: Collection[str], names: Collection[str]
+) -> dict[str, dict[str, str]]:
+    """Settings of topics. Topics whose settings we have no right to see are left out, all if the broker tells none."""
+    resources = [ConfigResource(ConfigResourceType.TOPIC, topic, configs=dict.fromkeys(names, "")) for topic in topics]
+    try:
+        answers = await admin.describe_configs(resources)
+    except IncompatibleBrokerVersion:
+        return {}
+    return {
+        topic: {entry[0]: entry[1] for entry in entries if entry[1] is not None}
         for answer in answers
-        for _, _, _, name, entries in answer.resources
-        for entry in entries
-        if entry[0] == "retention.ms" and entry[1] is not None and int(entry[1]) >= 0
+        for code, _, _, topic, entries in answer.resources
+        if not code
     }
 
 

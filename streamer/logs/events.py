@@ -117,6 +117,13 @@ class Event(enum.Enum):
         "Topics that were missing exist now, and are read.",
         ("integration", "detail"),
     )
+    TOPIC_CREATED = (
+        "topic.created",
+        INFO,
+        None,
+        "streamer created a missing dead-letter topic (kafka.create_topics); detail lists its settings.",
+        ("integration", "dead_letter_topic", "detail"),
+    )
     PARTITION_ASSIGNED = (
         "partition.assigned",
         INFO,

@@ -1,20 +1,28 @@
-"""What ``streamer check --connect`` checks: brokers, topics, groups, destinations, and write keys at Segment."""
+"""What ``streamer check --connect`` checks: brokers, topics and their settings, groups, destinations, write keys."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from streamer.core.dead_letters.topic_settings import (
+    CLEANUP_POLICY,
+    MAX_MESSAGE_BYTES,
+    RETENTION_MS,
+    fault_of,
+    remarks_on,
+)
 from streamer.core.delivery.answers import NetworkFault
 from streamer.core.delivery.key_watch import KeyFinding
 from streamer.core.errors import SettingsError, UnavailableError
 from streamer.destinations.http import HttpConnections
 from streamer.destinations.source_settings import ask_about_key
 from streamer.destinations.way_out import proxy_for
-from streamer.kafka import missing_topics, preflight
+from streamer.kafka import describe_topics, missing_topics, preflight
 from streamer.kafka.rights import forbidden_groups
-from streamer.settings import DestinationSettings, Settings
+from streamer.settings import DestinationSettings, KafkaSettings, Settings
 
 TIMEOUT_SECONDS: Final = 20.0
 """Longest wait for the brokers, and for each connection and write key."""
@@ -33,11 +41,22 @@ _MEANINGS: Final = {
 }
 
 
-async def problems(settings: Settings) -> list[str]:
-    """Everything outside streamer that would keep it from delivering, a line for each; no line holds a secret."""
-    found: list[str] = []
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found outside streamer, a line for each thing; no line holds a secret."""
+
+    problems: list[str] = field(default_factory=list)
+    """What would keep streamer from delivering."""
+    warnings: list[str] = field(default_factory=list)
+    """What would harm dead letters, or could not be looked at."""
+
+
+async def look(settings: Settings) -> Findings:
+    """Look at everything that the configuration names outside of this machine."""
+    findings = Findings()
+    found = findings.problems
     async with _collecting(found, "kafka"):
-        await _ask_brokers(settings, found)
+        await _ask_brokers(settings, findings)
     for name, destination in settings.destinations.items():
         async with _collecting(found, f"destinations.{name}"):
             write_key = destination.read_write_key()
@@ -45,7 +64,7 @@ async def problems(settings: Settings) -> list[str]:
             await connect(destination.url, proxy=proxy_for(destination.url, proxy), ca_file=ca_file)
             if destination.asks_about_key:
                 await check_key(destination, write_key)
-    return found
+    return findings
 
 
 @asynccontextmanager
@@ -62,16 +81,13 @@ async def _collecting(found: list[str], subject: str) -> AsyncIterator[None]:
         found.append(f"{subject}: no answer within {TIMEOUT_SECONDS:g} s; check addresses, DNS and firewalls")
 
 
-async def _ask_brokers(settings: Settings, found: list[str]) -> None:
-    kafka, integrations = settings.kafka, settings.integrations
+async def _ask_brokers(settings: Settings, findings: Findings) -> None:
+    kafka, integrations, found = settings.kafka, settings.integrations, findings.problems
     await preflight(kafka)
     topics = {topic: name for name, integration in integrations.items() for topic in integration.topics}
-    dead_letter_topics = {
-        integration.dead_letter_topic(topic): name
-        for name, integration in integrations.items()
-        for topic in integration.topics
-    }
-    for topic in await missing_topics(kafka, {*topics, *dead_letter_topics}):
+    dead_letter_topics = _dead_letter_topics(settings)
+    missing = await missing_topics(kafka, {*topics, *dead_letter_topics})
+    for topic in missing:
         if topic in topics:
             found.append(
                 f"integrations.{topics[topic]}.topics: {topic} does not exist, or the right to DESCRIBE it is"
@@ -79,7 +95,7 @@ async def _ask_brokers(settings: Settings, found: list[str]) -> None:
             )
         elif not kafka.create_topics:
             found.append(
-                f"integrations.{dead_letter_topics[topic]}.dead_letters.topic: {topic} does not exist; create it,"
+                f"{dead_letter_topics[topic].setting}: {topic} does not exist; create it,"
                 " or set kafka.create_topics: true"
             )
     groups = {integration.group_id: name for name, integration in integrations.items()}
@@ -87,6 +103,47 @@ async def _ask_brokers(settings: Settings, found: list[str]) -> None:
         f"integrations.{groups[group]}.group_id: a right on the consumer group {group} is missing; grant READ"
         for group in await forbidden_groups(kafka, groups)
     )
+    await _compare_topics(kafka, dead_letter_topics, missing, findings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """How a dead-letter topic is used."""
+
+    setting: str
+    """Path of the setting that names it."""
+    sources: list[str] = field(default_factory=list)
+    """Topics whose dead letters it gets."""
+
+
+def _dead_letter_topics(settings: Settings) -> dict[str, _Use]:
+    uses: dict[str, _Use] = {}
+    for name, integration in settings.integrations.items():
+        for topic in integration.topics:
+            use = uses.setdefault(integration.dead_letter_topic(topic), _Use(f"integrations.{name}.dead_letters.topic"))
+            use.sources.append(topic)
+    return uses
+
+
+async def _compare_topics(
+    kafka: KafkaSettings, dead_letter_topics: Mapping[str, _Use], missing: Collection[str], findings: Findings
+) -> None:
+    """Compare the settings of dead-letter topics with those of the topics whose dead letters they get."""
+    names = {*dead_letter_topics, *(source for use in dead_letter_topics.values() for source in use.sources)}
+    known = {topic.topic: topic for topic in await describe_topics(kafka, sorted(names.difference(missing)))}
+    for name, use in dead_letter_topics.items():
+        sources = [known[source] for source in use.sources if source in known]
+        if name in known and sources:
+            fault = fault_of(known[name])
+            findings.problems.extend([f"{use.setting}: {fault}"] if fault else [])
+            findings.warnings.extend(f"{use.setting}: {remark}" for remark in remarks_on(known[name], sources))
+    hidden = [name for name, topic in known.items() if topic.values is None]
+    if hidden:
+        findings.warnings.append(
+            f"kafka: the settings of {', '.join(hidden)} could not be looked at, so nobody knows whether dead letters"
+            " stay as long as their records: the right DESCRIBE_CONFIGS is missing; grant it on all topics and"
+            f" dead-letter topics, or compare {RETENTION_MS}, {CLEANUP_POLICY} and {MAX_MESSAGE_BYTES} yourself"
+        )
 
 
 async def connect(url: str, *, proxy: str | None = None, ca_file: Path | None = None) -> None:

@@ -196,7 +196,7 @@ class Delivery:
                 continue
 
     def _due_at(self) -> float | None:
-        return None if self._is_quiet else self._shipping.due_at(may_resend=self._destination.wanted().may_resend)
+        return None if self._is_quiet else self._shipping.due_at(self._destination.wanted())
 
     def _next_shipment(self) -> Shipment | None:
         if self._is_quiet:

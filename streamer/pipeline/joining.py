@@ -35,7 +35,7 @@ async def join(
     while True:
         try:
             await brokers.preflight()
-            await ensure_topics(brokers, integration, create=create_topics)
+            await ensure_topics(name, integration, brokers=brokers, create=create_topics)
             if not integration.is_paused:
                 await writer.start()
             await _join_group(source, timings.join)
@@ -62,8 +62,8 @@ async def _join_group(source: RecordSource, timeout_seconds: float) -> None:
         ) from None
 
 
-async def ensure_topics(brokers: Brokers, integration: IntegrationSettings, *, create: bool) -> list[str]:
-    """Create missing dead-letter topics if the configuration says so, each with as many partitions as its topic.
+async def ensure_topics(name: str, integration: IntegrationSettings, *, brokers: Brokers, create: bool) -> list[str]:
+    """Create missing dead-letter topics if the configuration says so, with settings that suit their topics.
 
     A paused integration needs none: it reads nothing.
 
@@ -78,10 +78,15 @@ async def ensure_topics(brokers: Brokers, integration: IntegrationSettings, *, c
     letters_of = {} if integration.is_paused else {topic: integration.dead_letter_topic(topic) for topic in topics}
     missing = set(await brokers.missing_topics({*topics, *letters_of.values()}))
     existing = [topic for topic in topics if topic not in missing]
-    to_create = {letters_of[topic]: topic for topic in existing if letters_of.get(topic) in missing}
+    to_create: dict[str, list[str]] = {}
+    for topic, letters in letters_of.items():
+        if letters in missing and topic in existing:
+            to_create.setdefault(letters, []).append(topic)
     if create:
-        for letters, topic in to_create.items():
-            await brokers.create_topics([letters], like=topic)
+        for letters, sources in to_create.items():
+            created = await brokers.create_dead_letter_topic(letters, sources=sources)
+            if created is not None:
+                logger().emit(Event.TOPIC_CREATED, integration=name, dead_letter_topic=letters, detail=str(created))
     if not existing or (to_create and not create):
         raise TopicsMissingError(f"{_named(missing)}; the integration reads nothing until they exist")
     return [topic for topic in topics if topic in missing]
@@ -113,7 +118,7 @@ async def watch_topics(
             )
         if set(told) - set(missing):
             with contextlib.suppress(UnavailableError):
-                await ensure_topics(brokers, integration, create=create_topics)
+                await ensure_topics(name, integration, brokers=brokers, create=create_topics)
             logger().emit(Event.TOPICS_FOUND, integration=name, detail=", ".join(sorted(set(told) - set(missing))))
         told = missing
         await asyncio.sleep(timings.connect_retry)

@@ -121,7 +121,10 @@ class KafkaSettings(Section):
     isolation_level: Literal["read_committed", "read_uncommitted"] = "read_committed"
     """Whether streamer reads records of transactions that are open or were aborted. ``read_committed`` skips them."""
     create_topics: bool = False
-    """Whether streamer creates missing dead-letter topics. If not, an integration is not ready until they exist."""
+    """Whether streamer creates missing dead-letter topics. If not, an integration is not ready until they exist.
+    A created topic has the partitions and the replication factor of its topic and keeps dead letters for 30 days, or
+    as long as its topic keeps records if that is longer; the log event ``topic.created`` lists its settings. Topics
+    that exist are never changed; ``check --connect`` warns of settings that harm dead letters."""
 
 
 class ReceiptsSettings(Section):

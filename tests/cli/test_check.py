@@ -1,9 +1,11 @@
 import socket
 from pathlib import Path
+from unittest.mock import AsyncMock
 
 import pytest
 
 from streamer.__main__ import main
+from streamer.operations import connection_check
 
 GOOD = """\
 kafka: {bootstrap_servers: "127.0.0.1:PORT"}
@@ -110,3 +112,14 @@ def test_connect_lists_every_problem_outside(
     assert destination.startswith(
         "  destinations.local: http://127.0.0.1:1 cannot be reached: no program listens there"
     )
+
+
+def test_what_connect_warns_of_is_no_failure(
+    config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = connection_check.Findings(warnings=["integrations.sprig.dead_letters.topic: a.dlq is compacted"])
+    monkeypatch.setattr(connection_check, "look", AsyncMock(return_value=found))
+    assert main(["check", "--config", str(config), "--connect"]) == 0
+    out, err = capsys.readouterr()
+    assert "has no faults" in out
+    assert err == "streamer: warning: integrations.sprig.dead_letters.topic: a.dlq is compacted\n"

@@ -556,17 +556,20 @@ async def test_a_compacted_topic_takes_no_record_without_a_key(world: World) -> 
     assert len(await world.read_all(letters)) == 1
 
 
-async def test_missing_topics_are_named_and_can_be_made_like_others(world: World) -> None:
-    topic = await world.make_topic(partitions=3)
+async def test_missing_dead_letter_topics_are_named_and_can_be_made_like_their_topics(world: World) -> None:
+    smaller, topic = await world.make_topic(partitions=2), await world.make_topic(partitions=3)
     missing = f"{topic}.dlq"
     await world.brokers.preflight()
     assert await world.brokers.missing_topics([missing, topic]) == [missing]
-    await world.brokers.create_topics([missing], like=topic)
+    created = await world.brokers.create_dead_letter_topic(missing, sources=[topic, smaller])
+    assert created is not None
+    assert (created.topic, created.partitions) == (missing, 3)
     async with asyncio.timeout(WAIT_SECONDS):
         while await world.brokers.missing_topics([missing, topic]):  # noqa: ASYNC110 - nothing announces it
             await asyncio.sleep(0)  # the broker learns of it a little after the controller has made it
     async with joined(world, missing) as member:
         assert {place.partition for place in member.assigned[-1]} == {0, 1, 2}
+    assert await world.brokers.create_dead_letter_topic(missing, sources=[topic]) is None, "it stays as it is"
 
 
 async def test_how_long_a_topic_keeps_its_records_is_known(world: World) -> None:

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 import pytest
 from structlog.testing import capture_logs
 
+from streamer.core.delivery import permits
 from streamer.core.delivery.answers import Answer, NetworkFault, answer_of_fault
 from streamer.core.delivery.attempt import Attempt, Verdict
 from streamer.core.delivery.concurrency import INITIAL_LIMIT
@@ -123,6 +124,23 @@ async def test_whoever_has_retries_to_send_hears_when_they_may_begin(target: Tar
         target.destination.start("surveys", 1, is_resend=True), [CALL], size=100, resend_count=1
     )
     assert told == [True]
+
+
+async def test_a_request_that_hangs_ends_before_its_timeout(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(permits, "MIN_OVERDUE_SECONDS", 0.0)
+    monkeypatch.setattr(permits, "OVERDUE_FACTOR", 0)
+    await target.send()
+    never = target.hang()
+    hanging = asyncio.create_task(target.send(2))
+    await eventually(lambda: target.destination.status.in_flight == 1)
+    target.client.decide = lambda _ids: status(200)
+    for _ in range(permits.MIN_OVERTAKEN):
+        assert not hanging.done()
+        await target.send()
+    async with asyncio.timeout(5):
+        assert await hanging is Verdict.RETRY_CHARGED
+    assert (target.destination.status.in_flight, target.destination.state) == (0, State.OK)
+    never.cancel()
 
 
 async def test_one_that_is_cancelled_while_it_waits_leaves_its_turn_to_the_next(target: Target) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from streamer.core.dead_letters.letter import Refusal
+from streamer.core.dead_letters.topic_settings import TopicSettings, settings_for
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
 from streamer.core.records.log_ends import LogEnds
@@ -496,10 +497,17 @@ class MemoryBrokers:
         await self.cluster.answer()
         return sorted(set(topics) - self.cluster.logs.keys())
 
-    async def create_topics(self, topics: Collection[str], *, like: str) -> None:
+    async def create_dead_letter_topic(self, topic: str, *, sources: Collection[str]) -> TopicSettings | None:
         await self.cluster.answer()
-        for topic in topics:
-            self.cluster.create(topic, len(self.cluster.logs[like]))
+        if topic in self.cluster.logs:
+            return None
+        known = [
+            TopicSettings(topic=source, partitions=len(self.cluster.logs[source]), replicas=1, values=None)
+            for source in sources
+        ]
+        settings = settings_for(topic, known)
+        self.cluster.create(topic, settings.partitions)
+        return settings
 
     async def retention_seconds(self, topics: Collection[str]) -> Mapping[str, float]:
         await self.cluster.answer()

@@ -2,13 +2,18 @@
 
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Protocol
+from unittest.mock import AsyncMock
 
 import pytest
+from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin.config_resource import ConfigResource
+from aiokafka.errors import IncompatibleBrokerVersion, TopicAuthorizationFailedError
 
 from streamer.devkit.sandbox.server import Sandbox
 from streamer.kafka.rights import forbidden_groups
-from streamer.operations.connection_check import problems
+from streamer.operations.connection_check import Findings, look
 from streamer.settings import KafkaSettings, Settings
 
 pytestmark = pytest.mark.kafka
@@ -46,14 +51,14 @@ def configure(broker: Cluster, sandbox: Sandbox, tmp_path: Path) -> Configure:
 
 
 async def test_nothing_is_found_where_all_is_there(configure: Configure, make_topic: MakeTopic) -> None:
-    assert await problems(configure(await make_topic("answers"), await make_topic("refused"))) == []
+    assert await look(configure(await make_topic("answers"), await make_topic("refused"))) == Findings()
 
 
 async def test_missing_topics_are_told_and_not_made(configure: Configure) -> None:
     """Asking for a topic's metadata by name would make it, where brokers make topics on demand."""
     settings = configure("streamer-test.absent")
     for _ in range(2):
-        source, dead_letters = await problems(settings)
+        source, dead_letters = (await look(settings)).problems
         assert source.startswith("integrations.sprig.topics: streamer-test.absent does not exist")
         assert dead_letters.startswith("integrations.sprig.dead_letters.topic: streamer-test.absent.dlq does not exist")
 
@@ -61,7 +66,64 @@ async def test_missing_topics_are_told_and_not_made(configure: Configure) -> Non
 async def test_a_dead_letter_topic_that_will_be_made_is_not_missing(
     configure: Configure, make_topic: MakeTopic
 ) -> None:
-    assert await problems(configure(await make_topic("answers"), create_topics=True)) == []
+    assert await look(configure(await make_topic("answers"), create_topics=True)) == Findings()
+
+
+async def test_settings_that_harm_dead_letters_are_warnings(configure: Configure, make_topic: MakeTopic) -> None:
+    harmful = {
+        "retention.ms": "3600000",
+        "retention.bytes": "1000",
+        "cleanup.policy": "compact,delete",
+        "max.message.bytes": "1000",
+        "message.timestamp.before.max.ms": "1000",
+    }
+    refused = await make_topic("refused", config=harmful)
+    findings = await look(configure(await make_topic("answers"), refused))
+    assert findings.problems == []
+    assert all(line.startswith(f"integrations.sprig.dead_letters.topic: {refused} ") for line in findings.warnings)
+    assert [next(name for name in harmful if f"{name} of" in line or name in line) for line in findings.warnings] == [
+        "cleanup.policy",
+        "retention.ms",
+        "retention.bytes",
+        "max.message.bytes",
+        "message.timestamp.before.max.ms",
+    ]
+
+
+async def test_a_topic_that_can_take_no_dead_letter_is_a_problem(configure: Configure, make_topic: MakeTopic) -> None:
+    refused = await make_topic("refused", config={"min.insync.replicas": "99"})
+    [problem] = (await look(configure(await make_topic("answers"), refused))).problems
+    assert problem.startswith(f"integrations.sprig.dead_letters.topic: {refused} has a replication factor of ")
+
+
+async def test_settings_that_may_not_be_looked_at_are_a_warning(
+    configure: Configure, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A broker answers so to a user without the right DESCRIBE_CONFIGS."""
+
+    async def refuse(_admin: AIOKafkaAdminClient, resources: list[ConfigResource]) -> list[SimpleNamespace]:
+        denied = TopicAuthorizationFailedError.errno
+        return [
+            SimpleNamespace(resources=[(denied, "Authorization failed.", resource.resource_type, resource.name, ())])
+            for resource in resources
+        ]
+
+    monkeypatch.setattr(AIOKafkaAdminClient, "describe_configs", refuse)
+    topic, refused = await make_topic("answers"), await make_topic("refused")
+    findings = await look(configure(topic, refused))
+    assert findings.problems == []
+    [warning] = findings.warnings
+    assert warning.startswith(f"kafka: the settings of {topic}, {refused} could not be looked at")
+    assert "the right DESCRIBE_CONFIGS is missing; grant it" in warning
+
+
+async def test_brokers_that_tell_no_settings_are_a_warning(
+    configure: Configure, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some systems that speak Kafka's protocol do not have the question."""
+    monkeypatch.setattr(AIOKafkaAdminClient, "describe_configs", AsyncMock(side_effect=IncompatibleBrokerVersion))
+    findings = await look(configure(await make_topic("answers"), await make_topic("refused")))
+    assert (findings.problems, len(findings.warnings)) == ([], 1)
 
 
 async def test_sasl_on_a_listener_without_it_is_told(configure: Configure, make_topic: MakeTopic) -> None:
@@ -71,13 +133,13 @@ async def test_sasl_on_a_listener_without_it_is_told(configure: Configure, make_
         sasl_plain_username="user",
         sasl_plain_password="hidden-password",
     )
-    (problem,) = await problems(settings)
+    (problem,) = (await look(settings)).problems
     assert "the broker does not use SASL on this listener" in problem
     assert "hidden-password" not in problem
 
 
 async def test_tls_on_a_listener_without_it_is_told(configure: Configure, make_topic: MakeTopic) -> None:
-    (problem,) = await problems(configure(await make_topic("answers"), security_protocol="SSL"))
+    (problem,) = (await look(configure(await make_topic("answers"), security_protocol="SSL"))).problems
     assert "check that the broker runs, and that kafka.security_protocol is that of its listener" in problem
 
 

@@ -237,8 +237,12 @@ class TestFaultsOfKafka:
     async def test_missing_dead_letter_topics_are_made_where_that_is_allowed(self, engine: Engine) -> None:
         engine.cluster.delete(LETTERS)
         engine.create_topics = True
-        async with engine.running():
-            assert len(engine.cluster.logs[LETTERS]) == 2
+        with capture_logs() as lines:
+            async with engine.running():
+                assert len(engine.cluster.logs[LETTERS]) == 2
+        [created] = [line for line in lines if line["event"] == "topic.created"]
+        assert created["dead_letter_topic"] == LETTERS
+        assert created["detail"].startswith("2 partitions, replication factor 1, cleanup.policy=delete")
 
     async def test_records_that_were_deleted_before_they_were_read_are_counted(self, engine: Engine) -> None:
         engine.cluster.append(TOPIC, numbered(10))

@@ -58,6 +58,8 @@ class NetworkFault(enum.StrEnum):
     REFUSED = "connection_refused"
     RESET = "connection_reset"
     TIMEOUT = "timeout"
+    HUNG = "hung"
+    """Given up before its timeout, because requests that began later were answered long ago."""
     TLS_RESET = "tls_reset"
     """The connection ended during the TLS handshake."""
     TLS_VERIFICATION = "tls_verification"

@@ -22,6 +22,8 @@ class Attempt:
     """Whose calls it carries."""
     took_last_permit: bool = False
     """Whether no permit was left for calls like its own when it had begun."""
+    overtaken: int = 0
+    """How many requests began after it and were accepted before it was answered."""
     is_refunded: bool = False
     """Whether its charge was taken back."""
 
@@ -38,6 +40,8 @@ class Wanted:
     """Calls that have nothing to do with those of the last requests."""
     may_resend: bool = True
     """Whether it may be calls of a batch that failed; they have half of the permits."""
+    may_resend_alone: bool = True
+    """Whether it may be one event whose retry goes alone; these have a quarter of the permits."""
     takes_turns: bool = False
     """Whether there is one permit, so that calls of failed batches and others alternate."""
 

@@ -99,11 +99,6 @@ class DestinationMachine:
         return len(self._permits)
 
     @property
-    def failures_in_row(self) -> int:
-        """Unhappy answers since the last 2xx, without late ones."""
-        return self._doubt.failures
-
-    @property
     def limit(self) -> int:
         """Permits in force: what the destination can handle or slow start allows. Not ok: 1 during a probe, else 0."""
         if self.standing.state is not State.OK:
@@ -158,6 +153,7 @@ class DestinationMachine:
             is_probe=self.probing,
             is_unrelated=self._doubt.suspects_wait,
             may_resend=self.probing or self._permits.may_resend(self.limit),
+            may_resend_alone=self.probing or self._permits.may_resend_alone(self.limit),
             takes_turns=self.limit == 1,
         )
 
@@ -217,6 +213,10 @@ class DestinationMachine:
         self._probe = None if attempt is self._probe else self._probe
         self._decider = None if attempt is self._decider else self._decider
 
+    def hanging(self, now: float) -> list[Attempt]:
+        """The requests that need not be waited for any longer; see `Permits.hanging`."""
+        return self._permits.hanging(self.limit, now) if self.state is State.OK else []
+
     def take_refunds(self) -> list[Attempt]:
         """The attempts whose charge is taken back, each once: the destination was at fault.
 
@@ -259,6 +259,7 @@ class DestinationMachine:
 
     def _learn_concurrency(self, attempt: Attempt, answer: Answer, now: float, overload: Attempt | None) -> None:
         if answer.kind is AnswerKind.ACCEPTED:
+            self._permits.accepted(attempt, now)
             self._concurrency.answered(attempt.started_at, now, was_last=attempt.took_last_permit)
         elif overload is not None:
             self._concurrency.overloaded(

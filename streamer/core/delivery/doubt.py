@@ -3,9 +3,10 @@
 One answer does not tell. Where one event in twenty fails, nearly every batch of fifty fails too, although the
 destination works; and a firewall that blocks one event answers 403 for its whole batch. So unrelated events are asked:
 
-- After `MAX_CONSECUTIVE_FAILURES` consecutive failures, or after one answer that says our set-up is wrong, the
-  destination is *in doubt*, and the next requests carry a single event each. One that is accepted, or refused, ends the
-  doubt. `MAX_FAILURES_IN_DOUBT` that fail show that the destination is at fault.
+- After `MAX_CONSECUTIVE_FAILURES` consecutive failures, after one answer that says our set-up is wrong, or after a
+  request that hangs when nothing else shows that the destination works, the destination is *in doubt*: the next
+  requests carry a single event each. One that is accepted, or refused, ends the doubt. `MAX_FAILURES_IN_DOUBT` that
+  fail show that the destination is at fault.
 - After an answer that asks us to wait, one more request may begin, the *decider*, with calls that are unrelated. If it
   is accepted, the wait concerns the batch that was answered so. If it is asked to wait as well, the wait concerns all.
 
@@ -39,7 +40,7 @@ class Doubt:
     def __init__(self) -> None:
         self.failures = 0
         self.suspects_wait = False
-        self._suspects_set_up = False
+        self._asks_others = False
         self._failed_single_events = 0
         self._open_charges: list[Attempt] = []
         self.charges_of_wait: list[Attempt] = []
@@ -49,16 +50,16 @@ class Doubt:
     @property
     def is_open(self) -> bool:
         """Whether the next requests must carry a single event each."""
-        return self._suspects_set_up or self.failures >= MAX_CONSECUTIVE_FAILURES
+        return self._asks_others or self.failures >= MAX_CONSECUTIVE_FAILURES
 
     def failed(self, *, is_single_event: bool) -> None:
         """Count a failure; ``is_single_event``: the request was sent because of the doubt."""
         self.failures += 1
         self._failed_single_events += is_single_event
 
-    def suspect_set_up(self, *, is_single_event: bool) -> None:
-        """An answer says that our set-up is wrong; ``is_single_event``: the request was sent because of the doubt."""
-        self._suspects_set_up = True
+    def ask_others(self, *, is_single_event: bool) -> None:
+        """An answer may be about all events, or about these; ``is_single_event``: it was sent because of the doubt."""
+        self._asks_others = True
         self._failed_single_events += is_single_event
 
     def blames_destination(self, *, has_evidence: bool) -> bool:
@@ -82,7 +83,7 @@ class Doubt:
     def dispel(self) -> None:
         """The destination works: there are no consecutive failures any more, and the open charges stand."""
         self.failures = self._failed_single_events = 0
-        self._suspects_set_up = False
+        self._asks_others = False
         self._open_charges.clear()
 
     def dispel_wait(self) -> None:
@@ -95,7 +96,7 @@ class Doubt:
         assert not self._charges_of_backoff, "decided when the destination opened"
         self._charges_of_backoff = self._open_charges + self.charges_of_wait
         self._open_charges, self.charges_of_wait = [], []
-        self._suspects_set_up = self.suspects_wait = False
+        self._asks_others = self.suspects_wait = False
 
     def let_charges_stand(self) -> None:
         """The destination opens again because a probe was answered."""
@@ -106,7 +107,7 @@ class Doubt:
         """The destination was at fault, or our set-up: no open charge stands."""
         self._refunds += self._charges_of_backoff + self._open_charges + self.charges_of_wait
         self._charges_of_backoff, self._open_charges, self.charges_of_wait = [], [], []
-        self._suspects_set_up = self.suspects_wait = False
+        self._asks_others = self.suspects_wait = False
 
     def take_refunds(self) -> list[Attempt]:
         """The attempts whose charge was taken back since the last call."""

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from streamer.core.delivery.answers import Answer, AnswerKind, NetworkFault
 from streamer.core.delivery.attempt import Attempt, Verdict
 from streamer.core.delivery.doubt import Doubt
+from streamer.core.delivery.permits import MIN_OVERTAKEN
 from streamer.core.delivery.transitions import Finding
 
 EVIDENCE_SECONDS: Final = 60.0
@@ -100,6 +101,8 @@ class Evidence:
         overload = None
         if not self._tells_about_calls(attempt, is_current=is_current):
             self.doubt.failed(is_single_event=attempt.is_probe)
+            if answer.error == NetworkFault.HUNG and attempt.overtaken < MIN_OVERTAKEN:
+                self.doubt.ask_others(is_single_event=False)
             if is_current and answer.tells_overload and not self._hung_alone(attempt, answer):
                 overload = attempt
         return self._charge_unless_blamed(attempt, Finding.IS_AT_FAULT, overload, is_current=is_current)
@@ -112,7 +115,7 @@ class Evidence:
         if not is_current or not self._has_seen_it_work(attempt):
             return Judgement(Verdict.RETRY_FREE, Finding.SET_UP_IS_WRONG)
         if not self._tells_about_calls(attempt, is_current=is_current):
-            self.doubt.suspect_set_up(is_single_event=attempt.is_probe)
+            self.doubt.ask_others(is_single_event=attempt.is_probe)
         return self._charge_unless_blamed(attempt, Finding.SET_UP_IS_WRONG, None, is_current=is_current)
 
     def _charge_unless_blamed(

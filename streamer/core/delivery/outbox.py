@@ -1,9 +1,10 @@
 """What goes out next: the calls of one integration that wait for a request.
 
 The unit of sending is a `Shipment`: calls that travel in one request. It comes from a refused batch that is being
-bisected, from events whose retry is due (in the groups they were parked in), or from fresh calls (cut into batches), in
-this order: what was read first shall end first. The destination leaves half of its permits to calls that did not fail;
-with one permit, fresh calls have every second turn.
+bisected, from events whose retry is due (in the groups they were parked in, those that go alone last), or from fresh
+calls (cut into batches), in this order: what was read first shall end first, and the company of an event that fails
+before that event. The destination leaves half of its permits to calls that did not fail; with one permit, fresh calls
+have every second turn.
 
 Probes are chosen far apart, because one event that fails must not be followed by its neighbour: the newest fresh call
 first, then calls of other partitions and from other places of the queue.
@@ -56,6 +57,7 @@ class Outbox:
         self._parked = parked
         self._steps: deque[Shipment] = deque()
         self._retries: deque[Shipment] = deque()
+        self._alone: deque[Shipment] = deque()
         self._was_again = False
         self._probes = 0
         self._probed_partitions: set[tuple[str, int]] = set()
@@ -64,7 +66,7 @@ class Outbox:
         """Every call that waits, parked ones and those of divided batches included."""
         yield from self._batcher
         yield from self._parked
-        for shipment in chain(self._steps, self._retries):
+        for shipment in chain(self._steps, self._retries, self._alone):
             yield from shipment.calls()
 
     def add(self, records: Collection[OpenRecord], now: float) -> None:
@@ -75,12 +77,18 @@ class Outbox:
         """Take a call that failed before a restart. It is sent alone: another failure would delay its company."""
         self._again(Shipment([record]))
 
-    def due_at(self, *, may_resend: bool) -> float | None:
+    def due_at(self, wanted: Wanted) -> float | None:
         """Monotonic time at which `take` gives a shipment, unless a call comes before; None: nothing waits."""
-        if may_resend and (self._steps or self._retries):
+        if self._lane_of(wanted):
             return -math.inf
         times = [due for due in (self._batcher.due_at(), self._parked.due_at) if due is not None]
         return min(times, default=None)
+
+    def _lane_of(self, wanted: Wanted) -> deque[Shipment] | None:
+        """Where the next shipment of a batch that failed comes from; None or an empty one: there is none."""
+        if not wanted.may_resend:
+            return None
+        return self._steps or self._retries or (self._alone if wanted.may_resend_alone else None)
 
     def take(self, now: float, wanted: Wanted) -> Shipment | None:
         """The next shipment that is due, or any single event for a probe; None when there is none.
@@ -94,7 +102,7 @@ class Outbox:
         self._probed_partitions.clear()
         if wanted.is_unrelated and (newest := self._batcher.take_newest(max_bytes=wanted.max_bytes)) is not None:
             return Shipment(newest.items)
-        again = (self._steps or self._retries) if wanted.may_resend else None
+        again = self._lane_of(wanted)
         if again and not (wanted.takes_turns and self._was_again):
             self._was_again = True
             return again.popleft()
@@ -136,7 +144,7 @@ class Outbox:
         return None
 
     def _take_from_lanes(self, suits: Callable[[OpenRecord], bool]) -> OpenRecord | None:
-        for lane in (self._steps, self._retries):
+        for lane in (self._steps, self._retries, self._alone):
             for shipment in lane:
                 call = None if shipment.bisection is not None else next(filter(suits, shipment.records), None)
                 if call is None:
@@ -203,9 +211,9 @@ class Outbox:
         """Forget calls whose assignment has ended."""
         self._batcher.discard(lambda record: record.ledger.is_fenced)
         self._parked.drop_fenced()
-        shipments = [*self._steps, *self._retries]
-        self._steps.clear()
-        self._retries.clear()
+        shipments = [*self._steps, *self._retries, *self._alone]
+        for lane in (self._steps, self._retries, self._alone):
+            lane.clear()
         for shipment in shipments:
             living = of_living(shipment.records)
             if len(living) == len(shipment.records):
@@ -217,8 +225,10 @@ class Outbox:
 
     def _again(self, shipment: Shipment) -> None:
         shipment.is_resend = True
-        is_step = shipment.bisection is not None or not shipment.is_retry
-        (self._steps if is_step else self._retries).append(shipment)
+        if shipment.bisection is not None or not shipment.is_retry:
+            self._steps.append(shipment)
+        else:
+            (self._retries if len(shipment.records) > 1 else self._alone).append(shipment)
 
     def _release(self, groups: Iterable[Released]) -> list[OpenRecord]:
         were_no_load: list[OpenRecord] = []

@@ -3,7 +3,13 @@
 A permit is one request. Three limits hold at once: the requests that the destination can handle
 (`streamer.core.delivery.concurrency`), the calls in flight, and the calls a second, if a rate is configured. Permits
 have shares: calls of batches that failed get half of them, so that calls which hang until their timeout, or a long
-search for refused calls, leave the other half to fresh ones. Integrations that wait for a permit take turns.
+search for refused calls, leave the other half to fresh ones. Of that half, retries that go alone get one half, because
+the company of a failing event is mostly innocent. Integrations that wait for a permit take turns.
+
+A request is *overdue* when it takes `OVERDUE_FACTOR` times as long as requests usually do. An overdue batch that others
+have overtaken *hangs*: it need not keep its permit until the timeout. Nothing can overtake while all permits are in
+overdue batches, or while a probe keeps the others waiting. Then the oldest, or the probe, is given up after
+`MAX_STANDSTILL_SECONDS`, so that another event can be asked.
 """
 
 from collections import Counter
@@ -24,6 +30,18 @@ FULL_SPEED_CALLS: Final = 65_000
 """Calls a second that the limit of calls in flight leaves room for when round trips are longer. One process makes no
 more of them."""
 
+MIN_OVERTAKEN: Final = 2
+"""Accepted requests that began after an overdue batch, from which on it counts as hanging."""
+OVERDUE_FACTOR: Final = 10
+"""How many times the usual round trip an overdue request takes at least."""
+MIN_OVERDUE_SECONDS: Final = 1.0
+"""A request that takes less is never overdue, however short round trips are."""
+MAX_STANDSTILL_SECONDS: Final = 3.0
+"""How long all permits may be in overdue batches, or longer where round trips are."""
+
+_WEIGHT: Final = 0.05
+"""That of the latest round trip in the usual one."""
+
 
 class Permits:
     """The requests in flight of one destination. Times are monotonic seconds."""
@@ -43,6 +61,7 @@ class Permits:
         self._rate = None if max_calls_per_second is None else CallRate(max_calls_per_second, now)
         self._taken: set[Attempt] = set()
         self._calls = 0
+        self._round_trip = 0.0
         self._turns = 0
         self._last_turns: dict[str, int] = {}
 
@@ -70,6 +89,38 @@ class Permits:
     def may_resend(self, limit: int) -> bool:
         """Whether calls of a batch that failed may have another one of ``limit`` permits."""
         return sum(attempt.is_resend for attempt in self._taken) < max(limit // 2, 1)
+
+    def may_resend_alone(self, limit: int) -> bool:
+        """Whether an event whose retry goes alone may have another one of ``limit`` permits."""
+        alone = sum(attempt.is_retry and attempt.calls == 1 for attempt in self._taken)
+        return alone < max(limit // 4, 1) and self.may_resend(limit)
+
+    def accepted(self, attempt: Attempt, now: float) -> None:
+        """A request was accepted at ``now``; it has overtaken those in flight that began before it."""
+        seconds = now - attempt.started_at
+        self._round_trip += (seconds - self._round_trip) * (_WEIGHT if self._round_trip else 1.0)
+        for other in self._taken:
+            other.overtaken += other.started_at < attempt.started_at
+
+    def hanging(self, limit: int, now: float) -> list[Attempt]:
+        """The requests to wait for no longer.
+
+        An event that goes alone may be a slow one. It has its whole timeout, unless it is a probe.
+
+        Args:
+            limit: requests that may be in flight now.
+            now: monotonic time.
+        """
+        longest = OVERDUE_FACTOR * self._round_trip
+        overdue = [each for each in self._taken if now - each.started_at >= max(longest, MIN_OVERDUE_SECONDS)]
+        hanging = [each for each in overdue if each.calls > 1 and each.overtaken >= MIN_OVERTAKEN]
+        if hanging or not overdue:
+            return hanging
+        probes = [each for each in overdue if each.is_probe]
+        batches = [each for each in overdue if each.calls > 1] if len(overdue) >= limit else []
+        oldest = min(probes or batches, key=lambda each: each.started_at, default=None)
+        is_long_enough = oldest is not None and now - oldest.started_at >= max(longest, MAX_STANDSTILL_SECONDS)
+        return [oldest] if oldest is not None and is_long_enough else []
 
     def whose_turn(self, waiting: Collection[str]) -> str:
         """Which of the integrations that wait gets the next permit: the one with the fewest requests in flight.

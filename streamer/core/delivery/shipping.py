@@ -101,12 +101,9 @@ class Shipping:
         for shipment in self._in_requests:
             yield from shipment.calls()
 
-    def due_at(self, *, may_resend: bool) -> float | None:
-        """Monotonic time at which a shipment is due, unless a call comes before; None: nothing waits.
-
-        ``may_resend``: whether it may be one of a batch that failed.
-        """
-        return self._outbox.due_at(may_resend=may_resend)
+    def due_at(self, wanted: Wanted) -> float | None:
+        """Monotonic time at which `next` gives a shipment, unless a call comes before; None: nothing waits."""
+        return self._outbox.due_at(wanted)
 
     def release_due(self, now: float) -> None:
         """Make the parked events ready whose time has come."""

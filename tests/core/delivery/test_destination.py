@@ -29,6 +29,7 @@ UNAUTHORIZED = answer_of_status(401, None)
 BAD_REQUEST = answer_of_status(400, None)
 TOO_LARGE = answer_of_status(413, None)
 FORBIDDEN = answer_of_status(403, None)
+HUNG = answer_of_fault(NetworkFault.HUNG)
 
 
 def new_machine() -> DestinationMachine:
@@ -284,7 +285,7 @@ class TestCharging:
         for _ in range(4):
             send(machine, UNAVAILABLE, 1.0)
             assert send(machine, BAD_REQUEST, 1.0) is Verdict.REFUSED
-        assert (machine.state, machine.failures_in_row) == (State.OK, 4)
+        assert (machine.state, machine._doubt.failures) == (State.OK, 4)
         send(machine, UNAVAILABLE, 1.0)
         assert machine.probing
 
@@ -410,6 +411,16 @@ class TestShares:
             end(machine, machine.start(1.0, 1, integration=name), OK, 1.0)
         assert machine.whose_turn(["second", "first"]) == "first"
 
+    def test_retries_that_go_alone_get_a_quarter(self) -> None:
+        """The company of an event that fails is mostly innocent, and must not wait behind such events."""
+        machine = healthy()
+        for _ in range(INITIAL_LIMIT // 4):
+            assert machine.wanted().may_resend_alone
+            machine.start(1.0, 1, is_retry=True, is_resend=True)
+        assert (machine.wanted().may_resend_alone, machine.wanted().may_resend) == (False, True)
+        machine.start(1.0, 20, is_retry=True, is_resend=True)
+        assert machine.wanted().may_resend
+
     def test_calls_in_flight_are_bounded_as_well_as_requests(self) -> None:
         machine = DestinationMachine(max_in_flight=32, max_batch_bytes=1, max_batch_calls=1_000, now=0.0)
         send(machine, OK, 0.0)
@@ -437,6 +448,69 @@ class TestShares:
             now, attempt = in_flight.popleft()
             end(machine, attempt, OK, now)
         assert MIN_CALLS_IN_FLIGHT < most <= 0.3 * FULL_SPEED_CALLS
+
+
+class TestHanging:
+    """A request that takes far longer than others need not keep its permit until the timeout."""
+
+    def test_a_batch_that_later_ones_have_overtaken_is_given_up(self) -> None:
+        machine = healthy()
+        batch, slow_event = machine.start(1.0, 50), machine.start(1.0, 1)
+        overtake(machine, 1.5, times=1)
+        assert machine.hanging(10.0) == [], "one may be chance"
+        overtake(machine, 1.6, times=1)
+        assert machine.hanging(1.9) == [], "it is not long enough"
+        assert machine.hanging(2.0) == [batch], "an event that goes alone may be a slow one"
+        assert end(machine, batch, HUNG, 2.0) is Verdict.RETRY_CHARGED
+        assert (machine.state, machine.probing, machine.limit) == (State.OK, False, INITIAL_LIMIT)
+        machine.abandon(slow_event)
+
+    def test_what_is_long_depends_on_how_long_requests_take(self) -> None:
+        machine = healthy()
+        for second in range(100):
+            end(machine, machine.start(float(second), 50), OK, second + 0.5)
+        batch = machine.start(200.0, 50)
+        overtake(machine, 201.0)
+        assert machine.hanging(204.0) == []
+        assert machine.hanging(206.0) == [batch]
+
+    def test_when_all_permits_stand_still_the_oldest_makes_room_for_a_single_event(self) -> None:
+        machine = healthy()
+        batches = [machine.start(1.0 + number / 100, 50) for number in range(INITIAL_LIMIT)]
+        assert machine.hanging(3.9) == []
+        assert machine.hanging(4.5) == batches[:1]
+        assert end(machine, batches[0], HUNG, 4.5) is Verdict.RETRY_CHARGED
+        assert (machine.state, machine.probing) == (State.OK, True)
+        assert send(machine, OK, 4.6) is Verdict.DELIVERED
+        assert not machine.probing
+
+    def test_single_events_that_hang_too_show_that_it_is_the_destination(self) -> None:
+        machine = healthy()
+        batches = [machine.start(1.0 + number / 100, 50) for number in range(INITIAL_LIMIT)]
+        end(machine, batches[0], HUNG, 4.5)
+        for now in (5.0, 9.0):
+            probe = machine.start(now, 1)
+            assert machine.hanging(now + 2.0) == []
+            assert machine.hanging(now + 3.0) == [probe]
+            assert end(machine, probe, HUNG, now + 3.0) is Verdict.RETRY_FREE
+        assert (machine.state, machine.take_refunds()) == (State.BACKING_OFF, [])
+        send(machine, UNAVAILABLE, 13.0)
+        assert machine.take_refunds() == batches[:1], "the first probe decided"
+
+    def test_a_probe_of_a_closed_destination_has_its_whole_timeout(self) -> None:
+        machine = backing_off()
+        machine.start(1.0, 1)
+        assert machine.hanging(1_000.0) == []
+
+    def test_a_batch_hangs_at_the_start_too(self) -> None:
+        machine = new_machine()
+        batches = [machine.start(number / 10, 50) for number in range(2)]
+        assert machine.hanging(3.0) == batches[:1]
+
+
+def overtake(machine: DestinationMachine, now: float, times: int = 2) -> None:
+    for _ in range(times):
+        end(machine, machine.start(now, 1), OK, now + 0.01)
 
 
 class TestBackingOff:
@@ -529,7 +603,7 @@ class TestBackingOff:
         assert end(machine, slow, OK, 1.5) is Verdict.DELIVERED
         assert machine.state is State.BACKING_OFF
         assert machine.next_probe_at == due_at
-        assert machine.failures_in_row == 0
+        assert machine._doubt.failures == 0
 
     def test_a_late_request_to_wait_prolongs_the_wait(self) -> None:
         machine = healthy()
@@ -589,7 +663,7 @@ class TestBackingOff:
         send(machine, OK, 2.0)
         timeout = answer_of_fault(NetworkFault.TIMEOUT)
         assert {end(machine, attempt, timeout, 15.0) for attempt in hung} == {Verdict.RETRY_FREE}
-        assert (machine.state, machine.failures_in_row) == (State.OK, 0)
+        assert (machine.state, machine._doubt.failures) == (State.OK, 0)
 
     def test_a_late_set_up_answer_says_what_is_wrong(self) -> None:
         machine = healthy()

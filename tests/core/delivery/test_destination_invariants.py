@@ -23,6 +23,7 @@ UNAVAILABLE: Final = answer_of_status(503, None)
 TOO_MANY: Final = answer_of_status(429, None)
 UNAUTHORIZED: Final = answer_of_status(401, None)
 BAD_REQUEST: Final = answer_of_status(400, None)
+HUNG: Final = answer_of_fault(NetworkFault.HUNG)
 
 common_statuses = st.sampled_from([200, 200, 200, 503, 503, 500, 429, 401, 400, 413])
 waits = st.none() | st.floats(0, 1_000)
@@ -55,7 +56,7 @@ class MachineMachine(RuleBasedStateMachine):
         self.late: set[Attempt] = set()  # in flight since before the last change
         self.probe: Attempt | None = None
         self.failures = 0  # unhappy answers since the last 2xx
-        self.set_up_is_suspect = False
+        self.others_are_asked = False
         self.asked: set[Attempt] = set()  # were asked to wait, and it is not decided for whom that counts
         self.decider: Attempt | None = None
         self.charged: set[Attempt] = set()  # open charges, while it is ok
@@ -81,7 +82,7 @@ class MachineMachine(RuleBasedStateMachine):
         assert self.bar is None
         probing = self.machine.probing
         if self.machine.state is State.OK:
-            assert not probing or self.failures >= MAX_CONSECUTIVE_FAILURES or self.set_up_is_suspect
+            assert not probing or self.failures >= MAX_CONSECUTIVE_FAILURES or self.others_are_asked
             assert probing or self.decider is None, "one request decides at a time"
         else:
             assert probing
@@ -111,7 +112,7 @@ class MachineMachine(RuleBasedStateMachine):
                 self.end(self.in_flight.pop(), answer, 0.0)
 
     @precondition(lambda self: self.machine.wake_at(self.now) is not None)
-    @rule(answer=st.sampled_from([ACCEPTED, ACCEPTED, UNAVAILABLE, TOO_MANY, UNAUTHORIZED, BAD_REQUEST]))
+    @rule(answer=st.sampled_from([ACCEPTED, ACCEPTED, UNAVAILABLE, TOO_MANY, UNAUTHORIZED, BAD_REQUEST, HUNG]))
     def next_request_is_answered_at_once(self, answer: Answer) -> None:
         """As soon as one may begin, for a probe after its wait: so a machine goes through many states in few steps."""
         self.now = max(self.now, self.machine.wake_at(self.now) or 0.0)
@@ -142,7 +143,7 @@ class MachineMachine(RuleBasedStateMachine):
         else:
             return
         self.charged = set()
-        self.asked, self.set_up_is_suspect = set(), False
+        self.asked, self.others_are_asked = set(), False
 
     def forget_roles(self, attempt: Attempt) -> None:
         """It has ended, and neither probes nor decides any more."""
@@ -154,19 +155,20 @@ class MachineMachine(RuleBasedStateMachine):
         if answer.kind is AnswerKind.ACCEPTED:
             self.decide_wait(attempt)
             self.failures = 0
-            self.set_up_is_suspect = False
+            self.others_are_asked = False
             self.charged.clear()
             self.accepted_at = self.now
             self.has_evidence |= attempt not in self.with_old_key
         elif answer.kind is AnswerKind.UNHAPPY:
             self.failures += 1
+            self.others_are_asked |= before is State.OK and answer.error == NetworkFault.HUNG
         elif answer.kind is AnswerKind.SET_UP:
-            self.set_up_is_suspect |= before is State.OK
+            self.others_are_asked |= before is State.OK
         elif verdict is not Verdict.SPLIT and before is self.machine.state is State.OK:
             self.decide_wait(attempt)
             if attempt.is_probe and attempt not in self.late:
                 self.failures = 0
-                self.set_up_is_suspect = False
+                self.others_are_asked = False
                 self.charged.clear()
         if verdict is Verdict.RETRY_CHARGED:
             if answer.asks_to_wait and not attempt.is_retry:
@@ -238,6 +240,12 @@ class MachineMachine(RuleBasedStateMachine):
         assert len(refunds) == len(self.to_refund)
         assert set(refunds) == self.to_refund
         self.to_refund.clear()
+
+    @invariant()
+    def what_is_waited_for_no_longer_is_in_flight_and_no_probe_of_a_closed_destination(self) -> None:
+        hanging = self.machine.hanging(self.now + 100.0)
+        assert set(hanging) <= set(self.in_flight)
+        assert self.machine.state is State.OK or not hanging
 
     @invariant()
     def permits_do_not_leak(self) -> None:

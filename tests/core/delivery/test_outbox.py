@@ -74,9 +74,9 @@ def test_with_one_permit_retries_and_fresh_calls_alternate() -> None:
 def test_retries_wait_while_their_share_is_used_up() -> None:
     waiting = Waiting()
     waiting.park(waiting.calls([0]))
-    assert waiting.outbox.due_at(may_resend=False) is None
+    assert waiting.outbox.due_at(Wanted(max_bytes=1, may_resend=False)) is None
     assert waiting.next(may_resend=False) == []
-    assert waiting.outbox.due_at(may_resend=True) is not None
+    assert waiting.outbox.due_at(Wanted(max_bytes=1)) is not None
     assert waiting.next() == ["0_0"]
 
 

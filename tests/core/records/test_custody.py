@@ -121,7 +121,7 @@ class CustodyMachine(RuleBasedStateMachine):
 
     @rule(wanted=st.builds(Wanted, max_bytes=st.just(1_000)))
     def a_request_begins(self, wanted: Wanted) -> None:
-        due = self.shipping.due_at(may_resend=wanted.may_resend)
+        due = self.shipping.due_at(wanted)
         shipment = self.shipping.next(self.now, wanted)
         if not wanted.is_probe and not wanted.is_unrelated:
             assert (shipment is not None) == (due is not None and due <= self.now)
