@@ -163,8 +163,10 @@ async def read_topic(bootstrap_servers: str, topic: str) -> list[ConsumerRecord]
 
 
 @contextlib.asynccontextmanager
-async def connected_admin(bootstrap_servers: str) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers)
+async def connected_admin(
+    bootstrap_servers: str, *, request_timeout_ms: int = 40_000
+) -> AsyncIterator[AIOKafkaAdminClient]:
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap_servers, request_timeout_ms=request_timeout_ms)
     try:
         await admin.start()
         yield admin

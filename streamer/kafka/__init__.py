@@ -25,6 +25,8 @@ in the client's source:
   `streamer.kafka.tls`.
 - ``end_offsets`` of a consumer of committed records is the last stable offset, and one partition without a leader keeps
   all of them unknown; `streamer.kafka.log_ends` asks for both ends, and for each partition alone.
+- It goes to its bootstrap servers once. When none of the brokers that it has heard of answers, it asks nobody else;
+  `streamer.kafka.finding` asks the bootstrap servers again.
 - "Unable to bootstrap" hides why it failed; `preflight` finds the reason.
 """
 

@@ -1,8 +1,7 @@
 """Questions to the brokers outside of a consumer group: whether we can log in, and about topics."""
 
 import contextlib
-from collections.abc import AsyncIterator, Collection, Mapping
-from typing import Any
+from collections.abc import AsyncIterator, Collection
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -12,7 +11,7 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyE
 from streamer.core.dead_letters.topic_settings import NAMES, RETENTION_MS, TopicSettings, settings_for
 from streamer.core.errors import SettingsError, UnavailableError
 from streamer.kafka.closing import close
-from streamer.kafka.options import client_options, describe_kafka_error, is_set_up_fault
+from streamer.kafka.options import client_options, connection_options, describe_kafka_error, is_set_up_fault
 from streamer.kafka.starting import keep_whole
 from streamer.settings import KafkaSettings
 
@@ -31,7 +30,7 @@ async def preflight(kafka: KafkaSettings) -> None:
     for server in servers.split(",") if isinstance(servers, str) else servers:
         host, _, port = server.strip().rpartition(":")
         try:
-            connection = await create_conn(host.strip("[]"), int(port), **_connection_options(options))
+            connection = await create_conn(host.strip("[]"), int(port), **connection_options(options))
         except (OSError, TimeoutError, KafkaError) as error:
             text = f"{server.strip()}: {describe_kafka_error(error)}"
             (faults if is_set_up_fault(error) else reasons).append(text)
@@ -41,11 +40,6 @@ async def preflight(kafka: KafkaSettings) -> None:
     if faults:
         raise SettingsError([f"kafka: {fault}" for fault in faults])
     raise UnavailableError("; ".join(reasons))
-
-
-def _connection_options(options: Mapping[str, Any]) -> dict[str, Any]:
-    names = ("client_id", "request_timeout_ms", "ssl_context", "security_protocol")
-    return {name: options[name] for name in options if name in names or name.startswith("sasl_")}
 
 
 async def missing_topics(kafka: KafkaSettings, topics: Collection[str]) -> list[str]:

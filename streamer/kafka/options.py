@@ -3,7 +3,7 @@
 import importlib.util
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from aiokafka import errors
@@ -102,6 +102,12 @@ def client_options(kafka: KafkaSettings, *, is_lasting: bool = False) -> dict[st
     except UnavailableError as error:
         raise SettingsError([str(error)]) from error
     return options
+
+
+def connection_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of `client_options` that concern a single connection."""
+    names = ("client_id", "request_timeout_ms", "ssl_context", "security_protocol")
+    return {name: options[name] for name in options if name in names or name.startswith("sasl_")}
 
 
 def _sasl_options(kafka: KafkaSettings, *, is_lasting: bool) -> dict[str, Any]:

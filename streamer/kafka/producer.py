@@ -21,6 +21,7 @@ from streamer.core.dead_letters.letter import Refusal
 from streamer.core.errors import StreamerError, UnavailableError
 from streamer.core.model import Record
 from streamer.kafka.closing import close
+from streamer.kafka.finding import keep_finding
 from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.kafka.starting import keep_whole
 from streamer.settings import KafkaSettings
@@ -69,9 +70,9 @@ class DeadLetterProducer:
         Raises:
             UnavailableError: the brokers are not available; `start` may be called again.
         """
-        kafka = self._kafka
+        options = client_options(self._kafka, is_lasting=True) | {"request_timeout_ms": self._request_timeout_ms}
         self._producer = AIOKafkaProducer(
-            **client_options(kafka, is_lasting=True) | {"request_timeout_ms": self._request_timeout_ms},
+            **options,
             acks="all",
             # Not idempotent: after one rejected batch the client leaves a gap in its sequence numbers, and the broker
             # rejects everything that it writes to that partition afterwards. A rare copy is better than that.
@@ -80,6 +81,7 @@ class DeadLetterProducer:
             compression_type=COMPRESSION,
         )
         keep_whole(self._producer)
+        keep_finding(self._producer, options)
         try:
             await self._producer.start()
         except KafkaError as error:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from typing import Final, cast
+from typing import Any, Final, cast
 
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -19,6 +19,7 @@ from streamer.core.records.obstacles import PartitionFault
 from streamer.kafka import group_positions, log_bounds, log_ends, unreadable
 from streamer.kafka.adjusting import hold_until_sought, join_without_all_topics
 from streamer.kafka.closing import close, stop_consumer
+from streamer.kafka.finding import keep_finding
 from streamer.kafka.group_positions import OFFSETS_TIMEOUT_SECONDS, CommitResult, StoredPosition
 from streamer.kafka.log_bounds import Bounds
 from streamer.kafka.log_ends import EndsAnswer
@@ -97,9 +98,11 @@ class Source:
         Raises:
             UnavailableError: the brokers are away; it may be tried again.
         """
-        self._consumer = consumer = self._new_consumer()
+        options = client_options(self._kafka, is_lasting=True)
+        self._consumer = consumer = self._new_consumer(options)
         self._polling = Polling(consumer)
         keep_whole(consumer)
+        keep_finding(consumer, options)
         join_without_all_topics(consumer)
         hold_until_sought(consumer)
         consumer.subscribe(topics=self._topics, listener=self._listener)
@@ -110,12 +113,12 @@ class Source:
             raise UnavailableError(describe_kafka_error(error)) from error
         unreadable.watch_for_damage(consumer, self._polling.note_damage)
 
-    def _new_consumer(self) -> AIOKafkaConsumer:
+    def _new_consumer(self, options: Mapping[str, Any]) -> AIOKafkaConsumer:
         kafka = self._kafka
         # Ten integrations of a process with 16 MiB each took 400 MB. A broker sends one batch whatever its size.
         fetch_max_bytes = max(int(kafka.fetch_max_bytes * self._fetch_share), MIN_FETCH_BYTES)
         return AIOKafkaConsumer(
-            **client_options(kafka, is_lasting=True),
+            **options,
             group_id=self._group_id,
             group_instance_id=kafka.group_instance_id,
             enable_auto_commit=False,

@@ -1,4 +1,4 @@
-"""A steady instance and a guest, and all that happens to them, to their broker and to their destination.
+"""A steady instance and a guest, and all that happens to them, to their brokers and to their destination.
 
 The steady one lives from the first event to the last and is measured; the guest joins, leaves, freezes and is killed.
 After each round of faults all that has been produced by then must be committed within `RECOVERY_SECONDS`, or something
@@ -12,14 +12,17 @@ import random
 import signal
 import time
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from typing import Any, Final, NamedTuple
 
 import aiohttp
 import psutil
+from aiokafka import TopicPartition
+from aiokafka.errors import KafkaError
 
-from streamer.devkit.broker import Broker
 from streamer.devkit.sandbox.faults import Action, Fault, Match
+from tests.faults.cluster_faults import RECOVERY_SECONDS, ClusterFaults, FaultOf
+from tests.faults.log_rules import Round
 from tests.faults.recorded import POISON, MixedEvents, marked
 from tests.service.harness import Deployment, Process
 
@@ -31,9 +34,6 @@ STATUS_SECONDS: Final = 2.0
 """Longest wait for the status of an instance that may be frozen."""
 
 SESSION_SECONDS: Final = 3.0
-RECOVERY_SECONDS: Final = 120.0
-"""Longest time from the end of a round until what was produced by then is committed. A destination that was held
-because of our key is tried again after half a minute."""
 
 USUAL: Final = (POISON, Fault(action=Action(latency_seconds=0.02)))
 ANSWERS: Final = {
@@ -46,10 +46,13 @@ ANSWERS: Final = {
     "hanging requests": Action(hang=True),
     "answers cut short": Action(cut_body=True),
 }
-ILL: Final = Fault(match=marked("ill"), action=Action(status=500))
-
-FaultOf = tuple[str, Callable[[], Coroutine[Any, Any, None]]]
-"""What to call a fault, and how to make it happen; it returns when the fault is over."""
+ANSWERS_FOR_SOME: Final = {
+    "500 for some events": Action(status=500),
+    "403 for some events": Action(status=403),
+    "Retry-After for some events": Action(status=429, retry_after=2),
+    "some events hang": Action(hang=True),
+}
+"""Answers to each request that carries one of the events that `MixedEvents` calls ill, one in fifty."""
 
 
 class Sample(NamedTuple):
@@ -65,10 +68,10 @@ class MixedFaults:
     """What runs, what goes wrong, and what has been seen of it."""
 
     def __init__(
-        self, deployment: Deployment, broker: Broker, chance: random.Random, tell: Callable[[str], None]
+        self, deployment: Deployment, cluster_faults: ClusterFaults, chance: random.Random, tell: Callable[[str], None]
     ) -> None:
         self._deployment = deployment
-        self._broker = broker
+        self._cluster_faults = cluster_faults
         self._chance = chance
         self._events = MixedEvents(random.Random(chance.random()))
         self._tell = tell
@@ -78,13 +81,24 @@ class MixedFaults:
         self.samples: list[Sample] = []
         self.recoveries: dict[str, list[float]] = defaultdict(list)
         """Seconds from the end of a round until what was produced by then was committed, by each fault of the round."""
+        self.rounds: list[Round] = []
         self.violations: list[str] = []
 
-    async def run(self, topic: str, seconds: float) -> None:
-        """Let events flow and faults happen for so long, and then everything come to its end."""
+    async def run(self, topic: str, beside: str, seconds: float) -> None:
+        """Let events flow and faults happen for so long, and then everything come to its end.
+
+        Args:
+            topic: of `PARTITIONS` partitions.
+            beside: of one partition, which has a broker of its own.
+            seconds: how long.
+        """
         self._steady = await self._start("steady")
         ends_at = time.monotonic() + seconds
-        async with during(self._produce(topic)), during(self._watch(time.monotonic())):
+        flows = [[TopicPartition(topic, number) for number in range(PARTITIONS)], [TopicPartition(beside, 0)]]
+        self._cluster_faults.concern([place for flow in flows for place in flow])
+        async with contextlib.AsyncExitStack() as stack:
+            for work in (*map(self._produce, flows), self._watch(time.monotonic())):
+                await stack.enter_async_context(during(work))
             await self._moves(["the start"])
             while time.monotonic() < ends_at and self._steady.is_running:
                 await self._round()
@@ -94,15 +108,17 @@ class MixedFaults:
 
     async def _round(self) -> None:
         """One to three faults at the same time, no two of one kind, and then the time in which all must move again."""
-        kinds = [self._fault_of_an_instance, self._fault_of_the_destination, self._fault_of_the_broker]
+        kinds = [self._fault_of_an_instance, self._fault_of_the_destination, self._cluster_faults.draw]
         count = self._chance.choices([1, 2, 3], [6, 3, 1])[0]
         faults = [kind() for kind in self._chance.sample(kinds, count)]
         names = [name for name, _ in faults]
         self._tell(f"      {', '.join(names)}")
+        begun_at = time.time()
         async with asyncio.TaskGroup() as tasks:
             for _, happen in faults:
                 tasks.create_task(happen())
         await self._moves(names)
+        self.rounds.append(Round(frozenset(names), begun_at, time.time()))
 
     async def _moves(self, names: list[str]) -> None:
         begun_at = time.monotonic()
@@ -128,18 +144,11 @@ class MixedFaults:
         return self._chance.choice(faults)
 
     def _fault_of_the_destination(self) -> FaultOf:
-        faults = [Fault(action=action, match=Match(every=self._chance.choice([1, 3]))) for action in ANSWERS.values()]
-        name, fault = self._chance.choice([*zip(ANSWERS, faults, strict=True), ("500 for some events", ILL)])
+        every = Match(every=self._chance.choice([1, 3]))
+        faults = [(name, Fault(action=action, match=every)) for name, action in ANSWERS.items()]
+        faults += [(name, Fault(action=action, match=marked("ill"))) for name, action in ANSWERS_FOR_SOME.items()]
+        name, fault = self._chance.choice(faults)
         return name, functools.partial(self._answer, fault, self._chance.uniform(1.0, 6.0))
-
-    def _fault_of_the_broker(self) -> FaultOf:
-        seconds = self._chance.uniform(1.0, 2.0 * SESSION_SECONDS)
-        faults: list[FaultOf] = [
-            ("broker restarted", self._broker.restart),
-            ("broker killed", self._kill_broker),
-            ("broker frozen", functools.partial(self._freeze_broker, seconds)),
-        ]
-        return self._chance.choice(faults)
 
     async def _join(self) -> None:
         self._guests += 1
@@ -171,21 +180,13 @@ class MixedFaults:
         await asyncio.sleep(seconds)
         self._deployment.sandbox.faults.set(*USUAL)
 
-    async def _kill_broker(self) -> None:
-        self._broker.kill()
-        await self._broker.start()
-
-    async def _freeze_broker(self, seconds: float) -> None:
-        self._broker.suspend()
-        await asyncio.sleep(seconds)
-        self._broker.resume()
-
-    async def _produce(self, topic: str) -> None:
-        """Produce to all partitions in turn, for ever; longer while the broker is away."""
+    async def _produce(self, places: Sequence[TopicPartition]) -> None:
+        """Produce to partitions in turn, for ever; longer while their broker is away."""
         while True:
-            for partition in range(PARTITIONS):
+            for place in places:
                 values = self._events.take(EVENTS_AT_ONCE // PARTITIONS)
-                await self._deployment.produce(topic, values, partition=partition)
+                with contextlib.suppress(KafkaError):  # the oracles ask what the brokers took
+                    await self._deployment.produce(place.topic, values, partition=place.partition)
             await asyncio.sleep(PACE_SECONDS)
 
     async def _watch(self, begun_at: float) -> None:

@@ -75,11 +75,20 @@ class Recorder:
     async def integrate(self, *, partitions: int) -> str:
         """Configure the integration; the broker notes in its dead letters when it took them. Returns the topic."""
         [topic] = await self._deployment.integrate(partitions=partitions)
+        await self._note_times(f"{topic}.dlq")
+        return topic
+
+    async def integrate_also(self, topic: str) -> None:
+        """Have the integration read one more topic, which somebody makes; its dead letters have a topic from now on."""
+        await self._deployment.make_topics([f"{topic}.dlq"])
+        await self._note_times(f"{topic}.dlq")
+        self._deployment.integration("surveys")["topics"].append(topic)
+
+    async def _note_times(self, topic: str) -> None:
         times = {"message.timestamp.type": "LogAppendTime"}
-        resource = ConfigResource(ConfigResourceType.TOPIC, f"{topic}.dlq", configs=times)
+        resource = ConfigResource(ConfigResourceType.TOPIC, topic, configs=times)
         async with connected_admin(self._bootstrap_servers) as admin:
             await admin.alter_configs([resource])
-        return topic
 
     async def commits(self) -> list[Commit]:
         """All that the integration's group has stored by now."""

@@ -1,6 +1,6 @@
 """Faults of all kinds for minutes on end, and the verdict of both oracles at the end: ``make soak``.
 
-Two instances of the service deliver mixed events from a real broker to the sandbox (`mixed_faults.py`). Faults are
+Two instances of the service deliver mixed events from two real brokers to the sandbox (`mixed_faults.py`). Faults are
 drawn with a seed, which is printed: the same seed draws the same faults, though not at the same moments. The logs of
 the instances are read as well, for what no fault of this kind may bring about.
 """
@@ -18,16 +18,19 @@ import statistics
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from streamer.devkit.broker import Broker
 from streamer.devkit.sandbox.server import Sandbox
-from streamer.logs import FOLD_SECONDS, Event
-from tests.conftest import read_topic
+from streamer.logs import FOLD_SECONDS
+from tests.faults.cluster import Cluster, Operation, Resource
+from tests.faults.cluster_faults import ClusterFaults
+from tests.faults.log_rules import unexplained
 from tests.faults.mixed_faults import PARTITIONS, SESSION_SECONDS, USUAL, MixedFaults
 from tests.faults.oracle import History, sent_long_after_commit, verify_history
 from tests.faults.recorded import Recorder
+from tests.faults.unreadable import UNREADABLE, read_around
 from tests.service import oracle
 from tests.service.harness import Deployment
 
@@ -37,26 +40,6 @@ MAX_TIMES: Final = 1_000
 MAX_HINDSIGHT_SECONDS: Final = 5 * SESSION_SECONDS
 """How long after its commit a call may be sent again: by an instance that was frozen for two sessions with the call in
 hand, and then for another one did not hear that it was evicted."""
-
-NEVER: Final = {
-    event.event_name
-    for event in (
-        Event.INTEGRATION_GUARDED,
-        Event.LINES_DROPPED,
-        Event.OBSERVER_FAILED,
-        Event.OFFSETS_RESET,
-        Event.PARTITION_LEFT_OUT,
-        Event.PIPELINE_RESTARTED,
-        Event.RECEIPTS_SET_ASIDE,
-        Event.RECEIPTS_UNUSABLE,
-        Event.RECORDS_LOST,
-        Event.STATE_UNWRITABLE,
-        Event.TASK_FAILED,
-        Event.TASK_STALLED,
-    )
-}
-"""Events that may not be in a log: all goes on whatever happens to instances, broker and destination, in the parts that
-there are and from where they were. Nothing is deleted or made anew here, and no disk is full."""
 
 
 def report(soak: MixedFaults, history: History) -> None:
@@ -83,19 +66,38 @@ def report(soak: MixedFaults, history: History) -> None:
     )
 
 
-def count_logged(directory: Path) -> Counter[tuple[str, str]]:
-    """How often the instances logged each event, by level and name. A line that a kill cut off is left out."""
-    lines = [line for log in sorted(directory.glob("out-*")) for line in log.read_bytes().split(b"\n")[:-1]]
-    return Counter((line["level"], line["event_name"]) for line in map(json.loads, lines))
+def read_logs(directory: Path) -> list[dict[str, Any]]:
+    """All lines of the instances. A line that a kill cut off is left out."""
+    return [json.loads(line) for log in sorted(directory.glob("out-*")) for line in log.read_bytes().split(b"\n")[:-1]]
 
 
-def told_in_logs(logged: Counter[tuple[str, str]]) -> list[str]:
-    """What the logs give away; prints how often each kind of trouble was told."""
+def report_logged(lines: Sequence[dict[str, Any]]) -> None:
+    """Say how often each kind of trouble was told."""
     print(f"lines of the instances, those of one kind and {FOLD_SECONDS:.0f} seconds being one:")
-    for (level, name), count in sorted(logged.items()):
+    for (level, name), count in sorted(Counter((line["level"], line["event_name"]) for line in lines).items()):
         if level in {"warning", "error"}:
             print(f"  {level:8} {name:24} {count:6} times")
-    return [f"{name} was logged {count} times" for (_, name), count in logged.items() if name in NEVER]
+
+
+def unreadable_in(history: History, written: int) -> list[str]:
+    """What is wrong with the records that cannot be read: the oracles hold for those that are found."""
+    found = sum(record.value == UNREADABLE for record in history.evidence.records)
+    return [] if found == written else [f"{found} records cannot be read, and {written} were written"]
+
+
+async def integrate(cluster: Cluster, deployment: Deployment, recorder: Recorder) -> tuple[str, str]:
+    """Make an integration with the rights that it needs; returns its two topics, each on a broker of its own."""
+    topic = await recorder.integrate(partitions=PARTITIONS)
+    beside = f"{topic}.beside"
+    await recorder.integrate_also(beside)
+    group_id = deployment.integration("surveys")["group_id"]
+    await cluster.add_second(group_id)
+    await cluster.make_on_second(beside)
+    await cluster.grant(Resource.GROUP, group_id, Operation.READ)
+    for name in (topic, beside):
+        await cluster.grant(Resource.TOPIC, name, Operation.READ, Operation.DESCRIBE)
+        await cluster.grant(Resource.TOPIC, f"{name}.dlq", Operation.WRITE, Operation.DESCRIBE)
+    return topic, beside
 
 
 async def soak_in(directory: Path, *, seconds: float, seed: int) -> list[str]:
@@ -103,29 +105,34 @@ async def soak_in(directory: Path, *, seconds: float, seed: int) -> list[str]:
     received = directory / "received.jsonl"
     sandbox = Sandbox(record_path=received, faults=USUAL)
     await sandbox.start()
-    async with Broker(directory / "kafka") as broker:
+    async with Cluster(directory) as cluster:
         deployment = Deployment(
             directory=directory,
-            bootstrap_servers=broker.bootstrap_servers,
+            bootstrap_servers=cluster.bootstrap_servers,
             sandbox=sandbox,
-            consume_all=functools.partial(read_topic, broker.bootstrap_servers),
+            consume_all=functools.partial(read_around, cluster.bootstrap_servers),
         )
-        deployment.document["kafka"]["session_timeout_ms"] = int(SESSION_SECONDS * 1_000)
+        deployment.document["kafka"] |= cluster.section | {"session_timeout_ms": int(SESSION_SECONDS * 1_000)}
         deployment.destination["retry"] = {"quick": [0.2, 0.5], "schedule": [1] * 60}
         deployment.destination["batch"] = {"max_calls": 50, "linger": 0.02}
-        recorder = Recorder(deployment, broker.bootstrap_servers, received)
-        soak = MixedFaults(deployment, broker, random.Random(seed), functools.partial(print, flush=True))
+        recorder = Recorder(deployment, cluster.bootstrap_servers, received)
+        chance = random.Random(seed)
+        cluster_faults = ClusterFaults(deployment, cluster, chance)
+        soak = MixedFaults(deployment, cluster_faults, chance, functools.partial(print, flush=True))
         try:
-            await soak.run(await recorder.integrate(partitions=PARTITIONS), seconds)
+            await soak.run(*await integrate(cluster, deployment, recorder), seconds)
             history = await recorder.history()
         finally:
             await deployment.close()
             await sandbox.stop()
     report(soak, history)
+    lines = read_logs(directory)
+    report_logged(lines)
     ends = oracle.faults(history.evidence, max_times=MAX_TIMES, settled_once=False)
     return [
-        *dict.fromkeys(soak.violations),
-        *told_in_logs(count_logged(directory)),
+        *dict.fromkeys([*soak.violations, *cluster_faults.violations]),
+        *unexplained(lines, soak.rounds),
+        *unreadable_in(history, cluster_faults.unreadable),
         *verify_history(history),
         *sent_long_after_commit(history, MAX_HINDSIGHT_SECONDS),
         *ends,

@@ -1,4 +1,4 @@
-"""Brokers that come back at other addresses: the client asks only those it knows, so it takes a new client."""
+"""Brokers that come back at other addresses: the client asks those it knows, and then the bootstrap servers again."""
 
 import asyncio
 import contextlib
@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from structlog.testing import capture_logs
 
 from streamer.devkit.broker import HOST, Broker
 from tests.conftest import ConsumeAll, read_topic
@@ -53,26 +52,22 @@ def consume_all(bootstrap_servers: str) -> ConsumeAll:
 async def test_a_broker_that_comes_back_elsewhere_is_found(
     deployment: Deployment, broker: Broker, front: Proxy
 ) -> None:
-    """Only the bootstrap address stays. The service goes on by itself, with a new pipeline, and repeats nothing."""
-    deployment.hurry(stalled_after=3.0, watch_every=0.5)  # instead of two minutes
+    """Only the bootstrap address stays. The service goes on by itself, with the same clients, and repeats nothing."""
     [topic] = await deployment.integrate(partitions=PARTITIONS)
     for partition in range(PARTITIONS):
         await deployment.produce(topic, survey_events(100, f"before_{partition}"), partition=partition)
     async with contextlib.AsyncExitStack() as brokers:
-        with capture_logs() as lines:
-            async with deployment.running() as service:
-                await deployment.settled()
-                await disconnect(deployment)
-                await broker.stop()
-                elsewhere = Broker(broker.directory, controller_port=broker.controller_port)
-                await brokers.enter_async_context(elsewhere)
-                front._target = (HOST, elsewhere.port)
-                await every_partition_moves(deployment, topic, partitions=PARTITIONS, seconds=MOVE_SECONDS)
-                assert service.integrations["surveys"].restarts > 0
+        async with deployment.running() as service:
+            await deployment.settled()
+            await disconnect(deployment)
+            await broker.stop()
+            elsewhere = Broker(broker.directory, controller_port=broker.controller_port)
+            await brokers.enter_async_context(elsewhere)
+            front._target = (HOST, elsewhere.port)
+            await deployment.produce(topic, [b"not JSON"], partition=0)
+            await every_partition_moves(deployment, topic, partitions=PARTITIONS, seconds=MOVE_SECONDS)
+            assert service.integrations["surveys"].restarts == 0
         await deployment.verify()
-    stalls = [line["reason"] for line in lines if line["event"] == "task.stalled"]
-    assert stalls
-    assert all(stall.startswith("fetch of ") for stall in stalls)
 
 
 async def disconnect(deployment: Deployment) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from streamer.core.delivery.permits import MIN_CALLS_IN_FLIGHT
 from streamer.core.records import statement as statements
 from streamer.core.records.statement import Statement
 from streamer.devkit.sandbox.faults import Action, Fault
@@ -35,6 +36,8 @@ MAX_CALLS = 20
 MAX_IN_FLIGHT = 8
 IN_FLIGHT = MAX_CALLS * MAX_IN_FLIGHT
 SETTLED_ABOVE = 20_000
+BACKLOG = 60_000
+QUIET_SECONDS = 1.0
 PACE_SECONDS = 0.05
 
 
@@ -148,6 +151,41 @@ async def test_the_metadata_alone_keeps_what_is_settled_above_a_straggler(
     _, tail = costs_of_kills(history)
     print(f"{tail.resent} of {record.received} calls were sent again, of {tail.uncovered} possible ones")  # noqa: T201
     assert record.duplicates == tail.resent < SETTLED_ABOVE
+
+
+async def test_a_kill_at_full_speed_repeats_at_most_what_may_be_in_flight(
+    deployment: Deployment, bootstrap_servers: str, tmp_path: Path
+) -> None:
+    """At the worst moment: a quick receiver with 32 permits has just become slow with all that it took."""
+    deployment.document["kafka"]["session_timeout_ms"] = 1_500
+    deployment.destination.update(timeout=60, max_in_flight=32, batch={})
+    record, kills = deployment.sandbox.record, list[float]()
+    recorder = Recorder(deployment, bootstrap_servers, tmp_path / "received.jsonl")
+    topic = await recorder.integrate(partitions=2)
+    await deployment.produce(topic, survey_events(BACKLOG))
+    deployment.sandbox.faults.set(Fault(action=Action(latency_seconds=0.02)))  # more are in flight where it is long
+    process = await deployment.start_process()
+    await taken(deployment, BACKLOG // 2)
+    deployment.sandbox.faults.set(Fault(action=Action(latency_seconds=60.0)))
+    await quiet(deployment)
+    kills.append(await kill(process))
+    deployment.sandbox.faults.clear()
+    await finish(deployment, await deployment.start_process())
+
+    history = await recorder.history(kills)
+    assert verify_history(history) == []
+    await deployment.verify(max_times=2, settled_once=False)
+    print(f"{record.duplicates} of {record.received} calls were sent again")  # noqa: T201
+    assert MIN_CALLS_IN_FLIGHT / 2 < record.duplicates <= MIN_CALLS_IN_FLIGHT
+
+
+async def quiet(deployment: Deployment) -> None:
+    """Wait until the sandbox has received nothing for a moment: as much is in flight as may be."""
+    record, received = deployment.sandbox.record, -1
+    async with asyncio.timeout(60):
+        while received != record.received:
+            received = record.received
+            await asyncio.sleep(QUIET_SECONDS)
 
 
 async def park_a_straggler(deployment: Deployment, topic: str) -> None:

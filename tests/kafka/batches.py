@@ -81,16 +81,17 @@ def _pack(batch: bytes, records: bytes, codec: int) -> bytes:
     return checked(batch[:8] + struct.pack(">i", len(body)) + body)
 
 
-async def produce_raw(bootstrap_servers: str, topic: str, partition: int, batch: bytes) -> None:
-    """Write a batch as it is; the broker gives it its offsets and checks little else."""
+async def produce_raw(bootstrap_servers: str, topic: str, partition: int, batch: bytes) -> int:
+    """Write a batch as it is; the broker gives it its offsets and checks little else. Returns the first one."""
     client = AIOKafkaClient(bootstrap_servers=bootstrap_servers)
     await client.bootstrap()
     try:
         await client.add_topic(topic)
         leader = client.cluster.leader_for_partition(TopicPartition(topic, partition))
         answer = await client.send(leader, ProduceRequest(None, -1, 10_000, [(topic, [(partition, batch)])]))
-        [(_, [(_, code, *_)])] = answer.topics
+        [(_, [(_, code, offset, *_)])] = answer.topics
         assert code == 0, for_code(code)
+        return int(offset)
     finally:
         await client.close()
 

@@ -7,7 +7,7 @@ import signal
 import sys
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self
 
@@ -39,6 +39,9 @@ WAIT_SECONDS: Final = 30.0
 
 HURRIED: Final = Timings(commit_every=0.1, confirm_end=0.3, connect_retry=0.2, restart_min=0.1)
 """Waits of seconds that tests would only wait for."""
+
+ASKED_AGAIN_MS: Final = 3_000
+"""So long a broker may take to say what is committed: any one may be asked, also one that is frozen."""
 
 LARGEST_RECORD_BYTES: Final = 4 << 20
 MAX_BATCH_BYTES: Final = 1 << 14
@@ -320,7 +323,7 @@ class Deployment:
             )
             for number, value in enumerate(values)
         ]
-        for place in [await future for future in sent]:
+        for place in await asyncio.gather(*sent):
             self._ends[place.topic_partition] = place.offset + 1
 
     async def produce_as_is(
@@ -391,10 +394,17 @@ class Deployment:
         """The configuration as it is now, loaded as the service does."""
         return load(self.write_configuration(), environ={})
 
-    async def settled(self, seconds: float = WAIT_SECONDS) -> None:
-        """Wait until everything that has been produced by now is committed."""
-        ends = dict(self._ends)
-        async with asyncio.timeout(seconds), connected_admin(self._bootstrap_servers) as admin:
+    def note_end(self, partition: TopicPartition, end: int) -> None:
+        """Records were written to a partition by other means than `produce`."""
+        self._ends[partition] = max(self._ends.get(partition, 0), end)
+
+    async def settled(self, seconds: float = WAIT_SECONDS, *, but: Collection[TopicPartition] = ()) -> None:
+        """Wait until everything that has been produced by now is committed, in all partitions ``but`` these."""
+        ends = {partition: end for partition, end in self._ends.items() if partition not in but}
+        async with (
+            asyncio.timeout(seconds),
+            connected_admin(self._bootstrap_servers, request_timeout_ms=ASKED_AGAIN_MS) as admin,
+        ):
             while True:
                 committed: dict[TopicPartition, int] = {}
                 for section in self.document["integrations"].values():
