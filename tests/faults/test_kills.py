@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from streamer.core.delivery.permits import MIN_CALLS_IN_FLIGHT
+from streamer.core.delivery.permits import FULL_SPEED_CALLS, MIN_CALLS_IN_FLIGHT
 from streamer.core.records import statement as statements
 from streamer.core.records.statement import Statement
 from streamer.devkit.sandbox.faults import Action, Fault
@@ -166,6 +166,8 @@ async def test_a_kill_at_full_speed_repeats_at_most_what_may_be_in_flight(
     deployment.sandbox.faults.set(Fault(action=Action(latency_seconds=0.02)))  # more are in flight where it is long
     process = await deployment.start_process()
     await taken(deployment, BACKLOG // 2)
+    [destination] = (await process.status())["destinations"].values()
+    most = max(MIN_CALLS_IN_FLIGHT, FULL_SPEED_CALLS * destination["request_seconds"]["p50_at_most"])
     deployment.sandbox.faults.set(Fault(action=Action(latency_seconds=60.0)))
     await quiet(deployment)
     kills.append(await kill(process))
@@ -176,7 +178,7 @@ async def test_a_kill_at_full_speed_repeats_at_most_what_may_be_in_flight(
     assert verify_history(history) == []
     await deployment.verify(max_times=2, settled_once=False)
     print(f"{record.duplicates} of {record.received} calls were sent again")  # noqa: T201
-    assert MIN_CALLS_IN_FLIGHT / 2 < record.duplicates <= MIN_CALLS_IN_FLIGHT
+    assert MIN_CALLS_IN_FLIGHT / 2 < record.duplicates <= most, f"more than {most:.0f}, which a busy machine may raise"
 
 
 async def quiet(deployment: Deployment) -> None:

@@ -79,6 +79,7 @@ async def test_a_rebalance_while_all_requests_hang(deployment: Deployment, topic
     """The drain is bounded, the group is stable again soon, and the answers that come after it are not lost on us."""
     deployment.document["kafka"]["rebalance_timeout_ms"] = 3_000
     deployment.destination["timeout"] = "20s"
+    deployment.destination["batch"] = {"max_calls": 1}  # a larger one that others overtake is given up
     async with deployment.running() as service:
         await deployment.produce(topic, survey_events(1, "before"), partition=0)
         await deployment.settled()

@@ -190,9 +190,10 @@ async def test_commits_that_landed_unheard_are_recognised(
     await deployment.make_topics([f"{topic}.other"])
     async with deployment.running() as service:
         async with stranger(deployment, f"{topic}.other", bootstrap_servers=bootstrap_servers):
+            # Alone in its request: in company, it would be given up because others overtake it.
+            await deployment.produce(topic, survey_events(1, "slow"), partition=0)
+            await eventually(lambda: deployment.sandbox.record.count("slow_0"))
             async with flow(deployment, topic, partitions=PARTITIONS):
-                await deployment.produce(topic, survey_events(1, "slow"), partition=0)
-                await eventually(lambda: deployment.sandbox.record.count("slow_0"))
                 await deployment.commits_beyond(100)
                 to_brokers.hold(Way.TO_CLIENT)
                 await eventually(lambda: pipeline_of(service).assignment.commits.results[CommitResult.TIMED_OUT])

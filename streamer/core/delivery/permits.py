@@ -34,10 +34,11 @@ MIN_OVERTAKEN: Final = 2
 """Accepted requests that began after an overdue batch, from which on it counts as hanging."""
 OVERDUE_FACTOR: Final = 10
 """How many times the usual round trip an overdue request takes at least."""
-MIN_OVERDUE_SECONDS: Final = 1.0
+MIN_OVERDUE_SECONDS: Final = 2.0
 """A request that takes less is never overdue, however short round trips are."""
-MAX_STANDSTILL_SECONDS: Final = 3.0
-"""How long all permits may be in overdue batches, or longer where round trips are."""
+MAX_STANDSTILL_SECONDS: Final = 10.0
+"""How long all permits may be in overdue batches, or longer where round trips are. It is long because a destination
+that pauses as a whole mostly goes on, and what is given up by then is sent twice."""
 
 _WEIGHT: Final = 0.05
 """That of the latest round trip in the usual one."""

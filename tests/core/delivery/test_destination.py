@@ -459,9 +459,9 @@ class TestHanging:
         overtake(machine, 1.5, times=1)
         assert machine.hanging(10.0) == [], "one may be chance"
         overtake(machine, 1.6, times=1)
-        assert machine.hanging(1.9) == [], "it is not long enough"
-        assert machine.hanging(2.0) == [batch], "an event that goes alone may be a slow one"
-        assert end(machine, batch, HUNG, 2.0) is Verdict.RETRY_CHARGED
+        assert machine.hanging(2.9) == [], "it is not long enough"
+        assert machine.hanging(3.0) == [batch], "an event that goes alone may be a slow one"
+        assert end(machine, batch, HUNG, 3.0) is Verdict.RETRY_CHARGED
         assert (machine.state, machine.probing, machine.limit) == (State.OK, False, INITIAL_LIMIT)
         machine.abandon(slow_event)
 
@@ -477,24 +477,24 @@ class TestHanging:
     def test_when_all_permits_stand_still_the_oldest_makes_room_for_a_single_event(self) -> None:
         machine = healthy()
         batches = [machine.start(1.0 + number / 100, 50) for number in range(INITIAL_LIMIT)]
-        assert machine.hanging(3.9) == []
-        assert machine.hanging(4.5) == batches[:1]
-        assert end(machine, batches[0], HUNG, 4.5) is Verdict.RETRY_CHARGED
+        assert machine.hanging(10.9) == []
+        assert machine.hanging(11.5) == batches[:1]
+        assert end(machine, batches[0], HUNG, 11.5) is Verdict.RETRY_CHARGED
         assert (machine.state, machine.probing) == (State.OK, True)
-        assert send(machine, OK, 4.6) is Verdict.DELIVERED
+        assert send(machine, OK, 11.6) is Verdict.DELIVERED
         assert not machine.probing
 
     def test_single_events_that_hang_too_show_that_it_is_the_destination(self) -> None:
         machine = healthy()
         batches = [machine.start(1.0 + number / 100, 50) for number in range(INITIAL_LIMIT)]
-        end(machine, batches[0], HUNG, 4.5)
-        for now in (5.0, 9.0):
+        end(machine, batches[0], HUNG, 11.5)
+        for now in (12.0, 22.0):
             probe = machine.start(now, 1)
-            assert machine.hanging(now + 2.0) == []
-            assert machine.hanging(now + 3.0) == [probe]
-            assert end(machine, probe, HUNG, now + 3.0) is Verdict.RETRY_FREE
+            assert machine.hanging(now + 9.9) == []
+            assert machine.hanging(now + 10.0) == [probe]
+            assert end(machine, probe, HUNG, now + 10.0) is Verdict.RETRY_FREE
         assert (machine.state, machine.take_refunds()) == (State.BACKING_OFF, [])
-        send(machine, UNAVAILABLE, 13.0)
+        send(machine, UNAVAILABLE, 33.0)
         assert machine.take_refunds() == batches[:1], "the first probe decided"
 
     def test_a_probe_of_a_closed_destination_has_its_whole_timeout(self) -> None:
@@ -505,7 +505,7 @@ class TestHanging:
     def test_a_batch_hangs_at_the_start_too(self) -> None:
         machine = new_machine()
         batches = [machine.start(number / 10, 50) for number in range(2)]
-        assert machine.hanging(3.0) == batches[:1]
+        assert machine.hanging(10.0) == batches[:1]
 
 
 def overtake(machine: DestinationMachine, now: float, times: int = 2) -> None:
