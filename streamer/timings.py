@@ -25,6 +25,8 @@ class Timings:
     """Wait between two attempts to reach the brokers and join the group, and between two looks for missing topics."""
     join: float = 120.0
     """Longest wait for an assignment after the brokers were reached; a rebalance of the others may be under way."""
+    join_told: float = 15.0
+    """After this long without an assignment the log says so."""
     poll: float = 0.5
     """Longest wait of one poll for records."""
     idle: float = 1.0

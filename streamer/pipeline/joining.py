@@ -38,7 +38,7 @@ async def join(
             await ensure_topics(name, integration, brokers=brokers, create=create_topics)
             if not integration.is_paused:
                 await writer.start()
-            await _join_group(source, timings.join)
+            await _join_group(source, contact, timings)
         except UnavailableError as error:
             if isinstance(error, TopicsMissingError):
                 logger().emit(Event.TOPICS_MISSING, integration=name, detail=str(error))
@@ -51,15 +51,24 @@ async def join(
             return
 
 
-async def _join_group(source: RecordSource, timeout_seconds: float) -> None:
+async def _join_group(source: RecordSource, contact: Contact, timings: Timings) -> None:
+    timeout_seconds = timings.join
+    told = asyncio.get_running_loop().call_later(timings.join_told, contact.missed, _no_assignment(timings.join_told))
     try:
         async with asyncio.timeout(timeout_seconds):
             await source.join()
     except TimeoutError:
         await source.leave()
-        raise UnavailableError(
-            f"the consumer group gave no assignment within {timeout_seconds:g} s; another member may be slow to let go"
-        ) from None
+        raise UnavailableError(_no_assignment(timeout_seconds)) from None
+    finally:
+        told.cancel()
+
+
+def _no_assignment(seconds: float) -> str:
+    return (
+        f"the consumer group gave no assignment within {seconds:g} s; one of the brokers may not answer, or another"
+        " member may be slow to let go"
+    )
 
 
 async def ensure_topics(name: str, integration: IntegrationSettings, *, brokers: Brokers, create: bool) -> list[str]:

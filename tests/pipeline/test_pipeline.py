@@ -222,6 +222,18 @@ class TestFaultsOfKafka:
         await running
         assert "no assignment within 0.01 s" in next(line["detail"] for line in lines if "detail" in line)
 
+    async def test_a_join_that_takes_long_is_told_while_it_lasts(self, engine: Engine) -> None:
+        """One of several brokers that does not answer may cost a start more than a minute."""
+        engine.timings = dataclasses.replace(engine.timings, join_told=0.01)
+        engine.cluster.join_hangs = True
+        pipeline, stop = engine.pipeline(HandWorker), asyncio.Event()
+        with capture_logs() as lines:
+            running = asyncio.create_task(pipeline.run(stop))
+            await eventually(lambda: [line for line in lines if line["event"] == "kafka.unavailable"])
+        stop.set()
+        await running
+        assert "no assignment within 0.01 s" in lines[0]["detail"]
+
     async def test_missing_topics_are_named_and_waited_for(self, engine: Engine) -> None:
         engine.cluster.delete(LETTERS)
         pipeline, stop = engine.pipeline(HandWorker), asyncio.Event()
