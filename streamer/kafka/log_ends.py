@@ -20,6 +20,7 @@ from aiokafka.record.memory_records import MemoryRecords
 from streamer.core.errors import UnavailableError
 from streamer.core.records.log_ends import LogEnds
 from streamer.kafka.options import describe_kafka_error
+from streamer.kafka.partition_faults import leader_of
 
 LATEST: Final = -1
 EARLIEST: Final = -2
@@ -33,6 +34,12 @@ READ_COMMITTED: Final = 1
 
 RETRY_SECONDS: Final = 0.1
 """Wait before leaders are asked again that have changed."""
+
+
+class OmittedError(KafkaError):  # type: ignore[misc]  # the client is untyped
+    """A leader's answer says nothing of a partition that it was asked about."""
+
+    retriable = True
 
 
 class Unknown(NamedTuple):
@@ -121,8 +128,8 @@ async def list_offsets(
     found: dict[TopicPartition, Found] = {}
     by_leader: defaultdict[int, dict[TopicPartition, int]] = defaultdict(dict)
     for partition, epoch_ms in times.items():
-        leader = client.cluster.leader_for_partition(partition)
-        if leader is None or leader == -1:
+        leader = leader_of(client.cluster, partition)
+        if leader is None:
             found[partition] = Unknown(LeaderNotAvailableError(partition), is_answer=False)
             client.force_metadata_update()
         else:
@@ -153,7 +160,7 @@ async def _ask(
     except (KafkaError, TimeoutError) as error:
         return Offsets(dict.fromkeys(times, Unknown(error, is_answer=False)), None)
     heard_at = time.monotonic()  # not later: another leader may hang, and what this one said gets older meanwhile
-    found = dict.fromkeys(times, Unknown(LeaderNotAvailableError(), is_answer=False))
+    found = dict.fromkeys(times, Unknown(OmittedError("the leader's answer omitted the partition"), is_answer=False))
     for topic, entries in answer.topics:
         for number, code, *_, offset in entries:
             place = TopicPartition(topic, number)
@@ -193,8 +200,8 @@ async def timestamp_at(
         None when the broker does not say.
     """
     client = consumer._client  # noqa: SLF001 - a read beside the client's own, which moves nothing
-    leader = client.cluster.leader_for_partition(partition)
-    if leader is None or leader == -1:
+    leader = leader_of(client.cluster, partition)
+    if leader is None:
         return None
     asked = [(partition.topic, [(partition.partition, offset, 1)])]
     try:

@@ -40,13 +40,18 @@ def fault_of(error: BaseException) -> PartitionFault:
     return PartitionFault(obstacle, describe_kafka_error(error) or type(error).__name__)
 
 
+def leader_of(cluster: ClusterMetadata, partition: TopicPartition) -> int | None:
+    """The number of the broker that leads a partition, as far as the client has heard; None: nobody, or not known."""
+    leader: int | None = cluster.leader_for_partition(partition)
+    return None if leader == NOBODY else leader
+
+
 def fault_in_metadata(cluster: ClusterMetadata, partition: TopicPartition) -> PartitionFault | None:
     """Why a partition cannot be read, as far as the client has heard; None: nothing is known against it."""
-    leader = cluster.leader_for_partition(partition)
-    if leader is not None and leader != NOBODY:
+    if leader_of(cluster, partition) is not None:
         return None
     if partition.topic in cluster.unauthorized_topics:
         return fault_of(errors.TopicAuthorizationFailedError())
-    if leader is None:
+    if cluster.leader_for_partition(partition) is None:
         return fault_of(errors.UnknownTopicOrPartitionError())
     return PartitionFault(Obstacle.NO_LEADER, "no broker leads the partition; start the brokers that have its replicas")

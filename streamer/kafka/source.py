@@ -238,11 +238,8 @@ class Source:
         Raises:
             UnavailableError: the brokers cannot be asked.
         """
-        found = await self._offsets({partition: epoch_ms})
+        found = await log_ends.offsets(self._joined, {partition: epoch_ms}, timeout_seconds=OFFSETS_TIMEOUT_SECONDS)
         return found[partition] if found[partition] != log_ends.NO_OFFSET else None
-
-    async def _offsets(self, times: Mapping[TopicPartition, int]) -> Mapping[TopicPartition, int]:
-        return await log_ends.offsets(self._joined, times, timeout_seconds=OFFSETS_TIMEOUT_SECONDS)
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
         """Read from ``offset`` next, afresh; nothing happens when the partition is no longer ours."""
