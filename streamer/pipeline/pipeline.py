@@ -7,13 +7,13 @@ their last commit.
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import Callable, Mapping
 
 from streamer.core.delivery.limiting import Limit, limited_by
 from streamer.core.errors import StreamerError
 from streamer.core.records.account import Account
 from streamer.core.records.custody import Custody
-from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.pending_letter import PendingLetter
 from streamer.kafka import TopicPartition
 from streamer.logs import Event, logger
@@ -99,27 +99,8 @@ class Pipeline:
         self._writer = brokers.writer()
         self.dead_letters = self._new_dead_letters()
         self.worker = make_worker(self.custody, self.dead_letters)
-        self._reader = Reader(
-            name,
-            source=self.source,
-            assignment=self.assignment,
-            take=self.worker.take,
-            set_aside=self._set_aside,
-            load=self.custody.load,
-            room=room,
-            timings=timings,
-            on_restored=self._on_restored,
-        )
-        self._watchdog = Watchdog(
-            name,
-            source=self.source,
-            assignment=self.assignment,
-            reader=self._reader,
-            worker=self.worker,
-            dead_letters=self.dead_letters,
-            contact=contact,
-            timings=timings,
-        )
+        self._reader = self._new_reader(room)
+        self._watchdog = self._new_watchdog()
 
     def _new_dead_letters(self) -> DeadLetters:
         integration = self._integration
@@ -134,6 +115,31 @@ class Pipeline:
             timings=self._timings,
             on_written=self._on_letter_written,
             on_guarded=self._on_guarded,
+        )
+
+    def _new_reader(self, room: asyncio.Event) -> Reader:
+        return Reader(
+            self.name,
+            source=self.source,
+            assignment=self.assignment,
+            take=self.worker.take,
+            set_aside=functools.partial(set_aside, custody=self.custody, dead_letters=self.dead_letters),
+            load=self.custody.load,
+            room=room,
+            timings=self._timings,
+            on_restored=self._on_restored,
+        )
+
+    def _new_watchdog(self) -> Watchdog:
+        return Watchdog(
+            self.name,
+            source=self.source,
+            assignment=self.assignment,
+            reader=self._reader,
+            worker=self.worker,
+            dead_letters=self.dead_letters,
+            contact=self._contact,
+            timings=self._timings,
         )
 
     @property
@@ -265,9 +271,6 @@ class Pipeline:
             source=self.source,
             timings=self._timings,
         )
-
-    def _set_aside(self, ledger: PartitionLedger, end: int, detail: str, timestamp: int) -> None:
-        set_aside(ledger, end, detail, timestamp=timestamp, to=(self.custody, self.dead_letters))
 
     def _on_letter_written(self, letter: PendingLetter) -> None:
         self.worker.letter_written(letter)

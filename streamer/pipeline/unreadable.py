@@ -9,7 +9,7 @@ from streamer.pipeline.dead_letters import DeadLetters
 
 
 def set_aside(
-    ledger: PartitionLedger, end: int, detail: str, *, timestamp: int, to: tuple[Custody, DeadLetters]
+    ledger: PartitionLedger, end: int, detail: str, timestamp: int, *, custody: Custody, dead_letters: DeadLetters
 ) -> None:
     """Set every offset from the next one to ``end`` aside.
 
@@ -18,9 +18,9 @@ def set_aside(
         end: the first offset that may be readable.
         detail: what is wrong.
         timestamp: of the records, in milliseconds since the epoch; -1: not known.
-        to: what keeps the records until they have ended, and what writes their dead letters.
+        custody: keeps the records until they have ended.
+        dead_letters: writes their dead letters.
     """
-    custody, dead_letters = to
     records = [
         UnreadableRecord(ledger.topic, ledger.partition, offset, timestamp) for offset in range(ledger.next_offset, end)
     ]
