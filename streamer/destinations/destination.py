@@ -94,19 +94,9 @@ class Destination:
         return self._machine.standing.state
 
     @property
-    def max_batch_bytes(self) -> int:
-        """Largest batch to make: the configured one, or smaller where the destination answered 413."""
-        return self._machine.max_batch_bytes
-
-    @property
     def envelope_bytes(self) -> int:
         """Bytes of a request's body beside the calls, at most."""
         return self._client.envelope_bytes
-
-    @property
-    def wants_probe(self) -> bool:
-        """Whether the next request must carry one single event."""
-        return self._machine.probing
 
     def wanted(self) -> Wanted:
         """What the next request may carry."""

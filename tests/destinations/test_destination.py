@@ -246,9 +246,9 @@ async def test_a_key_that_cannot_be_read_is_logged_and_the_old_one_serves(target
 
 async def test_while_it_is_held_the_next_request_must_be_a_probe(target: Target) -> None:
     target.client.decide = lambda _ids: status(401)
-    assert not target.destination.wants_probe
+    assert not target.destination.wanted().is_probe
     await target.send(calls=3)
-    assert target.destination.wants_probe
+    assert target.destination.wanted().is_probe
 
 
 async def test_time_alone_wakes_one_that_waits_for_a_probe(target: Target) -> None:
@@ -296,8 +296,8 @@ async def test_failures_that_were_the_destinations_are_taken_back(target: Target
 
 async def test_a_batch_that_is_too_large_lowers_the_size_of_the_next(target: Target) -> None:
     target.client.decide = lambda _ids: status(413)
-    before = target.destination.max_batch_bytes
+    before = target.destination.wanted().max_bytes
     attempt = await target.borrow(2)
     verdict, _ = await target.destination.send(attempt, [CALL] * 2, size=200_000, resend_count=0)
     assert verdict is Verdict.SPLIT
-    assert target.destination.max_batch_bytes == 100_000 < before
+    assert target.destination.wanted().max_bytes == 100_000 < before

@@ -142,7 +142,7 @@ async def test_a_batch_that_is_too_large_goes_again_in_halves(deployment: Deploy
 
     async with deployment.running() as service:
         await deployment.settled()
-        assert service.destinations["segment"].max_batch_bytes < 60_000
+        assert service.destinations["segment"].wanted().max_bytes < 60_000
 
     await deployment.verify()
     assert deployment.sandbox.record.requests_by_answer["413"] == 1

@@ -13,7 +13,7 @@ overdue batches, or while a probe keeps the others waiting. Then the oldest, or 
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from typing import Final
 
 from streamer.core.delivery.attempt import Attempt
@@ -68,9 +68,6 @@ class Permits:
 
     def __len__(self) -> int:
         return len(self._taken)
-
-    def __iter__(self) -> Iterator[Attempt]:
-        return iter(self._taken)
 
     def limit(self, *, accepts: bool) -> int:
         """Requests that may be in flight now; ``accepts``: whether the destination ever accepted anything."""

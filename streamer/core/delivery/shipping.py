@@ -75,11 +75,6 @@ class Shipping:
         """Requests without an answer."""
         return len(self._in_requests)
 
-    @property
-    def outbox(self) -> Outbox:
-        """What waits for a request."""
-        return self._outbox
-
     def in_requests(self) -> Iterator[OpenRecord]:
         """The calls of requests without an answer."""
         for shipment in self._in_requests:
