@@ -10,7 +10,7 @@ addresses.
 import asyncio
 import contextlib
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.client import AIOKafkaClient
@@ -19,10 +19,7 @@ from aiokafka.conn import create_conn
 from aiokafka.errors import KafkaError
 from aiokafka.protocol.metadata import MetadataRequest
 
-from streamer.kafka.options import connection_options
-
-ANSWER_TIMEOUT_SECONDS: Final = 5.0
-"""Longest wait for one bootstrap server."""
+from streamer.kafka.options import ANSWER_TIMEOUT_SECONDS, connection_options
 
 
 def keep_finding(member: AIOKafkaConsumer | AIOKafkaProducer, options: Mapping[str, Any]) -> None:

@@ -7,16 +7,13 @@ back the answer about all others for as long as the fault lasts.
 import asyncio
 import contextlib
 from collections.abc import Collection
-from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from streamer.core.records.obstacles import PartitionFault
 from streamer.kafka.log_ends import EARLIEST, LATEST, Unknown, list_offsets
+from streamer.kafka.options import ANSWER_TIMEOUT_SECONDS
 from streamer.kafka.partition_faults import fault_in_metadata, fault_of
-
-ANSWER_TIMEOUT_SECONDS: Final = 5.0
-"""Longest wait for news of the cluster's layout, and for the answer of one leader to one question."""
 
 Bounds = tuple[int, int]
 """First offset that still exists, and the one after the last."""

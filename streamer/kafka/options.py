@@ -14,6 +14,9 @@ from streamer.kafka.login import CredentialsRejectedError, Login, LoginFailedErr
 from streamer.kafka.tls import RenewedContext
 from streamer.settings import KafkaSettings
 
+ANSWER_TIMEOUT_SECONDS: Final = 5.0
+"""Longest wait for the answer to a request of our own, or for news of the cluster's layout."""
+
 _WRONG_CREDENTIALS: Final = (
     errors.AuthenticationFailedError,
     errors.AuthenticationMethodNotSupported,

@@ -30,10 +30,8 @@ from aiokafka.record.memory_records import _MemoryRecordsPy
 
 from streamer.core.model import Record
 from streamer.core.records.obstacles import Obstacle, PartitionFault
+from streamer.kafka.options import ANSWER_TIMEOUT_SECONDS
 from streamer.kafka.partition_faults import fault_in_metadata, fault_of
-
-ANSWER_TIMEOUT_SECONDS: Final = 5.0
-"""Longest wait for the answer to a fetch of our own."""
 
 MAX_FETCH_BYTES: Final = 1 << 20
 """Most bytes of one fetch of our own; a larger first batch comes nevertheless."""
