@@ -24,6 +24,7 @@ PARTS = [
     "core.dead_letters",
     "core.mapping",
     "timings",
+    "cancelling",
     "logs",
     "settings",
     "receipts",

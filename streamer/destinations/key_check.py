@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
+from streamer import cancelling
 from streamer.core.delivery.answers import NetworkFault
 from streamer.core.delivery.key_watch import KeyFinding, KeyWatch
 from streamer.core.errors import UnavailableError
@@ -97,10 +98,8 @@ class KeyCheck:
             except UnavailableError as error:
                 return KeyAnswer(KeyFinding.UNCLEAR, str(error))
             except asyncio.CancelledError:
-                task = asyncio.current_task()
-                assert task is not None, "a coroutine runs in a task"
-                if task.cancelling():
-                    raise  # somebody has asked for it; otherwise it is one more question without an answer
+                if cancelling.is_asked_for():
+                    raise  # otherwise it is one more question without an answer
         return KeyAnswer(KeyFinding.UNCLEAR, "internal_error")
 
     def _learn(self, answer: KeyAnswer) -> None:

@@ -8,6 +8,8 @@ from typing import Final
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from streamer import cancelling
+
 CLOSE_TIMEOUT_SECONDS: Final = 10.0
 """Longest wait: the client may be in a join, in a callback, or waiting for what it sent."""
 
@@ -34,11 +36,9 @@ async def stop_consumer(consumer: AIOKafkaConsumer) -> None:
     While brokers are away, a fetch that it cancels ends the client's own ``stop`` with a cancellation that nobody asked
     for. Let through, it would end the integration without a word, and leave the client's connections open.
     """
-    task = asyncio.current_task()
-    assert task is not None, "a coroutine runs in a task"
     try:
         await consumer.stop()
     except asyncio.CancelledError:
-        if task.cancelling():
+        if cancelling.is_asked_for():
             raise
         await consumer._client.close()  # noqa: SLF001 - what was left out

@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine
 
+from streamer import cancelling
 from streamer.core.errors import StreamerError
 
 
@@ -21,14 +22,12 @@ async def unless_cancelled(work: Coroutine[object, object, None]) -> None:
     Raises:
         EndedError: it was cancelled by somebody else.
     """
-    task = asyncio.current_task()
-    assert task is not None, "a coroutine runs in a task"
     try:
         await work
     except asyncio.CancelledError:
-        if task.cancelling():
+        if cancelling.is_asked_for():
             raise
-        raise EndedError(f"{task.get_name()}: cancelled, and nobody asked for it") from None
+        raise EndedError(f"{_name()}: cancelled, and nobody asked for it") from None
 
 
 async def until_cancelled(part: Coroutine[object, object, None]) -> None:
@@ -38,8 +37,12 @@ async def until_cancelled(part: Coroutine[object, object, None]) -> None:
         EndedError: it has ended by itself, or was cancelled by somebody else.
     """
     await unless_cancelled(part)
+    raise EndedError(f"{_name()}: ended by itself")
+
+
+def _name() -> str:
     task = asyncio.current_task()
-    raise EndedError(f"{task.get_name() if task else 'a part'}: ended by itself")
+    return task.get_name() if task is not None else "a part"
 
 
 async def unless_stopped(stop: asyncio.Event, work: Coroutine[object, object, None]) -> bool:
