@@ -179,6 +179,8 @@ def _fault_of(error: Exception) -> NetworkFault:
         has_judged = classify(error.status) is not AnswerKind.UNHAPPY
         return NetworkFault.PROXY_REFUSED if has_judged else NetworkFault.OTHER
     cause = getattr(error, "os_error", error)
+    if isinstance(cause, OSError) and cause.errno is None and cause.__cause__ is not None:
+        cause = cause.__cause__  # aiohttp's error of a body that it could not write has no errno of its own
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         unknown = isinstance(cause, socket.gaierror) and cause.errno == socket.EAI_NONAME
         return NetworkFault.DNS_UNKNOWN_HOST if unknown else NetworkFault.DNS_TEMPORARY

@@ -7,6 +7,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator
 
+import aiohttp
 import orjson
 import pytest
 import trustme
@@ -122,6 +123,16 @@ async def test_a_server_that_speaks_no_tls() -> None:
 async def test_a_server_that_closes_before_its_answer_is_whole(said: tuple[bytes, ...]) -> None:
     async with server(*said) as place:
         assert await error_at(f"http://{place}") == NetworkFault.RESET
+
+
+async def test_a_connection_that_ends_before_the_body_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error that aiohttp raises then has no errno. What happened stands in its cause only."""
+
+    async def fail(*_: object, **__: object) -> None:
+        raise aiohttp.ClientOSError(None, "Can not write request body") from aiohttp.ClientConnectionResetError()
+
+    monkeypatch.setattr(aiohttp.ClientSession, "_request", fail)
+    assert await error_at("http://127.0.0.1") == NetworkFault.RESET
 
 
 async def test_what_is_no_http_is_no_success() -> None:
