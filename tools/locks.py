@@ -12,12 +12,13 @@ _ENTRY: Final = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?==(?P<vers
 
 def requirements_by_lock(project: dict[str, Any]) -> dict[str, list[str]]:
     """Lock file -> what it must hold, from the tables of ``pyproject.toml``."""
-    dependencies: list[str] = project["project"]["dependencies"]
+    extras = project["project"]["optional-dependencies"]
+    installed: list[str] = [*project["project"]["dependencies"], *extras["inbound"]]
     return {
-        "requirements.lock": dependencies,
+        "requirements.lock": installed,
         "requirements-dev.lock": [
-            *dependencies,
-            *project["project"]["optional-dependencies"]["demo"],
+            *installed,
+            *extras["demo"],
             *project["dependency-groups"]["dev"],
         ],
         "requirements-build.lock": project["build-system"]["requires"],
