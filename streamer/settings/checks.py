@@ -16,10 +16,12 @@ from typing import Final
 from streamer.core.mapping.dialects import DIALECTS
 from streamer.settings.destinations import DestinationSettings
 from streamer.settings.document import KeyPath
+from streamer.settings.inbound import InboundSettings, WebhookSettings
 from streamer.settings.model import IntegrationSettings, Settings
 from streamer.settings.sections import KafkaSettings
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
+_BAD_NAME: Final = "should be 1 to 64 letters, digits, dots, underscores and hyphens"
 _NO_DIRECTORY_OF_ITS_OWN: Final = frozenset({".", ".."})
 
 
@@ -38,13 +40,15 @@ def clashes(settings: Settings) -> Iterator[Clash]:
     yield from _kafka(settings.kafka)
     for section in ("destinations", "integrations"):
         names = getattr(settings, section)
-        if not names:
+        if not names and (settings.inbound is None or settings.destinations):
             yield Clash((section,), "is empty; streamer needs at least one")
         for name in names:
             if not _NAME.fullmatch(name):
-                yield Clash((section, name), "should be 1 to 64 letters, digits, dots, underscores and hyphens")
+                yield Clash((section, name), _BAD_NAME)
             elif name in _NO_DIRECTORY_OF_ITS_OWN:
                 yield Clash((section, name), "should not be . or .., which names another directory than one of its own")
+    if settings.inbound is not None:
+        yield from _inbound(settings.inbound, settings)
     for name, destination in settings.destinations.items():
         yield from _destination(("destinations", name), destination)
     for name, integration in settings.integrations.items():
@@ -112,6 +116,50 @@ def _tls(kafka: KafkaSettings) -> Iterator[tuple[str, str]]:
         yield "ssl_certfile", "is missing; ssl_keyfile needs the certificate that belongs to it"
     if kafka.ssl_password is not None and kafka.ssl_password_file is not None:
         yield "ssl_password", "is set twice; set it or ssl_password_file"
+
+
+def _inbound(inbound: InboundSettings, settings: Settings) -> Iterator[Clash]:
+    if inbound.listen is not False and not inbound.webhooks:
+        yield Clash(("inbound", "webhooks"), "is empty; name at least one webhook, or set listen: false")
+    if inbound.listen is False and settings.directory is False:
+        yield Clash(
+            ("inbound", "listen"), "and directory are both false: nothing is left to do; set one, or leave out inbound"
+        )
+    for name, webhook in inbound.webhooks.items():
+        yield from _webhook(name, webhook)
+    yield from _inbound_topics(inbound)
+    for name, integration in settings.integrations.items():
+        if integration.group_id == inbound.group_id:
+            yield Clash(("inbound", "group_id"), f"is also the group of {name}; their commits would mix")
+    directory = settings.directory
+    if directory is not False and directory.url_file is not None and directory.url is not None:
+        yield Clash(("directory", "url"), "is set twice; set it or url_file")
+
+
+def _webhook(name: str, webhook: WebhookSettings) -> Iterator[Clash]:
+    path: KeyPath = ("inbound", "webhooks", name)
+    if not _NAME.fullmatch(name):
+        yield Clash(path, _BAD_NAME)
+    if not webhook.secrets and webhook.secrets_file is None:
+        yield Clash((*path, "secrets"), "is missing; write the shared secret of the webhook, or set secrets_file")
+    for key in ("secrets", "bearer_token"):
+        if getattr(webhook, key) and getattr(webhook, f"{key}_file") is not None:
+            yield Clash((*path, key), f"is set twice; set it or {key}_file")
+
+
+def _inbound_topics(inbound: InboundSettings) -> Iterator[Clash]:
+    seen: dict[str, str] = {}
+    for key, topic in {
+        "topic": inbound.topic,
+        "dead_letters.topic": inbound.dead_letters.topic,
+        "profiles_topic": inbound.profiles_topic,
+        "triggers_topic": inbound.triggers_topic,
+    }.items():
+        if topic in seen:
+            yield Clash(
+                ("inbound", *key.split(".")), f"is {topic}, as {seen[topic]} is; each of them needs its own topic"
+            )
+        seen.setdefault(topic, key)
 
 
 def _destination(path: KeyPath, destination: DestinationSettings) -> Iterator[Clash]:

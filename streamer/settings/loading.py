@@ -113,14 +113,22 @@ def _read_overrides(root: dict[str, Any], environ: Mapping[str, str]) -> dict[st
     source = _Environment(Settings)
     source.env_vars = {name.lower(): value for name, value in environ.items()}
     overrides: dict[str, Any] = _as_texts(source())
-    for section in ("destinations", "integrations"):
-        entries, known = overrides.get(section), root.get(section)
+    _spell_names(overrides, root, ("destinations", "integrations"))
+    _spell_names(overrides.get("inbound"), root.get("inbound"), ("webhooks",))
+    return overrides
+
+
+def _spell_names(overrides: Any, tree: Any, sections: Iterable[str]) -> None:
+    """Give names in ``overrides`` the spelling that they have in ``tree``: variables have neither case nor hyphens."""
+    if not isinstance(overrides, dict) or not isinstance(tree, dict):
+        return
+    for section in sections:
+        entries, known = overrides.get(section), tree.get(section)
         if isinstance(entries, dict) and isinstance(known, dict):
             spelled = {_as_variable(name): name for name in known}
             overrides[section] = {
                 name if name in known else spelled.get(name, name): entry for name, entry in entries.items()
             }
-    return overrides
 
 
 def _as_texts(value: Any) -> Any:

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar, cast
 
 from pydantic import (
-    AfterValidator,
     BeforeValidator,
     Field,
     PlainSerializer,
@@ -23,10 +22,12 @@ from pydantic import (
 )
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from streamer.core.inbound.rules import OWN_EVENTS, Rules
 from streamer.core.mapping.dialect import Dialect
 from streamer.core.mapping.dialects import DIALECTS
 from streamer.core.model import MappingSettings
 from streamer.settings.destinations import DestinationSettings
+from streamer.settings.inbound import DirectorySettings, InboundSettings
 from streamer.settings.sections import (
     KafkaSettings,
     LogSettings,
@@ -34,16 +35,10 @@ from streamer.settings.sections import (
     Section,
     ServerSettings,
     Size,
+    Topic,
 )
 
-_TOPIC: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 _INSTANT: Final = re.compile(r"\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2}(\.\d{1,6})?([Zz]|[+-]\d{2}:\d{2})")
-
-
-def _check_topic(topic: str) -> str:
-    if not _TOPIC.fullmatch(topic):
-        raise ValueError("is not a topic name: it should be 1 to 249 letters, digits, dots, underscores and hyphens")
-    return topic
 
 
 def _parse_start(text: object) -> str | datetime:
@@ -57,7 +52,6 @@ def _parse_start(text: object) -> str | datetime:
     raise ValueError("should be earliest, latest or a time with its zone, such as 2026-01-31T08:00:00Z")
 
 
-Topic = Annotated[str, AfterValidator(_check_topic)]
 Name = Annotated[str, Field(min_length=1)]
 AnySection = TypeVar("AnySection", bound=Section)
 Start = Annotated[str | datetime, PlainValidator(_parse_start), PlainSerializer(str)]
@@ -197,6 +191,11 @@ class Settings(Section, BaseSettings):
     """Where calls go, by name. A name has 1 to 64 letters, digits, dots, underscores and hyphens."""
     integrations: dict[str, IntegrationSettings] = Field(default_factory=dict)
     """What is delivered, by name. A name has 1 to 64 letters, digits, dots, underscores and hyphens."""
+    inbound: InboundSettings | None = None
+    """The way back: Segment's webhook calls update the directory of users. Without this section, it is off."""
+    directory: DirectorySettings | Literal[False] = DirectorySettings()
+    """Where the directory of users is stored. ``false``: this process only receives webhooks, and another one applies
+    their calls."""
 
     @classmethod
     def settings_customise_sources(
@@ -236,6 +235,33 @@ class Settings(Section, BaseSettings):
             dialect_settings={
                 name: getattr(integration, name) for name, dialect in DIALECTS.items() if dialect.settings is not None
             },
+        )
+
+    def inbound_rules(self) -> Rules:
+        """All that decides what becomes of the calls of webhooks."""
+        inbound = self.inbound
+        assert inbound is not None, "asked only where the way back is on"
+        renamed = (name for integration in self.integrations.values() for name in integration.events.rename.values())
+        guarded = inbound.loop_guard.events
+        return Rules(
+            environment=inbound.environment,
+            match=inbound.match,
+            remove_nulls=inbound.null_traits == "remove",
+            screen_is_event=inbound.screen == "event",
+            group_is_attributes=inbound.group == "attributes",
+            trigger_events=None if inbound.triggers.events is None else frozenset(inbound.triggers.events),
+            anonymous_triggers=inbound.triggers.anonymous,
+            max_trigger_age_seconds=inbound.triggers.max_age,
+            own_events=OWN_EVENTS.union(renamed) if guarded is None else frozenset(guarded),
+            refuse_unauthenticated=frozenset(
+                name for name, webhook in inbound.webhooks.items() if webhook.unauthenticated == "dead_letter"
+            ),
+            profiles_topic=inbound.profiles_topic,
+            triggers_topic=inbound.triggers_topic,
+            max_attributes=inbound.limits.max_attributes,
+            max_value_bytes=inbound.limits.max_value_bytes,
+            max_devices_per_user=inbound.limits.max_devices_per_user,
+            max_redirects_per_user=inbound.limits.max_redirects_per_user,
         )
 
     def fingerprint(self) -> str:

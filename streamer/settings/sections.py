@@ -13,6 +13,8 @@ from streamer.settings.quantities import parse_duration, parse_size
 Duration = Annotated[float, BeforeValidator(parse_duration), Field(le=31 * 86_400)]
 """Seconds; at most 31 days."""
 PositiveDuration = Annotated[Duration, Field(gt=0)]
+LongDuration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, le=3_660 * 86_400)]
+"""Seconds; at most ten years."""
 Size = Annotated[int, BeforeValidator(parse_size), Field(le=1 << 50)]
 """Bytes."""
 Milliseconds = Annotated[int, Field(ge=1, le=2**31 - 1)]
@@ -29,6 +31,7 @@ Secret = Annotated[SecretStr, AfterValidator(_without_line_break)]
 UserName = Annotated[str, AfterValidator(lambda name: name.rstrip(LINE_BREAKS))]
 """No secret, but it comes from the same place as the password."""
 
+_TOPIC: Final = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9._-]{1,249}")
 _BROKER: Final = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 
 
@@ -43,6 +46,15 @@ class Section(BaseModel):
         if not isinstance(value, dict):
             return value
         return {key: entry for key, entry in value.items() if entry is not None or key not in cls.model_fields}
+
+
+def _check_topic(topic: str) -> str:
+    if not _TOPIC.fullmatch(topic):
+        raise ValueError("is not a topic name: it should be 1 to 249 letters, digits, dots, underscores and hyphens")
+    return topic
+
+
+Topic = Annotated[str, AfterValidator(_check_topic)]
 
 
 def _check_brokers(text: str) -> str:

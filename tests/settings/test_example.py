@@ -1,6 +1,7 @@
 """The configurations that people copy: each loads, and the long one shows every setting and nothing else."""
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,9 +12,10 @@ from streamer.devkit.docs.settings import NAME, sections
 from streamer.settings import load
 
 ROOT: Final = Path(__file__).parents[2]
-EXAMPLE: Final = ROOT / "examples" / "streamer.yaml"
+EXAMPLES: Final = [ROOT / "examples" / name for name in ("streamer.yaml", "inbound.yaml")]
 SETTINGS: Final = {setting.path: setting for section in sections() for setting in section.settings}
-NAMED: Final = {("destinations",), ("integrations",)}
+NAMED: Final = {("destinations",), ("integrations",), ("inbound", "webhooks")}
+ENVIRONMENT: Final = {"SEGMENT_WRITE_KEY": "key", "SEGMENT_WEBHOOK_SECRET": "secret"}
 
 SWITCHED_OFF: Final = re.compile(r"^( *)#(?=[a-z_]+: )", re.MULTILINE)
 """A setting behind a ``#`` without a blank; prose has one."""
@@ -30,27 +32,36 @@ def leaves(tree: Any, path: tuple[str, ...] = ()) -> dict[tuple[str, ...], Any]:
 
 
 @pytest.fixture(scope="module")
-def text() -> str:
-    return EXAMPLE.read_text("utf-8")
+def texts() -> list[str]:
+    return [example.read_text("utf-8") for example in EXAMPLES]
+
+
+def shown_in(texts: Iterable[str], *, switched_off: bool) -> dict[tuple[str, ...], Any]:
+    """What the examples show, with what is switched off in them or without."""
+    found: dict[tuple[str, ...], Any] = {}
+    for text in texts:
+        found |= leaves(yaml.load(SWITCHED_OFF.sub(r"\1", text) if switched_off else text, yaml.BaseLoader))
+    return found
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "examples").glob("*.yaml")), ids=lambda path: path.name)
 def test_an_example_has_no_fault(path: Path) -> None:
     """`load` checks what must fit together as well."""
-    assert load(path, {"SEGMENT_WRITE_KEY": "key"}).integrations
+    settings = load(path, ENVIRONMENT)
+    assert settings.integrations or settings.inbound
 
 
-def test_the_example_shows_every_setting_and_nothing_else(text: str) -> None:
-    shown = leaves(yaml.safe_load(SWITCHED_OFF.sub(r"\1", text)))
+def test_the_examples_show_every_setting_and_nothing_else(texts: list[str]) -> None:
+    shown = shown_in(texts, switched_off=True)
 
     assert shown.keys() - SETTINGS.keys() == set(), "no such setting"
-    assert SETTINGS.keys() - shown.keys() == set(), "examples/streamer.yaml does not show it"
+    assert SETTINGS.keys() - shown.keys() == set(), "no example shows it"
 
 
-def test_what_is_switched_off_shows_the_default(text: str) -> None:
+def test_what_is_switched_off_shows_the_default(texts: list[str]) -> None:
     """Whoever removes the ``#`` changes nothing, unless there is no default."""
-    everything = leaves(yaml.load(SWITCHED_OFF.sub(r"\1", text), yaml.BaseLoader))
-    switched_off = everything.keys() - leaves(yaml.load(text, yaml.BaseLoader)).keys()
+    everything = shown_in(texts, switched_off=True)
+    switched_off = everything.keys() - shown_in(texts, switched_off=False).keys()
     defaults = {
         path: yaml.load(SETTINGS[path].default.strip("`").replace(NAME, "sprig"), yaml.BaseLoader)
         for path in switched_off

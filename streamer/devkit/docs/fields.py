@@ -4,9 +4,10 @@ import ast
 import dataclasses
 import inspect
 import textwrap
+import types
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
@@ -30,6 +31,8 @@ class Field:
 
 def section_in(annotation: Any) -> type | None:
     """The section that a field is, or that each value of its mapping is; None for a setting."""
+    if get_origin(annotation) in {Union, types.UnionType}:
+        return next(filter(None, map(section_in, get_args(annotation))), None)
     if isinstance(annotation, type) and (issubclass(annotation, BaseModel) or dataclasses.is_dataclass(annotation)):
         return annotation
     return section_in(get_args(annotation)[1]) if get_origin(annotation) is dict else None

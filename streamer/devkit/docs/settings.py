@@ -11,6 +11,7 @@ from typing import Final, get_origin
 from streamer.devkit.docs.fields import Field, fields_of, section_in
 from streamer.devkit.docs.values import Value
 from streamer.settings import Settings
+from streamer.settings.inbound import DEFAULT_DIRECTORY_URL
 
 NAME: Final = "NAME"
 """Stands for the name of a destination or of an integration."""
@@ -20,6 +21,7 @@ DEFAULTS: Final[Mapping[str, str]] = {
     "kafka.heartbeat_interval_ms": "a third of `session_timeout_ms`, at most 3000",
     "kafka.request_timeout_ms": "`rebalance_timeout_ms` + 10000, at least 40000",
     f"integrations.{NAME}.group_id": f"`streamer.{NAME}`",
+    "directory.url": f"`{DEFAULT_DIRECTORY_URL}`",
 }
 """Defaults that are computed, or that stand in the model for a value that must be given."""
 

@@ -14,10 +14,13 @@ from pydantic.fields import FieldInfo
 from streamer.settings import parse_duration, parse_size
 
 UNITS: Final[Mapping[str, str]] = {
+    "max_attributes": "attributes",
     "max_calls": "calls",
+    "max_devices_per_user": "devices",
     "max_in_flight": "requests",
     "max_open_records": "records",
     "max_parked_per_partition": "records",
+    "max_redirects_per_user": "names",
     "rate_limit": "calls a second",
 }
 """What whole numbers count whose name does not end with the unit."""

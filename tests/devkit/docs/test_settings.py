@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -13,22 +14,24 @@ from streamer.devkit.docs.fields import Field, fields_of, section_in
 from streamer.devkit.docs.settings import DEFAULTS, NAME, Setting, render, sections
 from streamer.devkit.docs.values import UNITS, Value
 from streamer.settings import Settings
+from streamer.settings.inbound import DEFAULT_DIRECTORY_URL, DirectorySettings
 from streamer.settings.loading import _find, _read_overrides
 
 DOCS: Final = Path(__file__).parents[3] / "docs"
 SETTINGS: Final = [setting for section in sections() for setting in section.settings]
-NAMES: Final = {"destinations": "eu-prod.2", "integrations": "sprig"}
+NAMES: Final = {"destinations": "eu-prod.2", "integrations": "sprig", "webhooks": "segment-main"}
 LEAST: Final[Any] = {
     "destinations": {NAMES["destinations"]: {}},
     "integrations": {
         NAMES["integrations"]: {"dialect": "sprig", "topics": ["surveys"], "destination": "eu-prod.2"},
     },
+    "inbound": {"webhooks": {NAMES["webhooks"]: {}}},
 }
 
 
 def path_of(setting: Setting) -> tuple[str, ...]:
     """Its path in `LEAST`."""
-    return tuple(NAMES[setting.path[0]] if key == NAME else key for key in setting.path)
+    return tuple(NAMES[before] if key == NAME else key for before, key in pairwise(("", *setting.path)))
 
 
 def fields_in(section: type, path: str = "") -> Iterator[tuple[str, Field]]:
@@ -88,13 +91,15 @@ def test_the_defaults_in_words_are_true() -> None:
     assert kafka(rebalance_timeout_ms=50_000).request_timeout_ms == 60_000
     assert kafka(rebalance_timeout_ms=1_000).request_timeout_ms == 40_000
     assert Settings.model_validate(LEAST).integrations["sprig"].group_id == "streamer.sprig"
+    assert DirectorySettings().read_url() == DEFAULT_DIRECTORY_URL
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 def test_the_variable_overrides_the_setting(setting: Setting) -> None:
-    variable = setting.variable.replace(
-        f"__{NAME}__", "__EU_PROD_2__" if "DESTINATIONS" in setting.variable else "__SPRIG__"
-    )
+    spelled = {"DESTINATIONS": "EU_PROD_2", "INTEGRATIONS": "SPRIG", "WEBHOOKS": "SEGMENT_MAIN"}
+    variable = setting.variable
+    for section, name in spelled.items():
+        variable = variable.replace(f"{section}__{NAME}__", f"{section}__{name}__")
 
     overrides = _read_overrides(LEAST, {variable: "given"})
 
@@ -104,7 +109,7 @@ def test_the_variable_overrides_the_setting(setting: Setting) -> None:
 def test_every_whole_number_has_a_unit() -> None:
     without = {setting.name for setting in SETTINGS if setting.type == "whole number"}
 
-    assert without == {"server.port"}
+    assert without == {"server.port", "inbound.listen.port"}
     assert set(UNITS) <= {setting.path[-1] for setting in SETTINGS}
 
 

@@ -1,0 +1,102 @@
+"""The typed document of the way back: one call of Segment, read and checked."""
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from streamer.core.model import Json
+
+OLDEST: Final = -(1 << 62)
+"""The time of values that were imported without one: older than any call. In microseconds, as all times here."""
+
+
+class Action(enum.StrEnum):
+    """What a call does. Logs show the values."""
+
+    IDENTIFY_USER = "identify_user"
+    TRACK_EVENT = "track_event"
+    SIGN_OUT_USER = "sign_out_user"
+    UPDATE_USER_ID = "update_user_id"
+    DELETE_USER = "delete_user"
+    GROUP_USER = "group_user"
+    """Only where ``group: attributes`` is set."""
+
+
+class CallOutcome(enum.StrEnum):
+    """How a call can end. The list is complete."""
+
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    DEAD_LETTERED = "dead_lettered"
+
+
+class IgnoredReason(enum.StrEnum):
+    """By which rule a valid call changes nothing. A closed list."""
+
+    NOT_AN_ACTION = "not_an_action"
+    UNKNOWN_TYPE = "unknown_type"
+    OWN_EVENT = "own_event"
+    NO_EVENT_NAME = "no_event_name"
+    NO_IDENTITY = "no_identity"
+    UNMATCHED = "unmatched"
+    UNKNOWN_USER = "unknown_user"
+    STALE = "stale"
+    DELETED = "deleted"
+    ALIAS_SAME_USER = "alias_same_user"
+
+
+class Remark(enum.StrEnum):
+    """What was decided about a call that a person may want to know. A closed list; each occurrence counts once."""
+
+    EMAIL_CONFLICT = "email_conflict"
+    EMAIL_AMBIGUOUS = "email_ambiguous"
+    LINK_STALE = "link_stale"
+    VALUE_STALE = "value_stale"
+    ALIAS_STALE = "alias_stale"
+    ALIAS_MERGE = "alias_merge"
+    ALIAS_UNKNOWN_PREVIOUS = "alias_unknown_previous"
+    SIGNED_OUT_EVERYWHERE = "signed_out_everywhere"
+    ATTRIBUTE_VALUE = "attribute_value"
+    ATTRIBUTE_NAME = "attribute_name"
+    ATTRIBUTE_LIMIT = "attribute_limit"
+    DEVICE_LIMIT = "device_limit"
+    REDIRECT_LIMIT = "redirect_limit"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What a call says about a person, checked value by value and flattened."""
+
+    email: str | None = None
+    """Trimmed; None: absent. Of a track call too, where it only finds or names a person."""
+    firstname: Json = None
+    """A string; None: absent. With ``null_traits: remove``, `REMOVE` for a null."""
+    lastname: Json = None
+    attributes: Mapping[str, Json] = field(default_factory=dict)
+    """In document order. With ``null_traits: remove``, `REMOVE` for a null."""
+
+
+REMOVE: Final = object()
+"""Stands for a value that is to be removed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """One call that may change the directory."""
+
+    action: Action
+    message_id: str
+    at: int
+    """Time of the call in microseconds since the epoch; never later than its receipt."""
+    user_id: str | None = None
+    anonymous_id: str | None = None
+    previous_id: str | None = None
+    traits: Traits = Traits()
+    event: str | None = None
+    """Name of a tracked event."""
+    properties: Mapping[str, Json] = field(default_factory=dict)
+    """Of a tracked event, as sent."""
+    remarks: tuple[Remark, ...] = ()
+    """What was found out while it was read."""
