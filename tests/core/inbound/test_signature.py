@@ -48,8 +48,8 @@ def test_every_sample_is_signed(name: str, signature: str) -> None:
         (
             "clé-secrète",
             (
-                '{"type":"track","event":"Survey Completed","anonymousId":"a-9","messageId":"srv-7f3c-0002","properties":'
-                '{"2":"b","10":"a","comment":"Très bien — 👍 </ok>","ratio":1e-7,"score":9}}'
+                '{"type":"track","event":"Survey Completed","anonymousId":"a-9","messageId":"srv-7f3c-0002",'
+                '"properties":{"2":"b","10":"a","comment":"Très bien — 👍 </ok>","ratio":1e-7,"score":9}}'
             ),
             "ddf3c4f72e40b11bad322624b435557e2acae396",
             Coverage.WHOLE_BODY,
