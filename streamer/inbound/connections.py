@@ -30,6 +30,8 @@ LINGER_SECONDS: Final = 2.0
 
 LOOK_EVERY_SECONDS: Final = 0.5
 
+_HEADERS: Final = {"Content-Type": "application/json", "Cache-Control": "no-store", "Server": "streamer"}
+
 _LATE_BODY: Final = orjson.dumps({"message": late().message}, option=orjson.OPT_APPEND_NEWLINE)
 _LATE_ANSWER: Final = (
     b"HTTP/1.1 408 Request Timeout\r\nContent-Type: application/json\r\nConnection: close\r\n"
@@ -130,7 +132,7 @@ class Connections(web.Server):
         *,
         request_seconds: float,
         on_late: Callable[[], None],
-        max_connections: int = MAX_CONNECTIONS,
+        max_connections: int | None = None,
     ) -> None:
         """Begin without any.
 
@@ -143,7 +145,7 @@ class Connections(web.Server):
         super().__init__(handler)
         self.request_seconds = request_seconds
         self._on_late = on_late
-        self._max_connections = max_connections
+        self._max_connections = MAX_CONNECTIONS if max_connections is None else max_connections
         self._open: dict[Connection, None] = {}
 
     def __call__(self) -> Connection:
@@ -193,5 +195,5 @@ def answer(status: int, document: object, *, headers: Mapping[str, str] | None =
     return web.Response(
         status=status,
         body=orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE),
-        headers={"Content-Type": "application/json", "Cache-Control": "no-store", **(headers or {})},
+        headers={**_HEADERS, **(headers or {})},
     )

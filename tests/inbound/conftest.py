@@ -89,9 +89,7 @@ class Webhooks:
 
     def results(self) -> dict[tuple[str, str], int]:
         """Requests by webhook and result."""
-        return {
-            (webhook, result.value): count for (webhook, result), count in self.listener.counts.requests.items()
-        }
+        return {(webhook, result.value): count for (webhook, result), count in self.listener.counts.requests.items()}
 
     async def close(self) -> None:
         await self._session.close()

@@ -89,7 +89,7 @@ async def test_wrapped_calls_keep_their_wrapper(webhooks: Webhooks) -> None:
 
 @pytest.mark.parametrize("body", BODIES, ids=lambda path: path.name.removesuffix(".body.json"))
 async def test_the_samples(webhooks: Webhooks, body: Path) -> None:
-    content = body.read_bytes()
+    content = await asyncio.to_thread(body.read_bytes)
     signature = {"X-Signature": SIGNATURES["signatures"][body.name]}
     elements = json.loads(content)
     count = len(elements) if isinstance(elements, list) else 1
@@ -227,7 +227,7 @@ REFUSED: dict[str, tuple[int, str, dict[str, Any]]] = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-async def test_what_is_refused(case: str, request: pytest.FixtureRequest) -> None:
+async def test_what_is_refused(case: str) -> None:
     """Nothing of it is on the topic, and neither answer nor log quote it."""
     status, result, given = REFUSED[case]
     body = given.get("body", CALL)
@@ -262,7 +262,7 @@ async def in_chunks(body: bytes) -> AsyncIterator[bytes]:
         yield body[start : start + 1_000]
 
 
-ORDER = [
+ORDER: list[tuple[int, dict[str, Any]]] = [
     (404, {"name": "staging"}),
     (405, {"method": "GET"}),
     (503, {"is_draining": True}),
@@ -420,5 +420,5 @@ async def test_an_address_in_use_is_told(webhooks: Webhooks) -> None:
     settings = InboundSettings.model_validate(
         {"listen": {"port": webhooks.listener.port}, "webhooks": {"production": {"secrets": [SECRET]}}}
     )
-    with pytest.raises(UnavailableError, match="inbound.listen.port"):
+    with pytest.raises(UnavailableError, match=r"inbound\.listen\.port"):
         await Listener(settings, webhooks.publisher).start()
