@@ -64,15 +64,15 @@ class CallWriter:
         refused = await self._publisher.publish(
             [*records.values(), *letters.values()], timeout_seconds=self._timeout_seconds
         )
-        refused_ids = {id(record) for record in refused}  # two calls may be equal
-        late = {
-            call.index: self._letter(call, self._over_topic)
-            for call in calls
-            if id(records.get(call.index)) in refused_ids
-        }
-        left_seconds = max(ends_at - time.monotonic(), 0.0)
-        if len(late) < len(refused) or await self._publisher.publish(list(late.values()), timeout_seconds=left_seconds):
-            raise UnavailableError(f"{self._dead_letter_topic} takes no dead letter; see its max.message.bytes")
+        late = {}
+        if refused:
+            refused_ids = {id(record) for record in refused}  # two calls may be equal
+            oversize = [call for call in calls if id(records.get(call.index)) in refused_ids]
+            late = {call.index: self._letter(call, self._over_topic) for call in oversize}
+            left_seconds = max(ends_at - time.monotonic(), 0.0)
+            still = await self._publisher.publish(list(late.values()), timeout_seconds=left_seconds)
+            if still or len(late) < len(refused):
+                raise UnavailableError(f"{self._dead_letter_topic} takes no dead letter; see its max.message.bytes")
         for call in calls:
             if call.index in letters or call.index in late:
                 self._tell(call, self._over_setting if call.index in letters else self._over_topic)

@@ -14,12 +14,13 @@ class OpenBytes:
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
         self._incomplete: set[Share] = set()
+        self._held_by_complete = 0
         self.held = 0
 
     @property
     def is_full(self) -> bool:
         """Whether complete requests alone hold as much as all may."""
-        return self.held - sum(share.held for share in self._incomplete) >= self._max_bytes
+        return self._held_by_complete >= self._max_bytes
 
     @contextmanager
     def share(self) -> "Iterator[Share]":
@@ -31,10 +32,13 @@ class OpenBytes:
         finally:
             self.complete(share)
             self.held -= share.held
+            self._held_by_complete -= share.held
 
     def complete(self, share: "Share") -> None:
-        """The request is complete, and does not give way any more."""
-        self._incomplete.discard(share)
+        """Nothing more of the request comes, and it does not give way any more."""
+        if share in self._incomplete:
+            self._incomplete.remove(share)
+            self._held_by_complete += share.held
 
     def make_room(self) -> None:
         """Let the largest of the incomplete requests give way for as long as there is too much."""
