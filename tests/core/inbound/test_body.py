@@ -151,30 +151,32 @@ def test_too_many_calls_are_refused_after_what_is_no_json() -> None:
 
 
 HALF = MAX_BODY_BYTES // 2
+SOME = MAX_BODY_BYTES // 4
+"""Bytes of the shapes that take the longest, so that the tests are done soon."""
 HOSTILE = {
     "open lists": b"[" * MAX_BODY_BYTES,
-    "open objects": b'{"a":' * (MAX_BODY_BYTES // 5),
+    "open objects": b'{"a":' * (SOME // 5),
     "backslashes": b'["' + b"\\\\" * (HALF - 2) + b'"]',
     "backslashes without end": b'["' + b"\\\\" * (HALF - 1),
     "quotes without end": b'["' + b'\\"' * (HALF - 1),
     "strings": b"[" + b'"ab",' * (MAX_BODY_BYTES // 5),
     "one number": b"[" + b"1" * (MAX_BODY_BYTES - 2) + b"]",
     "numbers": b"[" + b"0," * (HALF - 1) + b"0]",
-    "lists": b"[" + b"[]," * (MAX_BODY_BYTES // 3 - 1) + b"[]]",
-    "deep list": b"[" * HALF + b"]" * HALF,
-    "deep mixture": b'[{"a":' * (MAX_BODY_BYTES // 8) + b"0" + b"}]" * (MAX_BODY_BYTES // 8),
-    "many deep lists": b"[" + (b"[" * 2_000 + b"]" * 2_000 + b",") * (MAX_BODY_BYTES // 4_001 - 1) + b"0]",
+    "lists": b"[" + b"[]," * (SOME // 3) + b"[]]",
+    "deep list": b"[" * (SOME // 2) + b"]" * (SOME // 2),
+    "deep mixture": b'[{"a":' * (SOME // 8) + b"0" + b"}]" * (SOME // 8),
+    "many deep lists": b"[" + (b"[" * 2_000 + b"]" * 2_000 + b",") * (SOME // 4_001) + b"0]",
     "blanks": b"[" + b" " * (MAX_BODY_BYTES - 2) + b"]",
 }
 
 
 @pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE.keys())
-def test_a_hostile_body_of_8_mib_is_settled_soon(body: bytes) -> None:
-    """Each takes up to a second where nothing else runs; in quadratic time it would be hours."""
+def test_a_hostile_body_is_settled_soon(body: bytes) -> None:
+    """Each takes less than a second where nothing else runs; in quadratic time it would be hours."""
     began = time.process_time()
     split(body, MANY)
     end_of_value(body.decode(), 1)
-    assert time.process_time() - began < 8
+    assert time.process_time() - began < 6
 
 
 def test_an_ordinary_body_is_split_in_less_than_two_milliseconds() -> None:
