@@ -3,12 +3,13 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from streamer.core.dead_letters.dead_letter import ORIGINAL_TIMESTAMP, REDRIVES, VALUE_OMITTED
 from streamer.core.dead_letters.redrive import OutgoingRecord
+from streamer.core.inbound.headers import AUTHENTICATED, BATCH_INDEX, BATCH_SIZE, RECEIVED, WEBHOOK
 from streamer.core.inbound.keys import key_of
+from streamer.core.inbound.times import text_of
 from streamer.core.model import DeadLetterReason, Stage
 
 INTEGRATION: Final = "inbound"
@@ -40,12 +41,13 @@ class Incoming:
     @property
     def headers(self) -> list[tuple[str, bytes | None]]:
         """What its record and its dead letter say of the request."""
+        received = text_of(self.received_ms * 1000).encode()
         return [
-            ("streamer.webhook", self.webhook.encode()),
-            ("streamer.received", _utc(self.received_ms)),
-            ("streamer.authenticated", b"true" if self.is_authenticated else b"false"),
-            ("streamer.batch_index", b"%d" % self.index),
-            ("streamer.batch_size", b"%d" % self.calls),
+            (WEBHOOK, self.webhook.encode()),
+            (RECEIVED, received),
+            (AUTHENTICATED, b"true" if self.is_authenticated else b"false"),
+            (BATCH_INDEX, b"%d" % self.index),
+            (BATCH_SIZE, b"%d" % self.calls),
         ]
 
     def record(self, topic: str) -> OutgoingRecord:
@@ -89,7 +91,7 @@ class Incoming:
             ("__connect.errors.exception.message", detail),
         ]
         ours: list[tuple[str, bytes | None]] = [(name, text.encode()) for name, text in texts]
-        dead_letter_time = ("streamer.dead_letter_time", _utc(self.received_ms))
+        dead_letter_time = ("streamer.dead_letter_time", text_of(self.received_ms * 1000).encode())
         return OutgoingRecord(
             topic=dead_letter_topic,
             partition=-1,
@@ -99,8 +101,3 @@ class Incoming:
             headers=[*self.headers, *ours, dead_letter_time],
             timestamp=self.received_ms,
         )
-
-
-def _utc(epoch_ms: int) -> bytes:
-    text = datetime.fromtimestamp(epoch_ms / 1000, UTC).isoformat(timespec="milliseconds")
-    return text.replace("+00:00", "Z").encode()
