@@ -46,6 +46,10 @@ def outgoing(topic: str, value: bytes, key: bytes | None = b"key") -> OutgoingRe
     )
 
 
+CLOSE_SECONDS = 10
+"""For a publisher to end, whatever the broker does: less than the client itself waits."""
+
+
 @contextlib.asynccontextmanager
 async def running(broker: Broker | ExternalCluster) -> AsyncIterator[Publisher]:
     """The real one."""
@@ -55,8 +59,9 @@ async def running(broker: Broker | ExternalCluster) -> AsyncIterator[Publisher]:
         yield publisher
     finally:
         task.cancel()
-        await asyncio.wait({task})
-        assert [one.get_name() for one in asyncio.all_tasks() if "aiokafka" in repr(one.get_coro())] == []
+        await asyncio.wait({task}, timeout=CLOSE_SECONDS)
+        assert task.done()
+        assert [one.get_coro() for one in asyncio.all_tasks() if "AIOKafka" in repr(one) or "Sender" in repr(one)] == []
 
 
 @pytest.fixture(params=["memory", pytest.param("broker", marks=pytest.mark.kafka)])
@@ -122,11 +127,12 @@ async def test_a_topic_that_does_not_exist_is_no_harm_to_other_topics(world: Wor
 async def test_a_record_that_is_too_large_is_told_and_all_others_are_written(world: World) -> None:
     """With an idempotent producer of the client, nothing could be written to the partition any more."""
     topic = await world.make_topic()
+    assert await world.publish(topic, b"0") == [], "from here on the broker knows the producer's sequence"
     assert await world.publish(topic, b"1", NOISE, b"2") == [NOISE]
     none, two = await asyncio.gather(world.publish(topic, b"3"), world.publish(topic, NOISE, b"4", NOISE))
     assert (none, two) == ([], [NOISE, NOISE])
     assert await world.publish(topic, b"5") == []
-    assert sorted({record.value or b"" for record in await world.read(topic)}) == [b"1", b"2", b"3", b"4", b"5"]
+    assert sorted({record.value or b"" for record in await world.read(topic)}) == [b"0", b"1", b"2", b"3", b"4", b"5"]
 
 
 @pytest.mark.kafka
@@ -158,3 +164,15 @@ async def test_a_broker_that_is_away_costs_its_requests_and_no_others(
     values = [record.value for record in await consume_all(topic)]
     assert values.count(b"more") == 3
     assert {b"before", b"after"} <= set(values)
+
+
+@pytest.mark.kafka
+async def test_it_ends_while_the_broker_is_frozen(own_broker: Broker, make_topic: MakeTopic) -> None:
+    """What the client has is dropped; by itself it would wait for the broker for ever."""
+    topic = await make_topic("publisher")
+    async with running(own_broker) as publisher:
+        await publisher.publish([outgoing(topic, b"before")], timeout_seconds=SECONDS)
+        own_broker.suspend()
+        for _ in range(2):
+            with pytest.raises(UnavailableError):
+                await publisher.publish([outgoing(topic, b"lost")] * 3, timeout_seconds=0.5)

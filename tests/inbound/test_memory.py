@@ -84,7 +84,6 @@ async def connect(port: int, stack: contextlib.AsyncExitStack) -> asyncio.Stream
     [
         pytest.param(HEADERS, id="headers"),
         pytest.param(HEADERS + b"Content-Length: 8000000\r\n\r\n" + b"x" * 1_000, id="bodies"),
-        pytest.param(b"", id="nothing"),
     ],
 )
 async def test_slow_senders_on_all_connections(begun: bytes) -> None:
@@ -93,14 +92,14 @@ async def test_slow_senders_on_all_connections(begun: bytes) -> None:
         for _ in range(3):
             for writer in writers:
                 if not writer.is_closing():
-                    writer.write(begun[:1] and begun)
+                    writer.write(begun)
             assert await process.send() == 200
         print(f"{process.growth / 1e6:.0f} MB more")  # noqa: T201
         assert process.growth < MAX_GROWTH_BYTES
 
 
 async def test_large_bodies_at_once() -> None:
-    """Each as large as is allowed, together eight times what is."""
+    """Each as large as is allowed, together three times what is."""
     body = batch(*(call(number, padding=80_000) for number in range(100)))
     statuses: list[int] = []
     async with attacked() as process:
@@ -110,7 +109,7 @@ async def test_large_bodies_at_once() -> None:
                 statuses.append(await process.send(body))
 
         async with asyncio.TaskGroup() as tasks:
-            for _ in range(64):
+            for _ in range(24):
                 tasks.create_task(send())
             small = [await process.send() for _ in range(5)]
         print(f"{process.growth / 1e6:.0f} MB more; {statuses.count(200)} accepted")  # noqa: T201
@@ -126,7 +125,7 @@ async def test_bombs() -> None:
         async def send(content: bytes) -> int:
             return await process.send(content, **{"Content-Encoding": "gzip"})
 
-        statuses = await asyncio.gather(*(send(bomb) for _ in range(50)), process.send())
+        statuses = await asyncio.gather(*(send(bomb) for _ in range(20)), process.send())
         print(f"{process.growth / 1e6:.0f} MB more")  # noqa: T201
-        assert statuses == [413] * 50 + [200]
+        assert statuses == [413] * 20 + [200]
         assert process.growth < MAX_GROWTH_BYTES
