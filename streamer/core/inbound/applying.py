@@ -1,12 +1,12 @@
 """What each kind of call does to the directory."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from streamer.core.inbound import digests, lines, links, matching, merging, moments
 from streamer.core.inbound.aliasing import Alias
-from streamer.core.inbound.call import Action, Call, IgnoredReason, MatchedBy, Remark
+from streamer.core.inbound.call import Action, Call, IgnoredReason, MatchedBy, Remark, Traits
 from streamer.core.inbound.directory import Outgoing, User
 from streamer.core.inbound.index import Index
 from streamer.core.inbound.rules import Rules
@@ -122,23 +122,18 @@ def _delete(index: Index, call: Call, _: Rules, effect: Effect) -> IgnoredReason
 
 
 def _group(index: Index, call: Call, rules: Rules, effect: Effect) -> IgnoredReason | None:
-    """Attributes of a user who is there; never by e-mail, which is the group's."""
-    if call.user_id is None and call.anonymous_id is None:
-        return IgnoredReason.NO_IDENTITY
-    if call.user_id is not None:
-        match = matching.match_user(index, call, rules, effect.remarks)
-    else:
-        assert call.anonymous_id is not None
-        match = matching.match_device(index, call.anonymous_id, call.at)
+    """Attributes of a user who is there. The e-mail address and the names are the group's, so they do not count."""
+    attributes = call.traits.attributes
+    match = matching.match(index, replace(call, traits=Traits()), rules, effect.remarks)
     if isinstance(match, IgnoredReason):
         return match
-    if match is not None and match.is_nobody:
+    if match.is_nobody:
         return IgnoredReason.STALE
-    if match is None or match.user is None:
+    if match.user is None:
         return IgnoredReason.UNKNOWN_USER
     effect.user, effect.by = match.user, match.by
     index.touch(match.user)
-    effect.written = merging.write(match.user.person, call.traits, call.at, rules, effect.remarks)
+    effect.written = merging.write_attributes(match.user.person, attributes, call.at, rules, effect.remarks)
     return None
 
 

@@ -1,6 +1,6 @@
 """Values: the newer one wins, gaps are filled, and nothing goes because a call lacks it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from streamer.core.inbound import email
@@ -15,13 +15,19 @@ def write(person: Person, traits: Traits, at: int, rules: Rules, remarks: list[R
 
     Returns how many values were written, those that were there already included.
     """
-    written: int = write_email(person, traits.email, at, remarks)
+    written = int(write_email(person, traits.email, at, remarks))
     if traits.firstname is not None:
         written += _write_name(person, "firstname", traits.firstname, at, remarks)
     if traits.lastname is not None:
         written += _write_name(person, "lastname", traits.lastname, at, remarks)
+    return written + write_attributes(person, traits.attributes, at, rules, remarks)
+
+
+def write_attributes(person: Person, values: Mapping[str, Json], at: int, rules: Rules, remarks: list[Remark]) -> int:
+    """Write attributes alone. New ones beyond the limit are left out, in the order of ``values``."""
+    written = 0
     attributes = person.attributes
-    for name, value in traits.attributes.items():
+    for name, value in values.items():
         stored = attributes.get(name)
         if stored is not None and stored.at > at:
             remarks.append(Remark.VALUE_STALE)
