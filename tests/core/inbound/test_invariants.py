@@ -219,3 +219,26 @@ def test_a_concern_does_not_depend_on_order_and_slices_add_up(calls: list[Call])
     parts = [concern([call], Rules()) for call in reversed(calls)]
     for wanted, *found in zip(whole, *parts, strict=True):
         assert wanted == frozenset().union(*found)
+
+
+@given(ordered_calls, st.randoms())
+def test_the_directory_is_what_the_newest_call_about_each_thing_says(calls: list[Call], random: object) -> None:
+    """Against a model that sorts by time, and so needs no times at all."""
+    names: dict[str, dict[str, Json]] = {}
+    owners: dict[str, str | None] = {}
+    for call in calls:
+        if call.action is not Action.SIGN_OUT_USER:
+            line = names.setdefault(call.user_id or "", {"firstname": None, "attributes": {}})
+            if call.action is Action.IDENTIFY_USER:
+                line["firstname"] = call.traits.firstname or line["firstname"]
+                line["attributes"].update(call.traits.attributes)
+        if call.anonymous_id is not None:
+            owners[call.anonymous_id] = None if call.action is Action.SIGN_OUT_USER else call.user_id
+    random.shuffle(calls)  # type: ignore[attr-defined]
+    directory = MemoryDirectory()
+    directory.apply(*calls)
+    found = {line["username"]: line for line in directory.export()}
+    assert {
+        name: {"firstname": line["firstname"], "attributes": line["attributes"]} for name, line in found.items()
+    } == names
+    assert {name: directory.owner(name) for name in directory.devices} == owners
