@@ -137,8 +137,9 @@ def _ids(members: Mapping[str, Json], path: str) -> list[str]:
 
 
 def _email(value: Json, path: str) -> str | None:
+    address = _text(value, path)
     try:
-        return email.stored(_text(value, path))
+        return email.stored(address)
     except ValueError as error:
         raise LineError(f"{path} is {error}") from None
 
