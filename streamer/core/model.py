@@ -53,6 +53,8 @@ class DeadLetterReason(enum.StrEnum):
     REJECTED_4XX = "rejected_4xx"
     RETRIES_EXHAUSTED = "retries_exhausted"
     INTERNAL_ERROR = "internal_error"
+    UNAUTHENTICATED = "unauthenticated"
+    """Only of the way back: a webhook's call that no signature covers."""
 
 
 class Stage(enum.StrEnum):
@@ -62,6 +64,8 @@ class Stage(enum.StrEnum):
     VALIDATE = "VALIDATE"
     MAP = "MAP"
     DELIVER = "DELIVER"
+    APPLY = "APPLY"
+    """Only of the way back."""
 
 
 class Record(Protocol):

@@ -47,13 +47,13 @@ class Index:
         """
         device = self.devices.get(anonymous_id)
         if device is None:
-            deleted = self._marks.get(digests.of_device(anonymous_id), OLDEST) if self._marks else OLDEST
+            deleted = self._marks.get(digests.device_mark(anonymous_id), OLDEST) if self._marks else OLDEST
             device = Device(anonymous_id, since=deleted, left=deleted)
         return device
 
     def is_deleted(self, username: str, at: int) -> bool:
         """Whether a user of this name was deleted at ``at`` or later."""
-        return bool(self._marks) and self._marks.get(digests.of_user(username), OLDEST) >= at
+        return bool(self._marks) and self._marks.get(digests.name_mark(username), OLDEST) >= at
 
     def create(self, username: str) -> User:
         """A new user."""

@@ -43,7 +43,6 @@ def calls_of(*actions: Action, times: st.SearchStrategy[int]) -> st.SearchStrate
         previous_id=st.none() | st.sampled_from(NAMES + DEVICES),
         traits=traits,
         event=st.just("Report Exported"),
-        received=st.just(100),
     )
 
 
