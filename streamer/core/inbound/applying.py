@@ -81,6 +81,8 @@ def _sign_out(index: Index, call: Call, rules: Rules, effect: Effect) -> Ignored
         return IgnoredReason.NO_IDENTITY
     match = matching.match_user(index, call, rules, effect.remarks)
     if match is None:
+        if call.user_id is not None:  # an older link of this user may still come
+            index.mark(digests.sign_out_mark(call.user_id), call.at)
         return IgnoredReason.UNKNOWN_USER
     if isinstance(match, IgnoredReason):
         return match

@@ -26,6 +26,7 @@ def concern(calls: Iterable[Call | Ignored | Rejected], rules: Rules) -> Concern
             continue
         if call.user_id is not None:
             names.add(call.user_id)
+            marks.add(digests.sign_out_mark(call.user_id))
         if call.anonymous_id is not None:
             devices.add(call.anonymous_id)
         if call.previous_id is not None and call.action is Action.UPDATE_USER_ID:

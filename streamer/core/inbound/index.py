@@ -56,9 +56,11 @@ class Index:
         return bool(self._marks) and self._marks.get(digests.name_mark(username), OLDEST) >= at
 
     def create(self, username: str) -> User:
-        """A new user."""
+        """A new user. Links of before their last sign-out of all devices end at once, as for any user."""
         assert self.find(username) is None, "the name leads to a user already"
         user = self.users[username] = User(username)
+        if self._marks:
+            user.signed_out = self._marks.get(digests.sign_out_mark(username), OLDEST)
         self.journal.create(user)
         return user
 
@@ -146,6 +148,6 @@ class Index:
         del self.devices[device.anonymous_id]
 
     def mark(self, digest: bytes, at: int) -> None:
-        """Note a deletion."""
+        """Note a deletion, or a sign-out of somebody unknown."""
         at = max(at, self._marks.get(digest, at))
         self._marks[digest] = self.journal.marks[digest] = at
