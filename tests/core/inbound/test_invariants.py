@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import orjson
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamer.core.inbound import email
@@ -14,6 +14,9 @@ from streamer.core.inbound.rules import Rules
 from streamer.core.inbound.view import View
 from streamer.core.model import Json
 from tests.core.inbound.memory_directory import MemoryDirectory, in_slices
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""The machine may be busy with something else."""
 
 # Few names, so that calls meet. Names and devices overlap, as a producer without care may send them.
 NAMES = ["a", "b", "c", "d1"]
@@ -70,6 +73,7 @@ def verify_view(view: View) -> None:
 
 
 @given(any_calls, st.sampled_from(RULES))
+@PATIENT
 def test_ways_to_users_agree_and_redirects_never_chain_or_are_usernames(calls: list[Call], rules: Rules) -> None:
     view = View([], [], {}, (), rules)
     for call in calls:
@@ -78,7 +82,7 @@ def test_ways_to_users_agree_and_redirects_never_chain_or_are_usernames(calls: l
 
 
 @given(any_calls, any_calls, st.lists(st.integers(1, 5), max_size=6), st.sampled_from(RULES))
-@settings(max_examples=300)
+@settings(PATIENT, max_examples=200)
 def test_slices_of_any_size_do_the_same_as_one_call_after_the_other(
     before: list[Call], calls: list[Call], sizes: list[int], rules: Rules
 ) -> None:
@@ -95,6 +99,7 @@ def test_slices_of_any_size_do_the_same_as_one_call_after_the_other(
 
 
 @given(any_calls, st.lists(st.integers(1, 5), max_size=6), st.sampled_from(RULES))
+@PATIENT
 def test_published_profiles_are_the_directory(calls: list[Call], sizes: list[int], rules: Rules) -> None:
     directory = MemoryDirectory(rules)
     for part in in_slices(calls, sizes):
@@ -114,6 +119,7 @@ def published_order(lines: list[Json], published: dict[str, Json]) -> list[Json]
 
 
 @given(any_calls, st.lists(st.integers(1, 5), max_size=6))
+@PATIENT
 def test_revisions_of_a_name_grow_and_start_again_only_after_a_tombstone(calls: list[Call], sizes: list[int]) -> None:
     directory = MemoryDirectory(TINY)
     for part in in_slices(calls, sizes):
@@ -144,7 +150,7 @@ def by_time(call: Call, at: int) -> Call:
 
 
 @given(ordered_calls, st.randoms())
-@settings(max_examples=300)
+@settings(PATIENT, max_examples=200)
 def test_time_decides_and_not_the_order_of_arrival(calls: list[Call], random: object) -> None:
     shuffled = list(calls)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -164,6 +170,7 @@ def ends_of(directory: MemoryDirectory) -> list[Json]:
 
 
 @given(any_calls, st.sampled_from(RULES))
+@PATIENT
 def test_a_call_that_comes_again_changes_nothing(calls: list[Call], rules: Rules) -> None:
     once, twice = MemoryDirectory(rules), MemoryDirectory(rules)
     results = once.apply_each(*calls)
@@ -190,6 +197,7 @@ def test_a_call_that_comes_again_changes_nothing(calls: list[Call], rules: Rules
         max_size=14,
     )
 )
+@PATIENT
 def test_nothing_of_a_user_goes_because_a_call_lacks_it(calls: list[Call]) -> None:
     directory = MemoryDirectory()
     for call in calls:
@@ -206,6 +214,7 @@ def has_all_of(heir: User, user: User) -> bool:
 
 
 @given(any_calls)
+@PATIENT
 def test_a_concern_does_not_depend_on_order_and_slices_add_up(calls: list[Call]) -> None:
     whole = concern(calls, Rules())
     parts = [concern([call], Rules()) for call in reversed(calls)]
@@ -214,6 +223,7 @@ def test_a_concern_does_not_depend_on_order_and_slices_add_up(calls: list[Call])
 
 
 @given(ordered_calls, st.randoms())
+@PATIENT
 def test_the_directory_is_what_the_newest_call_about_each_thing_says(calls: list[Call], random: object) -> None:
     """Against a model that sorts by time, and so needs no times at all."""
     names: dict[str, dict[str, Json]] = {}

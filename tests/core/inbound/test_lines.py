@@ -2,7 +2,7 @@
 
 import orjson
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamer.core.inbound import line_reading, lines
@@ -12,6 +12,9 @@ from streamer.core.inbound.rules import Rules
 from streamer.core.inbound.times import microseconds, text_of
 from streamer.core.model import Json
 from tests.core.inbound.memory_directory import MemoryDirectory, alias, identify, sign_out, track
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""The machine may be busy with something else."""
 
 FULL = {
     "username": "ben",
@@ -121,6 +124,7 @@ json_values = st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=
         | st.dictionaries(st.sampled_from([*FULL, "since"]), json_values),
     )
 )
+@PATIENT
 def test_any_object_is_read_or_refused(document: dict[str, Json]) -> None:
     try:
         read = line_reading.read(orjson.dumps(document), Rules())
@@ -132,5 +136,6 @@ def test_any_object_is_read_or_refused(document: dict[str, Json]) -> None:
 
 
 @given(st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999))
+@PATIENT
 def test_times_are_written_and_read_to_the_microsecond(at: int) -> None:
     assert microseconds(text_of(at, "microseconds")) == at
