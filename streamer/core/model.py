@@ -54,7 +54,13 @@ class DeadLetterReason(enum.StrEnum):
     RETRIES_EXHAUSTED = "retries_exhausted"
     INTERNAL_ERROR = "internal_error"
     UNAUTHENTICATED = "unauthenticated"
-    """Only of the way back: a webhook's call that no signature covers."""
+    """Only calls of webhooks: no signature covers it, and the configuration asks for one."""
+
+
+DELIVERY_LETTER_REASONS: Final = tuple(
+    reason for reason in DeadLetterReason if reason is not DeadLetterReason.UNAUTHENTICATED
+)
+"""Why a record of an integration is set aside."""
 
 
 class Stage(enum.StrEnum):
@@ -65,7 +71,7 @@ class Stage(enum.StrEnum):
     MAP = "MAP"
     DELIVER = "DELIVER"
     APPLY = "APPLY"
-    """Only of the way back."""
+    """Only calls of webhooks: they change the directory of users."""
 
 
 class Record(Protocol):

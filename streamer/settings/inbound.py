@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
@@ -209,3 +210,10 @@ class DirectorySettings(Section):
         if self.url_file is not None:
             return read_secret_file(self.url_file, "url_file")
         return DEFAULT_DIRECTORY_URL if self.url is None else self.url.get_secret_value()
+
+    def show_url(self) -> str:
+        """Where it is, for people: kind, host and name of the database, without user and password."""
+        if self.url_file is not None:
+            return f"address in {self.url_file}"
+        url = urlsplit(self.read_url())
+        return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"

@@ -127,4 +127,6 @@ def test_no_secret_is_printed(section: dict[str, Any]) -> None:
         {"inbound": section, "directory": {"url": "postgresql://streamer:hidden-three@db/streamer"}}
     )
     assert "hidden" not in repr(settings)
+    assert settings.directory is not None
+    assert settings.directory.show_url() == "postgresql://db/streamer"
     assert "hidden" not in settings.model_dump_json()

@@ -151,21 +151,21 @@ def test_too_many_calls_are_refused_after_what_is_no_json() -> None:
 
 
 HALF = MAX_BODY_BYTES // 2
-DEEP = MAX_BODY_BYTES // 4
-"""Of shapes that take the longest, so that the tests are done soon."""
+SOME = MAX_BODY_BYTES // 4
+"""Bytes of the shapes that take the longest, so that the tests are done soon."""
 HOSTILE = {
     "open lists": b"[" * MAX_BODY_BYTES,
-    "open objects": b'{"a":' * (MAX_BODY_BYTES // 5),
+    "open objects": b'{"a":' * (SOME // 5),
     "backslashes": b'["' + b"\\\\" * (HALF - 2) + b'"]',
     "backslashes without end": b'["' + b"\\\\" * (HALF - 1),
     "quotes without end": b'["' + b'\\"' * (HALF - 1),
     "strings": b"[" + b'"ab",' * (MAX_BODY_BYTES // 5),
     "one number": b"[" + b"1" * (MAX_BODY_BYTES - 2) + b"]",
     "numbers": b"[" + b"0," * (HALF - 1) + b"0]",
-    "lists": b"[" + b"[]," * (MAX_BODY_BYTES // 3 - 1) + b"[]]",
-    "deep list": b"[" * DEEP + b"]" * DEEP,
-    "deep mixture": b'[{"a":' * (DEEP // 8) + b"0" + b"}]" * (DEEP // 8),
-    "many deep lists": b"[" + (b"[" * 2_000 + b"]" * 2_000 + b",") * (DEEP // 4_001) + b"0]",
+    "lists": b"[" + b"[]," * (SOME // 3) + b"[]]",
+    "deep list": b"[" * (SOME // 2) + b"]" * (SOME // 2),
+    "deep mixture": b'[{"a":' * (SOME // 8) + b"0" + b"}]" * (SOME // 8),
+    "many deep lists": b"[" + (b"[" * 2_000 + b"]" * 2_000 + b",") * (SOME // 4_001) + b"0]",
     "blanks": b"[" + b" " * (MAX_BODY_BYTES - 2) + b"]",
 }
 

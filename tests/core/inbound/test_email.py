@@ -14,6 +14,7 @@ from streamer.core.inbound.email import compared, is_usable, stored
         ("STRASSE@x.de", "straße@x.de"),
         ("J\u00dcRGEN@x.de", "ju\u0308rgen@x.de"),
         ("\u03a3@x.gr", "\u03c2@x.gr"),
+        ("\u03b1\u0345\u0301@x.gr", "\u03ac\u03b9@x.gr"),
     ],
 )
 def test_case_and_composition_do_not_matter(one: str, other: str) -> None:

@@ -424,6 +424,9 @@ def test_a_call_tells_how_it_arrived() -> None:
     assert isinstance(bare, Call)
     assert (bare.webhook, bare.received, bare.authenticated) == ("", "2026-06-01T08:00:00.041Z", False)
     assert bare.at == RECEIVED
+    timeless = read(json.dumps(IDENTIFY).encode(), [], -1, RULES)
+    assert isinstance(timeless, Call)
+    assert (timeless.at, timeless.received) == (0, "1970-01-01T00:00:00.000Z")
 
 
 # Any record

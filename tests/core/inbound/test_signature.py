@@ -109,6 +109,7 @@ def test_whatever_follows_the_first_call_is_not_covered() -> None:
     changed = BATCH.replace(b"Pricing Viewed", b"Pricing Hacked")
     coverage = check(changed, of(json_of_first(BATCH)), [SECRET])
     assert [coverage.covers(index) for index in range(3)] == [True, False, False]
+    assert check(b'[{"a":"\xff"}]', of(b'{"a":"\xff"}'), [SECRET]) is Coverage.FIRST_CALL
     assert check(b'[{"a":1}, \xff', of(b'{"a":1}'), [SECRET]) is Coverage.FIRST_CALL
 
 

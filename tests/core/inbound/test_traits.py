@@ -167,8 +167,8 @@ def test_a_track_call_gives_nothing_but_an_email() -> None:
 
 
 def test_a_long_name_is_not_copied_for_each_value() -> None:
-    """It would be 25 GB."""
+    """It would be 160 GB."""
     began = time.process_time()
-    found = of_identify({"x" * 400_000: {str(n): {"y": n} for n in range(20_000)}}, {}, RULES)
+    found = of_identify({"x" * 4_000_000: {str(n): {"y": n} for n in range(20_000)}}, {}, RULES)
     assert len(found.remarks) == 20_000
-    assert time.process_time() - began < 2
+    assert time.process_time() - began < 4
