@@ -100,8 +100,8 @@ class Outline:
 
 def _is_balanced(outline: str) -> bool:
     """Whether each bracket closes one of its kind, with the separators of this kind in between."""
-    length = len(outline) + 1
-    while outline and len(outline) * 2 <= length:  # as long as this takes away half of it
+    length = 2 * len(outline)
+    while outline and 2 * len(outline) <= length:  # as long as half of it goes, all of this takes linear time
         length = len(outline)
         outline = _INNERMOST.sub("", outline)
     open_parts: list[str] = []

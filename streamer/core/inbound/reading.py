@@ -98,11 +98,11 @@ def _is_deep(document: Json) -> bool:
     for _ in range(MAX_LEVELS):
         level = [
             child
-            for part in level
-            if isinstance(part, dict | list)
-            for child in (part.values() if isinstance(part, dict) else part)
+            for value in level
+            if isinstance(value, dict | list)
+            for child in (value.values() if isinstance(value, dict) else value)
         ]
-    return any(isinstance(part, dict | list) for part in level)
+    return any(isinstance(value, dict | list) for value in level)
 
 
 def _label(call: Json) -> str:
