@@ -26,6 +26,7 @@ PARTS = [
     "core.inbound",
     "timings",
     "cancelling",
+    "listening",
     "logs",
     "settings",
     "receipts",
