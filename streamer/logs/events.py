@@ -465,6 +465,13 @@ class Event(enum.Enum):
         ),
         1,
     )
+    DIRECTORY_MIGRATED = (
+        "directory.migrated",
+        INFO,
+        None,
+        "The tables of the directory were created or updated.",
+        ("version_before", "version_after"),
+    )
     LIBRARY_WARNED = (
         "library.warned",
         WARNING,

@@ -85,6 +85,8 @@ FIELDS: Final = {
     "status": LogField("http.response.status_code", "HTTP status of the answer."),
     "stored": LogField("stored", "The stored position."),
     "topic": LogField("messaging.destination.name", "Name of the topic."),
+    "version_after": LogField("version_after", "The last migration that was applied."),
+    "version_before": LogField("version_before", "The last migration that had been applied; `none`: no tables."),
     "wait_seconds": LogField("wait_seconds", "Seconds until the next attempt."),
 }
 """Name in code -> the field, for all fields that some events have (`streamer.logs.Event.fields`)."""
