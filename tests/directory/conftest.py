@@ -75,3 +75,17 @@ async def directory(open_directory: Callable[[], Directory]) -> Directory:
     directory = open_directory()
     await directory.migrate()
     return directory
+
+
+@pytest.fixture
+def own_postgresql() -> Iterator[PostgreSQL]:
+    """A server that the test may stop."""
+    try:
+        server = PostgreSQL()
+        try:
+            server.start()
+            yield server
+        finally:
+            server.remove()
+    except NoPostgreSQLError as error:
+        pytest.skip(str(error))
