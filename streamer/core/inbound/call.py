@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from streamer.core.model import Json
 
@@ -45,6 +45,16 @@ class IgnoredReason(enum.StrEnum):
     STALE = "stale"
     DELETED = "deleted"
     ALIAS_SAME_USER = "alias_same_user"
+
+
+class MatchedBy(enum.StrEnum):
+    """How the person of a call was found. Logs show the values."""
+
+    EMAIL = "email"
+    USER_ID = "user_id"
+    DEVICE = "device"
+    CREATED = "created"
+    NONE = "none"
 
 
 class Remark(enum.StrEnum):
@@ -100,3 +110,38 @@ class Call:
     """Of a tracked event, as sent."""
     remarks: tuple[Remark, ...] = ()
     """What was found out while it was read."""
+    received: int = 0
+    """When the webhook received it, in microseconds since the epoch."""
+    webhook: str = ""
+    """Name of the webhook that received it."""
+    authenticated: bool = True
+    """Whether the webhook's signature or token covers it."""
+    type_label: str = ""
+    """The call's ``type`` as metrics show it."""
+
+
+class Ignored(NamedTuple):
+    """A valid call that a rule ignored while it was read."""
+
+    message_id: str
+    type_label: str
+    reason: IgnoredReason
+    remarks: tuple[Remark, ...] = ()
+
+
+class Applied(NamedTuple):
+    """What became of a call."""
+
+    outcome: CallOutcome
+    """Applied, duplicate or ignored."""
+    reason: IgnoredReason | None = None
+    """Only of an ignored call."""
+    remarks: tuple[Remark, ...] = ()
+    """In the order in which they were found; one may occur several times."""
+    matched_by: MatchedBy = MatchedBy.NONE
+    username: str | None = None
+    """Of the user that the call is about, as they are called after it."""
+    linked: bool = False
+    """Whether the call's device is linked to this user after it, because of it."""
+    values_written: int = 0
+    """How many values of the call were written, those that were there already included."""

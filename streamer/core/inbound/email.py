@@ -24,7 +24,7 @@ def stored(text: str) -> str | None:
 def compared(text: str) -> str:
     """The key under which a stored address is found: without regard to case, and to how letters are composed.
 
-    No language counts, so that a dotless i is another letter. Domains, dots and "+tags" count as they are written.
+    No language counts: a dotless i is no "i". Domains, dots and "+tags" count as they are written.
     """
     if text.isascii():
         return text.strip().lower()
