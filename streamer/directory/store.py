@@ -129,11 +129,11 @@ class Transaction:
 
     async def _save_users(self, users: list[User]) -> None:
         new = [user for user in users if user.row is None]
+        known = [user for user in users if user.row is not None]
         if new:
             first = await self._take_numbers("users", len(new))
             for row, user in enumerate(new, first):
                 user.row = row
-        known = [user for user in users if user.row in self._names]
         renamed = [user.row for user in known if user.row is not None and self._names[user.row] != user.username]
         if renamed:
             await self._change(self._statements.free_names, users=renamed)

@@ -15,6 +15,7 @@ from sqlalchemy import text
 
 from streamer.core.errors import UnavailableError
 from streamer.core.inbound.directory import User
+from streamer.directory.faults import translated
 from streamer.directory.store import Directory
 from streamer.directory.unavailable import Away, DirectoryUnavailableError
 from streamer.settings.inbound import DirectorySettings
@@ -220,7 +221,6 @@ async def limit_pages(directory: Directory, pages: int) -> None:
 
 async def test_a_full_disk_of_the_server() -> None:
     """The disk of the tests' server cannot be filled; the error is the server's own."""
-    from streamer.directory.faults import translated
 
     async def fail() -> None:
         with translated():
