@@ -119,9 +119,9 @@ def _tls(kafka: KafkaSettings) -> Iterator[tuple[str, str]]:
 
 
 def _inbound(inbound: InboundSettings, settings: Settings) -> Iterator[Clash]:
-    if inbound.listen is not False and not inbound.webhooks:
+    if inbound.listen is not None and not inbound.webhooks:
         yield Clash(("inbound", "webhooks"), "is empty; name at least one webhook, or set listen: false")
-    if inbound.listen is False and settings.directory is False:
+    if inbound.listen is None and settings.directory is None:
         yield Clash(
             ("inbound", "listen"), "and directory are both false: nothing is left to do; set one, or leave out inbound"
         )
@@ -132,7 +132,7 @@ def _inbound(inbound: InboundSettings, settings: Settings) -> Iterator[Clash]:
         if integration.group_id == inbound.group_id:
             yield Clash(("inbound", "group_id"), f"is also the group of {name}; their commits would mix")
     directory = settings.directory
-    if directory is not False and directory.url_file is not None and directory.url is not None:
+    if directory is not None and directory.url_file is not None and directory.url is not None:
         yield Clash(("directory", "url"), "is set twice; set it or url_file")
 
 
