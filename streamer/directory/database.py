@@ -11,18 +11,16 @@ PostgreSQL through PgBouncer needs its session mode: the relay's lock belongs to
 """
 
 import hashlib
-import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-import asyncpg
-from sqlalchemy import event, text
-from sqlalchemy.engine import URL
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from streamer.directory.address import Address, parse
+from streamer.directory.engines import BEGIN, PostgreSQLConnector, milliseconds, open_sqlite
 from streamer.directory.faults import translated
 from streamer.directory.tables import VERSION_TABLE
 from streamer.directory.unavailable import Away, DirectoryUnavailableError
@@ -31,19 +29,6 @@ from streamer.timings import PRODUCTION, Timings
 
 HEAD: Final = "0001"
 """The migration that this version of streamer works with. A test holds it to the newest in `migrations/`."""
-
-MAX_CONNECTIONS: Final = 5
-"""Connections of one process to PostgreSQL: the writer, the relay and its lock, housekeeping, and a question of the
-status page. SQLite has as many threads."""
-
-CONNECTION_AGE_SECONDS: Final = 300
-"""A connection that is older is replaced when it is taken next, so that changes of address and password are noticed."""
-
-OLDEST_SQLITE: Final = (3, 35)
-"""The first with RETURNING."""
-OLDEST_POSTGRESQL: Final = 120_000
-
-_BEGIN: Final = "streamer_begin"
 
 
 class Database:
@@ -60,7 +45,7 @@ class Database:
         self._engine: AsyncEngine | None = None
         self._file: Path | None = None
         self._file_id: tuple[int, int] | None = None
-        self._schema = ""
+        self._postgresql = PostgreSQLConnector(lambda: self.address, timings)
 
     @property
     def is_sqlite(self) -> bool:
@@ -113,7 +98,7 @@ class Database:
         with translated():
             await self._check_file()
             engine = self.engine
-            async with engine.execution_options(**{_BEGIN: begin}).connect() as connection:
+            async with engine.execution_options(**{BEGIN: begin}).connect() as connection:
                 yield connection
 
     async def connect_alone(self) -> AsyncConnection:
@@ -132,7 +117,7 @@ class Database:
         Versions before 14 cannot; they keep the session of a frozen program.
         """
         with translated():
-            await connection.execute(_SESSION_TIMEOUT, {"limit": _milliseconds(self._timings.directory_relay)})
+            await connection.execute(_SESSION_TIMEOUT, {"limit": milliseconds(self._timings.directory_relay)})
 
     async def lock(self, connection: AsyncConnection) -> None:
         """Wait until no other writer is at work, on PostgreSQL; the lock ends with the transaction."""
@@ -140,7 +125,7 @@ class Database:
 
     def lock_key(self, purpose: str) -> int:
         """The number of an advisory lock of PostgreSQL. They belong to a database; ours to the schema in it."""
-        name = f"streamer directory {self._schema} {purpose}".encode()
+        name = f"streamer directory {self._postgresql.schema} {purpose}".encode()
         return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), signed=True)
 
     async def check_version(self, connection: AsyncConnection) -> None:
@@ -170,128 +155,17 @@ class Database:
     def engine(self) -> AsyncEngine:
         """Made when it is used first."""
         if self._engine is None:
-            address = self.address
-            self._engine = self._open_sqlite(address) if address.file is not None else self._open_postgresql()
+            file = self.address.file
+            self._engine = self._postgresql.open() if file is None else open_sqlite(file, self._timings)
+            self._file, self._file_id = file, None if file is None else _file_id(file)
         return self._engine
-
-    def _open_sqlite(self, address: Address) -> AsyncEngine:
-        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-            raise DirectoryUnavailableError(
-                Away.UNSUITABLE, f"this Python has SQLite {sqlite3.sqlite_version}; it takes 3.35 or newer"
-            )
-        file = address.file
-        assert file is not None
-        if not file.exists():
-            raise DirectoryUnavailableError(Away.NO_SUCH_DATABASE, f"there is no file {file}")
-        self._file, self._file_id = file, _file_id(file)
-        # mode=rw: a file that was removed is not made anew, which would forget everybody silently.
-        url = URL.create(
-            "sqlite+aiosqlite",
-            database=f"file:{_quoted(str(file))}",
-            query={"mode": "rw", "uri": "true"},
-        )
-        engine = create_async_engine(
-            url,
-            connect_args={"isolation_level": None, "timeout": self._timings.directory_lock},
-            hide_parameters=True,
-            pool_size=MAX_CONNECTIONS,
-            max_overflow=0,
-            pool_timeout=self._timings.directory_connect,
-        )
-        event.listen(engine.sync_engine, "connect", _prepare_sqlite)
-        event.listen(engine.sync_engine, "begin", _begin_sqlite)
-        return engine
-
-    def _open_postgresql(self) -> AsyncEngine:
-        return create_async_engine(
-            "postgresql+asyncpg://",
-            async_creator=self._connect_postgresql,
-            hide_parameters=True,
-            pool_size=MAX_CONNECTIONS,
-            max_overflow=0,
-            pool_timeout=self._timings.directory_connect,
-            pool_recycle=CONNECTION_AGE_SECONDS,
-        )
-
-    async def _connect_postgresql(self, **_: Any) -> "asyncpg.Connection[asyncpg.Record]":
-        address = self.address
-        if address.file is not None:
-            raise DirectoryUnavailableError(Away.BAD_URL, "it was PostgreSQL at the start; restart to change it")
-        try:
-            connection = await asyncpg.connect(
-                address.dsn,
-                timeout=self._timings.directory_connect,
-                command_timeout=self._timings.directory_statement + self._timings.directory_connect,
-            )
-        except ValueError:  # asyncpg's errors about the address may quote a part of it
-            raise DirectoryUnavailableError(Away.BAD_URL, "its address has a part that cannot be read") from None
-        try:
-            await self._prepare_postgresql(connection)
-        except BaseException:
-            connection.terminate()
-            raise
-        return connection
-
-    async def _prepare_postgresql(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-        found = await connection.fetchrow(_PREPARE, *map(_milliseconds, _limits(self._timings)))
-        assert found is not None
-        if int(found["version"]) < OLDEST_POSTGRESQL:
-            raise DirectoryUnavailableError(Away.UNSUITABLE, "its PostgreSQL is too old; it takes version 12 or newer")
-        if found["encoding"] != "UTF8":
-            raise DirectoryUnavailableError(
-                Away.UNSUITABLE, f"its encoding is {found['encoding']}; create it with ENCODING 'UTF8'"
-            )
-        if found["schema"] is None:
-            raise DirectoryUnavailableError(Away.NO_SUCH_DATABASE, "the schema of its search_path does not exist")
-        if found["synchronous_commit"] == "off":
-            await connection.execute("SET synchronous_commit = on")  # a call is settled on Kafka after the commit
-        self._schema = found["schema"]
 
 
 _VERSION: Final = text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - a name of ours
 
-_PREPARE: Final = """
-SELECT current_schema() AS schema, current_setting('server_version_num') AS version,
-    current_setting('server_encoding') AS encoding, current_setting('synchronous_commit') AS synchronous_commit,
-    set_config('lock_timeout', $1, false), set_config('statement_timeout', $2, false),
-    set_config('idle_in_transaction_session_timeout', $3, false), set_config('jit', 'off', false),
-    set_config('enable_seqscan', 'off', false)
-"""
-"""Settings after the connection was made, not in its first message: PgBouncer refuses those that it does not know.
-
-Statements here look up keys. Without statistics, as of tables that have just grown, PostgreSQL reads whole tables for a
-slice of 200 calls: measured, 2.5 times as slow after 60 slices, and more with each further one.
-"""
-
-
 _SESSION_TIMEOUT: Final = text(
     "SELECT set_config(name, :limit, false) FROM pg_settings WHERE name = 'idle_session_timeout'"
 )
-
-
-def _limits(timings: Timings) -> tuple[float, float, float]:
-    return timings.directory_lock, timings.directory_statement, timings.directory_idle
-
-
-def _milliseconds(seconds: float) -> str:
-    return str(max(1, round(seconds * 1000)))
-
-
-def _prepare_sqlite(connection: Any, _record: Any) -> None:
-    try:
-        cursor = connection.cursor()
-        # FULL: a call is settled on Kafka after the commit, so the commit has to survive a loss of power.
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
-        connection.create_function("bytes_from_hex", 1, bytes.fromhex, deterministic=True)
-    except BaseException:
-        connection.close()  # SQLAlchemy forgets it, with its thread
-        raise
-
-
-def _begin_sqlite(connection: Any) -> None:
-    connection.exec_driver_sql(f"BEGIN {connection.get_execution_options().get(_BEGIN, 'DEFERRED')}")
 
 
 def _file_id(file: Path) -> tuple[int, int] | None:
@@ -301,8 +175,3 @@ def _file_id(file: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return stat.st_dev, stat.st_ino
-
-
-def _quoted(path: str) -> str:
-    """As SQLite's file: addresses want it."""
-    return path.replace("%", "%25").replace("?", "%3f").replace("#", "%23")

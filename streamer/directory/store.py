@@ -9,11 +9,11 @@ Loading and saving take a fixed number of statements, however many calls the sli
 the database.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Iterable
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, delete, func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from streamer.core.inbound.directory import Changes, Concern, Device, User
@@ -29,7 +29,7 @@ from streamer.directory.rows import (
     user_to_row,
 )
 from streamer.directory.statements import STATEMENTS, Statements
-from streamer.directory.tables import DEVICES, USERS
+from streamer.directory.tables import DEVICES, MARKS, MESSAGES, OUTBOX, REDIRECTS, USERS
 from streamer.settings.inbound import DirectorySettings
 from streamer.timings import PRODUCTION, Timings
 
@@ -57,8 +57,8 @@ class Counts(NamedTuple):
     devices: int
 
 
-class Transaction:
-    """One transaction of the one writer. Not to be used after its block."""
+class Reader:
+    """One transaction that reads. Not to be used after its block."""
 
     def __init__(self, connection: AsyncConnection, statements: Statements) -> None:
         self._connection = connection
@@ -68,6 +68,12 @@ class Transaction:
         self._last_named: dict[str, int] = {}
         """anonymousId -> when it was named last, of the devices without user that the calls name."""
 
+    async def without_limits(self) -> None:
+        """Let this transaction, and each of its statements, take as long as they take."""
+        if self._connection.dialect.name == "postgresql":
+            await self._connection.execute(text("SET LOCAL statement_timeout = 0"))
+            await self._connection.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+
     async def load(self, concern: Concern) -> Loaded:
         """Everything that belongs to the ids of ``concern``."""
         messages = await self._select(self._statements.messages, digests=concern.messages)
@@ -75,10 +81,31 @@ class Transaction:
         rows = await self._select(
             self._statements.users, names=concern.names, devices=concern.devices, emails=concern.emails
         )
+        users, devices = await self._load_users(rows, concern.devices)
+        return Loaded(
+            users,
+            devices,
+            {row.digest: row.at for row in marks},
+            {row.digest: row.outcome for row in messages},
+        )
+
+    async def users_after(self, username: str, count: int) -> list[User]:
+        """The next users in the order of their names, compared by code point."""
+        rows = await self._connection.execute(_USERS_AFTER, {"last": username, "count": count})
+        users, _ = await self._load_users(rows.all(), ())
+        return users
+
+    async def unlinked_devices_after(self, anonymous_id: str, count: int) -> list[Device]:
+        """The next devices without a user in the order of their ids, compared by code point."""
+        rows = await self._connection.execute(_UNLINKED_AFTER, {"last": anonymous_id, "count": count})
+        return [device_from_row(row, None) for row in rows]
+
+    async def _load_users(self, rows: Iterable[Any], named: Collection[str]) -> tuple[list[User], list[Device]]:
+        """The users of the rows with all that is theirs, and all devices of them or among ``named``."""
         users = {row.id: user_from_row(row) for row in rows}
         self._names = {row: user.username for row, user in users.items()}
         devices: dict[str, Device] = {}
-        for row in await self._select(self._statements.devices, devices=concern.devices, users=users):
+        for row in await self._select(self._statements.devices, devices=named, users=users):
             user = users.get(row.user_id)
             device = devices[row.anonymous_id] = device_from_row(row, user)
             if user is not None:
@@ -87,12 +114,23 @@ class Transaction:
                 self._last_named[device.anonymous_id] = row.last_named
         for row in await self._select(self._statements.redirects, users=users):
             users[row.user_id].redirects[row.name] = row.at
-        return Loaded(
-            list(users.values()),
-            list(devices.values()),
-            {row.digest: row.at for row in marks},
-            {row.digest: row.outcome for row in messages},
+        return list(users.values()), list(devices.values())
+
+    async def _select(self, statement: Any, **lists: Any) -> Any:
+        """Rows of a statement with list parameters."""
+        found = await self._connection.execute(
+            statement, {name: self._statements.listed(values) for name, values in lists.items()}
         )
+        return found.all()
+
+
+class Transaction(Reader):
+    """One transaction of the one writer. Not to be used after its block."""
+
+    async def clear(self) -> None:
+        """Delete everything: users, devices, marks, messages and the outbox. Numbers are not given again."""
+        for table in (REDIRECTS, DEVICES, USERS, MARKS, MESSAGES, OUTBOX):
+            await self._connection.execute(delete(table))
 
     async def save(self, changes: Changes, now: int) -> None:
         """Store the changes, and give new users their row numbers.
@@ -154,13 +192,6 @@ class Transaction:
         taken = await self._connection.execute(self._statements.take_numbers, {"counter": counter, "count": count})
         return int(taken.scalar_one()) - count + 1
 
-    async def _select(self, statement: Any, **lists: Any) -> Any:
-        """Rows of a statement with list parameters."""
-        found = await self._connection.execute(
-            statement, {name: self._statements.listed(values) for name, values in lists.items()}
-        )
-        return found.all()
-
     async def _change(self, statement: Any, **lists: Any) -> None:
         await self._connection.execute(
             statement, {name: self._statements.listed(values) for name, values in lists.items()}
@@ -170,6 +201,17 @@ class Transaction:
         """The statement for each of the rows, in one message to the database."""
         if rows:
             await self._connection.execute(statement, rows)
+
+
+_USERS_AFTER: Final = (
+    select(USERS).where(USERS.c.username > bindparam("last")).order_by(USERS.c.username).limit(bindparam("count"))
+)
+_UNLINKED_AFTER: Final = (
+    select(DEVICES)
+    .where(DEVICES.c.user_id.is_(None), DEVICES.c.anonymous_id > bindparam("last"))
+    .order_by(DEVICES.c.anonymous_id)
+    .limit(bindparam("count"))
+)
 
 
 class Directory:
@@ -202,6 +244,16 @@ class Directory:
         """
         async with self.database.writing() as connection:
             yield Transaction(connection, STATEMENTS[self.database.is_sqlite])
+
+    @asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Reader]:
+        """A transaction that only reads; it waits for no writer, and none waits for it.
+
+        Raises:
+            DirectoryUnavailableError: the database is away.
+        """
+        async with self.database.reading() as connection:
+            yield Reader(connection, STATEMENTS[self.database.is_sqlite])
 
     async def counts(self) -> Counts:
         """How many users and devices there are. It takes a second for millions of them: ask once a minute.

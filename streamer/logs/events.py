@@ -472,6 +472,20 @@ class Event(enum.Enum):
         "The tables of the directory were created or updated.",
         ("version_before", "version_after"),
     )
+    USERS_IMPORTED = (
+        "users.imported",
+        INFO,
+        None,
+        "Users were imported into the directory.",
+        ("users", "devices"),
+    )
+    USER_FORGOTTEN = (
+        "user.forgotten",
+        INFO,
+        None,
+        "A user was deleted from the directory by a command. The line does not say which one.",
+        (),
+    )
     LIBRARY_WARNED = (
         "library.warned",
         WARNING,
