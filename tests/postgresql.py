@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
+import psutil
+
 START_SECONDS: Final = 60
 PASSWORD: Final = "s3cr3t/p@ss word"
 USER: Final = "streamer"
@@ -79,6 +81,20 @@ class PostgreSQL:
             self._process.send_signal(how)
             self._process.wait(START_SECONDS)
             self._process = None
+
+    def freeze(self) -> None:
+        """Stop all its processes where they are."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let them go on."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        assert self._process is not None, "it does not run"
+        server = psutil.Process(self._process.pid)
+        for process in (*server.children(recursive=True), server):
+            process.send_signal(number)
 
     def remove(self) -> None:
         """Stop it, and delete its data."""

@@ -12,7 +12,7 @@ PostgreSQL through PgBouncer needs its session mode: the relay's lock belongs to
 
 import hashlib
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 
@@ -21,7 +21,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from streamer.directory.address import Address, parse
 from streamer.directory.engines import BEGIN, PostgreSQLConnector, milliseconds, open_sqlite
-from streamer.directory.faults import translated
+from streamer.directory.faults import translate_errors_of, translated
 from streamer.directory.tables import VERSION_TABLE
 from streamer.directory.unavailable import Away, DirectoryUnavailableError
 from streamer.settings.inbound import DirectorySettings
@@ -95,11 +95,12 @@ class Database:
     @asynccontextmanager
     async def connected(self, begin: str) -> AsyncIterator[AsyncConnection]:
         """A connection on which no transaction was begun; ``begin`` is how SQLite begins one."""
-        with translated():
-            await self._check_file()
-            engine = self.engine
-            async with engine.execution_options(**{BEGIN: begin}).connect() as connection:
-                yield connection
+        async with AsyncExitStack() as stack:
+            with translated():
+                await self._check_file()
+                engine = self.engine.execution_options(**{BEGIN: begin})
+                connection = await stack.enter_async_context(engine.connect())
+            yield connection
 
     async def connect_alone(self) -> AsyncConnection:
         """A connection to PostgreSQL with a session for one user, without transactions. Whoever gets it closes it.
@@ -116,8 +117,7 @@ class Database:
 
         Versions before 14 cannot; they keep the session of a frozen program.
         """
-        with translated():
-            await connection.execute(_SESSION_TIMEOUT, {"limit": milliseconds(self._timings.directory_relay)})
+        await connection.execute(_SESSION_TIMEOUT, {"limit": milliseconds(self._timings.directory_relay)})
 
     async def lock(self, connection: AsyncConnection) -> None:
         """Wait until no other writer is at work, on PostgreSQL; the lock ends with the transaction."""
@@ -157,6 +157,7 @@ class Database:
         if self._engine is None:
             file = self.address.file
             self._engine = self._postgresql.open() if file is None else open_sqlite(file, self._timings)
+            translate_errors_of(self._engine)
             self._file, self._file_id = file, None if file is None else _file_id(file)
         return self._engine
 

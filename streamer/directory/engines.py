@@ -11,6 +11,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from streamer.directory.address import Address
+from streamer.directory.faults import translated
 from streamer.directory.unavailable import Away, DirectoryUnavailableError
 from streamer.timings import Timings
 
@@ -87,15 +88,17 @@ class PostgreSQLConnector:
         if address.file is not None:
             raise DirectoryUnavailableError(Away.BAD_URL, "it was PostgreSQL at the start; restart to change it")
         try:
-            connection = await asyncpg.connect(
-                address.dsn,
-                timeout=self._timings.directory_connect,
-                command_timeout=self._timings.directory_statement + self._timings.directory_connect,
-            )
+            with translated():
+                connection = await asyncpg.connect(
+                    address.dsn,
+                    timeout=self._timings.directory_connect,
+                    command_timeout=self._timings.directory_statement + self._timings.directory_connect,
+                )
         except ValueError:  # asyncpg's errors about the address may quote a part of it
             raise DirectoryUnavailableError(Away.BAD_URL, "its address has a part that cannot be read") from None
         try:
-            await self._prepare(connection)
+            with translated():
+                await self._prepare(connection)
         except BaseException:
             connection.terminate()
             raise

@@ -11,8 +11,11 @@ from contextlib import contextmanager
 from typing import Final
 
 import asyncpg
+from sqlalchemy import event
+from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from streamer.directory.unavailable import Away, DirectoryUnavailableError
 
@@ -63,22 +66,37 @@ _ERRNOS: Final = {
     errno.EPERM: Away.NO_RIGHT,
 }
 
-_ERRORS: Final = (DBAPIError, PoolTimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error, OSError)
+_DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error, OSError)
+_ERRORS: Final = (DBAPIError, PoolTimeoutError, *_DRIVER_ERRORS)
 
 
 @contextmanager
 def translated() -> Iterator[None]:
-    """Raise `DirectoryUnavailableError` for errors of the database. Faults of our own pass as they are."""
+    """Raise `DirectoryUnavailableError` for errors of connecting, and of the file. Faults of our own pass as they are.
+
+    Not for blocks that run code of others: their errors are not the database's.
+    """
     try:
         yield
     except _ERRORS as error:
-        away = _meaning(error)
+        away = _meaning(error, is_lost=isinstance(error, DBAPIError) and error.connection_invalidated)
         if away is None:
             raise
         raise away from error
 
 
-def _meaning(error: BaseException) -> DirectoryUnavailableError | None:
+def translate_errors_of(engine: AsyncEngine) -> None:
+    """Let the statements and commits of an engine raise `DirectoryUnavailableError` where the database is away."""
+
+    def translate(context: ExceptionContext) -> None:
+        away = _meaning(context.original_exception, is_lost=context.is_disconnect)
+        if away is not None:
+            raise away from context.original_exception
+
+    event.listen(engine.sync_engine, "handle_error", translate)
+
+
+def _meaning(error: BaseException, *, is_lost: bool) -> DirectoryUnavailableError | None:
     cause = _driver_error(error)
     match cause:
         case sqlite3.Error():
@@ -94,18 +112,15 @@ def _meaning(error: BaseException) -> DirectoryUnavailableError | None:
         case OSError():
             away = _of_system(cause)
         case _:
-            is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
             away = (Away.GONE, "the connection was lost") if is_lost else None
     return None if away is None else DirectoryUnavailableError(*away)
 
 
 def _driver_error(error: BaseException) -> BaseException:
     """The error of the driver below the wrappers of SQLAlchemy."""
-    cause: BaseException = error
-    if isinstance(error, DBAPIError) and error.orig is not None:
-        cause = error.orig
-        while cause.__cause__ is not None:
-            cause = cause.__cause__
+    cause: BaseException = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    while not isinstance(cause, _DRIVER_ERRORS) and cause.__cause__ is not None:
+        cause = cause.__cause__
     return cause
 
 

@@ -123,8 +123,7 @@ class RelayLock:
             DirectoryUnavailableError: the lock was lost, or the database is away. Publish nothing more; `drop` it.
         """
         if self._connection is not None:
-            with translated():
-                await self._connection.execute(text("SELECT 1"))
+            await self._connection.execute(text("SELECT 1"))
         elif self._file is None:
             raise DirectoryUnavailableError(Away.GONE, "the lock of the relay is not held")
 
@@ -151,9 +150,8 @@ class RelayLock:
     async def _take_connection(self) -> bool:
         connection = await self._database.connect_alone()
         try:
-            with translated():
-                key = self._database.lock_key("relay")
-                is_taken = (await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key})).scalar()
+            key = self._database.lock_key("relay")
+            is_taken = (await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key})).scalar()
             if is_taken:
                 await self._database.end_when_idle(connection)
         except BaseException:

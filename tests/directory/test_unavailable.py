@@ -290,6 +290,50 @@ async def test_more_at_once_than_there_are_connections(open_directory: OpenDirec
     assert (await directory.counts()).users == 12
 
 
+@pytest.mark.parametrize("error", [OSError("x"), TimeoutError("x"), sqlite3.OperationalError("x"), KeyError("x")])
+async def test_errors_of_whoever_uses_a_transaction_are_not_the_database_s(
+    directory: Directory, error: Exception
+) -> None:
+    async def fail() -> None:
+        async with directory.transaction():
+            raise error
+
+    with pytest.raises(type(error)) as raised:
+        await fail()
+    assert raised.value is error
+
+
+async def test_a_server_that_freezes(own_postgresql: PostgreSQL) -> None:
+    """It accepts connections and answers nothing: the client's own limit ends the wait."""
+    quick = Timings(directory_statement=0.2, directory_connect=0.2)
+    directory = Directory(settings_of(own_postgresql.url("postgres")), Timings(directory_connect=30))
+    await directory.migrate()
+    await directory.close()
+    directory = Directory(settings_of(own_postgresql.url("postgres")), quick)
+    async with asyncio.timeout(30):
+        while not await is_up(directory):  # its first connection may take longer than the test allows
+            pass
+
+    async def freeze_the_server() -> None:
+        async with directory.transaction() as transaction:
+            own_postgresql.freeze()
+            await transaction.save(changes(users=[User("ben")]), 1)
+
+    try:
+        assert await reason_of(freeze_the_server()) in {Away.TIMEOUT, Away.GONE}
+    finally:
+        own_postgresql.thaw()
+    await directory.close()
+
+
+async def is_up(directory: Directory) -> bool:
+    try:
+        await directory.counts()
+    except DirectoryUnavailableError:
+        return False
+    return True
+
+
 async def test_a_cancelled_transaction_is_undone(directory: Directory) -> None:
     begun = asyncio.Event()
 
