@@ -219,6 +219,7 @@ def _user_row(user: "User") -> Row:
 
 
 def _changed(user: "User") -> str:
-    from streamer.core.inbound.moments import written  # noqa: PLC0415
+    from streamer.core.inbound.call import OLDEST  # noqa: PLC0415
+    from streamer.core.inbound.times import text_of  # noqa: PLC0415
 
-    return written(user.changed) or ""
+    return "" if user.changed == OLDEST else text_of(user.changed)

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings(args)
     bar = ProgressBar("checking")
     try:
-        found = check_file(args.file, bar.show)
+        found = check_file(args.file, settings.inbound_rules(), bar.show)
         bar.clear()
         if args.replace and not args.execute:
             return work_on_directory(settings, lambda directory: _say_replace(directory, found))

@@ -8,6 +8,7 @@ from streamer.core.inbound.concern import concern as concern_of
 from streamer.core.inbound.directory import Concern, Device, User
 from streamer.core.inbound.email import compared
 from streamer.core.inbound.rules import Rules
+from streamer.core.inbound.times import text_of
 from streamer.core.inbound.view import View
 from streamer.directory.store import Directory
 from streamer.logs import Event, logger
@@ -45,7 +46,7 @@ async def forget(directory: Directory, username: str, rules: Rules) -> Applied:
         action=Action.DELETE_USER,
         message_id=f"forget_{uuid.uuid4().hex}",
         at=now,
-        received=now,
+        received=text_of(now),
         user_id=username,
         type_label="delete",
     )

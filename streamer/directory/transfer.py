@@ -56,7 +56,7 @@ class FileFaultsError(ValueError):
         self.faults = faults
 
 
-def check_file(path: Path, on_progress: OnProgress) -> Import:
+def check_file(path: Path, rules: Rules, on_progress: OnProgress) -> Import:
     """Read the whole file without storing anything. Returns how many users and devices it has.
 
     Raises:
@@ -67,7 +67,7 @@ def check_file(path: Path, on_progress: OnProgress) -> Import:
     faults: list[str] = []
     for number, line in _numbered(path, on_progress):
         try:
-            _count(found, read(line))
+            _count(found, read(line, rules))
         except LineError as error:
             faults.append(f"line {number}: {error}")
             if len(faults) == MAX_FAULTS:
@@ -102,7 +102,7 @@ async def import_file(
         OSError: it cannot be read.
     """
     done = Import()
-    documents = _documents(path, on_progress)
+    documents = _documents(path, rules, on_progress)
     async with AsyncExitStack() as stack:
         whole: Transaction | None = None
         if replace:
@@ -165,10 +165,10 @@ def _count(found: Import, line: Line) -> None:
         found.devices += 1
 
 
-def _documents(path: Path, on_progress: OnProgress) -> Iterator[Line]:
+def _documents(path: Path, rules: Rules, on_progress: OnProgress) -> Iterator[Line]:
     for number, line in _numbered(path, on_progress):
         try:
-            yield read(line)
+            yield read(line, rules)
         except LineError as error:
             raise FileFaultsError([f"line {number}: {error}; the file was changed during the import"]) from None
 

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from streamer.core.inbound.call import OLDEST
 from streamer.core.inbound.directory import Concern, Device, Person, User, Value
-from streamer.core.inbound.email import MAX_EMAIL_CHARACTERS
+from streamer.core.inbound.email import MAX_CHARACTERS
 from streamer.core.model import Json
 from streamer.directory.rows import person_from_text, person_to_text
 from streamer.directory.statements import MAX_SAME_EMAIL
@@ -128,10 +128,10 @@ async def test_names_are_compared_by_code_point(directory: Directory) -> None:
 
 async def test_the_longest_names_and_addresses_fit(directory: Directory) -> None:
     """PostgreSQL's indexes take 2,704 bytes. These letters grow when their case is folded."""
-    email = "ᾂ" * MAX_EMAIL_CHARACTERS
+    email = "ᾂ" * MAX_CHARACTERS
     user = a_user("🦊" * 255, email=email)
     await save(directory, changes(users=[user], devices=[Device("🦝" * 255, user)]))
-    found = await load(directory, concern(emails=["ἂι" * MAX_EMAIL_CHARACTERS]))
+    found = await load(directory, concern(emails=["ἂι" * MAX_CHARACTERS]))
     assert [one.username for one in found.users] == [user.username]
 
 

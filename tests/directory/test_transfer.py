@@ -18,7 +18,7 @@ from tests.directory.slices import NOW, changes, concern, load, load_users, reco
 
 RULES = Rules()
 LINES = """\
-{"username":"Ben","email":"Ben@x.com","firstname":null,"lastname":"","anonymousIds":["d-1","d-2"],"attributes":{"a":[1.5,"x"],"z\\u0000":"\\u0000"},"redirects":["old"]}
+{"username":"Ben","email":"Ben@x.com","firstname":null,"lastname":"","anonymousIds":["d-1","d-2"],"attributes":{"a":[1.5,"x"],"z ü":"\\u0000"},"redirects":["old"]}
 {"username":"ben","email":null,"firstname":null,"lastname":null,"anonymousIds":[],"attributes":{},"redirects":[]}
 {"username":"zoë","email":null,"firstname":null,"lastname":null,"anonymousIds":[],"attributes":{},"redirects":[]}
 {"username":"🦊","email":null,"firstname":null,"lastname":null,"anonymousIds":[],"attributes":{},"redirects":[]}
@@ -99,7 +99,7 @@ async def test_replacing_empties_everything_before(directory: Directory, file: P
             users=[old],
             devices=[Device("gone", old)],
             redirects=[("gone_old", old, 1)],
-            marks={digests.of_user("ben"): NOW},
+            marks={digests.name_mark("ben"): NOW},
             messages={b"1" * 16: "applied"},
             outgoing=[record("gone")],
         ),
@@ -107,7 +107,7 @@ async def test_replacing_empties_everything_before(directory: Directory, file: P
     await take(directory, file, replace=True)
 
     assert await printed(directory) == LINES
-    found = await load(directory, concern(messages=[b"1" * 16], marks=[digests.of_user("ben")], devices=["gone"]))
+    found = await load(directory, concern(messages=[b"1" * 16], marks=[digests.name_mark("ben")], devices=["gone"]))
     assert (found.messages, found.marks, found.devices) == ({}, {}, [])
     assert await directory.outbox.waiting() == (0, None)
 
@@ -131,18 +131,18 @@ def test_all_faults_of_a_file_are_told_with_their_lines(tmp_path: Path) -> None:
         b'{"username":"ok"}\n\n{"username":"ok","emial":"x"}\nnot json\n{"anonymousId":"a"}\n{"username":"\xff"}\n[]\n'
     )
     with pytest.raises(FileFaultsError) as raised:
-        check_file(path, say_nothing)
+        check_file(path, RULES, say_nothing)
     assert [fault.split(":")[0] for fault in raised.value.faults] == [f"line {number}" for number in (3, 4, 5, 6, 7)]
     assert "emial" not in str(raised.value)
 
     path.write_bytes(b"[]\n" * 1_000)
     with pytest.raises(FileFaultsError) as raised:
-        check_file(path, say_nothing)
+        check_file(path, RULES, say_nothing)
     assert len(raised.value.faults) == transfer.MAX_FAULTS
 
     path.write_bytes(b"x" * (transfer.MAX_LINE_BYTES + 1))
     with pytest.raises(FileFaultsError, match="line 1: it is longer"):
-        check_file(path, say_nothing)
+        check_file(path, RULES, say_nothing)
 
 
 async def test_an_import_and_calls_at_once_lose_nothing(
@@ -191,7 +191,7 @@ async def test_a_forgotten_user_leaves_marks_and_a_tombstone(directory: Director
     applied = await forget(directory, "old", RULES)
     assert applied.outcome is CallOutcome.APPLIED
 
-    marks = [digests.of_user("Ben"), digests.of_user("old"), digests.of_device("d-1"), digests.of_device("d-2")]
+    marks = [digests.name_mark("Ben"), digests.name_mark("old"), digests.device_mark("d-1"), digests.device_mark("d-2")]
     found = await load(directory, concern(names=["Ben", "old"], devices=["d-1", "d-2"], marks=marks))
     assert (found.users, found.devices, set(found.marks)) == ([], [], set(marks))
     [entry] = await directory.outbox.read(10)

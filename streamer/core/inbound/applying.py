@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from streamer.core.inbound import digests, lines, links, matching, merging, moments
+from streamer.core.inbound import digests, lines, links, matching, merging
 from streamer.core.inbound.aliasing import Alias
 from streamer.core.inbound.call import Action, Call, IgnoredReason, MatchedBy, Remark, Traits
 from streamer.core.inbound.directory import Outgoing, User
 from streamer.core.inbound.index import Index
 from streamer.core.inbound.rules import Rules
+from streamer.core.inbound.times import microseconds
 
 TRIGGER_SCHEMA: Final = "trigger.1"
 _SECOND: Final = 1_000_000
@@ -80,6 +81,8 @@ def _sign_out(index: Index, call: Call, rules: Rules, effect: Effect) -> Ignored
         return IgnoredReason.NO_IDENTITY
     match = matching.match_user(index, call, rules, effect.remarks)
     if match is None:
+        if call.user_id is not None:  # an older link of this user may still come
+            index.mark(digests.sign_out_mark(call.user_id), call.at)
         return IgnoredReason.UNKNOWN_USER
     if isinstance(match, IgnoredReason):
         return match
@@ -105,17 +108,17 @@ def _delete(index: Index, call: Call, _: Rules, effect: Effect) -> IgnoredReason
     """Privacy first: everything goes, whatever came later."""
     if call.user_id is None:
         return IgnoredReason.NO_IDENTITY
-    index.mark(digests.of_user(call.user_id), call.at)
+    index.mark(digests.name_mark(call.user_id), call.at)
     user = index.find(call.user_id)
     if user is None:
         return IgnoredReason.UNKNOWN_USER
     effect.user, effect.by = user, MatchedBy.USER_ID
-    index.mark(digests.of_user(user.username), call.at)
+    index.mark(digests.name_mark(user.username), call.at)
     for name in list(user.redirects):
-        index.mark(digests.of_user(name), call.at)
+        index.mark(digests.name_mark(name), call.at)
         index.drop_redirect(name)
     for device in list(user.devices.values()):
-        index.mark(digests.of_device(device.anonymous_id), call.at)
+        index.mark(digests.device_mark(device.anonymous_id), call.at)
         index.forget_device(device)
     index.remove(user)
     return None
@@ -168,7 +171,10 @@ def _makes_trigger(call: Call, user: User | None, rules: Rules) -> bool:
     if rules.trigger_events is not None and call.event not in rules.trigger_events:
         return False
     oldest = rules.max_trigger_age_seconds
-    return oldest is None or call.received - call.at <= oldest * _SECOND
+    if oldest is None:
+        return True
+    received = microseconds(call.received)
+    return received is None or received - call.at <= oldest * _SECOND
 
 
 def _trigger(call: Call, user: User | None, rules: Rules) -> Outgoing:
@@ -178,7 +184,7 @@ def _trigger(call: Call, user: User | None, rules: Rules) -> Outgoing:
     headers = (
         ("streamer.schema", TRIGGER_SCHEMA),
         ("streamer.webhook", call.webhook),
-        ("streamer.received", moments.written(call.received) or ""),
+        ("streamer.received", call.received),
         ("streamer.authenticated", "true" if call.authenticated else "false"),
     )
     return Outgoing(rules.triggers_topic, key, lines.trigger_value(call, username, rules.environment), headers)

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 from streamer.core.inbound import digests, email
-from streamer.core.inbound.call import Action, Call, Ignored
+from streamer.core.inbound.call import Action, Call, Ignored, Rejected
 from streamer.core.inbound.directory import Concern
 from streamer.core.inbound.rules import Rules
 
 
-def concern(calls: Iterable[Call | Ignored], rules: Rules) -> Concern:
+def concern(calls: Iterable[Call | Ignored | Rejected], rules: Rules) -> Concern:
     """What to load before the calls are applied, in any order and number.
 
     Loaded are the users with these names, redirects, e-mail addresses or devices, and of each of these users all
@@ -20,11 +20,13 @@ def concern(calls: Iterable[Call | Ignored], rules: Rules) -> Concern:
     marks: set[bytes] = set()
     messages: set[bytes] = set()
     for call in calls:
-        messages.add(digests.of_message(call.message_id))
-        if isinstance(call, Ignored):
+        if call.message_id is not None:
+            messages.add(digests.message_digest(call.message_id))
+        if not isinstance(call, Call):
             continue
         if call.user_id is not None:
             names.add(call.user_id)
+            marks.add(digests.sign_out_mark(call.user_id))
         if call.anonymous_id is not None:
             devices.add(call.anonymous_id)
         if call.previous_id is not None and call.action is Action.UPDATE_USER_ID:
@@ -32,5 +34,5 @@ def concern(calls: Iterable[Call | Ignored], rules: Rules) -> Concern:
             devices.add(call.previous_id)
         if call.traits.email is not None and "email" in rules.match:
             emails.add(email.compared(call.traits.email))
-    marks.update(map(digests.of_user, names), map(digests.of_device, devices))
+    marks.update(map(digests.name_mark, names), map(digests.device_mark, devices))
     return Concern(frozenset(names), frozenset(devices), frozenset(emails), frozenset(marks), frozenset(messages))

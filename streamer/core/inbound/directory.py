@@ -72,7 +72,7 @@ class Concern(NamedTuple):
     emails: frozenset[str]
     """As compared, see `streamer.core.inbound.email`."""
     marks: frozenset[bytes]
-    """Digests of names and devices that may have been deleted."""
+    """Digests of names and devices that may have been deleted, and of names that may have signed out unknown."""
     messages: frozenset[bytes]
     """Digests of messageIds."""
 

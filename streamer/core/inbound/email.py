@@ -1,31 +1,30 @@
-"""E-mail addresses: how they are stored, and what counts as the same address."""
+"""E-mail addresses: which are usable, and which are the same."""
 
 import unicodedata
 from typing import Final
 
-MAX_EMAIL_CHARACTERS: Final = 320
-"""Longest address that is used: 64 characters, "@", 255 characters."""
+from streamer.core.inbound.text import has_control
+
+MAX_CHARACTERS: Final = 320
+"""Longest address: 64 characters, an at sign, and a domain of 255."""
 
 
-def stored(text: str) -> str | None:
-    """The address as it is stored: without white space around it. None: it is empty, so there is none.
+def stored(text: str) -> str:
+    """An address as it is stored: without the blanks around it. Empty: there is none."""
+    return text.strip()
 
-    Raises:
-        ValueError: it is too long, or has control characters. The text never quotes it.
-    """
-    address = text.strip()
-    if len(address) > MAX_EMAIL_CHARACTERS:
-        raise ValueError(f"an e-mail address of more than {MAX_EMAIL_CHARACTERS} characters")
-    if not address.isprintable() and any(unicodedata.category(character) == "Cc" for character in address):
-        raise ValueError("an e-mail address with control characters")
-    return address or None
+
+def is_usable(address: str) -> bool:
+    """Whether an address, as `stored`, can be stored at all. It need not look like an address."""
+    return len(address) <= MAX_CHARACTERS and not has_control(address)
 
 
 def compared(text: str) -> str:
-    """The key under which a stored address is found: without regard to case, and to how letters are composed.
+    """What is equal for addresses that count as the same: letter case and composition of letters do not matter.
 
-    No language counts: a dotless i is no "i". Domains, dots and "+tags" count as they are written.
+    No language has rules of its own here, full-width letters are others, and dots and ``+tags`` count.
     """
-    if text.isascii():
-        return text.strip().lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", text.strip()).casefold())
+    address = stored(text)
+    if address.isascii():
+        return address.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", address).casefold())

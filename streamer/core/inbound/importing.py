@@ -23,7 +23,11 @@ def concern(lines: Iterable[User | Device]) -> Concern:
             devices.update(line.devices)
         else:
             devices.add(line.anonymous_id)
-    marks = {*map(digests.of_user, names), *map(digests.of_device, devices)}
+    marks = {
+        *map(digests.name_mark, names),
+        *map(digests.device_mark, devices),
+        *map(digests.sign_out_mark, names),
+    }
     return Concern(frozenset(names), frozenset(devices), frozenset(), frozenset(marks), frozenset())
 
 

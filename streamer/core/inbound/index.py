@@ -47,18 +47,20 @@ class Index:
         """
         device = self.devices.get(anonymous_id)
         if device is None:
-            deleted = self._marks.get(digests.of_device(anonymous_id), OLDEST) if self._marks else OLDEST
+            deleted = self._marks.get(digests.device_mark(anonymous_id), OLDEST) if self._marks else OLDEST
             device = Device(anonymous_id, since=deleted, left=deleted)
         return device
 
     def is_deleted(self, username: str, at: int) -> bool:
         """Whether a user of this name was deleted at ``at`` or later."""
-        return bool(self._marks) and self._marks.get(digests.of_user(username), OLDEST) >= at
+        return bool(self._marks) and self._marks.get(digests.name_mark(username), OLDEST) >= at
 
     def create(self, username: str) -> User:
-        """A new user."""
+        """A new user. Links of before their last sign-out of all devices end at once, as for any user."""
         assert self.find(username) is None, "the name leads to a user already"
         user = self.users[username] = User(username)
+        if self._marks:
+            user.signed_out = self._marks.get(digests.sign_out_mark(username), OLDEST)
         self.journal.create(user)
         return user
 
@@ -146,6 +148,6 @@ class Index:
         del self.devices[device.anonymous_id]
 
     def mark(self, digest: bytes, at: int) -> None:
-        """Note a deletion."""
+        """Note a deletion, or a sign-out of somebody unknown."""
         at = max(at, self._marks.get(digest, at))
         self._marks[digest] = self.journal.marks[digest] = at

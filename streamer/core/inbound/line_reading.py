@@ -1,18 +1,19 @@
 """Directory lines -> users and devices, checked. Errors name the key, never a value."""
 
-import unicodedata
 from collections.abc import Callable, Collection, Mapping
 from typing import Final
 
 import orjson
 
-from streamer.core.inbound import email, moments
+from streamer.core.inbound import email
 from streamer.core.inbound.call import OLDEST
 from streamer.core.inbound.directory import Device, Person, User, Value
+from streamer.core.inbound.fields import MAX_CHARACTERS
+from streamer.core.inbound.rules import Rules
+from streamer.core.inbound.text import has_control, is_absent
+from streamer.core.inbound.times import microseconds
+from streamer.core.inbound.traits import is_attribute_name, is_attribute_value
 from streamer.core.model import Json
-
-MAX_ID_CHARACTERS: Final = 255
-"""Longest username and anonymousId."""
 
 _PERSON: Final = frozenset({"email", "firstname", "lastname", "attributes"})
 _USER: Final = _PERSON | {"username", "anonymousIds", "redirects", "times"}
@@ -25,7 +26,7 @@ class LineError(ValueError):
     """A directory line breaks a rule. The text names the key, and quotes nothing of the line."""
 
 
-def read(line: bytes) -> User | Device:
+def read(line: bytes, rules: Rules) -> User | Device:
     """The user, or the device without a user, that a directory line describes. It is not stored yet.
 
     Values without a time are older than any call.
@@ -42,26 +43,26 @@ def read(line: bytes) -> User | Device:
     if "username" in members:
         _check_keys(members, _USER, "")
         _check_keys(times, _USER_TIMES, "times.")
-        return _user(members, times)
+        return _user(members, times, rules)
     if "anonymousId" not in members:
         raise LineError("username is missing, and so is anonymousId; expected one of them")
     if "attributes" not in members:
         raise LineError("attributes is missing; expected an object")
     _check_keys(members, _DEVICE, "")
     _check_keys(times, _DEVICE_TIMES, "times.")
-    device = Device(_id(members["anonymousId"], "anonymousId"), person=_person(members, times))
+    device = Device(_id(members["anonymousId"], "anonymousId"), person=_person(members, times, rules))
     _set_link(device, times, "times")
     return device
 
 
-def _user(members: Mapping[str, Json], times: Mapping[str, Json]) -> User:
+def _user(members: Mapping[str, Json], times: Mapping[str, Json], rules: Rules) -> User:
     username = _id(members["username"], "username")
     revision = times.get("revision", 0)
     if type(revision) is not int or revision < 0:
         raise LineError("times.revision is not a whole number from 0")
     user = User(
         username,
-        person=_person(members, times),
+        person=_person(members, times, rules),
         named=_time(times.get("named"), "times.named"),
         signed_out=_time(times.get("signedOut"), "times.signedOut"),
         changed=_time(times.get("changed"), "times.changed"),
@@ -81,14 +82,14 @@ def _user(members: Mapping[str, Json], times: Mapping[str, Json]) -> User:
     return user
 
 
-def _person(members: Mapping[str, Json], times: Mapping[str, Json]) -> Person:
+def _person(members: Mapping[str, Json], times: Mapping[str, Json], rules: Rules) -> Person:
     def value(name: str, check: Callable[[Json, str], Json]) -> Value | None:
         checked = None if members.get(name) is None else check(members[name], name)
         return None if checked is None else Value(checked, _time(times.get(name), f"times.{name}"))
 
     set_at = _object(times.get("attributes"), "times.attributes")
     attributes = {
-        name: Value(_attribute(attribute), _time(set_at.get(name), "times.attributes.*"))
+        name: Value(_attribute(name, attribute, rules), _time(set_at.get(name), "times.attributes.*"))
         for name, attribute in _object(members.get("attributes"), "attributes").items()
     }
     return Person(value("email", _email), value("firstname", _text), value("lastname", _text), attributes)
@@ -120,9 +121,9 @@ def _text(value: Json, path: str) -> str:
 
 def _id(value: Json, path: str) -> str:
     text = _text(value, path)
-    if not text.strip() or len(text) > MAX_ID_CHARACTERS:
-        raise LineError(f"{path} is blank, or longer than {MAX_ID_CHARACTERS} characters")
-    if any(unicodedata.category(character) == "Cc" for character in text):
+    if is_absent(text) or len(text) > MAX_CHARACTERS:
+        raise LineError(f"{path} is blank, or longer than {MAX_CHARACTERS} characters")
+    if has_control(text):
         raise LineError(f"{path} has control characters")
     return text
 
@@ -137,26 +138,27 @@ def _ids(members: Mapping[str, Json], path: str) -> list[str]:
 
 
 def _email(value: Json, path: str) -> str | None:
-    address = _text(value, path)
-    try:
-        return email.stored(address)
-    except ValueError as error:
-        raise LineError(f"{path} is {error}") from None
+    address = email.stored(_text(value, path))
+    if not email.is_usable(address):
+        raise LineError(f"{path} is longer than {email.MAX_CHARACTERS} characters, or has control characters")
+    return address or None
 
 
-def _attribute(value: Json) -> Json:
-    values = value if isinstance(value, list) else [value]
-    if not all(isinstance(part, str | int | float) for part in values):
-        raise LineError("attributes.* is neither a string, a number, true, false, nor a list of these")
+def _attribute(name: str, value: Json, rules: Rules) -> Json:
+    if not is_attribute_name(name):
+        raise LineError("attributes has a name that no attribute may have")
+    if value is None or isinstance(value, dict) or not is_attribute_value(value, rules.max_value_bytes):
+        raise LineError(
+            "attributes.* is neither a string, a number, true, false, nor a list of these, or its JSON text is longer "
+            f"than {rules.max_value_bytes} bytes"
+        )
     return value
 
 
 def _time(text: Json, path: str) -> int:
     if text is None:
         return OLDEST
-    try:
-        return moments.read(_text(text, path))
-    except LineError:
-        raise
-    except ValueError as error:
-        raise LineError(f"{path} is {error}") from None
+    at = microseconds(text)
+    if at is None:
+        raise LineError(f"{path} is no ISO 8601 time of the years 1 to 9999")
+    return at

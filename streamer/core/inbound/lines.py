@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 import orjson
 
-from streamer.core.inbound import moments
-from streamer.core.inbound.call import Call
+from streamer.core.inbound.call import OLDEST, Call
 from streamer.core.inbound.directory import Device, Person, User, Value
+from streamer.core.inbound.times import text_of
 from streamer.core.model import Json
 
 
@@ -45,7 +45,11 @@ def device_line(device: Device, *, times: bool = False) -> bytes:
 
 def profile_value(user: User, environment: str | None) -> bytes:
     """The value of the user's record on the profiles topic."""
-    rest = {"environment": environment, "revision": user.revision, "updatedAt": moments.written(user.changed)}
+    rest = {
+        "environment": environment,
+        "revision": user.revision,
+        "updatedAt": None if user.changed == OLDEST else text_of(user.changed),
+    }
     return user_line(user)[:-1] + b"," + orjson.dumps(rest)[1:]
 
 
@@ -58,7 +62,7 @@ def trigger_value(call: Call, username: str | None, environment: str | None) -> 
             "username": username,
             "anonymousId": call.anonymous_id,
             "properties": call.properties,
-            "timestamp": moments.written(call.at),
+            "timestamp": text_of(call.at),
             "environment": environment,
         }
     )
@@ -78,7 +82,7 @@ def _own_values(person: Person) -> Mapping[str, Value]:
 
 
 def _time(at: int) -> str | None:
-    return moments.written(at, "microseconds")
+    return None if at == OLDEST else text_of(at, "microseconds")
 
 
 def _person_times(person: Person) -> dict[str, Json]:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 from streamer.core.inbound import applying, digests, importing, profiles
-from streamer.core.inbound.call import Applied, Call, CallOutcome, Ignored, IgnoredReason, Remark
+from streamer.core.inbound.call import Applied, Call, CallOutcome, Ignored, IgnoredReason, Rejected, Remark
 from streamer.core.inbound.directory import Changes, Device, Outgoing, User
 from streamer.core.inbound.index import Index
 from streamer.core.inbound.rules import Rules
@@ -39,11 +39,18 @@ class View:
         self._rules: Final = rules
         self._triggers: Final[list[Outgoing]] = []
 
-    def apply(self, call: Call | Ignored) -> Applied:
-        """Apply the next call, once: one with a messageId that was applied or ignored before changes nothing."""
-        message = digests.of_message(call.message_id)
+    def apply(self, call: Call | Ignored | Rejected) -> Applied:
+        """Apply the next call, once: one with a messageId that was applied or ignored before changes nothing.
+
+        A rejected one is to be dead-lettered, unless it is a duplicate. It is not remembered, so that a redriven one
+        counts.
+        """
+        message = None if call.message_id is None else digests.message_digest(call.message_id)
         if message in self._messages:
             return Applied(CallOutcome.DUPLICATE)
+        if isinstance(call, Rejected):
+            return Applied(CallOutcome.DEAD_LETTERED)
+        assert message is not None
         effect = applying.Effect(list(call.remarks))
         reason: IgnoredReason | None
         if isinstance(call, Ignored):

@@ -7,8 +7,6 @@ Like Segment, it promises neither order nor that a call is sent only once. An an
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping
@@ -16,6 +14,8 @@ from typing import Any, Final
 
 import aiohttp
 import orjson
+
+from streamer.core.inbound import signature
 
 ANSWER_SECONDS: Final = 10.0
 """How long an answer may take."""
@@ -47,7 +47,7 @@ class WebhookDestination:
                 first call only.
         """
         self.url = url
-        self._secret = secret.encode()
+        self._secret = secret
         self._max_calls = max_calls
         self._waiting: deque[bytes] = deque()
         self._work = asyncio.Event()
@@ -117,7 +117,7 @@ class WebhookDestination:
         headers = {
             "Content-Type": "application/json",
             "User-Agent": "Segment (Actions)",
-            "X-Signature": hmac.new(self._secret, calls[0], hashlib.sha1).hexdigest(),
+            signature.HEADER: signature.sign(self._secret, body),
         }
         wait, give_up_at = MIN_RETRY_SECONDS, time.monotonic() + GIVE_UP_SECONDS
         while True:

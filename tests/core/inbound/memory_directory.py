@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 import orjson
 
 from streamer.core.inbound import digests, email, line_reading, lines
-from streamer.core.inbound.call import Action, Applied, Call, Ignored, Traits
+from streamer.core.inbound.call import Action, Applied, Call, Ignored, Rejected, Traits
 from streamer.core.inbound.concern import concern
 from streamer.core.inbound.directory import Changes, Concern, Device, Outgoing, User
 from streamer.core.inbound.rules import Rules
@@ -18,9 +18,7 @@ from streamer.core.model import Json
 def call(action: Action, at: int = 10, message_id: str | None = None, **fields: Json) -> Call:
     """A call; ``email``, names and ``attributes`` stand beside its other fields. Without a messageId it has its own."""
     own = {name: fields.pop(name) for name in ("email", "firstname", "lastname", "attributes") if name in fields}
-    made = Call(
-        action=action, message_id="", at=at, traits=Traits(**own), received=fields.pop("received", at), **fields
-    )
+    made = Call(action=action, message_id="", at=at, traits=Traits(**own), **fields)
     return replace(made, message_id=repr(made) if message_id is None else message_id)
 
 
@@ -72,7 +70,7 @@ class MemoryDirectory:
         """A directory with these lines."""
         directory = cls(rules or Rules())
         for line in directory_lines:
-            read = line_reading.read(orjson.dumps(line))
+            read = line_reading.read(orjson.dumps(line), directory.rules)
             if isinstance(read, Device):
                 directory.devices[read.anonymous_id] = StoredDevice(None, read)
                 continue
@@ -82,14 +80,14 @@ class MemoryDirectory:
             directory.redirects.update({name: (row, at) for name, at in read.redirects.items()})
         return directory
 
-    def apply(self, *calls: Call | Ignored) -> list[Applied]:
+    def apply(self, *calls: Call | Ignored | Rejected) -> list[Applied]:
         """Apply a slice of calls in one transaction."""
         view = self.load(concern(calls, self.rules))
         applied = [view.apply(one) for one in calls]
         self.save(view.changes())
         return applied
 
-    def apply_each(self, *calls: Call | Ignored) -> list[Applied]:
+    def apply_each(self, *calls: Call | Ignored | Rejected) -> list[Applied]:
         """Apply the calls in transactions of their own."""
         return [result for one in calls for result in self.apply(one)]
 
@@ -195,7 +193,7 @@ class MemoryDirectory:
 
 
 def is_marked(directory: MemoryDirectory, *, user: str | None = None, device: str | None = None) -> bool:
-    digest = digests.of_user(user) if user is not None else digests.of_device(device or "")
+    digest = digests.name_mark(user) if user is not None else digests.device_mark(device or "")
     return digest in directory.marks
 
 

@@ -64,6 +64,23 @@ def test_an_alias_as_old_as_the_name_renames() -> None:
     assert users.usernames() == ["pablo"]
 
 
+def test_a_name_that_an_alias_created_is_as_new_as_the_alias() -> None:
+    users = MemoryDirectory()
+    users.apply(alias(10, previous_id="paul", user_id="pavel"))
+    (result,) = users.apply(alias(9, previous_id="paul", user_id="pablo"))
+    assert (result.username, result.remarks) == ("pavel", (Remark.ALIAS_STALE,))
+
+
+def test_redirects_keep_their_times_when_users_become_one() -> None:
+    users = MemoryDirectory.of(NINA)
+    users.apply_each(
+        alias(1, previous_id="early", user_id="paul"),
+        alias(5, previous_id="paul", user_id="nina"),
+    )
+    assert users.redirects["early"][1] == 1
+    assert users.redirects["paul"][1] == 5
+
+
 def test_two_known_users_become_one_and_the_target_keeps_its_values() -> None:
     users = MemoryDirectory.of(PAUL, NINA)
     (result,) = users.apply(alias(previous_id="paul", user_id="nina_old"))

@@ -5,9 +5,9 @@ from dataclasses import replace
 import orjson
 import pytest
 
-from streamer.core.inbound.call import CallOutcome, Ignored, IgnoredReason, MatchedBy, Remark
+from streamer.core.inbound.call import CallOutcome, Ignored, IgnoredReason, MatchedBy, Rejected, Remark
 from streamer.core.inbound.rules import Rules
-from streamer.core.model import Json
+from streamer.core.model import DeadLetterReason, Json, Stage
 from tests.core.inbound.memory_directory import (
     MemoryDirectory,
     alias,
@@ -27,7 +27,7 @@ def test_a_tracked_event_makes_one_trigger_and_writes_no_value() -> None:
     call = track(
         1_780_300_020_000_000, user_id="ann_old", anonymous_id="d", email="new@example.com", attributes={"plan": "Pro"},
         properties={"a": {"b": [None, 9_007_199_254_740_993]}}, webhook="production", authenticated=False,
-        received=1_780_300_020_041_000, message_id="m-1",
+        received="2026-06-01T07:47:00.041Z", message_id="m-1",
     )  # fmt: skip
     (result,) = users.apply(call)
     assert (result.outcome, result.username, result.values_written) == (CallOutcome.APPLIED, "ann", 0)
@@ -71,9 +71,9 @@ def test_settings_leave_out_triggers_and_the_call_is_applied_all_the_same(
 ) -> None:
     users = MemoryDirectory.of(ANN, rules=rules)
     results = users.apply(
-        track(1_000_000, "A", user_id="ann", received=6_000_001),
-        track(1_000_001, "B", user_id="ann", received=6_000_001),
-        track(6_000_000, "C", anonymous_id="d-nobody", received=6_000_001),
+        track(1_000_000, "A", user_id="ann", received="1970-01-01T00:00:06.000001Z"),
+        track(1_000_001, "B", user_id="ann", received="1970-01-01T00:00:06.000001Z"),
+        track(6_000_000, "C", anonymous_id="d-nobody", received="1970-01-01T00:00:06.000001Z"),
     )
     assert {result.outcome for result in results} == {CallOutcome.APPLIED}
     assert [trigger["event"] for trigger in users.triggers()] == [event or "C" for event in events]
@@ -178,7 +178,9 @@ def test_the_first_of_two_calls_with_one_message_id_wins(is_one_slice: bool) -> 
 
 def test_a_call_ignored_while_it_was_read_counts_once_as_well() -> None:
     users = MemoryDirectory()
-    ignored = Ignored("m", "page", IgnoredReason.NOT_AN_ACTION, (Remark.ATTRIBUTE_NAME,))
+    ignored = Ignored(
+        message_id="m", type_label="page", reason=IgnoredReason.NOT_AN_ACTION, remarks=(Remark.ATTRIBUTE_NAME,)
+    )
     first, second, third = users.apply_each(ignored, ignored, identify(user_id="ann", message_id="m"))
     assert (first.outcome, first.reason, first.remarks) == (
         CallOutcome.IGNORED, IgnoredReason.NOT_AN_ACTION, (Remark.ATTRIBUTE_NAME,),
@@ -193,6 +195,25 @@ def test_a_call_ignored_while_it_was_applied_counts_once_as_well() -> None:
     first, second = users.apply_each(call, call)
     assert (first.outcome, first.remarks) == (CallOutcome.IGNORED, (Remark.ATTRIBUTE_VALUE,))
     assert second.outcome is CallOutcome.DUPLICATE
+
+
+def test_a_rejected_call_is_a_duplicate_if_its_message_id_was_applied_and_is_not_remembered_otherwise() -> None:
+    users = MemoryDirectory()
+    users.apply(identify(user_id="ann", message_id="m"))
+    rejected = [
+        Rejected(
+            type_label="identify",
+            reason=DeadLetterReason.SCHEMA_INVALID,
+            stage=Stage.VALIDATE,
+            detail="",
+            message_id=message_id,
+        )
+        for message_id in ("m", "other", None)
+    ]
+    results = users.apply(*rejected, identify(user_id="ben", message_id="other"))
+    assert [result.outcome for result in results] == [
+        CallOutcome.DUPLICATE, CallOutcome.DEAD_LETTERED, CallOutcome.DEAD_LETTERED, CallOutcome.APPLIED,
+    ]  # fmt: skip
 
 
 def revisions(users: MemoryDirectory) -> list[tuple[str, str, int | None, str | None]]:

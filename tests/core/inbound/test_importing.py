@@ -21,7 +21,7 @@ class Imported:
         self.remarks: list[Remark] = []
         self.view = View(users or [], devices or [], {}, {}, rules)
         for line in text:
-            assert self.view.take(read(line.encode()), self.remarks) is None
+            assert self.view.take(read(line.encode(), RULES), self.remarks) is None
         changes = self.view.changes()
         self.users = {user.username: user for user in changes.users}
         self.devices = {device.anonymous_id: device for device in changes.devices}
@@ -145,12 +145,14 @@ def test_over_the_limits_the_oldest_go_and_it_is_said() -> None:
 
 
 def test_a_deleted_user_does_not_come_back_with_an_old_line() -> None:
-    view = View([], [], {digests.of_user("ben"): 10, digests.of_device("d"): 10}, {}, RULES)
-    old = read(b'{"username": "ben", "times": {"changed": "1970-01-01T00:00:00.000010Z"}}')
+    view = View([], [], {digests.name_mark("ben"): 10, digests.device_mark("d"): 10}, {}, RULES)
+    old = read(b'{"username": "ben", "times": {"changed": "1970-01-01T00:00:00.000010Z"}}', RULES)
     assert view.take(old, []) is IgnoredReason.DELETED
-    assert view.take(read(b'{"username": "ben"}'), []) is IgnoredReason.DELETED
+    assert view.take(read(b'{"username": "ben"}', RULES), []) is IgnoredReason.DELETED
     assert view.changes().users == []
-    newer = read(b'{"username": "ben", "times": {"changed": "1970-01-01T00:00:00.000011Z"}, "anonymousIds": ["d"]}')
+    newer = read(
+        b'{"username": "ben", "times": {"changed": "1970-01-01T00:00:00.000011Z"}, "anonymousIds": ["d"]}', RULES
+    )
     remarks: list[Remark] = []
     assert view.take(newer, remarks) is None
     assert remarks == [Remark.LINK_STALE]

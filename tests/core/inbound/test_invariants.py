@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import orjson
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamer.core.inbound import email
@@ -14,6 +14,9 @@ from streamer.core.inbound.rules import Rules
 from streamer.core.inbound.view import View
 from streamer.core.model import Json
 from tests.core.inbound.memory_directory import MemoryDirectory, in_slices
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""The machine may be busy with something else."""
 
 # Few names, so that calls meet. Names and devices overlap, as a producer without care may send them.
 NAMES = ["a", "b", "c", "d1"]
@@ -43,7 +46,6 @@ def calls_of(*actions: Action, times: st.SearchStrategy[int]) -> st.SearchStrate
         previous_id=st.none() | st.sampled_from(NAMES + DEVICES),
         traits=traits,
         event=st.just("Report Exported"),
-        received=st.just(100),
     )
 
 
@@ -71,6 +73,7 @@ def verify_view(view: View) -> None:
 
 
 @given(any_calls, st.sampled_from(RULES))
+@PATIENT
 def test_ways_to_users_agree_and_redirects_never_chain_or_are_usernames(calls: list[Call], rules: Rules) -> None:
     view = View([], [], {}, (), rules)
     for call in calls:
@@ -79,7 +82,7 @@ def test_ways_to_users_agree_and_redirects_never_chain_or_are_usernames(calls: l
 
 
 @given(any_calls, any_calls, st.lists(st.integers(1, 5), max_size=6), st.sampled_from(RULES))
-@settings(max_examples=300)
+@settings(PATIENT, max_examples=200)
 def test_slices_of_any_size_do_the_same_as_one_call_after_the_other(
     before: list[Call], calls: list[Call], sizes: list[int], rules: Rules
 ) -> None:
@@ -96,6 +99,7 @@ def test_slices_of_any_size_do_the_same_as_one_call_after_the_other(
 
 
 @given(any_calls, st.lists(st.integers(1, 5), max_size=6), st.sampled_from(RULES))
+@PATIENT
 def test_published_profiles_are_the_directory(calls: list[Call], sizes: list[int], rules: Rules) -> None:
     directory = MemoryDirectory(rules)
     for part in in_slices(calls, sizes):
@@ -115,6 +119,7 @@ def published_order(lines: list[Json], published: dict[str, Json]) -> list[Json]
 
 
 @given(any_calls, st.lists(st.integers(1, 5), max_size=6))
+@PATIENT
 def test_revisions_of_a_name_grow_and_start_again_only_after_a_tombstone(calls: list[Call], sizes: list[int]) -> None:
     directory = MemoryDirectory(TINY)
     for part in in_slices(calls, sizes):
@@ -141,18 +146,11 @@ ordered_calls = st.lists(
 
 def by_time(call: Call, at: int) -> Call:
     """A call of those whose order of arrival does not matter: it names a userId or signs a device out, no e-mail."""
-    is_sign_out = call.action is Action.SIGN_OUT_USER
-    return replace(
-        call,
-        at=at,
-        user_id=call.user_id or "a",
-        anonymous_id=call.anonymous_id or ("d1" if is_sign_out else None),
-        traits=replace(call.traits, email=None),
-    )
+    return replace(call, at=at, user_id=call.user_id or "a", traits=replace(call.traits, email=None))
 
 
 @given(ordered_calls, st.randoms())
-@settings(max_examples=300)
+@settings(PATIENT, max_examples=200)
 def test_time_decides_and_not_the_order_of_arrival(calls: list[Call], random: object) -> None:
     shuffled = list(calls)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
@@ -166,12 +164,13 @@ def ends_of(directory: MemoryDirectory) -> list[Json]:
     """Everything with its times, but the history of how it came about."""
     lines = directory.export(times=True)
     for line in lines:
-        for key in ("changed", "revision"):
+        for key in ("changed", "revision", "left"):  # after two sign-outs of all devices, left may be either
             line["times"].pop(key, None)
     return lines
 
 
 @given(any_calls, st.sampled_from(RULES))
+@PATIENT
 def test_a_call_that_comes_again_changes_nothing(calls: list[Call], rules: Rules) -> None:
     once, twice = MemoryDirectory(rules), MemoryDirectory(rules)
     results = once.apply_each(*calls)
@@ -198,6 +197,7 @@ def test_a_call_that_comes_again_changes_nothing(calls: list[Call], rules: Rules
         max_size=14,
     )
 )
+@PATIENT
 def test_nothing_of_a_user_goes_because_a_call_lacks_it(calls: list[Call]) -> None:
     directory = MemoryDirectory()
     for call in calls:
@@ -214,6 +214,7 @@ def has_all_of(heir: User, user: User) -> bool:
 
 
 @given(any_calls)
+@PATIENT
 def test_a_concern_does_not_depend_on_order_and_slices_add_up(calls: list[Call]) -> None:
     whole = concern(calls, Rules())
     parts = [concern([call], Rules()) for call in reversed(calls)]
@@ -222,6 +223,7 @@ def test_a_concern_does_not_depend_on_order_and_slices_add_up(calls: list[Call])
 
 
 @given(ordered_calls, st.randoms())
+@PATIENT
 def test_the_directory_is_what_the_newest_call_about_each_thing_says(calls: list[Call], random: object) -> None:
     """Against a model that sorts by time, and so needs no times at all."""
     names: dict[str, dict[str, Json]] = {}
@@ -234,6 +236,8 @@ def test_the_directory_is_what_the_newest_call_about_each_thing_says(calls: list
                 line["attributes"].update(call.traits.attributes)
         if call.anonymous_id is not None:
             owners[call.anonymous_id] = None if call.action is Action.SIGN_OUT_USER else call.user_id
+        elif call.action is Action.SIGN_OUT_USER:
+            owners |= {name: None for name, owner in owners.items() if owner == call.user_id}
     random.shuffle(calls)  # type: ignore[attr-defined]
     directory = MemoryDirectory()
     directory.apply(*calls)

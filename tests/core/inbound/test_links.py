@@ -96,10 +96,20 @@ def test_a_sign_out_without_device_finds_the_user_by_address_first() -> None:
     assert users.owner("d") is None
 
 
-def test_a_sign_out_of_nobody_creates_nobody() -> None:
+def test_a_sign_out_of_nobody_creates_nobody_and_is_noted_so_that_an_older_link_cannot_come() -> None:
     users = MemoryDirectory()
-    assert users.apply(sign_out(user_id="ann"))[0].reason is IgnoredReason.UNKNOWN_USER
-    assert users.usernames() == []
+    assert users.apply(sign_out(5, user_id="ann"))[0].reason is IgnoredReason.UNKNOWN_USER
+    assert (users.usernames(), users.outgoing) == ([], [])
+    late, newer = users.apply_each(
+        track(4, user_id="ann", anonymous_id="d4"), track(6, user_id="ann", anonymous_id="d6")
+    )
+    assert (late.linked, newer.linked) == (False, True)
+
+
+def test_an_older_sign_out_of_all_devices_does_not_take_back_the_newer_one() -> None:
+    users = MemoryDirectory.of({"username": "ann"})
+    users.apply_each(sign_out(9, user_id="ann"), sign_out(5, user_id="ann"))
+    assert users.user("ann").signed_out == 9
 
 
 @pytest.mark.parametrize("at", [4, 5])

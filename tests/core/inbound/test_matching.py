@@ -127,6 +127,12 @@ def test_row_6_a_device_stands_for_its_user() -> None:
     assert users.export()[1]["email"] == "new@example.com"
 
 
+def test_row_6_a_call_as_old_as_the_link_is_of_the_user() -> None:
+    users = directory()
+    _, result = users.apply(track(10, user_id="ben", anonymous_id="d-9"), track(10, "Other", anonymous_id="d-9"))
+    assert result.username == "ben"
+
+
 def test_row_6_traits_of_a_device_without_user_stay_there_with_address_and_names() -> None:
     users = directory()
     (result,) = users.apply(identify(email="new@example.com", firstname="Al", anonymous_id="d-9", attributes=PLAN))

@@ -5,7 +5,7 @@ import pytest
 from streamer.core.inbound.call import REMOVE, Remark
 from streamer.core.inbound.rules import Rules
 from streamer.core.model import Json
-from tests.core.inbound.memory_directory import MemoryDirectory, identify
+from tests.core.inbound.memory_directory import MemoryDirectory, alias, identify
 
 
 def line_after(*calls: Json, rules: Rules | None = None, attributes: Json = None) -> Json:
@@ -73,6 +73,15 @@ def test_the_limit_counts_for_gaps_too_in_the_order_of_names() -> None:
     (result,) = users.apply(identify(2, user_id="ann", anonymous_id="d", attributes={"z": 1}))
     assert result.remarks == (Remark.ATTRIBUTE_LIMIT,)
     assert users.export()[0]["attributes"] == {"a": 1, "z": 1}
+
+
+def test_gaps_alone_are_filled_when_users_become_one() -> None:
+    users = MemoryDirectory()
+    for name, at in (("p", 9), ("n", 1)):
+        users.apply(identify(at, user_id=name, email=f"{name}@example.com", firstname=name, lastname=name))
+    users.apply(alias(10, previous_id="p", user_id="n"))
+    (line,) = users.export()
+    assert (line["email"], line["firstname"], line["lastname"]) == ("n@example.com", "n", "n")
 
 
 def test_a_null_removes_the_value_that_is_there_if_so_set_and_it_is_not_newer() -> None:

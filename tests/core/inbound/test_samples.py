@@ -7,57 +7,26 @@ from pathlib import Path
 import orjson
 import pytest
 
-from streamer.core.inbound import moments
-from streamer.core.inbound.call import Action, Call, CallOutcome, Ignored, IgnoredReason, Traits
-from streamer.core.inbound.rules import OWN_EVENTS
+from streamer.core.inbound.body import split
+from streamer.core.inbound.call import CallOutcome
+from streamer.core.inbound.reading import read
+from streamer.core.inbound.rules import Rules
 from streamer.core.model import Json
 from tests.core.inbound.memory_directory import MemoryDirectory
 
 SAMPLES = Path(__file__).parents[2] / "samples" / "inbound"
 NAMES = sorted(path.name.removesuffix(".body.json") for path in SAMPLES.glob("*.body.json"))
-ACTIONS = {"identify": Action.IDENTIFY_USER, "track": Action.TRACK_EVENT, "alias": Action.UPDATE_USER_ID}
-
-
-def read(call: dict[str, Json]) -> Call | Ignored:
-    """A call of the samples: only as much of the reading rules as they need."""
-    message_id = call.get("messageId") or json.dumps(call)
-    kind = call["type"]
-    if kind in {"page", "screen", "group"}:
-        return Ignored(message_id, kind, IgnoredReason.NOT_AN_ACTION)
-    if call.get("event") in OWN_EVENTS:
-        return Ignored(message_id, kind, IgnoredReason.OWN_EVENT)
-    own = dict(call.get("traits") or {})
-    address = own.pop("email", None) or call.get("context", {}).get("traits", {}).get("email")
-    action = Action.DELETE_USER if kind == "delete" else ACTIONS[kind]
-    return Call(
-        action=Action.SIGN_OUT_USER if call.get("event") == "Signed Out" else action,
-        message_id=message_id,
-        at=moments.read(call["timestamp"]),
-        user_id=call.get("userId"),
-        anonymous_id=call.get("anonymousId"),
-        previous_id=call.get("previousId"),
-        traits=Traits(email=address.strip() if address else None, attributes=dict(flat(own))),
-        event=call.get("event"),
-        properties=call.get("properties") or {},
-        received=moments.read(call["timestamp"]),
-        webhook="production",
-    )
-
-
-def flat(traits: dict[str, Json], path: str = "") -> list[tuple[str, Json]]:
-    pairs: list[tuple[str, Json]] = []
-    for name, value in traits.items():
-        pairs += flat(value, f"{path}{name}.") if isinstance(value, dict) else [(path + name, value)]
-    return pairs
+RULES = Rules()
 
 
 @pytest.mark.parametrize("is_one_slice", [True, False], ids=["in one slice", "one by one"])
 @pytest.mark.parametrize("name", NAMES)
 def test_sample(name: str, is_one_slice: bool) -> None:
-    body = json.loads((SAMPLES / f"{name}.body.json").read_bytes())
     expected = json.loads((SAMPLES / f"{name}.expect.json").read_bytes())
     directory = MemoryDirectory.of(*json.loads((SAMPLES / "users-before.json").read_bytes()))
-    calls = [read(call) for call in (body if isinstance(body, list) else [body])]
+    values = split((SAMPLES / f"{name}.body.json").read_bytes(), 10)
+    assert isinstance(values, list)
+    calls = [read(value, [], 1_800_000_000_000, RULES) for value in values]
     applied = directory.apply(*calls) if is_one_slice else directory.apply_each(*calls)
 
     assert exact(directory.export()) == exact(expected["users_after"])
