@@ -67,6 +67,17 @@ async def test_a_user_comes_back_with_every_value_device_and_redirect(directory:
     assert (devices["s"].user, facts(devices["s"].person)) == (None, facts(stranger.person))
 
 
+def test_the_stored_form_of_a_person_is_this() -> None:
+    """A later version has to read it; a change of it needs a migration."""
+    person = Person(Value("b@x", 1), None, Value("", OLDEST), {"z": Value([1.5, "\u0000"], 2), "a": Value(False, 3)})
+    text = (
+        '{"email":["b@x",1],"lastname":["",-4611686018427387904],"attributes":{"z":[[1.5,"\\u0000"],2],"a":[false,3]}}'
+    )
+    assert person_to_text(person) == text
+    assert facts(person_from_text(text)) == facts(person)
+    assert person_to_text(Person()) is None
+
+
 JSON_VALUES = st.one_of(
     st.text(), st.integers(-(2**63), 2**64 - 1), st.floats(allow_nan=False, allow_infinity=False), st.booleans()
 )

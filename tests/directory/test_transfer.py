@@ -18,7 +18,8 @@ from tests.directory.slices import NOW, changes, concern, load, load_users, reco
 
 RULES = Rules()
 LINES = """\
-{"username":"Ben","email":"Ben@x.com","firstname":null,"lastname":"","anonymousIds":["d-1","d-2"],"attributes":{"a":[1.5,"x"],"z ü":"\\u0000"},"redirects":["old"]}
+{"username":"Ben","email":"Ben@x.com","firstname":null,"lastname":"",\
+"anonymousIds":["d-1","d-2"],"attributes":{"a":[1.5,"x"],"z ü":"\\u0000"},"redirects":["old"]}
 {"username":"ben","email":null,"firstname":null,"lastname":null,"anonymousIds":[],"attributes":{},"redirects":[]}
 {"username":"zoë","email":null,"firstname":null,"lastname":null,"anonymousIds":[],"attributes":{},"redirects":[]}
 {"username":"🦊","email":null,"firstname":null,"lastname":null,"anonymousIds":[],"attributes":{},"redirects":[]}
