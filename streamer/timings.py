@@ -104,6 +104,16 @@ class Timings:
     """How often it is looked whether the file of a webhook's secrets has changed."""
     summary_every: float = 60.0
     """How often each integration logs its account."""
+    directory_connect: float = 5.0
+    """Longest attempt to connect to the directory's database, and longest wait for a free connection."""
+    directory_lock: float = 10.0
+    """Longest wait for another writer of the directory."""
+    directory_statement: float = 30.0
+    """Longest time for one statement on PostgreSQL."""
+    directory_idle: float = 30.0
+    """A transaction whose program does nothing for so long, as a frozen one, is ended by PostgreSQL."""
+    directory_relay: float = 60.0
+    """PostgreSQL takes the relay's lock from a program that does not confirm it for so long, as a frozen one."""
 
 
 PRODUCTION = Timings()

@@ -1,6 +1,8 @@
 """The layout is the map: no import runs back up, none runs in a circle, and only the command line needs devkit."""
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -48,6 +50,17 @@ PARTS = [
 """From the ground up: a part may import those before it, and itself."""
 
 
+LIBRARIES = {
+    "aiokafka": {"kafka", "devkit"},
+    "lmdb": {"receipts"},
+    "sqlalchemy": {"directory"},
+    "alembic": {"directory"},
+    "asyncpg": {"directory"},
+    "aiosqlite": {"directory"},
+}
+"""The only parts that import a library."""
+
+
 def imports_of(path: Path) -> Iterator[str]:
     """The modules of ours that a module imports, late ones included."""
     for node in ast.walk(ast.parse(path.read_text())):
@@ -80,6 +93,35 @@ def test_no_import_runs_back_up(module: str) -> None:
     imported = {name: part_of(name) for name in imports_of(MODULES[module])}
     upward = [name for name, below in imported.items() if below is not None and PARTS.index(below) > PARTS.index(part)]
     assert not upward
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_library_stays_in_its_part(library: str) -> None:
+    used = {
+        part_of(module)
+        for module, path in MODULES.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        for name in libraries_of(node)
+        if name == library
+    }
+    assert used <= LIBRARIES[library]
+
+
+def libraries_of(node: ast.AST) -> Iterator[str]:
+    """The first parts of the names that a statement imports."""
+    if isinstance(node, ast.Import):
+        yield from (alias.name.partition(".")[0] for alias in node.names)
+    elif isinstance(node, ast.ImportFrom):
+        yield str(node.module).partition(".")[0]
+
+
+@pytest.mark.parametrize("module", ["streamer.service", "streamer.cli.users", "streamer.directory"])
+def test_what_the_extra_brings_is_not_loaded_without_need(module: str) -> None:
+    """An installation without the extra ``inbound`` delivers events."""
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"], capture_output=True, text=True, check=True
+    )
+    assert not {"sqlalchemy", "alembic", "asyncpg", "aiosqlite"} & set(loaded.stdout.split())
 
 
 def test_no_imports_run_in_a_circle() -> None:

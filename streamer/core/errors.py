@@ -3,6 +3,7 @@
 StreamerError
 |-- SettingsError               a setting is missing or wrong: exit code 78
 |-- UnavailableError            something that we depend on is not available: exit code 69, or tried again
+|   `-- DirectoryUnavailableError   the database of users, with a reason (`streamer.directory.unavailable`)
 `-- RecordError                 this record can never become a call: dead-letter it
     |-- DecodeError             its bytes are not one JSON document
     |-- SchemaError             a field is missing or has the wrong shape

@@ -517,6 +517,27 @@ class Event(enum.Enum):
         "Find out from the sender why the call is so large. If it must be, raise inbound.limits.max_call_bytes.",
         1,
     )
+    DIRECTORY_MIGRATED = (
+        "directory.migrated",
+        INFO,
+        None,
+        "The tables of the directory were created or updated.",
+        ("version_before", "version_after"),
+    )
+    USERS_IMPORTED = (
+        "users.imported",
+        INFO,
+        None,
+        "Users were imported into the directory.",
+        ("users", "devices"),
+    )
+    USER_FORGOTTEN = (
+        "user.forgotten",
+        INFO,
+        None,
+        "A user was deleted from the directory by a command. The line does not say which one.",
+        (),
+    )
     LIBRARY_WARNED = (
         "library.warned",
         WARNING,

@@ -41,6 +41,7 @@ FIELDS: Final = {
     "destination": LogField("destination", "Name of the destination in the configuration."),
     "destination_state": LogField("destination_state", "`ok`, `backing_off` or `held`."),
     "detail": LogField("detail", "What exactly happened, without a value of a record."),
+    "devices": LogField("devices", "How many devices without a user."),
     "drain_eta_seconds": LogField(
         "drain_eta_seconds",
         "Seconds until the lag is worked off at the rate of the last minute; absent: that cannot be said.",
@@ -85,6 +86,9 @@ FIELDS: Final = {
     "status": LogField("http.response.status_code", "HTTP status of the answer."),
     "stored": LogField("stored", "The stored position."),
     "topic": LogField("messaging.destination.name", "Name of the topic."),
+    "users": LogField("users", "How many users."),
+    "version_after": LogField("version_after", "The last migration that was applied."),
+    "version_before": LogField("version_before", "The last migration that had been applied; `none`: no tables."),
     "wait_seconds": LogField("wait_seconds", "Seconds until the next attempt."),
     "webhook": LogField("webhook", "Name of the webhook in the configuration; `_other`: one that does not exist."),
 }

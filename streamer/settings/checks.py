@@ -9,19 +9,23 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 from typing import Final
 
+from streamer import DISTRIBUTION
 from streamer.core.mapping.dialects import DIALECTS
 from streamer.settings.destinations import DestinationSettings
 from streamer.settings.document import KeyPath
-from streamer.settings.inbound import InboundSettings, WebhookSettings
+from streamer.settings.inbound import DirectorySettings, InboundSettings, WebhookSettings
 from streamer.settings.model import IntegrationSettings, Settings
 from streamer.settings.sections import KafkaSettings
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BAD_NAME: Final = "should be 1 to 64 letters, digits, dots, underscores and hyphens"
+_EXTRA: Final = ("sqlalchemy", "alembic", "aiosqlite", "asyncpg")
+"""The packages of the extra ``inbound``."""
 _NO_DIRECTORY_OF_ITS_OWN: Final = frozenset({".", ".."})
 
 
@@ -131,9 +135,23 @@ def _inbound(inbound: InboundSettings, settings: Settings) -> Iterator[Clash]:
     for name, integration in settings.integrations.items():
         if integration.group_id == inbound.group_id:
             yield Clash(("inbound", "group_id"), f"is also the group of {name}; their commits would mix")
-    directory = settings.directory
-    if directory is not None and directory.url_file is not None and directory.url is not None:
+    if settings.directory is not None:
+        yield from _directory(settings.directory)
+
+
+def _directory(directory: DirectorySettings) -> Iterator[Clash]:
+    if missing := [name for name in _EXTRA if find_spec(name) is None]:
+        yield Clash(
+            ("inbound",),
+            f"needs packages that are not installed ({', '.join(missing)}); run: pip install '{DISTRIBUTION}[inbound]',"
+            " or set directory: false where another process applies the calls",
+        )
+    if directory.url is None:
+        return
+    if directory.url_file is not None:
         yield Clash(("directory", "url"), "is set twice; set it or url_file")
+    if not directory.url.get_secret_value().startswith(("sqlite:///", "postgresql://")):
+        yield Clash(("directory", "url"), "should be sqlite:///<path> or postgresql://user:password@host:port/database")
 
 
 def _webhook(name: str, webhook: WebhookSettings) -> Iterator[Clash]:

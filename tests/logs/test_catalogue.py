@@ -79,7 +79,7 @@ def emissions(module: ast.Module) -> Iterator[Emission]:
                 for caller in calls_of(function.name, module):
                     yield Emission(names_of_events(caller.args[0], module), fields | keywords(caller))
             elif unpacked:
-                assert "asdict(self.totals())" in map(ast.unparse, unpacked), ast.unparse(call)
+                assert "asdict(self.runner.totals())" in map(ast.unparse, unpacked), ast.unparse(call)
                 totals = {field.name for field in dataclasses.fields(Totals)}
                 yield Emission(names_of_events(event, module), fields | totals)
             else:

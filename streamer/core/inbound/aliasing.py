@@ -1,6 +1,6 @@
 """Alias calls: a user gets another name, two users become one, or a device gets its user."""
 
-from streamer.core.inbound import links, merging
+from streamer.core.inbound import links, merging, redirects
 from streamer.core.inbound.call import Call, IgnoredReason, MatchedBy, Remark
 from streamer.core.inbound.directory import User
 from streamer.core.inbound.index import Index
@@ -103,8 +103,4 @@ class Alias:
         return target
 
     def _redirect(self, name: str, user: User) -> None:
-        self._index.redirect(name, user, self._call.at)
-        while len(user.redirects) > self._rules.max_redirects_per_user:
-            oldest = min(user.redirects, key=lambda old: (user.redirects[old], old))
-            self._index.drop_redirect(oldest)
-            self._remarks.append(Remark.REDIRECT_LIMIT)
+        redirects.redirect(self._index, name, user, self._call.at, self._rules, self._remarks)

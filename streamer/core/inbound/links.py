@@ -41,6 +41,22 @@ def link(index: Index, device: Device, user: User, at: int, rules: Rules, remark
     return device.user is user
 
 
+def restore(index: Index, device: Device, given: Device, user: User, rules: Rules, remarks: list[Remark]) -> None:
+    """Link a device as a directory line says. A device that nobody knows is new, whatever the time of its link."""
+    is_known = device.anonymous_id in index.devices
+    if device.user is user or (is_known and (given.since > OLDEST or device.since > OLDEST)):
+        link(index, device, user, given.since, rules, remarks)
+        return
+    if given.since < max(device.since, user.signed_out):
+        index.note(device)
+        remarks.append(Remark.LINK_STALE)
+        return
+    index.attach(device, user)
+    device.since, device.left = given.since, given.left
+    _hand_over(index, device, user, rules, remarks)
+    _drop_oldest(index, user, rules, remarks)
+
+
 def sign_out(index: Index, device: Device, at: int) -> bool:
     """Take the device from whoever has it, with what is known of it; False: something newer is known."""
     if at < device.since:

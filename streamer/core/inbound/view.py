@@ -3,8 +3,8 @@
 from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
-from streamer.core.inbound import applying, digests, profiles
-from streamer.core.inbound.call import Applied, Call, CallOutcome, Ignored, IgnoredReason, Rejected
+from streamer.core.inbound import applying, digests, importing, profiles
+from streamer.core.inbound.call import Applied, Call, CallOutcome, Ignored, IgnoredReason, Rejected, Remark
 from streamer.core.inbound.directory import Changes, Device, Outgoing, User
 from streamer.core.inbound.index import Index
 from streamer.core.inbound.rules import Rules
@@ -67,6 +67,10 @@ class View:
             return Applied(outcome, reason, remarks)
         username = None if effect.user is None else effect.user.username
         return Applied(outcome, None, remarks, effect.by, username, effect.linked, effect.written)
+
+    def take(self, line: User | Device, remarks: list[Remark]) -> IgnoredReason | None:
+        """Add what a directory line says, see `importing.take`."""
+        return importing.take(self._index, line, self._rules, remarks)
 
     def changes(self) -> Changes:
         """Everything that the calls changed, each thing once. Profiles go out before the triggers of their users."""
