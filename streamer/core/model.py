@@ -40,6 +40,7 @@ class FilterReason(enum.StrEnum):
     PAUSED = "paused"
     TOMBSTONE = "tombstone"
     REDRIVEN_FOR_OTHER = "redriven_for_other"
+    SUPERSEDED = "superseded"
 
 
 class DeadLetterReason(enum.StrEnum):

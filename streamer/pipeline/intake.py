@@ -20,7 +20,7 @@ from streamer.core.records.open_record import OpenRecord
 from streamer.core.records.pending_letter import PendingLetter
 from streamer.logs import Event, logger
 from streamer.pipeline.dead_letters import DeadLetters
-from streamer.receipts import Receipts, digest_of
+from streamer.receipts import NoReceipts, Receipts, digest_of
 
 
 class Intake:
@@ -30,7 +30,7 @@ class Intake:
         self,
         *,
         mapper: Mapper,
-        receipts: Receipts,
+        receipts: Receipts | NoReceipts,
         custody: Custody,
         dead_letters: DeadLetters,
         enqueue: Callable[[Sequence[OpenRecord]], None],

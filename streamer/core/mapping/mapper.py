@@ -57,6 +57,9 @@ class Mapper:
     something that the platform says is always there.
     """
 
+    keeps_latest = False
+    """Whether of the calls with one messageId only the newest one counts. An event never replaces another one."""
+
     def __init__(self, settings: MappingSettings) -> None:
         # Its library loads slowly, and reading the configuration imports this module without needing it.
         from streamer.core.mapping.contract import Contract  # noqa: PLC0415
