@@ -12,7 +12,7 @@ from streamer import logs
 from streamer.core.delivery.limiting import Limit, LimitedTime
 from streamer.core.delivery.parked import Parked
 from streamer.core.errors import SettingsError, UnavailableError
-from streamer.core.mapping import Mapper
+from streamer.core.pushing import new_mapper
 from streamer.core.records.account import Account, Totals
 from streamer.core.records.custody import Custody
 from streamer.core.records.drain import Drain
@@ -85,7 +85,7 @@ class Integration:
 
     def _destination_fingerprint(self) -> str:
         settings = self.destination.settings
-        return destination_fingerprint(settings.url, settings.read_write_key(), settings.message_id_suffix)
+        return destination_fingerprint(settings.url, settings.read_key(), settings.message_id_suffix)
 
     def _on_key_changed(self) -> None:
         """The destination has another write key: what was delivered with the former one proves nothing."""
@@ -138,7 +138,7 @@ class Integration:
         return Delivery(
             self.name,
             destination=self.destination,
-            mapper=Mapper(self._all_settings.mapping(self.name)),
+            mapper=new_mapper(self._all_settings.mapping(self.name)),
             receipts=self.receipts,
             parked=Parked(max_per_partition=limits.max_parked_per_partition, max_bytes=limits.max_open_bytes),
             custody=custody,

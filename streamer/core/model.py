@@ -98,7 +98,11 @@ class Record(Protocol):
 
 
 class TrackCall:
-    """One Segment track call, serialised once: ``body`` is the JSON object that a batch carries, in UTF-8."""
+    """One call, serialised once, in UTF-8.
+
+    ``body`` is the JSON object that a batch carries: a track call of Segment, or an `ApiRequest` of another API
+    (`streamer.core.pushing.request`).
+    """
 
     __slots__ = ("body", "message_id")
 
@@ -119,7 +123,10 @@ class MappingSettings:
     """Everything that decides how the records of one integration become calls."""
 
     dialect: str
-    """Name of the dialect in which the records arrive, one of `streamer.core.mapping.dialects`."""
+    """Name of the dialect in which the records arrive, one of `streamer.core.mapping.dialects`, or of
+    `streamer.core.pushing.pushes`."""
+    kind: str = "segment"
+    """Whose API the calls are for: Segment's, or one of `streamer.core.pushing.apis`."""
     rename: Mapping[str, str] = field(default_factory=dict)
     """Event name as the platform gives it -> event name sent. Renaming never changes a messageId."""
     disabled: frozenset[str] = frozenset()

@@ -19,7 +19,6 @@ from streamer.core.delivery.outbox import Outbox, Shipment
 from streamer.core.delivery.parked import Parked
 from streamer.core.delivery.retry import RetryPolicy
 from streamer.core.delivery.shipping import Aftermath, Failure, Shipping
-from streamer.core.mapping import Mapper
 from streamer.core.model import Record
 from streamer.core.records.custody import Custody
 from streamer.core.records.ledger import PartitionLedger
@@ -31,7 +30,7 @@ from streamer.logs import Event, logger
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.deliveries import deliveries_of
 from streamer.pipeline.endings import unless_cancelled
-from streamer.pipeline.intake import Intake
+from streamer.pipeline.intake import Intake, MapsRecords
 from streamer.receipts import NoReceipts, Receipts
 
 
@@ -43,7 +42,7 @@ class Delivery:
         integration: str,
         *,
         destination: Destination,
-        mapper: Mapper,
+        mapper: MapsRecords,
         receipts: Receipts,
         parked: Parked,
         custody: Custody,
@@ -294,7 +293,7 @@ def _batcher_for(destination: Destination) -> Batcher[OpenRecord]:
     return Batcher(
         max_bytes=batch.max_bytes,
         # Of a larger one the destination would get a burst, and then nothing for seconds.
-        max_calls=min(batch.max_calls, settings.rate_limit or batch.max_calls),
+        max_calls=min(settings.max_batch_calls, settings.rate_limit or settings.max_batch_calls),
         linger_seconds=batch.linger,
         envelope_bytes=destination.envelope_bytes,
     )

@@ -7,13 +7,14 @@ per record that ends here. Whatever goes wrong with a record concerns that recor
 
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from streamer.core.errors import RecordError
-from streamer.core.mapping import Mapper
 from streamer.core.mapping.naming import message_id_of
-from streamer.core.model import DeadLetterReason, Filtered, Record, Stage
+from streamer.core.model import DeadLetterReason, Filtered, Record, Stage, TrackCall
 from streamer.core.records.custody import Custody
 from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.open_record import OpenRecord
@@ -23,13 +24,35 @@ from streamer.pipeline.dead_letters import DeadLetters
 from streamer.receipts import NoReceipts, Receipts, digest_of
 
 
+class MapsRecords(Protocol):
+    """Makes calls of the records of one integration; `streamer.core.mapping.Mapper` is the first one."""
+
+    @property
+    def keeps_latest(self) -> bool:
+        """Whether of the calls with one messageId only the newest one counts."""
+
+    @property
+    def warnings(self) -> Counter[str]:
+        """How many records were accepted although something about them is not as documented, by name."""
+
+    def map(
+        self,
+        value: bytes | None,
+        record_time_ms: int,
+        headers: Sequence[tuple[str, bytes | None]],
+        key: bytes | None,
+        /,
+    ) -> TrackCall | Filtered:
+        """The call of one record, or the rule by which it makes none. Raises `RecordError`."""
+
+
 class Intake:
     """Takes the records of one integration."""
 
     def __init__(
         self,
         *,
-        mapper: Mapper,
+        mapper: MapsRecords,
         receipts: Receipts | NoReceipts,
         custody: Custody,
         dead_letters: DeadLetters,
@@ -58,7 +81,7 @@ class Intake:
         letters: list[PendingLetter] = []
         for record in records:
             try:
-                call = self._map(record.value, record.timestamp, record.headers)
+                call = self._map(record.value, record.timestamp, record.headers, record.key)
             except Exception as error:  # noqa: BLE001 - a bug of ours on one record must not stop the others
                 letters.append(_letter_of(error, record, ledger))
                 continue

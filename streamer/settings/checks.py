@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from streamer.core.mapping.dialects import DIALECTS
+from streamer.core.pushing import APIS, PUSHES
 from streamer.settings.destinations import DestinationSettings
 from streamer.settings.document import KeyPath
 from streamer.settings.inbound import InboundSettings, WebhookSettings
@@ -22,6 +23,10 @@ from streamer.settings.sections import KafkaSettings
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BAD_NAME: Final = "should be 1 to 64 letters, digits, dots, underscores and hyphens"
+_ONLY_OF_SEGMENT: Final = (
+    *("write_key", "write_key_file", "region", "settings_endpoint", "message_id_suffix", "batch", "gzip"),
+)
+_ONLY_OF_APIS: Final = ("api_key", "api_key_file")
 _NO_DIRECTORY_OF_ITS_OWN: Final = frozenset({".", ".."})
 
 
@@ -55,6 +60,7 @@ def clashes(settings: Settings) -> Iterator[Clash]:
         path: KeyPath = ("integrations", name)
         yield from _integration(path, integration)
         yield from _unknown_destination(path, integration, settings)
+        yield from _other_kind(path, integration, settings)
     for one, other in combinations(settings.integrations, 2):
         yield from _pair(one, other, settings)
         yield from _read_again(one, other, settings)
@@ -163,15 +169,20 @@ def _inbound_topics(inbound: InboundSettings) -> Iterator[Clash]:
 
 
 def _destination(path: KeyPath, destination: DestinationSettings) -> Iterator[Clash]:
-    if destination.write_key is None and destination.write_key_file is None:
-        yield Clash(
-            (*path, "write_key"), "is missing; set it, for example to ${SEGMENT_WRITE_KEY}, or set write_key_file"
-        )
-    if destination.write_key is not None and destination.write_key_file is not None:
-        yield Clash((*path, "write_key"), "is set twice; set it or write_key_file")
+    key, given = destination.key_setting, destination.model_fields_set
+    others = _ONLY_OF_APIS if destination.kind == "segment" else _ONLY_OF_SEGMENT
+    for setting in (name for name in others if name in given):
+        text = f"has no effect with kind {destination.kind}; remove it"
+        yield Clash((*path, setting), text, ((*path, "kind"),))
+    is_given, is_in_file = getattr(destination, key) is not None, getattr(destination, f"{key}_file") is not None
+    if not is_given and not is_in_file:
+        example = "SEGMENT_WRITE_KEY" if destination.kind == "segment" else f"{destination.kind.upper()}_API_KEY"
+        yield Clash((*path, key), f"is missing; set it, for example to ${{{example}}}, or set {key}_file")
+    if is_given and is_in_file:
+        yield Clash((*path, key), f"is set twice; set it or {key}_file")
     if destination.ca_file is not None and (fault := _ca_file_fault(destination.ca_file)):
         yield Clash((*path, "ca_file"), fault)
-    if destination.endpoint is not None and "region" in destination.model_fields_set:
+    if destination.endpoint is not None and "region" in given and destination.kind == "segment":
         yield Clash((*path, "region"), "cannot be combined with endpoint; set one of them", ((*path, "endpoint"),))
 
 
@@ -195,9 +206,14 @@ def _integration(path: KeyPath, integration: IntegrationSettings) -> Iterator[Cl
             "should not be one of the topics: each dead letter would be read again as a record",
             ((*path, "topics"),),
         )
-    writes_as_others = DIALECTS[integration.dialect].write is None
-    for name in DIALECTS:
-        if name in integration.model_fields_set and name != integration.dialect and not writes_as_others:
+    push = PUSHES.get(integration.dialect)
+    writes_as_others = push is None and DIALECTS[integration.dialect].write is None
+    if push is not None and not push.has_events and "events" in integration.model_fields_set:
+        text = f"has no effect with dialect {integration.dialect}, whose calls have no event name; remove it"
+        yield Clash((*path, "events"), text, ((*path, "dialect"),))
+    for name in (*DIALECTS, *PUSHES):
+        is_used = name == integration.dialect or (writes_as_others and name in DIALECTS)
+        if name in integration.model_fields_set and not is_used:
             yield Clash(
                 (*path, name), f"has no effect with dialect {integration.dialect}; remove it", ((*path, "dialect"),)
             )
@@ -233,6 +249,21 @@ def _unknown_destination(path: KeyPath, integration: IntegrationSettings, settin
     )
 
 
+def _other_kind(path: KeyPath, integration: IntegrationSettings, settings: Settings) -> Iterator[Clash]:
+    """A dialect whose calls the destination's API does not know."""
+    destination = settings.destinations.get(integration.destination)
+    if destination is None or (integration.dialect in PUSHES) == (destination.kind != "segment"):
+        return
+    known = " or ".join(PUSHES if destination.kind != "segment" else ("a dialect of survey events",))
+    needed = "segment" if integration.dialect in DIALECTS else " or ".join(APIS)
+    yield Clash(
+        (*path, "dialect"),
+        f"does not go with {integration.destination}, which has kind {destination.kind}; choose {known},"
+        f" or a destination of kind {needed}",
+        ((*path, "destination"), ("destinations", integration.destination, "kind")),
+    )
+
+
 def _pair(one: str, other: str, settings: Settings) -> Iterator[Clash]:
     """Clashes between two integrations."""
     first, second = settings.integrations[one], settings.integrations[other]
@@ -256,7 +287,13 @@ def _pair(one: str, other: str, settings: Settings) -> Iterator[Clash]:
         yield Clash(
             path, f"has {topics} in common with {one}, and the same destination: each call would be sent twice", others
         )
-    elif len({settings.destinations[name].message_id_suffix for name in destinations}) == 1:
+    elif (
+        len(
+            {(settings.destinations[name].kind, settings.destinations[name].message_id_suffix) for name in destinations}
+        )
+        == 1
+        and first.dialect in DIALECTS
+    ):
         yield Clash(
             path,
             f"has {topics} in common with {one}, and the same message_id_suffix: Segment compares messageIds across"

@@ -122,7 +122,7 @@ class Shipping:
         return shipment
 
     def release_overtaken(self, now: float) -> None:
-        """Parked events for which a newer one waits go now, that is, the newer one does; ``now`` in monotonic seconds."""
+        """Parked events for which a newer one waits make way for it now; ``now`` in monotonic seconds."""
         overtaken = self._custody.take_overtaken()
         if overtaken:
             parked = self._outbox.take_parked(overtaken)

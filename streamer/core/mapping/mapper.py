@@ -79,9 +79,13 @@ class Mapper:
         self.warnings: Counter[str] = Counter()
 
     def map(
-        self, value: bytes | None, record_time_ms: int, headers: Sequence[tuple[str, bytes | None]] = ()
+        self,
+        value: bytes | None,
+        record_time_ms: int,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+        _key: bytes | None = None,
     ) -> TrackCall | Filtered:
-        """The call of one record, or the rule by which it makes none.
+        """The call of one record, or the rule by which it makes none; the record's key says nothing of an event.
 
         Args:
             value: the record's value, None for a tombstone.
