@@ -44,12 +44,14 @@ PUSHES: Final[Mapping[str, Push]] = {
             message_id="`profile_` and 40 hexadecimal digits of the SHA-256 of the username: all calls about a user"
             " have the same one. Receipts are not used: a record that is read again is sent again, in its order, which"
             " changes nothing at the platform.",
-            order="An older profile of a user is never sent after a newer one, neither by a retry nor after a restart."
-            " Of a user, at most one request is under way. A newer record supersedes the one that waits, at once, and"
-            " the one whose request was not accepted. Two exceptions are out of streamer's hands: a request without an"
-            " answer may take effect at the platform after the next one, and an instance that was frozen may finish its"
-            " request when it wakes. The next change of the user, or a restart of the group from the beginning of the"
-            " topic, corrects both. Users must not change partitions, so do not add partitions to the topic.",
+            order="The platform ends with the newest profile of each user. Of a user, at most one request is under"
+            " way. A newer record supersedes the one that waits, and the one whose request was not accepted, so"
+            " no retry brings an older state back. After a kill or a reset of positions, what was not committed"
+            " is sent again in its order: the platform may go back for a moment. Two things are out of"
+            " streamer's hands: a request without an answer may take effect at the platform after the next one,"
+            " and an instance that was frozen may finish its request when it wakes. The next change of the user"
+            " corrects both, and so does a reset of positions to the beginning of the topic. A user must stay in"
+            " one partition: do not add partitions to the topic.",
             filters={
                 FilterReason.TOMBSTONE: "the name is gone because the user was renamed or merged"
                 " (`streamer.successor`), and `profiles.renamed` is `keep`",
