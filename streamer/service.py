@@ -19,10 +19,11 @@ import uvloop
 from streamer import logs
 from streamer.core.errors import SettingsError
 from streamer.destinations import open_destination
-from streamer.integration import Integration, root_of
+from streamer.integration import Integration
 from streamer.kafka.client_lines import ABOUT_CONNECTIONS
 from streamer.logs import Event, logger
 from streamer.logs.observing import observing
+from streamer.pipeline.runner import root_of
 from streamer.server import Server
 from streamer.service_view import ServiceView
 from streamer.settings import Settings
@@ -148,7 +149,7 @@ class Service:
                     ),
                 ]
                 pipelines = [
-                    tasks.create_task(integration.run(stop), name=f"integration {name}")
+                    tasks.create_task(integration.runner.run(stop), name=f"integration {name}")
                     for name, integration in self.integrations.items()
                 ]
                 await stop.wait()
@@ -197,6 +198,6 @@ class Service:
                     destination.end_hanging()
             for integration in self.integrations.values():
                 with observing("limit", integration=integration.name):
-                    integration.note_limit(passed)
+                    integration.runner.note_limit(passed)
                 with observing("rate", integration=integration.name):
-                    integration.note_rate(loop.time())
+                    integration.runner.note_rate(loop.time())

@@ -9,7 +9,6 @@ from typing import Final, Protocol
 from streamer import __version__
 from streamer.core.delivery.transitions import State
 from streamer.core.mapping.version import MAPPING_VERSION
-from streamer.core.records.account import Account
 from streamer.core.records.ledger import PartitionLedger
 from streamer.destinations import Destination
 from streamer.integration import Integration
@@ -17,6 +16,8 @@ from streamer.kafka import TopicPartition
 from streamer.logs import logger
 from streamer.logs.observing import observing
 from streamer.pipeline import Pipeline
+from streamer.pipeline.runner import Runner
+from streamer.receipts import Receipts
 from streamer.settings import Settings
 from streamer.status import (
     AssignedPartition,
@@ -72,23 +73,20 @@ class ServiceView:
 
     def live(self) -> Sequence[Check]:
         """Whether this process works. That the event loop turns is shown by the answer itself."""
-        return [_is_moving(integration) for integration in self._service.integrations.values()]
+        return [_is_moving(integration.runner) for integration in self._service.integrations.values()]
 
     def ready(self) -> Sequence[Check]:
         """Whether events flow, or could."""
-        draining = self._service.is_draining
+        draining, integrations = self._service.is_draining, self._service.integrations.values()
         return [
             Check("draining", ok=not draining, detail="finishing requests in flight" if draining else ""),
-            *(_is_joined(integration) for integration in self._service.integrations.values()),
+            *(_is_joined(integration.runner, _filtered_out(integration)) for integration in integrations),
             self._destinations(),
         ]
 
     def started(self) -> Sequence[Check]:
         """Whether every integration has joined its group once."""
-        return [
-            Check(f"integration.{integration.name}", ok=integration.has_started, detail=_unless_started(integration))
-            for integration in self._service.integrations.values()
-        ]
+        return [_has_started(integration.runner) for integration in self._service.integrations.values()]
 
     def status(self) -> ServiceStatus:
         """Everything, at this moment."""
@@ -122,34 +120,33 @@ class ServiceView:
             dialect=integration.settings.dialect,
             group=integration.settings.group_id,
             destination=integration.settings.destination,
-            state=self._state_of(integration),
+            state=self._state_of(integration.runner),
             reason="its state cannot be shown; see the log for observer.failed",
-            restarts=integration.restarts,
+            restarts=integration.runner.restarts,
             receipts=ReceiptsStatus(is_available=False, entries=0, bytes=0, shrunk_total=0),
         )
 
     def _integration(self, integration: Integration) -> IntegrationStatus:
-        pipeline, now = integration.pipeline, time.monotonic()
+        runner, now = integration.runner, time.monotonic()
+        pipeline = runner.pipeline
         return IntegrationStatus(
             name=integration.name,
             dialect=integration.settings.dialect,
             group=integration.settings.group_id,
             destination=integration.settings.destination,
-            state=self._state_of(integration),
-            reason=integration.last_error,
-            restarts=integration.restarts,
+            state=self._state_of(integration.runner),
+            reason=runner.last_error,
+            restarts=runner.restarts,
             partitions=[
-                _partition(integration, TopicPartition(*place), integration.accounts[place])
-                for place in sorted({*integration.accounts, *(pipeline.assignment.left_out if pipeline else ())})
+                _partition(runner, TopicPartition(*place), integration.receipts)
+                for place in sorted({*runner.accounts, *(pipeline.assignment.left_out if pipeline else ())})
             ],
             latency_seconds=integration.latency_seconds,
-            drain_eta_seconds=integration.drain_eta_seconds(now),
-            kafka_silent_seconds=integration.contact.silent_seconds(now)
-            if integration.contact.is_silent(now)
-            else None,
+            drain_eta_seconds=runner.drain_eta_seconds(now),
+            kafka_silent_seconds=runner.contact.silent_seconds(now) if runner.contact.is_silent(now) else None,
             filtered_out=integration.filtered_out.topics,
-            limited_by=integration.limited.lately,
-            limited_seconds=integration.limited.seconds,
+            limited_by=runner.limited.lately,
+            limited_seconds=runner.limited.seconds,
             commits={result.value: number for result, number in pipeline.assignment.commits.results.items()}
             if pipeline
             else {},
@@ -164,9 +161,9 @@ class ServiceView:
             ),
         )
 
-    def _state_of(self, integration: Integration) -> IntegrationState:
-        pipeline = integration.pipeline
-        if integration.settings.is_paused:
+    def _state_of(self, runner: Runner) -> IntegrationState:
+        pipeline = runner.pipeline
+        if runner.subscription.is_paused:
             return IntegrationState.PAUSED
         if self._service.is_draining:
             return IntegrationState.DRAINING
@@ -174,30 +171,39 @@ class ServiceView:
             return IntegrationState.GUARDED
         if pipeline is not None and pipeline.is_connected:
             return IntegrationState.RUNNING
-        return IntegrationState.RESTARTING if integration.restarts else IntegrationState.STARTING
+        return IntegrationState.RESTARTING if runner.restarts else IntegrationState.STARTING
 
 
-def _is_moving(integration: Integration) -> Check:
-    stalls = integration.consecutive_stalls
+def _is_moving(runner: Runner) -> Check:
+    stalls = runner.consecutive_stalls
     detail = f"{stalls} consecutive stalls" if stalls else ""
-    return Check(f"integration.{integration.name}", ok=stalls < MAX_STALLS, detail=detail)
+    return Check(_check_name(runner), ok=stalls < MAX_STALLS, detail=detail)
 
 
-def _is_joined(integration: Integration) -> Check:
-    name = f"integration.{integration.name}"
-    pipeline, now = integration.pipeline, time.monotonic()
-    silent = integration.contact.silent_seconds(now)
-    if silent is not None and integration.contact.is_silent(now):
+def _has_started(runner: Runner) -> Check:
+    detail = "" if runner.has_started else "has not joined its consumer group yet"
+    return Check(_check_name(runner), ok=runner.has_started, detail=detail)
+
+
+def _is_joined(runner: Runner, *remarks: str) -> Check:
+    name = _check_name(runner)
+    pipeline, now = runner.pipeline, time.monotonic()
+    silent = runner.contact.silent_seconds(now)
+    if silent is not None and runner.contact.is_silent(now):
         return Check(
             name, ok=False, detail=f"no broker has answered for {silent:.0f} s; see the log for kafka.unavailable"
         )
-    if integration.settings.is_paused:
+    if runner.subscription.is_paused:
         return Check(name, ok=True, detail="paused by the configuration")
     if pipeline is None or not pipeline.is_connected:
         return Check(name, ok=False, detail="not a member of its consumer group yet; see the log for kafka.unavailable")
     if pipeline.is_guarded:
         return Check(name, ok=True, detail="stopped by the mass guard; see the log for integration.guarded")
-    return check_of_reading(name, pipeline, _waiting_for_transactions(pipeline, now), _filtered_out(integration))
+    return check_of_reading(name, pipeline, _waiting_for_transactions(pipeline, now), *remarks)
+
+
+def _check_name(runner: Runner) -> str:
+    return f"integration.{runner.name}"
 
 
 def check_of_reading(name: str, pipeline: Pipeline, *remarks: str) -> Check:
@@ -222,25 +228,21 @@ def _filtered_out(integration: Integration) -> str:
     return f"nothing of {topics} is delivered; see the log for topic.filtered_out" if topics else ""
 
 
-def _unless_started(integration: Integration) -> str:
-    return "" if integration.has_started else "has not joined its consumer group yet"
-
-
-def _partition(integration: Integration, place: TopicPartition, account: Account) -> PartitionStatus:
-    pipeline = integration.pipeline
+def _partition(runner: Runner, place: TopicPartition, receipts: Receipts) -> PartitionStatus:
+    pipeline = runner.pipeline
     ledger = pipeline.assignment.ledgers.get(place) if pipeline is not None else None
-    assigned = _assigned(integration, pipeline, place, ledger) if pipeline is not None and ledger is not None else None
+    assigned = _assigned(pipeline, place, ledger, receipts) if pipeline is not None and ledger is not None else None
     return PartitionStatus(
         topic=place.topic,
         partition=place.partition,
-        account=account,
+        account=runner.accounts[place],
         assigned=assigned,
         left_out=pipeline.assignment.left_out.fault(place) if pipeline is not None else None,
     )
 
 
 def _assigned(
-    integration: Integration, pipeline: Pipeline, place: TopicPartition, ledger: PartitionLedger
+    pipeline: Pipeline, place: TopicPartition, ledger: PartitionLedger, receipts: Receipts
 ) -> AssignedPartition:
     now, asker = time.monotonic(), pipeline.asker
     ends, known_at = asker.ends(place, now), asker.known_at(place)
@@ -249,7 +251,6 @@ def _assigned(
         None if ends is None else ends.high_watermark, asker.waiting_timestamp(place, ledger.next_offset)
     )
     retention = pipeline.retention_seconds.get(place.topic)
-    receipts = integration.receipts
     return AssignedPartition(
         in_flight=ledger.open_records,
         parked=pipeline.worker.parked_in(place),

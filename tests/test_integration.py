@@ -104,14 +104,14 @@ def test_a_topic_of_which_everything_is_filtered_is_no_silence(tmp_path: Path) -
             assignment=SimpleNamespace(ledgers={}, left_out=SimpleNamespace(faults=dict), flowing=set),
             source=SimpleNamespace(missing_topics=list),
         )
-        account = integration.accounts["surveys", 0]
+        account = integration.runner.accounts["surveys", 0]
         account.consumed = MIN_FILTERED
         account.filtered[FilterReason.NOT_IN_STREAM] = MIN_FILTERED
         for _ in range(2):
             integration.summarise()
-        integration.pipeline = pipeline
+        integration.runner.pipeline = pipeline
         [check] = [check for check in ServiceView(service).ready() if check.name == "integration.surveys"]
-        integration.pipeline = None
+        integration.runner.pipeline = None
         account.consumed += 1
         integration.summarise()
 
@@ -125,6 +125,6 @@ def test_brokers_that_do_not_answer_are_no_stall(tmp_path: Path) -> None:
     """Three stalls ask for a restart of the process, which would bring no broker back."""
     with opened(tmp_path) as (integration, _), capture_logs() as lines:
         for _ in range(3):
-            integration._tell_failure(UnavailableError("no broker answers"), 1.0)
-        assert integration.consecutive_stalls == 0
+            integration.runner._tell_failure(UnavailableError("no broker answers"), 1.0)
+        assert integration.runner.consecutive_stalls == 0
     assert {line["event"] for line in lines} == {"kafka.unavailable"}

@@ -53,8 +53,8 @@ def opened(directory: Path, timings: Timings, status: str = "running") -> Iterat
 def join(service: Service, *, is_guarded: bool = False, open_since: float | None = None) -> None:
     """Have the integration run, as far as readiness looks at it."""
     integration = service.integrations["surveys"]
-    integration.contact.heard()
-    integration.pipeline = cast(
+    integration.runner.contact.heard()
+    integration.runner.pipeline = cast(
         "Pipeline",
         SimpleNamespace(
             is_connected=True,

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from streamer.cli.options import Commands
     from streamer.settings import Settings
+    from streamer.settings.inbound import InboundSettings
 
 EXIT_UNAVAILABLE: Final = 69
 
@@ -60,6 +61,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
+def _print_inbound(inbound: "InboundSettings", settings: "Settings") -> None:
+    if inbound.listen is not None:
+        names = ", ".join(inbound.webhooks)
+        address = f"{inbound.listen.host}:{inbound.listen.port}"
+        print(f"inbound: http://{address}/webhooks/segment/ {names} -> {inbound.topic}")
+    if settings.directory is not None:
+        print(
+            f"inbound: {inbound.topic} -> directory ({settings.directory.show_url()}) -> {inbound.profiles_topic},"
+            f" {inbound.triggers_topic}, group {inbound.group_id}, dead letters to {inbound.dead_letters.topic}"
+        )
+
+
 def _print_warnings(warnings: "Iterable[str]") -> None:
     for warning in warnings:
         print(f"streamer: warning: {warning}", file=sys.stderr)
@@ -74,4 +87,6 @@ def _print_summary(settings: "Settings") -> None:
             f"{name}: {', '.join(integration.topics)} ({integration.dialect}) -> {integration.destination}"
             f" ({destination.url}), group {integration.group_id}, {status}, dead letters to {', '.join(dead_letters)}"
         )
+    if settings.inbound is not None:
+        _print_inbound(settings.inbound, settings)
     print(f"configuration {settings.fingerprint()} has no faults")

@@ -83,6 +83,19 @@ def add_parser(subparsers: "Commands") -> None:
         metavar="ID",
         help="answer 400 to each request with this messageId; repeatable",
     )
+    add(
+        "--webhook",
+        metavar="URL",
+        help="forward accepted calls to this address, signed, as a webhook destination of Segment does",
+    )
+    add("--webhook-secret-file", type=Path, metavar="PATH", help="file with the shared secret that signs them")
+    add(
+        "--webhook-batch",
+        type=_between(1, 4_000),
+        default=1,
+        metavar="N",
+        help="most calls in one request to the webhook; above 1, requests are lists (default: %(default)s)",
+    )
     add("--record", type=Path, metavar="PATH", help="append each received call to this file, as one line of JSON")
     add(
         "--max-ids",
@@ -110,11 +123,11 @@ def run(args: argparse.Namespace) -> int:
     import uvloop  # noqa: PLC0415 - `streamer --help` should not wait for it, nor for the imports below
 
     try:
-        faults = _faults(args)
+        faults, webhook_secret = _faults(args), _webhook_secret(args)
     except ValueError as error:
         return _fail(str(error), EXIT_USAGE)
     try:
-        uvloop.run(_serve(args, faults))
+        uvloop.run(_serve(args, faults, webhook_secret))
     except SettingsError as error:
         return _fail(f"{error}; add --allow-remote to allow that", EXIT_USAGE)
     except UnavailableError as error:
@@ -122,9 +135,11 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _serve(args: argparse.Namespace, faults: "list[Fault]") -> None:
+async def _serve(args: argparse.Namespace, faults: "list[Fault]", webhook_secret: str) -> None:
     from streamer.devkit.sandbox.server import Sandbox  # noqa: PLC0415
+    from streamer.devkit.sandbox.webhook import WebhookDestination  # noqa: PLC0415
 
+    webhook = WebhookDestination(args.webhook, webhook_secret, max_calls=args.webhook_batch) if args.webhook else None
     sandbox = Sandbox(
         required_keys=args.require_key,
         known_keys=args.know_key,
@@ -133,6 +148,7 @@ async def _serve(args: argparse.Namespace, faults: "list[Fault]") -> None:
         record_path=args.record,
         max_ids=args.max_ids,
         dedup_window_seconds=args.dedup_window,
+        webhook=webhook,
     )
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -162,6 +178,26 @@ def _faults(args: argparse.Namespace) -> "list[Fault]":
     if args.status is not None or args.retry_after is not None:
         faults.append(Fault(action=Action(status=args.status, retry_after=_retry_after(args.retry_after))))
     return faults
+
+
+def _webhook_secret(args: argparse.Namespace) -> str:
+    """The secret that signs what goes to the webhook; "" without a webhook.
+
+    Raises:
+        ValueError: the options do not fit together, or the file cannot be read.
+    """
+    from streamer.settings import read_secret_file  # noqa: PLC0415
+
+    if (args.webhook is None) != (args.webhook_secret_file is None):
+        raise ValueError("--webhook and --webhook-secret-file need one another")
+    if args.webhook is None:
+        return ""
+    if not args.webhook.startswith(("http://", "https://")):
+        raise ValueError("--webhook should begin with http:// or https://")
+    try:
+        return read_secret_file(args.webhook_secret_file, "--webhook-secret-file")
+    except UnavailableError as error:
+        raise ValueError(str(error)) from error
 
 
 def _retry_after(given: str | None) -> int | str | None:

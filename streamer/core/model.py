@@ -54,6 +54,14 @@ class DeadLetterReason(enum.StrEnum):
     REJECTED_4XX = "rejected_4xx"
     RETRIES_EXHAUSTED = "retries_exhausted"
     INTERNAL_ERROR = "internal_error"
+    UNAUTHENTICATED = "unauthenticated"
+    """Only calls of webhooks: no signature covers it, and the configuration asks for one."""
+
+
+DELIVERY_LETTER_REASONS: Final = tuple(
+    reason for reason in DeadLetterReason if reason is not DeadLetterReason.UNAUTHENTICATED
+)
+"""Why a record of an integration is set aside."""
 
 
 class Stage(enum.StrEnum):
@@ -63,6 +71,8 @@ class Stage(enum.StrEnum):
     VALIDATE = "VALIDATE"
     MAP = "MAP"
     DELIVER = "DELIVER"
+    APPLY = "APPLY"
+    """Only calls of webhooks: they change the directory of users."""
 
 
 class Record(Protocol):

@@ -22,6 +22,8 @@ from streamer.destinations.source_settings import ask_about_key
 from streamer.destinations.way_out import proxy_for
 from streamer.kafka import describe_topics, missing_topics, preflight
 from streamer.kafka.rights import forbidden_groups
+from streamer.operations.findings import Findings
+from streamer.operations.inbound_check import ask_brokers_about_inbound
 from streamer.settings import DestinationSettings, KafkaSettings, Settings
 
 TIMEOUT_SECONDS: Final = 20.0
@@ -41,22 +43,17 @@ _MEANINGS: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Findings:
-    """What was found outside streamer, a line for each thing; no line holds a secret."""
-
-    problems: list[str] = field(default_factory=list)
-    """What would keep streamer from delivering."""
-    warnings: list[str] = field(default_factory=list)
-    """What would harm dead letters, or could not be looked at."""
-
-
 async def look(settings: Settings) -> Findings:
     """Look at everything that the configuration names outside of this machine."""
     findings = Findings()
     found = findings.problems
     async with _collecting(found, "kafka"):
         await _ask_brokers(settings, findings)
+    if settings.inbound is not None:
+        async with _collecting(found, "inbound"):
+            await ask_brokers_about_inbound(
+                settings.kafka, settings.inbound, findings, applies=settings.directory is not None
+            )
     for name, destination in settings.destinations.items():
         async with _collecting(found, f"destinations.{name}"):
             key = destination.read_key()

@@ -26,6 +26,7 @@ from streamer.pipeline.contact import Contact
 from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.guarding import Guarding
 from streamer.pipeline.ports import LetterWriter
+from streamer.pipeline.subscription import Subscription
 from streamer.timings import Timings
 
 MAX_WRITES_AT_ONCE: Final = 100
@@ -41,10 +42,7 @@ class DeadLetters:
         self,
         writer: LetterWriter,
         *,
-        integration: str,
-        destination: str,
-        topic_of: Callable[[str], str],
-        max_ratio: float,
+        subscription: Subscription,
         memory: GuardMemory,
         contact: Contact,
         timings: Timings,
@@ -55,10 +53,8 @@ class DeadLetters:
 
         Args:
             writer: writes and confirms.
-            integration: named in the headers.
-            destination: named in the headers.
-            topic_of: the dead-letter topic of a topic.
-            max_ratio: of `MassGuard`, for each of its two stages.
+            subscription: of the records: the topics of their dead letters, what the headers name, and when the mass
+                guard stops the integration.
             memory: keeps what the guards have seen for the next pipeline.
             contact: knows whether the brokers answer.
             timings: how long to wait for a confirmation, and after a failure.
@@ -67,13 +63,17 @@ class DeadLetters:
                 many.
         """
         self._writer = writer
-        self._integration = integration
+        self._integration = subscription.name
+        self._topic_of = subscription.dead_letter_topics.__getitem__
+        self._dead_lettered = subscription.dead_lettered
         self._composer = Composer(
-            integration=integration, destination=destination, instance=os.getpid(), mapping_version=MAPPING_VERSION
+            integration=subscription.name,
+            destination=subscription.destination,
+            instance=os.getpid(),
+            mapping_version=MAPPING_VERSION,
         )
-        self._topic_of = topic_of
         self._contact = contact
-        self.guards = Guarding(max_ratio, memory)
+        self.guards = Guarding(subscription.max_ratio, memory)
         """Must be told of what is not set aside, too."""
         self._tally = Tally()
         self._told_of = 0, 0
@@ -242,7 +242,7 @@ class DeadLetters:
 
     def _emit(self, told: Told, share: float | None) -> None:
         logger().emit(
-            Event.EVENT_DEAD_LETTERED,
+            self._dead_lettered,
             integration=self._integration,
             topic=told.topic,
             partition=told.partition,

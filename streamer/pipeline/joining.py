@@ -8,7 +8,7 @@ from streamer.core.errors import UnavailableError
 from streamer.logs import Event, logger
 from streamer.pipeline.contact import Contact
 from streamer.pipeline.ports import Brokers, LetterWriter, RecordSource
-from streamer.settings import IntegrationSettings
+from streamer.pipeline.subscription import Subscription
 from streamer.timings import Timings
 
 
@@ -17,11 +17,9 @@ class TopicsMissingError(UnavailableError):
 
 
 async def join(
-    name: str,
-    integration: IntegrationSettings,
+    subscription: Subscription,
     *,
     brokers: Brokers,
-    create_topics: bool,
     writer: LetterWriter,
     source: RecordSource,
     contact: Contact,
@@ -35,13 +33,13 @@ async def join(
     while True:
         try:
             await brokers.preflight()
-            await ensure_topics(name, integration, brokers=brokers, create=create_topics)
-            if not integration.is_paused:
+            await ensure_topics(subscription, brokers=brokers)
+            if not subscription.is_paused:
                 await writer.start()
             await _join_group(source, contact, timings)
         except UnavailableError as error:
             if isinstance(error, TopicsMissingError):
-                logger().emit(Event.TOPICS_MISSING, integration=name, detail=str(error))
+                logger().emit(Event.TOPICS_MISSING, integration=subscription.name, detail=str(error))
             else:
                 contact.missed(str(error))
             await writer.stop()
@@ -71,7 +69,7 @@ def _no_assignment(seconds: float) -> str:
     )
 
 
-async def ensure_topics(name: str, integration: IntegrationSettings, *, brokers: Brokers, create: bool) -> list[str]:
+async def ensure_topics(subscription: Subscription, *, brokers: Brokers) -> list[str]:
     """Create missing dead-letter topics if the configuration says so, with settings that suit their topics.
 
     A paused integration needs none: it reads nothing.
@@ -83,30 +81,30 @@ async def ensure_topics(name: str, integration: IntegrationSettings, *, brokers:
         TopicsMissingError: none of the topics exists, or the dead-letter topic of one that exists does not.
         UnavailableError: the brokers cannot be asked.
     """
-    topics = integration.topics
-    letters_of = {} if integration.is_paused else {topic: integration.dead_letter_topic(topic) for topic in topics}
+    topics = subscription.topics
+    letters_of = {} if subscription.is_paused else subscription.dead_letter_topics
     missing = set(await brokers.missing_topics({*topics, *letters_of.values()}))
     existing = [topic for topic in topics if topic not in missing]
     to_create: dict[str, list[str]] = {}
     for topic, letters in letters_of.items():
         if letters in missing and topic in existing:
             to_create.setdefault(letters, []).append(topic)
-    if create:
+    if subscription.create_topics:
         for letters, sources in to_create.items():
             created = await brokers.create_dead_letter_topic(letters, sources=sources)
             if created is not None:
-                logger().emit(Event.TOPIC_CREATED, integration=name, dead_letter_topic=letters, detail=str(created))
-    if not existing or (to_create and not create):
+                logger().emit(
+                    Event.TOPIC_CREATED, integration=subscription.name, dead_letter_topic=letters, detail=str(created)
+                )
+    if not existing or (to_create and not subscription.create_topics):
         raise TopicsMissingError(f"{_named(missing)}; the integration reads nothing until they exist")
     return [topic for topic in topics if topic in missing]
 
 
 async def watch_topics(
-    name: str,
-    integration: IntegrationSettings,
+    subscription: Subscription,
     *,
     brokers: Brokers,
-    create_topics: bool,
     source: RecordSource,
     timings: Timings,
 ) -> None:
@@ -122,13 +120,15 @@ async def watch_topics(
         if missing and missing != told:
             logger().emit(
                 Event.TOPICS_MISSING,
-                integration=name,
+                integration=subscription.name,
                 detail=f"{_named(missing)}; the other topics of the integration are read as before",
             )
         if set(told) - set(missing):
             with contextlib.suppress(UnavailableError):
-                await ensure_topics(name, integration, brokers=brokers, create=create_topics)
-            logger().emit(Event.TOPICS_FOUND, integration=name, detail=", ".join(sorted(set(told) - set(missing))))
+                await ensure_topics(subscription, brokers=brokers)
+            logger().emit(
+                Event.TOPICS_FOUND, integration=subscription.name, detail=", ".join(sorted(set(told) - set(missing)))
+            )
         told = missing
         await asyncio.sleep(timings.connect_retry)
 

@@ -28,10 +28,10 @@ from streamer.pipeline.guarding import tell_still_stopped, tell_stopped
 from streamer.pipeline.joining import join, watch_topics
 from streamer.pipeline.ports import Brokers
 from streamer.pipeline.reader import Reader
+from streamer.pipeline.subscription import Subscription
 from streamer.pipeline.unreadable import set_aside
 from streamer.pipeline.watchdog import Watchdog
 from streamer.pipeline.worker import MakeWorker
-from streamer.settings import Settings
 from streamer.timings import Timings
 
 
@@ -40,8 +40,7 @@ class Pipeline:
 
     def __init__(
         self,
-        name: str,
-        settings: Settings,
+        subscription: Subscription,
         *,
         brokers: Brokers,
         make_worker: MakeWorker,
@@ -54,8 +53,7 @@ class Pipeline:
         """Build the parts; nothing is connected before `run`.
 
         Args:
-            name: of the integration.
-            settings: the whole configuration.
+            subscription: what to consume.
             brokers: the cluster to read from.
             make_worker: makes what takes the records.
             account_of: the account of a partition; accounts outlive pipelines.
@@ -64,9 +62,8 @@ class Pipeline:
             contact: is told whether the brokers answer.
             timings: how long to wait for what.
         """
-        self.name = name
-        self._kafka = settings.kafka
-        self._integration = integration = settings.integrations[name]
+        self.name = name = subscription.name
+        self._subscription = subscription
         self._brokers = brokers
         self._guard_memory = guard_memory
         self._on_connected = on_connected
@@ -77,19 +74,20 @@ class Pipeline:
         self.retention_seconds: Mapping[str, float] = {}
         """How long a topic keeps its records, where that is known."""
         room = asyncio.Event()
-        limits = integration.limits
-        self.custody = Custody(max_records=limits.max_open_records, max_bytes=limits.max_open_bytes, on_room=room.set)
+        self.custody = Custody(
+            max_records=subscription.max_open_records, max_bytes=subscription.max_open_bytes, on_room=room.set
+        )
         self.assignment = Assignment(
             name,
-            start=integration.start,
+            start=subscription.start,
             account_of=account_of,
             fence=self.custody.fence,
             contact=contact,
             timings=timings,
         )
         self.source = brokers.source(
-            group_id=integration.group_id,
-            topics=integration.topics,
+            group_id=subscription.group_id,
+            topics=subscription.topics,
             on_assigned=self.assignment.give,
             on_revoked=self._on_revoked,
         )
@@ -103,13 +101,9 @@ class Pipeline:
         self._watchdog = self._new_watchdog()
 
     def _new_dead_letters(self) -> DeadLetters:
-        integration = self._integration
         return DeadLetters(
             self._writer,
-            integration=self.name,
-            destination=integration.destination,
-            topic_of=integration.dead_letter_topic,
-            max_ratio=integration.dead_letters.max_ratio,
+            subscription=self._subscription,
             memory=self._guard_memory,
             contact=self._contact,
             timings=self._timings,
@@ -173,7 +167,7 @@ class Pipeline:
             SettingsError: a broker refuses our credentials or protocol.
             ExceptionGroup: a part failed; what was not committed is read again by the next pipeline.
         """
-        if self._integration.is_paused:
+        if self._subscription.is_paused:
             # It reads nothing, and stays a member of its group: positions of a group without members expire after
             # offsets.retention.minutes, those of one with members do not (KIP-211, from Kafka 2.1 on).
             self._reader.is_stopped = True
@@ -181,10 +175,8 @@ class Pipeline:
             self._stay_guarded()
         self._crash = asyncio.get_running_loop().create_future()
         joining = join(
-            self.name,
-            self._integration,
+            self._subscription,
             brokers=self._brokers,
-            create_topics=self._kafka.create_topics,
             writer=self._writer,
             source=self.source,
             contact=self._contact,
@@ -244,7 +236,7 @@ class Pipeline:
                 self._crash.set_exception(error)
 
     def _revoke_drain_seconds(self) -> float:
-        return min(self._timings.revoke_drain, max(self._kafka.rebalance_timeout_ms / 1000 / 3, 1.0))
+        return min(self._timings.revoke_drain, max(self._subscription.rebalance_timeout_seconds / 3, 1.0))
 
     def _on_restored(self) -> None:
         """A rebalance has ended: forget what is no longer ours, and go on with the rest."""
@@ -259,18 +251,11 @@ class Pipeline:
         """Ask now and then how long the topics keep records; without an answer the headroom is not shown."""
         while True:
             with observing("retention", integration=self.name), contextlib.suppress(StreamerError):
-                self.retention_seconds = await self._brokers.retention_seconds(self._integration.topics)
+                self.retention_seconds = await self._brokers.retention_seconds(self._subscription.topics)
             await asyncio.sleep(self._timings.retention_every)
 
     async def _watch_topics(self) -> None:
-        await watch_topics(
-            self.name,
-            self._integration,
-            brokers=self._brokers,
-            create_topics=self._kafka.create_topics,
-            source=self.source,
-            timings=self._timings,
-        )
+        await watch_topics(self._subscription, brokers=self._brokers, source=self.source, timings=self._timings)
 
     def _on_letter_written(self, letter: PendingLetter) -> None:
         self.worker.letter_written(letter)

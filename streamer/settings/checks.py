@@ -4,18 +4,16 @@ Each check yields `Clash`es. Values of a wrong type are removed before, so that 
 """
 
 import re
-import ssl
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from difflib import get_close_matches
 from itertools import combinations
-from pathlib import Path
 from typing import Final
 
 from streamer.core.mapping.dialects import DIALECTS
-from streamer.core.pushing import APIS, PUSHES
-from streamer.settings.destinations import DestinationSettings
+from streamer.core.pushing import PUSHES
+from streamer.settings.clash import Clash
+from streamer.settings.destination_checks import of_destination, of_kind
 from streamer.settings.document import KeyPath
 from streamer.settings.inbound import InboundSettings, WebhookSettings
 from streamer.settings.model import IntegrationSettings, Settings
@@ -23,21 +21,7 @@ from streamer.settings.sections import KafkaSettings
 
 _NAME: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BAD_NAME: Final = "should be 1 to 64 letters, digits, dots, underscores and hyphens"
-_ONLY_OF_SEGMENT: Final = (
-    *("write_key", "write_key_file", "region", "settings_endpoint", "message_id_suffix", "batch", "gzip"),
-)
-_ONLY_OF_APIS: Final = ("api_key", "api_key_file")
 _NO_DIRECTORY_OF_ITS_OWN: Final = frozenset({".", ".."})
-
-
-@dataclass(frozen=True, slots=True)
-class Clash:
-    """A fault between settings."""
-
-    path: KeyPath
-    text: str
-    others: tuple[KeyPath, ...] = ()
-    """Other settings that it depends on. If one of them has a fault of its own, this clash is not reported."""
 
 
 def clashes(settings: Settings) -> Iterator[Clash]:
@@ -55,12 +39,12 @@ def clashes(settings: Settings) -> Iterator[Clash]:
     if settings.inbound is not None:
         yield from _inbound(settings.inbound, settings)
     for name, destination in settings.destinations.items():
-        yield from _destination(("destinations", name), destination)
+        yield from of_destination(("destinations", name), destination)
     for name, integration in settings.integrations.items():
         path: KeyPath = ("integrations", name)
         yield from _integration(path, integration)
         yield from _unknown_destination(path, integration, settings)
-        yield from _other_kind(path, integration, settings)
+        yield from of_kind(path, integration, settings.destinations)
     for one, other in combinations(settings.integrations, 2):
         yield from _pair(one, other, settings)
         yield from _read_again(one, other, settings)
@@ -125,9 +109,9 @@ def _tls(kafka: KafkaSettings) -> Iterator[tuple[str, str]]:
 
 
 def _inbound(inbound: InboundSettings, settings: Settings) -> Iterator[Clash]:
-    if inbound.listen is not False and not inbound.webhooks:
+    if inbound.listen is not None and not inbound.webhooks:
         yield Clash(("inbound", "webhooks"), "is empty; name at least one webhook, or set listen: false")
-    if inbound.listen is False and settings.directory is False:
+    if inbound.listen is None and settings.directory is None:
         yield Clash(
             ("inbound", "listen"), "and directory are both false: nothing is left to do; set one, or leave out inbound"
         )
@@ -138,7 +122,7 @@ def _inbound(inbound: InboundSettings, settings: Settings) -> Iterator[Clash]:
         if integration.group_id == inbound.group_id:
             yield Clash(("inbound", "group_id"), f"is also the group of {name}; their commits would mix")
     directory = settings.directory
-    if directory is not False and directory.url_file is not None and directory.url is not None:
+    if directory is not None and directory.url_file is not None and directory.url is not None:
         yield Clash(("directory", "url"), "is set twice; set it or url_file")
 
 
@@ -166,34 +150,6 @@ def _inbound_topics(inbound: InboundSettings) -> Iterator[Clash]:
                 ("inbound", *key.split(".")), f"is {topic}, as {seen[topic]} is; each of them needs its own topic"
             )
         seen.setdefault(topic, key)
-
-
-def _destination(path: KeyPath, destination: DestinationSettings) -> Iterator[Clash]:
-    key, given = destination.key_setting, destination.model_fields_set
-    others = _ONLY_OF_APIS if destination.kind == "segment" else _ONLY_OF_SEGMENT
-    for setting in (name for name in others if name in given):
-        text = f"has no effect with kind {destination.kind}; remove it"
-        yield Clash((*path, setting), text, ((*path, "kind"),))
-    is_given, is_in_file = getattr(destination, key) is not None, getattr(destination, f"{key}_file") is not None
-    if not is_given and not is_in_file:
-        example = "SEGMENT_WRITE_KEY" if destination.kind == "segment" else f"{destination.kind.upper()}_API_KEY"
-        yield Clash((*path, key), f"is missing; set it, for example to ${{{example}}}, or set {key}_file")
-    if is_given and is_in_file:
-        yield Clash((*path, key), f"is set twice; set it or {key}_file")
-    if destination.ca_file is not None and (fault := _ca_file_fault(destination.ca_file)):
-        yield Clash((*path, "ca_file"), fault)
-    if destination.endpoint is not None and "region" in given and destination.kind == "segment":
-        yield Clash((*path, "region"), "cannot be combined with endpoint; set one of them", ((*path, "endpoint"),))
-
-
-def _ca_file_fault(file: Path) -> str | None:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
-    except ssl.SSLError:
-        return "holds no certificate; it should be a PEM file"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}; mount the file or correct the path"
-    return None
 
 
 def _integration(path: KeyPath, integration: IntegrationSettings) -> Iterator[Clash]:
@@ -246,21 +202,6 @@ def _unknown_destination(path: KeyPath, integration: IntegrationSettings, settin
     hint = f" (did you mean {near[0]}?)" if near else f"; known: {', '.join(settings.destinations) or 'none'}"
     yield Clash(
         (*path, "destination"), f"is not the name of a destination{hint}", (("destinations", integration.destination),)
-    )
-
-
-def _other_kind(path: KeyPath, integration: IntegrationSettings, settings: Settings) -> Iterator[Clash]:
-    """A dialect whose calls the destination's API does not know."""
-    destination = settings.destinations.get(integration.destination)
-    if destination is None or (integration.dialect in PUSHES) == (destination.kind != "segment"):
-        return
-    known = " or ".join(PUSHES if destination.kind != "segment" else ("a dialect of survey events",))
-    needed = "segment" if integration.dialect in DIALECTS else " or ".join(APIS)
-    yield Clash(
-        (*path, "dialect"),
-        f"does not go with {integration.destination}, which has kind {destination.kind}; choose {known},"
-        f" or a destination of kind {needed}",
-        ((*path, "destination"), ("destinations", integration.destination, "kind")),
     )
 
 

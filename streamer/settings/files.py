@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from streamer.core.errors import UnavailableError
-from streamer.settings.checks import Clash
+from streamer.settings.clash import Clash
 from streamer.settings.destinations import DestinationSettings
 from streamer.settings.document import KeyPath
 from streamer.settings.model import Settings

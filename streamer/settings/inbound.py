@@ -3,11 +3,21 @@
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from streamer.core.inbound.rules import MAX_CALL_BYTES
-from streamer.settings.sections import LongDuration, PositiveDuration, Secret, Section, Size, Topic, read_secret_file
+from streamer.settings.sections import (
+    LongDuration,
+    PositiveDuration,
+    Secret,
+    Section,
+    Size,
+    Switch,
+    Topic,
+    read_secret_file,
+)
 
 
 def _check_secret(secret: SecretStr) -> SecretStr:
@@ -135,7 +145,7 @@ class InboundSettings(Section):
     """Name of the environment (Sprig's "Env Id"). It stands in profiles and triggers. A directory holds one."""
     debug: bool = False
     """Whether each applied call makes a line in the log at ``info``, not at ``debug``."""
-    listen: ListenSettings | Literal[False] = ListenSettings()
+    listen: Annotated[ListenSettings | None, Switch] = ListenSettings()
     """Where webhooks arrive. ``false``: this process receives none, and applies what others have received."""
     webhooks: dict[str, WebhookSettings] = Field(default_factory=dict)
     """The webhooks, by name. A name has 1 to 64 letters, digits, dots, underscores and hyphens."""
@@ -200,3 +210,10 @@ class DirectorySettings(Section):
         if self.url_file is not None:
             return read_secret_file(self.url_file, "url_file")
         return DEFAULT_DIRECTORY_URL if self.url is None else self.url.get_secret_value()
+
+    def show_url(self) -> str:
+        """Where it is, for people: kind, host and name of the database, without user and password."""
+        if self.url_file is not None:
+            return f"address in {self.url_file}"
+        url = urlsplit(self.read_url())
+        return f"{url.scheme}://{url.netloc.rpartition('@')[2]}{url.path}"

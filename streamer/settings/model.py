@@ -36,6 +36,7 @@ from streamer.settings.sections import (
     Section,
     ServerSettings,
     Size,
+    Switch,
     Topic,
 )
 
@@ -199,7 +200,7 @@ class Settings(Section, BaseSettings):
     """What is delivered, by name. A name has 1 to 64 letters, digits, dots, underscores and hyphens."""
     inbound: InboundSettings | None = None
     """The way back: Segment's webhook calls update the directory of users. Without this section, it is off."""
-    directory: DirectorySettings | Literal[False] = DirectorySettings()
+    directory: Annotated[DirectorySettings | None, Switch] = DirectorySettings()
     """Where the directory of users is stored. ``false``: this process only receives webhooks, and another one applies
     their calls."""
 

@@ -17,6 +17,8 @@ LongDuration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, le=
 """Seconds; at most ten years."""
 Size = Annotated[int, BeforeValidator(parse_size), Field(le=1 << 50)]
 """Bytes."""
+Switch = BeforeValidator(lambda value: None if value is False or value == "false" else value)
+"""Makes a section that may also be ``false``: it is off, and None."""
 Milliseconds = Annotated[int, Field(ge=1, le=2**31 - 1)]
 
 LINE_BREAKS: Final = "\r\n"

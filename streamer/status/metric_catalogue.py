@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
-from streamer.core.model import DeadLetterReason, FilterReason
+from streamer.core.model import DELIVERY_LETTER_REASONS, FilterReason
 from streamer.status import (
     AssignedPartition,
     BatchResult,
@@ -129,7 +129,7 @@ OF_PARTITION: Final[tuple[Series[Partition], ...]] = (
         "Records written to a dead-letter topic, confirmed by the broker.",
         lambda partition: {
             (partition.integration.destination, reason.value): partition.status.account.dead_lettered[reason]
-            for reason in DeadLetterReason
+            for reason in DELIVERY_LETTER_REASONS
         },
         "destination",
         "reason",

@@ -6,6 +6,7 @@ import pytest
 
 from streamer.__main__ import main
 from streamer.operations import connection_check
+from streamer.operations.findings import Findings
 
 GOOD = """\
 kafka: {bootstrap_servers: "127.0.0.1:PORT"}
@@ -117,7 +118,7 @@ def test_connect_lists_every_problem_outside(
 def test_what_connect_warns_of_is_no_failure(
     config: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = connection_check.Findings(warnings=["integrations.sprig.dead_letters.topic: a.dlq is compacted"])
+    found = Findings(warnings=["integrations.sprig.dead_letters.topic: a.dlq is compacted"])
     monkeypatch.setattr(connection_check, "look", AsyncMock(return_value=found))
     assert main(["check", "--config", str(config), "--connect"]) == 0
     out, err = capsys.readouterr()
@@ -142,3 +143,17 @@ def test_a_platform_is_looked_at_without_its_key(
     assert "destinations.platform: " in err
     assert "cannot be reached" in err
     assert "secret_key" not in out + err
+
+
+def test_the_way_back_is_summarised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "streamer.yaml"
+    config.write_text(
+        "kafka: {bootstrap_servers: broker:9092}\n"
+        "inbound: {webhooks: {production: {secrets: [hidden-secret]}}}\n"
+        "directory: {url: postgresql://streamer:hidden-password@db:5432/streamer}\n"
+    )
+    assert main(["check", "--config", str(config)]) == 0
+    out = capsys.readouterr().out
+    assert "http://127.0.0.1:8081/webhooks/segment/ production -> segment.inbound" in out
+    assert "directory (postgresql://db:5432/streamer) -> surveys.profiles, surveys.triggers" in out
+    assert "hidden" not in out

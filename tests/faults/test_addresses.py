@@ -66,7 +66,7 @@ async def test_a_broker_that_comes_back_elsewhere_is_found(
             front._target = (HOST, elsewhere.port)
             await deployment.produce(topic, [b"not JSON"], partition=0)
             await every_partition_moves(deployment, topic, partitions=PARTITIONS, seconds=MOVE_SECONDS)
-            assert service.integrations["surveys"].restarts == 0
+            assert service.integrations["surveys"].runner.restarts == 0
         await deployment.verify()
 
 

@@ -37,7 +37,7 @@ async def test_a_broker_that_is_killed_while_events_flow(deployment: Deployment,
         own_broker.kill()
         await own_broker.start()
         await every_partition_moves(deployment, topic, partitions=PARTITIONS, seconds=30)
-        assert service.integrations["surveys"].restarts == 0
+        assert service.integrations["surveys"].runner.restarts == 0
 
     await deployment.verify(max_times=2, settled_once=False)
     assert len(await deployment.dead_letters()) >= PARTITIONS
@@ -88,7 +88,7 @@ class TestTwoBrokers:
                 await every_partition_moves(deployment, topic, partitions=PARTITIONS, prefix="alone", seconds=30)
                 await second.start()
             await every_partition_moves(deployment, topic, partitions=PARTITIONS, seconds=30)
-            assert service.integrations["surveys"].restarts == 0
+            assert service.integrations["surveys"].runner.restarts == 0
 
         await deployment.verify(max_times=2, settled_once=False)
 
@@ -128,7 +128,7 @@ class TestTwoBrokers:
             await second.start()
             await eventually(lambda: lost in pipeline_of(service).assignment.ledgers)
             await self.these_move(deployment, [*sound, lost], "back")
-            assert service.integrations["surveys"].restarts == 0
+            assert service.integrations["surveys"].runner.restarts == 0
 
         await deployment.verify(max_times=2, settled_once=False)
 
@@ -312,6 +312,6 @@ async def test_a_topic_that_is_made_anew_under_our_hands_is_read_from_its_start(
         deployment.sandbox.record.clear()
         await eventually(lambda: deployment.sandbox.record.accepted == 2 * count)
         await deployment.settled()
-        assert service.integrations["surveys"].restarts == 0
+        assert service.integrations["surveys"].runner.restarts == 0
 
     await deployment.verify(settled_once=False)

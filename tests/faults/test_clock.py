@@ -54,8 +54,9 @@ async def test_a_clock_that_jumps_delays_nothing_and_repeats_nothing(deployment:
             clock.jump(jump)
             await deployment.produce(topic, [*survey_events(EVENTS), *survey_events(EVENTS, f"new_{number}")])
             await deployment.settled(RETRY_SECONDS + 5)
-        assert service.integrations["surveys"].restarts == 0
-        assert sum(account.duplicate for account in service.integrations["surveys"].accounts.values()) == 2 * EVENTS
+        runner = service.integrations["surveys"].runner
+        assert runner.restarts == 0
+        assert sum(account.duplicate for account in runner.accounts.values()) == 2 * EVENTS
 
     await deployment.verify()
 

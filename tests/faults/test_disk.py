@@ -48,7 +48,7 @@ async def test_a_disk_that_fills_up_stops_no_event(deployment: Deployment, small
                 await deployment.produce(topic, [*survey_events(1_000, f"full_{number}"), b"not JSON"])
             await deployment.settled()
             await eventually(lambda: any(line["event"] == "receipts.unusable" for line in lines))
-            assert running.integrations["surveys"].restarts == 0
+            assert running.integrations["surveys"].runner.restarts == 0
         async with deployment.running():
             await deployment.produce(topic, survey_events(100, "restarted"))
             await deployment.settled()

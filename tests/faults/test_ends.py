@@ -118,4 +118,4 @@ async def test_while_the_brokers_are_away(deployment: Deployment, topic: str, ow
 
 
 def is_reading(service: Service) -> bool:
-    return service.integrations["surveys"].pipeline is not None and partitions_of(service) > 0
+    return service.integrations["surveys"].runner.pipeline is not None and partitions_of(service) > 0

@@ -37,7 +37,7 @@ async def test_the_end_between_a_dead_letter_and_its_commit(
         unheard.setattr(Source, "commit", lose)
         async with deployment.running() as service:
             await deployment.produce(topic, [b"not JSON", *survey_events(3), b"nor this"], partition=0)
-            account = service.integrations["surveys"].accounts[topic, 0]
+            account = service.integrations["surveys"].runner.accounts[topic, 0]
             await eventually(lambda: account.settled == 5)
     assert await deployment.committed() == {TopicPartition(topic, 0): 0}
 
@@ -86,7 +86,7 @@ async def test_a_clock_that_jumps_changes_no_outcome(
             monkeypatch.setattr(time, "time", lambda ahead=hours * 3_600: clock() + ahead)
             await deployment.produce(topic, [*survey_events(10), *survey_events(10, f"new_{number}")], partition=0)
             await deployment.settled(10)
-        assert service.integrations["surveys"].restarts == 0
+        assert service.integrations["surveys"].runner.restarts == 0
 
     await deployment.verify()
     assert deployment.sandbox.record.duplicates == 0

@@ -48,7 +48,7 @@ async def test_a_member_joins_or_leaves_each_second(deployment: Deployment, topi
         committed = sum((await deployment.committed()).values())
         await every_partition_moves(deployment, topic, partitions=PARTITIONS)
         assert pipeline_of(service).assignment.rebalances["revoked"] >= 8
-        assert service.integrations["surveys"].restarts == 0
+        assert service.integrations["surveys"].runner.restarts == 0
 
     assert committed > 200, "there was progress all along"
     await deployment.verify(max_times=2, settled_once=False)
@@ -109,7 +109,7 @@ async def test_a_blocked_event_loop_survives_its_eviction(deployment: Deployment
             time.sleep(1.5)  # noqa: ASYNC251 - this is the fault
             await eventually(lambda: pipeline_of(service).assignment.rebalances["revoked"] >= 1)
         await every_partition_moves(deployment, topic, partitions=PARTITIONS)
-        assert service.integrations["surveys"].restarts == 0
+        assert service.integrations["surveys"].runner.restarts == 0
 
     await deployment.verify(max_times=2, settled_once=False)
 
@@ -135,7 +135,7 @@ async def test_nothing_is_read_before_it_is_known_where_to_begin(
     for partition in range(PARTITIONS):
         await deployment.produce(topic, survey_events(50, f"evt_{partition}"), partition=partition)
     async with deployment.running() as service:
-        await eventually(lambda: service.integrations["surveys"].has_started)
+        await eventually(lambda: service.integrations["surveys"].runner.has_started)
         await asyncio.sleep(1.5)  # past the session
         assert not pipeline_of(service).assignment.is_restored
         assert deployment.sandbox.record.received == 0

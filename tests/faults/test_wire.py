@@ -169,7 +169,7 @@ async def test_brokers_out_of_reach_for_a_while(
             to_brokers.clear()
             await eventually(lambda: partitions_of(service) == PARTITIONS)
         await every_partition_moves(deployment, topic, partitions=PARTITIONS)
-        assert service.integrations["surveys"].restarts == 0
+        assert service.integrations["surveys"].runner.restarts == 0
 
     await deployment.verify()
 
@@ -229,7 +229,7 @@ async def test_an_instance_that_is_cut_off_does_no_harm_when_it_comes_back(
                 await eventually(lambda: partitions_of(cut_off) == partitions_of(other) == PARTITIONS // 2)
                 await every_partition_moves(deployment, topic, partitions=PARTITIONS, prefix="both")
         await every_partition_moves(deployment, topic, partitions=PARTITIONS)
-        assert cut_off.integrations["surveys"].restarts == 0
+        assert cut_off.integrations["surveys"].runner.restarts == 0
 
     await deployment.verify(max_times=2, settled_once=False)
 
@@ -243,7 +243,7 @@ async def test_connections_to_brokers_that_keep_breaking(deployment: Deployment,
                 await deployment.commits_beyond(50 * reset)
                 to_brokers.reset()
         await every_partition_moves(deployment, topic, partitions=PARTITIONS)
-        assert service.integrations["surveys"].restarts == 0
+        assert service.integrations["surveys"].runner.restarts == 0
 
     await deployment.verify()
 

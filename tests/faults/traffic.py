@@ -50,14 +50,14 @@ async def every_partition_moves(
 def partitions_of(service: Service) -> int:
     """How many partitions it may read now."""
     integration = service.integrations["surveys"]
-    if integration.pipeline is None or not pipeline_of(service).assignment.is_restored:
+    if integration.runner.pipeline is None or not pipeline_of(service).assignment.is_restored:
         return 0
     return len(pipeline_of(service).assignment.ledgers)
 
 
 def handed_back(service: Service) -> int:
     """Records that were open when their assignment ended, and had to be read again."""
-    return sum(account.handed_back for account in service.integrations["surveys"].accounts.values())
+    return sum(account.handed_back for account in service.integrations["surveys"].runner.accounts.values())
 
 
 @contextlib.asynccontextmanager

@@ -13,8 +13,10 @@ from aiokafka.errors import IncompatibleBrokerVersion, TopicAuthorizationFailedE
 
 from streamer.devkit.sandbox.server import Sandbox
 from streamer.kafka.rights import forbidden_groups
-from streamer.operations.connection_check import Findings, look
+from streamer.operations.connection_check import look
+from streamer.operations.findings import Findings
 from streamer.settings import KafkaSettings, Settings
+from streamer.settings.inbound import InboundSettings
 
 pytestmark = pytest.mark.kafka
 
@@ -146,3 +148,39 @@ async def test_tls_on_a_listener_without_it_is_told(configure: Configure, make_t
 async def test_no_group_is_forbidden_where_nobody_forbids_it(broker: Cluster) -> None:
     kafka = KafkaSettings(bootstrap_servers=broker.bootstrap_servers)
     assert await forbidden_groups(kafka, ["streamer.one", "streamer.two"]) == []
+
+
+async def test_the_topics_of_the_way_back_are_looked_at(
+    configure: Configure, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    """Profiles must be compacted, and the others must not be."""
+    used = {"topic": "calls", "triggers_topic": "triggers", "profiles_topic": "profiles"}
+    topics = {setting: await make_topic(name) for setting, name in used.items()}
+    topics["triggers_topic"] = await make_topic("compacted", config={"cleanup.policy": "compact"})
+    kafka = configure("unused").kafka
+    settings = Settings.model_validate(
+        {
+            "kafka": kafka.model_dump(),
+            "inbound": {**topics, "listen": None, "dead_letters": {"topic": "streamer-test.absent"}},
+            "directory": {"url": f"sqlite:///{tmp_path}/directory.db"},
+        }
+    )
+
+    problems = sorted((await look(settings)).problems)
+
+    assert [problem.split(": ")[0] for problem in problems] == [
+        "inbound.dead_letters.topic",
+        "inbound.profiles_topic",
+        "inbound.triggers_topic",
+    ]
+    assert "streamer-test.absent does not exist" in problems[0]
+    assert "is not compacted" in problems[1]
+    assert "is compacted" in problems[2]
+
+
+async def test_who_only_receives_needs_no_profiles(configure: Configure, make_topic: MakeTopic) -> None:
+    topics = {"topic": await make_topic("calls"), "dead_letters": {"topic": await make_topic("refused")}}
+    settings = configure("unused").model_copy(
+        update={"inbound": InboundSettings.model_validate(topics), "directory": None, "integrations": {}}
+    )
+    assert await look(settings) == Findings()

@@ -19,6 +19,7 @@ from streamer.pipeline import Pipeline
 from streamer.pipeline.contact import Contact
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.guard_memory import GuardMemory
+from streamer.pipeline.subscription import subscription_of
 from streamer.pipeline.worker import MakeWorker
 from streamer.settings import Settings
 from streamer.timings import Timings
@@ -188,8 +189,7 @@ class Engine:
         self.accounts.append(accounts)
         settings = self.settings()
         pipeline = Pipeline(
-            "surveys",
-            settings,
+            subscription_of("surveys", settings),
             brokers=MemoryBrokers(self.cluster),
             make_worker=make_worker,
             account_of=lambda topic, partition: accounts[topic, partition],

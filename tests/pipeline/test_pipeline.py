@@ -11,7 +11,6 @@ from structlog.testing import capture_logs
 from streamer.core.dead_letters.letter import Refusal
 from streamer.core.errors import SettingsError, UnavailableError
 from streamer.core.model import DeadLetterReason
-from streamer.integration import root_of
 from streamer.kafka import CommitResult, RefusedWriteError, StoredPosition
 from streamer.kafka import TopicPartition as Place
 from streamer.pipeline import Pipeline
@@ -19,6 +18,7 @@ from streamer.pipeline.dead_letters import MAX_UNCLEAR_REFUSALS
 from streamer.pipeline.endings import EndedError
 from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.reader import MAX_POLL_RECORDS
+from streamer.pipeline.runner import root_of
 from streamer.pipeline.watchdog import ORPHANS, StalledError
 from tests.doubles.kafka import MemoryBrokers
 from tests.pipeline.engine import GROUP, LETTERS, TOPIC, WAIT_SECONDS, Engine, HandWorker, eventually, hand_of

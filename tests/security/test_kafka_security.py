@@ -218,7 +218,7 @@ async def test_a_password_that_stops_working_does_not_end_what_worked(deployment
     deployment.document["kafka"] |= ways.password("SCRAM-SHA-512")
     [topic] = deployment.integration("surveys")["topics"]
     async with deployment.running() as service:
-        await eventually(lambda: service.integrations["surveys"].has_started)
+        await eventually(lambda: service.integrations["surveys"].runner.has_started)
         ways.secret("password", "wrong-password-55")
         with capture_logs() as lines:
             pipeline_of(service)._crash.set_exception(RuntimeError("planted: the pipeline has to connect anew"))

@@ -47,7 +47,7 @@ async def service(deployment: Deployment, token_file: Path) -> AsyncIterator[Ser
     assert deployment.document["kafka"]["sasl_oauth_token_file"] == str(token_file)
     await deployment.integrate()
     async with deployment.running() as service:
-        await eventually(lambda: service.integrations["surveys"].has_started)
+        await eventually(lambda: service.integrations["surveys"].runner.has_started)
         yield service
     await deployment.verify()
 
@@ -91,7 +91,7 @@ async def test_the_last_token_serves_while_the_file_is_away(
     assert f"kafka.sasl_oauth_token_file {token_file} cannot be read: No such file" in line["detail"]
     assert "The last token serves until 20" in line["detail"]
     assert str(token_file) in line["next_step"]
-    assert service.integrations["surveys"].restarts == 0
+    assert service.integrations["surveys"].runner.restarts == 0
 
 
 async def test_an_integration_whose_token_has_ended_goes_on_with_the_next_one(
@@ -107,7 +107,7 @@ async def test_an_integration_whose_token_has_ended_goes_on_with_the_next_one(
         write(token_file, issuer.token(USER))
         await deliver(deployment, "evt_1")
         await eventually(lambda: named(lines, "kafka.credentials_recovered"))
-    assert service.integrations["surveys"].restarts == 0
+    assert service.integrations["surveys"].runner.restarts == 0
 
 
 async def test_an_integration_whose_token_is_rejected_goes_on_with_the_next_one(
@@ -121,7 +121,7 @@ async def test_an_integration_whose_token_is_rejected_goes_on_with_the_next_one(
         await eventually(lambda: named(lines, "kafka.credentials_recovered"))
     detail = named(lines, "kafka.credentials_rejected")[0]["detail"]
     assert f"the broker rejected the bearer token in kafka.sasl_oauth_token_file {token_file} (invalid_token)" in detail
-    assert service.integrations["surveys"].restarts == 0
+    assert service.integrations["surveys"].runner.restarts == 0
 
 
 async def test_a_password_is_read_again_for_each_connection(
@@ -138,14 +138,14 @@ async def test_a_password_is_read_again_for_each_connection(
         "sasl_plain_password_file": str(path),
     }
     async with deployment.running() as service:
-        await eventually(lambda: service.integrations["surveys"].has_started)
+        await eventually(lambda: service.integrations["surveys"].runner.has_started)
         write(path, "wrong-password-55")
         with capture_logs() as lines:
             await eventually(lambda: named(lines, "kafka.credentials_rejected"))
             write(path, PASSWORD)
             await deliver(deployment, "evt_1")
             await eventually(lambda: named(lines, "kafka.credentials_recovered"))
-        assert service.integrations["surveys"].restarts == 0
+        assert service.integrations["surveys"].runner.restarts == 0
     await deployment.verify()
 
 

@@ -110,7 +110,7 @@ def survey_events(count: int, prefix: str = "evt") -> list[bytes]:
 
 def pipeline_of(service: Service, name: str = "surveys") -> Pipeline:
     """The pipeline that runs an integration now."""
-    pipeline = service.integrations[name].pipeline
+    pipeline = service.integrations[name].runner.pipeline
     assert pipeline is not None, "it has not started yet"
     return pipeline
 
@@ -523,6 +523,6 @@ def _fates(mapper: Mapper) -> Callable[[Record], oracle.Fate]:
 def _accounts(service: Service, name: str) -> list[tuple[Any, int]]:
     """The accounts of an integration, each with the number of records that are open."""
     integration = service.integrations[name]
-    ledgers = integration.pipeline.assignment.ledgers if integration.pipeline is not None else {}
+    ledgers = integration.runner.pipeline.assignment.ledgers if integration.runner.pipeline is not None else {}
     open_records = {(ledger.topic, ledger.partition): ledger.open_records for ledger in ledgers.values()}
-    return [(account, open_records.get(place, 0)) for place, account in integration.accounts.items()]
+    return [(account, open_records.get(place, 0)) for place, account in integration.runner.accounts.items()]

@@ -97,7 +97,7 @@ async def test_values_at_the_edge_end_as_documented(deployment: Deployment, topi
 
     async with deployment.running() as service:
         await deployment.settled()
-        accounts = service.integrations["surveys"].accounts.values()
+        accounts = service.integrations["surveys"].runner.accounts.values()
         assert sum(account.filtered[FilterReason.TOMBSTONE] for account in accounts) == 2
 
     assert all(isinstance(place, RecordMetadata) for place in no_key_and_no_value)

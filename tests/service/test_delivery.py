@@ -38,7 +38,7 @@ async def test_two_integrations_read_three_topics(deployment: Deployment) -> Non
 
     async with deployment.running() as service:
         await deployment.settled()
-        accounts = {name: integration.accounts for name, integration in service.integrations.items()}
+        accounts = {name: integration.runner.accounts for name, integration in service.integrations.items()}
 
     await deployment.verify()
     assert sum(account.delivered for account in accounts["sprig"].values()) >= 10
@@ -76,7 +76,9 @@ async def test_what_is_redriven_for_another_integration_is_filtered(deployment: 
 
     async with deployment.running() as service:
         await deployment.settled()
-        [account] = [account for account in service.integrations["surveys"].accounts.values() if account.consumed]
+        [account] = [
+            account for account in service.integrations["surveys"].runner.accounts.values() if account.consumed
+        ]
 
     await deployment.verify()
     assert account.filtered == {FilterReason.REDRIVEN_FOR_OTHER: 1}
@@ -114,7 +116,7 @@ async def test_a_paused_integration_keeps_its_place_in_its_group(deployment: Dep
             assert response.status == 200
             assert "paused" in await response.text()
         assert (await deployment.committed())[TopicPartition(topic, 0)] == 5
-        assert service.integrations["surveys"].totals().consumed == 0
+        assert service.integrations["surveys"].runner.totals().consumed == 0
 
     deployment.integration("surveys")["status"] = "running"
     async with deployment.running():
@@ -123,7 +125,7 @@ async def test_a_paused_integration_keeps_its_place_in_its_group(deployment: Dep
 
 
 def assigned(service: Service) -> set[TopicPartition]:
-    pipeline = service.integrations["surveys"].pipeline
+    pipeline = service.integrations["surveys"].runner.pipeline
     return pipeline.assignment.readable() if pipeline is not None else set()
 
 
@@ -133,7 +135,7 @@ async def test_a_paused_integration_that_discards_filters_its_records(deployment
 
     async with deployment.running() as service:
         await deployment.settled()
-        accounts = service.integrations["surveys"].accounts.values()
+        accounts = service.integrations["surveys"].runner.accounts.values()
 
     await deployment.verify()
     assert sum(account.filtered[FilterReason.PAUSED] for account in accounts) == 10
@@ -159,7 +161,7 @@ async def test_a_bug_on_one_record_dead_letters_that_one(
 
     async with deployment.running() as service:
         await deployment.settled()
-        assert service.integrations["surveys"].restarts == 0
+        assert service.integrations["surveys"].runner.restarts == 0
 
     await deployment.verify()
     [letter] = await deployment.dead_letters()
@@ -184,8 +186,8 @@ async def test_a_pipeline_that_fails_starts_again_from_its_committed_position(
         await deployment.produce(broken, survey_events(50, "again"))
         await deployment.produce(topic, survey_events(50))
         await deployment.settled()
-        assert service.integrations["broken"].restarts == 1
-        assert service.integrations["surveys"].restarts == 0
+        assert service.integrations["broken"].runner.restarts == 1
+        assert service.integrations["surveys"].runner.restarts == 0
 
     await deployment.verify(settled_once=False)
 

@@ -14,7 +14,7 @@ COPIES = 5
 
 
 def duplicates(service: Service) -> int:
-    return sum(account.duplicate for account in service.integrations["surveys"].accounts.values())
+    return sum(account.duplicate for account in service.integrations["surveys"].runner.accounts.values())
 
 
 @pytest.fixture

@@ -267,7 +267,7 @@ async def weather_a_storm(deployment: Deployment, journal: Journal) -> None:
                     await storm.blow(0)
                     with contextlib.suppress(TimeoutError):  # the log says more, and the oracle tells the positions
                         await deployment.settled(SETTLE_SECONDS)
-                assert {one.restarts for one in service.integrations.values()} == {0}
+                assert {one.runner.restarts for one in service.integrations.values()} == {0}
         evidence = [await deployment.evidence(dialect) for dialect in DIALECTS]
         tell(storm, receiver, observer, lines, evidence)
         assert not faults_in(lines)

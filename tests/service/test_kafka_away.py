@@ -138,7 +138,7 @@ async def test_an_outage_longer_than_the_session_loses_nothing(deployment: Deplo
         own_broker.resume()
         await deployment.produce(topic, survey_events(100, "after"))
         await deployment.settled()
-        assert service.integrations["surveys"].restarts == 0
+        assert service.integrations["surveys"].runner.restarts == 0
 
     await deployment.verify(settled_once=False)
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.kafka
 
 def is_limited_by(service: Service, limit: Limit) -> bool:
     """Whether that has been found for a second."""
-    return service.integrations["surveys"].limited.seconds[limit] >= 1.0
+    return service.integrations["surveys"].runner.limited.seconds[limit] >= 1.0
 
 
 async def test_an_integration_that_has_delivered_everything_waits_for_kafka(deployment: Deployment) -> None:
@@ -35,7 +35,7 @@ async def test_a_rate_limits_and_is_kept(deployment: Deployment) -> None:
     async with deployment.running() as service:
         await eventually(lambda: is_limited_by(service, Limit.RATE))
         await deployment.settled()
-        seconds = service.integrations["surveys"].limited.seconds
+        seconds = service.integrations["surveys"].runner.limited.seconds
         assert seconds[Limit.RATE] >= 2.0, "200 calls at 50 a second, less a burst"
         largest = service.destinations["segment"].status.batch_calls.quantile(1.0)
         assert largest is not None
@@ -59,7 +59,7 @@ async def test_a_backlog_that_is_worked_off_slowly_is_no_stall(
         async with deployment.running() as service:
             async with asyncio.timeout(60):
                 await deployment.sandbox.until(lambda record: record.accepted == 200)
-            assert service.integrations["surveys"].restarts == 0
+            assert service.integrations["surveys"].runner.restarts == 0
     assert not any(line["event"] in {"task.stalled", "partition.left_out"} for line in lines)
 
 

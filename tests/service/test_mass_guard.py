@@ -25,7 +25,7 @@ async def test_a_wrong_dialect_holds_the_integration(deployment: Deployment, top
     await deployment.produce(topic, survey_events(500))
 
     async with deployment.running() as service:
-        await eventually(lambda: service.integrations["surveys"].pipeline and pipeline_of(service).is_guarded)
+        await eventually(lambda: service.integrations["surveys"].runner.pipeline and pipeline_of(service).is_guarded)
         await deployment.produce(right, survey_events(100, "right"))
         await eventually(lambda: deployment.sandbox.record.accepted == 100)
     await deployment.verify(is_over=False)
@@ -44,7 +44,7 @@ async def test_records_that_come_one_by_one_trip_it_too(deployment: Deployment, 
     async with deployment.running() as service:
         for number in range(BEFORE_THE_GUARD + 5):
             await deployment.produce(topic, survey_events(1, f"single_{number}"), partition=0)
-        await eventually(lambda: service.integrations["surveys"].pipeline and pipeline_of(service).is_guarded)
+        await eventually(lambda: service.integrations["surveys"].runner.pipeline and pipeline_of(service).is_guarded)
 
     await deployment.verify(is_over=False)
     assert len(await deployment.dead_letters()) < BEFORE_THE_GUARD
@@ -54,11 +54,11 @@ async def test_a_restart_does_not_end_the_hold(deployment: Deployment, topic: st
     """Else each restart by an orchestrator would dead-letter some more."""
     await deployment.produce(topic, survey_events(100))
     async with deployment.running() as service:
-        await eventually(lambda: service.integrations["surveys"].pipeline and pipeline_of(service).is_guarded)
+        await eventually(lambda: service.integrations["surveys"].runner.pipeline and pipeline_of(service).is_guarded)
     letters = len(await deployment.dead_letters())
 
     async with deployment.running() as service:
-        await eventually(lambda: service.integrations["surveys"].pipeline and pipeline_of(service).is_connected)
+        await eventually(lambda: service.integrations["surveys"].runner.pipeline and pipeline_of(service).is_connected)
         assert pipeline_of(service).is_guarded
         await eventually(lambda: pipeline_of(service).assignment.ledgers)
     assert len(await deployment.dead_letters()) == letters
@@ -114,7 +114,7 @@ async def test_a_destination_that_refuses_most_calls_holds_the_integration(deplo
         await deployment.produce(topic, survey_events(1, "before"), partition=0)
         await deployment.settled()
         await deployment.produce(topic, survey_events(200), partition=0)
-        await eventually(lambda: service.integrations["surveys"].pipeline and pipeline_of(service).is_guarded)
+        await eventually(lambda: service.integrations["surveys"].runner.pipeline and pipeline_of(service).is_guarded)
 
     await deployment.verify(is_over=False)
     assert len(await deployment.dead_letters()) < len(refused) / 2

@@ -49,7 +49,7 @@ async def running(service: Service) -> AsyncIterator[list[structlog.typing.Event
     with structlog.testing.capture_logs() as lines:
         task = asyncio.create_task(service.run(stop))
         try:
-            await eventually(lambda: task.done() or all(one.pipeline for one in service.integrations.values()))
+            await eventually(lambda: task.done() or all(one.runner.pipeline for one in service.integrations.values()))
             yield lines
             assert not task.done(), "the service has ended"
         finally:
@@ -69,10 +69,10 @@ async def get(service: Service, path: str) -> str:
 def leave_with_open_records(service: Service) -> None:
     """As while a pipeline that has failed leaves its group, which takes seconds if the broker is away."""
     integration = service.integrations["one"]
-    assert integration.pipeline is not None
-    assignment = integration.pipeline.assignment
+    assert integration.runner.pipeline is not None
+    assignment = integration.runner.pipeline.assignment
     assignment.assigned_since[PLACE] = 0.0
-    assignment.ledgers[PLACE] = PartitionLedger(PLACE.topic, PLACE.partition, 7, integration.accounts[PLACE])
+    assignment.ledgers[PLACE] = PartitionLedger(PLACE.topic, PLACE.partition, 7, integration.runner.accounts[PLACE])
 
 
 def summaries_of(lines: list[structlog.typing.EventDict], integration: str) -> int:
@@ -103,7 +103,7 @@ async def test_a_fault_of_one_integration_hides_neither_the_others_nor_ends_the_
 
     async with running(service) as lines:
         leave_with_open_records(service)
-        pipeline = service.integrations["one"].pipeline
+        pipeline = service.integrations["one"].runner.pipeline
         assert pipeline is not None
         monkeypatch.setattr(pipeline.asker, "ends", fail)
         status, metrics = await get(service, "/status"), await get(service, "/metrics")

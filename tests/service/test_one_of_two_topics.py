@@ -113,7 +113,7 @@ async def test_a_right_that_is_taken_away_stops_no_other_topic_and_comes_back(
         await deployment.produce(closed, survey_events(10, "waits"), partition=0)
         for number in range(3):
             await moves(deployment, open_topic, f"alone_{number}")
-        assert service.integrations["surveys"].restarts == 0
+        assert service.integrations["surveys"].runner.restarts == 0
     async with deployment.running() as service:
         await moves(deployment, open_topic, "restarted")
         await eventually(lambda: is_shown(service, closed))
@@ -121,7 +121,7 @@ async def test_a_right_that_is_taken_away_stops_no_other_topic_and_comes_back(
         for topic in (open_topic, closed):
             await moves(deployment, topic, f"{topic}_after")
         await eventually(lambda: not check_of_reading("surveys", pipeline_of(service)).detail)
-        assert service.integrations["surveys"].restarts == 0
+        assert service.integrations["surveys"].runner.restarts == 0
 
     await deployment.verify()
 
@@ -139,7 +139,7 @@ async def test_a_topic_that_is_deleted_stops_no_other_one_and_is_read_when_it_is
                 await admin.delete_topics([deleted])
             await eventually(lambda: is_shown(service, deleted))
             await moves(deployment, kept, "alone")
-            assert service.integrations["surveys"].restarts == 0
+            assert service.integrations["surveys"].runner.restarts == 0
         async with deployment.running() as service:
             await moves(deployment, kept, "restarted")
             await eventually(lambda: is_shown(service, deleted))
@@ -147,5 +147,5 @@ async def test_a_topic_that_is_deleted_stops_no_other_one_and_is_read_when_it_is
             await eventually(lambda: TopicPartition(deleted, 0) in pipeline_of(service).assignment.ledgers)
             for topic in (kept, deleted):
                 await moves(deployment, topic, f"{topic}_after")
-            assert service.integrations["surveys"].restarts == 0
+            assert service.integrations["surveys"].runner.restarts == 0
     assert {line["event"] for line in lines} >= {"topics.missing", "topics.found"}

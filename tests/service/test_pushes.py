@@ -85,7 +85,7 @@ async def test_the_last_profile_of_each_user_is_what_the_platform_knows(deployme
     async with deployment.running() as service:
         await users.change(200)
         await deployment.settled()
-        accounts = service.integrations["users"].accounts.values()
+        accounts = service.integrations["users"].runner.accounts.values()
         filtered = sum(account.filtered[FilterReason.SUPERSEDED] for account in accounts)
         delivered = sum(account.delivered for account in accounts)
         assert filtered + delivered == 400
@@ -130,7 +130,7 @@ async def test_triggers_arrive_once_also_before_their_profile(deployment: Deploy
         await eventually(lambda: stand_in.answers[404])
         await deployment.produce(profiles, [orjson.dumps(PROFILE)], partition=0)
         await deployment.settled()
-        accounts = service.integrations["acts"].accounts.values()
+        accounts = service.integrations["acts"].runner.accounts.values()
         assert sum(account.delivered for account in accounts) == 20
         assert sum(account.duplicate for account in accounts) == 20
     assert len(stand_in.events) == 20

@@ -20,7 +20,9 @@ async def test_a_new_group_begins_where_it_is_told(deployment: Deployment, start
     await deployment.produce(topic, survey_events(10, "before"), timestamp_ms=earlier)
 
     async with deployment.running() as service:
-        await eventually(lambda: service.integrations["surveys"].pipeline and pipeline_of(service).assignment.ledgers)
+        await eventually(
+            lambda: service.integrations["surveys"].runner.pipeline and pipeline_of(service).assignment.ledgers
+        )
         await deployment.produce(topic, survey_events(10))
         await deployment.settled()
 
@@ -31,7 +33,9 @@ async def test_a_group_goes_on_where_it_was_whatever_start_says(deployment: Depl
     """``start`` is for groups without positions. Otherwise ``latest`` would skip what came while we were away."""
     [topic] = await deployment.integrate(start="latest")
     async with deployment.running() as service:
-        await eventually(lambda: service.integrations["surveys"].pipeline and pipeline_of(service).assignment.ledgers)
+        await eventually(
+            lambda: service.integrations["surveys"].runner.pipeline and pipeline_of(service).assignment.ledgers
+        )
         await deployment.produce(topic, survey_events(10))
         await deployment.settled()
     await deployment.produce(topic, survey_events(10, "away"))
@@ -46,7 +50,9 @@ async def test_a_partition_that_was_added_while_nobody_ran_is_read_from_its_begi
     [topic] = await deployment.integrate(start="latest", partitions=1)
     await deployment.produce(topic, survey_events(10, "before"), partition=0)
     async with deployment.running() as service:
-        await eventually(lambda: service.integrations["surveys"].pipeline and pipeline_of(service).assignment.ledgers)
+        await eventually(
+            lambda: service.integrations["surveys"].runner.pipeline and pipeline_of(service).assignment.ledgers
+        )
         await deployment.produce(topic, survey_events(10), partition=0)
         await deployment.settled()
     await deployment.add_partitions(topic, 2)
@@ -111,7 +117,7 @@ async def test_records_that_retention_deleted_are_counted(deployment: Deployment
     with capture_logs() as lines:
         async with deployment.running() as service:
             await deployment.settled()
-            assert service.integrations["surveys"].accounts[topic, 0].lost == {"retention": 40}
+            assert service.integrations["surveys"].runner.accounts[topic, 0].lost == {"retention": 40}
 
     [line] = [line for line in lines if line["event"] == "records.lost"]
     assert (line["records"], line["data_at_risk"]) == (40, "yes")
@@ -128,12 +134,12 @@ async def test_records_that_are_deleted_before_they_are_read_are_counted(deploym
     await deployment.produce(topic, values, partition=0)
 
     async with deployment.running() as service:
-        account = service.integrations["surveys"].accounts[topic, 0]
+        account = service.integrations["surveys"].runner.accounts[topic, 0]
         await eventually(lambda: account.consumed)
         await deployment.delete_records(topic, 0, 900)
         deployment.sandbox.faults.clear()
         await deployment.settled()
-        assert service.integrations["surveys"].restarts == 0
+        assert service.integrations["surveys"].runner.restarts == 0
         assert account.lost["retention"] == 1_000 - account.consumed > 0
 
     assert deployment.sandbox.record.accepted == account.delivered == account.consumed

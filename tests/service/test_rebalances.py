@@ -60,9 +60,9 @@ async def test_a_second_instance_joins_and_leaves_while_events_flow(deployment: 
     """Partitions change hands twice; what was in flight then is finished first, so nothing is sent twice."""
     async with deployment.running(state="one") as one:
         async with flow(deployment, topic, "a"):
-            await eventually(lambda: one.integrations["surveys"].pipeline and partitions_of(one) == PARTITIONS)
+            await eventually(lambda: one.integrations["surveys"].runner.pipeline and partitions_of(one) == PARTITIONS)
             async with deployment.running(state="two") as two:
-                await eventually(lambda: two.integrations["surveys"].pipeline and partitions_of(two) == 2)
+                await eventually(lambda: two.integrations["surveys"].runner.pipeline and partitions_of(two) == 2)
                 await eventually(lambda: partitions_of(one) == 2)
                 accepted = deployment.sandbox.record.accepted
                 async with asyncio.timeout(10):
@@ -81,10 +81,12 @@ async def test_a_storm_of_rebalances_leaves_no_partition_behind(deployment: Depl
         async with flow(deployment, topic, "a"):
             for _ in range(4):
                 async with deployment.running(state="fickle") as fickle:
-                    await eventually(lambda: fickle.integrations["surveys"].pipeline and partitions_of(fickle) == 2)
+                    await eventually(
+                        lambda: fickle.integrations["surveys"].runner.pipeline and partitions_of(fickle) == 2
+                    )
         deployment.sandbox.faults.clear()
         await every_partition_moves(deployment, topic, "after")
-        assert steady.integrations["surveys"].restarts == 0
+        assert steady.integrations["surveys"].runner.restarts == 0
 
     await deployment.verify()
 
@@ -95,7 +97,7 @@ async def test_more_instances_than_partitions_and_then_fewer(deployment: Deploym
     async with deployment.running(state="spare") as spare:
         async with deployment.running(state="two") as two:
             services = [spare, two]
-            await eventually(lambda: all(service.integrations["surveys"].pipeline for service in services))
+            await eventually(lambda: all(service.integrations["surveys"].runner.pipeline for service in services))
             await deployment.produce(topic, survey_events(10, "both"), partition=0)
             await deployment.settled()
         await deployment.produce(topic, survey_events(10, "one"), partition=0)
@@ -115,7 +117,7 @@ async def test_partitions_leave_while_a_request_hangs(deployment: Deployment, to
         async with asyncio.timeout(10):
             await deployment.sandbox.until(lambda record: record.count("evt_0") == 1)
         async with deployment.running(state="two") as two:
-            await eventually(lambda: two.integrations["surveys"].pipeline and partitions_of(two) == 2)
+            await eventually(lambda: two.integrations["surveys"].runner.pipeline and partitions_of(two) == 2)
             await eventually(lambda: partitions_of(one) == 2)
             await every_partition_moves(deployment, topic, "shared")
 
@@ -150,7 +152,7 @@ async def test_a_broker_restart_in_the_middle_loses_nothing(
         await own_broker.restart()
         await deployment.produce(topic, [b"not JSON either"], partition=1)
         await every_partition_moves(deployment, topic, "after")
-        assert service.integrations["surveys"].restarts == 0
+        assert service.integrations["surveys"].runner.restarts == 0
 
     await deployment.verify(settled_once=False)
     assert len(await deployment.dead_letters()) == 2

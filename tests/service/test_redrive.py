@@ -50,7 +50,7 @@ def refuse(deployment: Deployment, message_ids: Iterable[str]) -> None:
 
 
 def accounts(service: Service, name: str) -> list[Account]:
-    return list(service.integrations[name].accounts.values())
+    return list(service.integrations[name].runner.accounts.values())
 
 
 async def until_settled(service: Service, name: str, records: int) -> None:

@@ -110,7 +110,7 @@ async def test_an_event_that_always_fails_does_not_take_its_neighbours_along(
         async with asyncio.timeout(10):
             await deployment.sandbox.until(lambda record: record.accepted == 199)
         assert await deployment.dead_letters() == [], "its neighbours have not waited for its end"
-        account = service.integrations["surveys"].accounts[topic, 0]
+        account = service.integrations["surveys"].runner.accounts[topic, 0]
         await _deliver_others_until(lambda: account.dead_lettered.total() > 0, deployment, topic)
         await deployment.settled()
 
@@ -138,7 +138,7 @@ async def test_parked_events_over_the_cap_are_given_up_early(deployment: Deploym
         async with asyncio.timeout(20):
             await deployment.sandbox.until(lambda record: record.accepted == 9)
         worker = delivery_of(service)
-        account = service.integrations["surveys"].accounts[topic, 0]
+        account = service.integrations["surveys"].runner.accounts[topic, 0]
         await eventually(lambda: account.dead_lettered.total() == 5 and len(worker.parked) == 3)
 
     await deployment.verify(is_over=False)

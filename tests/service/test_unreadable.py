@@ -41,12 +41,12 @@ async def test_a_damaged_batch_is_set_aside_and_everything_else_is_delivered(
             async with asyncio.timeout(30):
                 await deployment.sandbox.until(lambda record: record.accepted == 80)
             await eventually(
-                lambda: all(service.integrations["surveys"].accounts[topic, p].settled == 30 for p in range(3))
+                lambda: all(service.integrations["surveys"].runner.accounts[topic, p].settled == 30 for p in range(3))
             )
-            account = service.integrations["surveys"].accounts[topic, 1]
+            account = service.integrations["surveys"].runner.accounts[topic, 1]
             assert account.dead_lettered == {DeadLetterReason.DECODE_ERROR: 10}
             assert account.consumed == 30
-            assert service.integrations["surveys"].restarts == 0
+            assert service.integrations["surveys"].runner.restarts == 0
     positions = {place.partition: position for place, position in (await deployment.committed()).items()}
     assert positions == {0: 30, 1: 30, 2: 30}
     [line] = [line for line in lines if line["event"] == "records.unreadable"]
@@ -72,7 +72,7 @@ async def test_header_names_that_are_not_utf_8_are_read_as_bytes(
         async with deployment.running() as service:
             async with asyncio.timeout(30):
                 await deployment.sandbox.until(lambda record: record.accepted == 20)
-            await eventually(lambda: service.integrations["surveys"].accounts[topic, 0].settled == 16)
+            await eventually(lambda: service.integrations["surveys"].runner.accounts[topic, 0].settled == 16)
     [letter] = await deployment.dead_letters()
     assert letter.value == b"not JSON"
     assert ("caf\\xe9", b"\xff") in letter.headers

@@ -34,7 +34,9 @@ async def test_a_wrong_key_is_found_before_anything_is_sent(deployment: Deployme
         await eventually(lambda: destination.state is State.HELD, 10)
         assert destination.status.reason == "unknown_write_key"
         integration = service.integrations["surveys"]
-        await eventually(lambda: integration.pipeline and integration.pipeline.custody.load.records == EVENTS)
+        await eventually(
+            lambda: integration.runner.pipeline and integration.runner.pipeline.custody.load.records == EVENTS
+        )
         assert not any((await deployment.committed()).values())
         assert deployment.sandbox.record.received == 0
         (deployment.directory / "key").write_text(f"{WRITE_KEY}\n")
@@ -61,7 +63,9 @@ async def test_a_key_that_is_withdrawn_while_events_flow_is_found_by_the_hourly_
         received = deployment.sandbox.record.received
         await deployment.produce(topic, survey_events(EVENTS, "later"))
         integration = service.integrations["surveys"]
-        await eventually(lambda: integration.pipeline and integration.pipeline.custody.load.records == EVENTS)
+        await eventually(
+            lambda: integration.runner.pipeline and integration.runner.pipeline.custody.load.records == EVENTS
+        )
         assert deployment.sandbox.record.received == received == EVENTS
         deployment.know_key(WRITE_KEY)
         await deployment.settled()
@@ -100,5 +104,5 @@ async def test_the_key_of_another_region_is_found_before_anything_is_sent(deploy
         assert destination.status.reason == "wrong_region"
         assert destination.status.next_step.startswith("Set region: eu")
         integration = service.integrations["surveys"]
-        await eventually(lambda: integration.pipeline and integration.pipeline.custody.load.records == 1)
+        await eventually(lambda: integration.runner.pipeline and integration.runner.pipeline.custody.load.records == 1)
         assert not destination.status.requests

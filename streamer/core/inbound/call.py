@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
-from streamer.core.model import Json
+from streamer.core.model import DeadLetterReason, Json, Stage
 
 OLDEST: Final = -(1 << 62)
 """The time of values that were imported without one: older than any call. In microseconds, as all times here."""
@@ -100,3 +100,37 @@ class Call:
     """Of a tracked event, as sent."""
     remarks: tuple[Remark, ...] = ()
     """What was found out while it was read."""
+    type_label: str = ""
+    """Its type, as metrics show it."""
+    webhook: str = ""
+    """Name of the webhook that it came through; empty: it was written to the topic by something else."""
+    received: str = ""
+    """When it was received, RFC 3339 with milliseconds."""
+    authenticated: bool = False
+    """Whether the sender's signature or token covers it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """A valid call that changes nothing, whatever the directory holds, and the rule that says so."""
+
+    message_id: str
+    type_label: str
+    reason: IgnoredReason
+    remarks: tuple[Remark, ...] = ()
+    webhook: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rejected:
+    """A record that cannot be applied as it is: it becomes a dead letter."""
+
+    type_label: str
+    reason: DeadLetterReason
+    stage: Stage
+    detail: str
+    """For whoever sent it; it quotes no value."""
+    pointer: str = ""
+    """JSON Pointer of the field at fault in the record; empty: the whole record."""
+    message_id: str | None = None
+    """If it was applied or ignored before, the record is a duplicate whatever it holds. None: not known."""

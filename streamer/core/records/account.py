@@ -8,8 +8,9 @@ An account lives as long as the process: assignments come and go, and what was o
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
+from enum import StrEnum
 
-from streamer.core.model import DeadLetterReason, FilterReason
+from streamer.core.model import DeadLetterReason
 
 
 class Account:
@@ -34,7 +35,8 @@ class Account:
         """Bytes of their values."""
         self.delivered = 0
         self.duplicate = 0
-        self.filtered: Counter[FilterReason] = Counter()
+        self.filtered: Counter[StrEnum] = Counter()
+        """By the rule that made nothing of them: `FilterReason`, or for calls of webhooks `IgnoredReason`."""
         self.dead_lettered: Counter[DeadLetterReason] = Counter()
         self.handed_back = 0
         """Open when their assignment ended; they will be consumed again, here or elsewhere."""

@@ -11,14 +11,16 @@ load. Every way to end a record, or to keep it without holding others up, is one
                |----> park <--> unpark      failed alone: no load while it waits
                |----> newest, keep_newest   superseded by a newer record, where only the newest of a key counts
                `----> fence                 its assignment has ended: handed back
+    open --> keep --> end                   no messageId in flight concerns it: the database says what is a duplicate
 
 A method that ends a record without delivering it returns the *successors*: attached records that take its place, and
 that the caller must send.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from enum import StrEnum
 
-from streamer.core.model import FilterReason, Record
+from streamer.core.model import FilterReason, Outcome, Record
 from streamer.core.records.in_flight import InFlight
 from streamer.core.records.latest import Latest
 from streamer.core.records.ledger import PartitionLedger
@@ -53,7 +55,7 @@ class Custody:
         """Take records of one read, in ascending order; returns those that no earlier owner has settled."""
         return ledger.open(records, sum([len(record.value) for record in records if record.value is not None]))
 
-    def filter(self, record: Record, ledger: PartitionLedger, reason: FilterReason) -> None:
+    def filter(self, record: Record, ledger: PartitionLedger, reason: StrEnum) -> None:
         """A named rule makes no call of the record: it ends."""
         ledger.filter(record.offset, reason)
 
@@ -95,6 +97,34 @@ class Custody:
         for superseded in self._in_flight.take_superseded():
             self._supersede(superseded)
         return going
+
+    def keep(self, records: Sequence[Record], ledger: PartitionLedger) -> None:
+        """Keep open records of one ledger that share no outcome with others: each is ended by itself."""
+        self.load.add(ledger, len(records), sum([len(record.value or b"") for record in records]))
+
+    def end(self, record: Record, ledger: PartitionLedger, outcome: Outcome, reason: StrEnum | None = None) -> bool:
+        """A record that is kept has an outcome other than a dead letter.
+
+        Args:
+            record: the record.
+            ledger: where it was opened.
+            outcome: how it ends.
+            reason: by which rule, if it is filtered.
+
+        Returns:
+            Whether it ends here; not if its assignment has ended: then it was handed back.
+        """
+        if ledger.is_fenced:
+            return False
+        if outcome is Outcome.DELIVERED:
+            ledger.deliver((record.offset,))
+        elif outcome is Outcome.DUPLICATE:
+            ledger.duplicate(record.offset)
+        else:
+            assert reason is not None, "a rule has a name"
+            ledger.filter(record.offset, reason)
+        self.load.remove(ledger, 1, len(record.value or b""))
+        return True
 
     def newest(self, calls: Sequence[OpenRecord]) -> Sequence[OpenRecord]:
         """The turn of these calls has come: those that go. A call for which a newer one waits is superseded by it."""

@@ -8,10 +8,11 @@ owner stated (`Resumption`), and the fence.
 """
 
 from collections.abc import Iterator, Sequence
+from enum import StrEnum
 from itertools import chain
 from typing import Protocol
 
-from streamer.core.model import DeadLetterReason, FilterReason, Record
+from streamer.core.model import DeadLetterReason, Record
 from streamer.core.records import statement as statements
 from streamer.core.records.account import Account
 from streamer.core.records.offsets import Offsets
@@ -184,8 +185,8 @@ class PartitionLedger:
         self._offsets.settle((offset,))
         self.account.duplicate += 1
 
-    def filter(self, offset: int, reason: FilterReason) -> None:
-        """Settle as filtered by a named rule."""
+    def filter(self, offset: int, reason: StrEnum) -> None:
+        """Settle as filtered by a named rule, one of a closed list."""
         self._offsets.settle((offset,))
         self.account.filtered[reason] += 1
 

@@ -149,7 +149,7 @@ async def _until_settled(service: Service, expected: int, stop: asyncio.Event) -
     settled, moved_at = 0, loop.time()
     while settled < expected and not stop.is_set() and loop.time() - moved_at < STALLED_AFTER_SECONDS:
         await asyncio.sleep(PROGRESS_SECONDS)
-        now_settled = sum(integration.totals().settled for integration in service.integrations.values())
+        now_settled = sum(integration.runner.totals().settled for integration in service.integrations.values())
         if now_settled != settled:
             settled, moved_at = now_settled, loop.time()
         _say(f"demo: {settled:>7,} of {expected:,} records settled")
@@ -159,7 +159,7 @@ def _show_account(service: Service, sandbox: Sandbox, settings: Settings, events
     """Print the account and the checks; True if all checks passed."""
     columns = ("consumed", "delivered", "duplicate", "filtered", "dead_lettered", "handed_back", "in_flight")
     print(f"{'integration':<16}" + "".join(f"{column:>14}" for column in columns))
-    totals = {name: integration.totals() for name, integration in service.integrations.items()}
+    totals = {name: integration.runner.totals() for name, integration in service.integrations.items()}
     for name, total in totals.items():
         print(f"{name:<16}" + "".join(f"{getattr(total, column):>14,}" for column in columns))
     passed = True

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
-from streamer.core.model import DeadLetterReason, FilterReason
+from streamer.core.model import DELIVERY_LETTER_REASONS, FilterReason
 from streamer.devkit.docs.markdown import code, codes, page, table
 from streamer.kafka import CommitResult
 from streamer.status import BatchResult, IntegrationState
@@ -50,7 +50,7 @@ _GROUPS: Final[tuple[tuple[str, tuple[str, ...], str, tuple[Series[Any], ...]], 
 
 _VALUES: Final[dict[tuple[str, str], Iterable[str]]] = {
     ("streamer_records_filtered_total", "reason"): FilterReason,
-    ("streamer_records_dead_lettered_total", "reason"): DeadLetterReason,
+    ("streamer_records_dead_lettered_total", "reason"): DELIVERY_LETTER_REASONS,
     ("streamer_records_lost_total", "reason"): LOST_REASONS,
     ("streamer_integration_state", "state"): IntegrationState,
     ("streamer_limited_seconds_total", "by"): Limit,

@@ -32,8 +32,9 @@ from streamer.devkit.sandbox.answers import (
 )
 from streamer.devkit.sandbox.faults import Action, Fault, FaultScript
 from streamer.devkit.sandbox.platform_routes import Platforms
-from streamer.devkit.sandbox.record import DEDUP_WINDOW_SECONDS, MAX_IDS, SandboxRecord
+from streamer.devkit.sandbox.record import DEDUP_WINDOW_SECONDS, MAX_IDS, SandboxRecord, Verdict
 from streamer.devkit.sandbox.record_file import RecordFile
+from streamer.devkit.sandbox.webhook import WebhookDestination
 
 STOP_SECONDS: Final = 1.0
 """How long `Sandbox.stop` waits for answers in progress."""
@@ -61,6 +62,7 @@ class Sandbox:
         max_ids: see `SandboxRecord`.
         dedup_window_seconds: see `SandboxRecord`.
         clock: seconds since the epoch, for the record and its window.
+        webhook: where accepted calls are forwarded to; None: nowhere. It runs as long as the sandbox does.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class Sandbox:
         max_ids: int = MAX_IDS,
         dedup_window_seconds: float = DEDUP_WINDOW_SECONDS,
         clock: Callable[[], float] = time.time,
+        webhook: WebhookDestination | None = None,
     ) -> None:
         self.record = SandboxRecord(max_ids=max_ids, dedup_window_seconds=dedup_window_seconds)
         self.faults = FaultScript(faults)
@@ -85,6 +88,7 @@ class Sandbox:
         self._record_path = record_path
         self._record_file: RecordFile | None = None
         self._clock = clock
+        self.webhook = webhook
         self._runner: web.AppRunner | None = None
         self._stopping = asyncio.Event()
         self._changed = asyncio.Event()
@@ -117,6 +121,8 @@ class Sandbox:
             raise UnavailableError(
                 f"the sandbox cannot start on {host}:{port}: {error.strerror or error}; set another --port or --record"
             ) from error
+        if self.webhook is not None:
+            await self.webhook.start()
         name, bound_port = self._runner.addresses[0][:2]
         self.url = f"http://[{name}]:{bound_port}" if ":" in name else f"http://{name}:{bound_port}"
 
@@ -126,6 +132,8 @@ class Sandbox:
         The record stays, and with it the memory of messageIds.
         """
         self._stopping.set()
+        if self.webhook is not None:
+            await self.webhook.stop()
         if self._runner:
             await self._runner.cleanup()
             self._runner = None
@@ -186,7 +194,8 @@ class Sandbox:
         after a lost answer.
         """
         answer = action.unanswered or str(judgement.reply.status)
-        entries = self.record.receive(received.path, received.calls, judgement, answer, self._clock())
+        now = self._clock()
+        entries = self.record.receive(received.path, received.calls, judgement, answer, now)
         self._wake()
         try:
             if self._record_file:
@@ -194,6 +203,11 @@ class Sandbox:
         except OSError:
             log.exception("the record file cannot be written; calls are refused with 503 until it can")
             return False
+        if self.webhook is not None:
+            accepted = zip(received.calls, entries, strict=True)
+            self.webhook.take(
+                received.path, [call for call, entry in accepted if entry.verdict is Verdict.ACCEPTED], now
+            )
         return True
 
     def _wake(self) -> None:

@@ -1,0 +1,202 @@
+"""Runs the pipelines of one subscription, one after the other: what outlives them, and when the next one starts."""
+
+import asyncio
+import contextlib
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from typing import NamedTuple
+
+from streamer import logs
+from streamer.core.delivery.limiting import Limit, LimitedTime
+from streamer.core.errors import SettingsError, UnavailableError
+from streamer.core.records.account import Account, Totals
+from streamer.core.records.drain import Drain
+from streamer.logs import Event, logger
+from streamer.pipeline.contact import Contact
+from streamer.pipeline.endings import unless_cancelled
+from streamer.pipeline.guard_memory import GuardMemory
+from streamer.pipeline.pipeline import Pipeline
+from streamer.pipeline.ports import Brokers
+from streamer.pipeline.subscription import Subscription
+from streamer.pipeline.watchdog import StalledError
+from streamer.pipeline.worker import MakeWorker
+from streamer.timings import Timings
+
+
+class Runner:
+    """A pipeline that fails is replaced after a wait. Everything public outlives the pipelines."""
+
+    def __init__(
+        self,
+        subscription: Subscription,
+        *,
+        new_brokers: Callable[[], Brokers],
+        make_worker: MakeWorker,
+        guard_memory: GuardMemory,
+        timings: Timings,
+    ) -> None:
+        """Prepare; nothing is connected before `run`.
+
+        Args:
+            subscription: what to consume.
+            new_brokers: makes the way to the cluster, anew for each pipeline.
+            make_worker: makes what takes the records, anew for each pipeline.
+            guard_memory: where a stop by the mass guard is remembered.
+            timings: how long to wait for what.
+        """
+        self.subscription = subscription
+        self.accounts: defaultdict[tuple[str, int], Account] = defaultdict(Account)
+        """By topic and partition."""
+        self.pipeline: Pipeline | None = None
+        """The present one."""
+        self.has_started = subscription.is_paused
+        """Whether it has joined its consumer group once, or is paused: then nobody waits for it."""
+        self.consecutive_stalls = 0
+        """How often the watchdog has ended its pipeline lately."""
+        self.restarts = 0
+        self.last_error = ""
+        self.contact = Contact(subscription.name, timings)
+        """Whether the brokers answer."""
+        self.limited = LimitedTime()
+        """What has kept it from being faster."""
+        self._new_brokers = new_brokers
+        self._make_worker = make_worker
+        self._guard_memory = guard_memory
+        self._timings = timings
+        self._drain = Drain()
+        self._settled_at_stall = 0
+        self._began = time.monotonic()
+        """When the present pipeline was started."""
+
+    @property
+    def name(self) -> str:
+        """That of the subscription."""
+        return self.subscription.name
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Run pipelines until ``stop`` is set.
+
+        Raises:
+            SettingsError: a broker and our set-up refuse each other, and they never worked together before.
+        """
+        wait = self._timings.restart_min
+        while not stop.is_set():
+            self._began = time.monotonic()
+            self.pipeline = self._new_pipeline()
+            try:
+                await unless_cancelled(self.pipeline.run(stop))
+            except Exception as error:
+                # At the start somebody is watching. Later, a password that was changed on one side only must not end
+                # what still works.
+                if isinstance(error, SettingsError) and not self.has_started:
+                    raise
+                if time.monotonic() - self._began > self._timings.healthy_after:
+                    wait, self.consecutive_stalls = self._timings.restart_min, 0
+                self._tell_failure(error, wait)
+                await _sleep_unless(stop, wait)
+                wait = min(wait * 2, self._timings.restart_max)
+
+    def _new_pipeline(self) -> Pipeline:
+        return Pipeline(
+            self.subscription,
+            brokers=self._new_brokers(),
+            make_worker=self._make_worker,
+            account_of=lambda topic, partition: self.accounts[topic, partition],
+            on_connected=self._on_connected,
+            guard_memory=self._guard_memory,
+            contact=self.contact,
+            timings=self._timings,
+        )
+
+    def _on_connected(self) -> None:
+        self.has_started = True
+
+    def _moves(self) -> bool:
+        """Whether records have ended since the last stall, or the pipeline has run long enough without one."""
+        is_healthy = time.monotonic() - self._began > self._timings.healthy_after
+        return is_healthy or self._settled() > self._settled_at_stall
+
+    def _settled(self) -> int:
+        return sum(account.settled for account in self.accounts.values())
+
+    def totals(self) -> Totals:
+        """The account, summed over the partitions."""
+        ledgers = self.pipeline.assignment.ledgers.values() if self.pipeline is not None else ()
+        return Totals.of(self.accounts.values(), in_flight=sum(ledger.open_records for ledger in ledgers))
+
+    def drain_eta_seconds(self, now: float) -> dict[str, float]:
+        """How long the lag of each topic takes at the rate of the last minute, where that can be said.
+
+        Args:
+            now: monotonic seconds.
+        """
+        return self._drain.seconds(self.pipeline.lags(now) if self.pipeline is not None else {})
+
+    def note_rate(self, now: float) -> None:
+        """Note how much was settled by ``now``, in monotonic seconds."""
+        if self._drain.is_due(now):
+            settled: Counter[str] = Counter()
+            for (topic, _), account in self.accounts.items():
+                settled[topic] += account.settled
+            self._drain.note(settled, now)
+
+    def note_limit(self, seconds: float) -> None:
+        """Note what keeps it from being faster now; the last time was ``seconds`` ago."""
+        if self.consecutive_stalls and self._moves():
+            self.consecutive_stalls = 0
+        if self.subscription.is_paused:
+            limit = Limit.PAUSED
+        else:
+            limit = Limit.FETCH if self.pipeline is None else self.pipeline.limited_by(time.monotonic())
+        self.limited.add(limit, seconds)
+
+    def behind(self, now: float) -> "Behind":
+        """How far it is behind; ``now`` in monotonic seconds."""
+        lags = self.pipeline.lags(now) if self.pipeline is not None else {}
+        known = [lag for lag in lags.values() if lag is not None]
+        etas = self._drain.seconds(lags)
+        silent = self.contact.silent_seconds(now)
+        return Behind(
+            lag=sum(known) if lags and len(known) == len(lags) else None,
+            drain_eta_seconds=round(max(etas.values()), 1) if lags and len(etas) == len(lags) else None,
+            silent_seconds=round(silent, 1) if silent is not None and self.contact.is_silent(now) else None,
+        )
+
+    def _tell_failure(self, error: Exception, wait_seconds: float) -> None:
+        cause = root_of(error)
+        self.restarts += 1
+        self.consecutive_stalls = self.consecutive_stalls + 1 if isinstance(cause, StalledError) else 0
+        self._settled_at_stall = self._settled()
+        self.last_error = type(cause).__name__
+        if isinstance(cause, SettingsError | UnavailableError):  # its text is ours, and says what to correct
+            logger().emit(Event.KAFKA_UNAVAILABLE, integration=self.name, detail=str(cause), wait_seconds=wait_seconds)
+            return
+        logger().emit(
+            Event.PIPELINE_RESTARTED,
+            integration=self.name,
+            error_type=type(cause).__name__,
+            stack=logs.place_of(cause),
+            wait_seconds=wait_seconds,
+        )
+
+
+class Behind(NamedTuple):
+    """How far a subscription is behind, as a log line says it: what is not known is None, and left out."""
+
+    lag: int | None = None
+    drain_eta_seconds: float | None = None
+    silent_seconds: float | None = None
+
+
+def root_of(error: BaseException) -> BaseException:
+    """The first single error in a group of groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _sleep_unless(stop: asyncio.Event, seconds: float) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await stop.wait()
