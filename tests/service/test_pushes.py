@@ -102,7 +102,7 @@ async def test_kills_and_timeouts_leave_no_old_profile_behind(deployment: Deploy
     users = Users(deployment, topic, seed=8)
     hangs = Fault(match=Match(every=17), action=Action(hang=True))
     deployment.sandbox.faults.set(*UNHAPPY, hangs)
-    for _ in range(3):
+    for _ in range(2):
         before = stand_in.answers.total()
         process = await deployment.start_process()
         await users.change(100)
@@ -134,3 +134,26 @@ async def test_triggers_arrive_once_also_before_their_profile(deployment: Deploy
         assert sum(account.delivered for account in accounts) == 20
         assert sum(account.duplicate for account in accounts) == 20
     assert len(stand_in.events) == 20
+
+
+async def test_neither_the_key_nor_anything_of_a_user_gets_out(deployment: Deployment) -> None:
+    """Refused, retried, held for a wrong key: lines, status and the headers that we add name nobody."""
+    push_to(deployment, "product_fruits", api_key="secret_api_key")
+    [topic] = await deployment.integrate("users", dialect="profiles", destination="platform")
+    users = Users(deployment, topic, seed=9)
+    await users.change(5)
+    process = await deployment.start_process()
+    await deployment.settled()
+    deployment.sandbox.faults.set(Fault(action=Action(status=400), times=3), Fault(action=Action(status=500), times=5))
+    await users.change(20)
+    await deployment.settled()
+    deployment.sandbox.platforms.require_key("another")
+    await users.change(20)
+    await eventually(lambda: process.log_events("destination.held"))
+    said = orjson.dumps(process.lines()) + orjson.dumps(await process.status()) + process.errors.encode()
+    letters = await deployment.dead_letters("users")
+    assert letters
+    headers = [value or b"" for letter in letters for name, value in letter.headers if name != "streamer.schema"]
+    for planted in (b"secret_api_key", b"ada@example.com", b"user ", b"user%20"):
+        assert planted not in said, planted
+        assert not any(planted in value for value in headers), planted

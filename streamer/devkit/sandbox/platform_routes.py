@@ -54,6 +54,10 @@ class Platforms:
         calls = [web.route("*", f"/{platform}/{{rest:.*}}", self._take) for platform in Platform]
         return [*calls, web.get("/_sandbox/platforms", self._show)]
 
+    def require_key(self, key: str) -> None:
+        """Take no other key from now on."""
+        self._required_keys = {key}
+
     def clear(self) -> None:
         """Forget all users and events."""
         self.most_at_once = 0
