@@ -18,6 +18,8 @@ LINGER_MS: Final = 100.0
 MAX_OVER_P50_MS: Final = 20.0
 MAX_OVER_P99_MS: Final = 100.0
 """On top of linger and the receiver's latency."""
+MAX_WEBHOOK_P99_MS: Final = {"webhooks-batch": 250.0, "webhooks-single": 50.0}
+"""Of 2,000 calls a second in requests of 100, and of 200 a second one by one."""
 MAX_GROWTH: Final = 1.1
 """What counts as no growth: the spread of runs on a shared machine."""
 MAX_LOOP_LAG_MS: Final = 50.0
@@ -58,6 +60,7 @@ def goals_of(results: Results) -> list[Goal]:
         *_ceiling(results),
         *_dialects(results),
         *_latency(results),
+        *_webhooks(results),
         *_growth(results),
         *_whole_process(results),
         *_bench(results),
@@ -101,6 +104,11 @@ def _latency(results: Results) -> Iterator[Goal]:
             found = _median(results, f"paced-{latency}", f"{measure}_ms")
             text = f"{measure} in ms from Kafka to 2xx at 2,000 events/s, receiver {latency} ms"
             yield Goal(text, LINGER_MS + latency + over, found)
+
+
+def _webhooks(results: Results) -> Iterator[Goal]:
+    for row, most in MAX_WEBHOOK_P99_MS.items():
+        yield Goal(f"p99 in ms from a due request to its 200, {row}", most, _median(results, row, "p99_ms"))
 
 
 def _growth(results: Results) -> Iterator[Goal]:

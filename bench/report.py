@@ -13,6 +13,7 @@ TITLES: Final = {
     Kind.PACED: "Records at a steady pace: milliseconds from Kafka's timestamp to the 2xx",
     Kind.IDLE: "Nothing to do",
     Kind.STAGE: "One stage by itself: microseconds of CPU per event",
+    Kind.WEBHOOKS: "Webhook calls at a steady pace: milliseconds from when a request is due to its 200",
     Kind.RECEIVER: "What the bench's own receiver takes at most",
 }
 

@@ -25,6 +25,8 @@ class Kind(enum.StrEnum):
     """Nothing comes."""
     STAGE = "stage"
     """One stage of the way of a record, by itself."""
+    WEBHOOKS = "webhooks"
+    """Webhook requests that come at a steady pace."""
     RECEIVER = "receiver"
     """What our receiver takes at most."""
 

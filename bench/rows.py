@@ -12,6 +12,7 @@ from bench.paced import Paced
 from bench.reception import Reception
 from bench.results import Kind
 from bench.stand import Outcome, Stand
+from bench.webhooks import Webhooks
 
 QUICK_EVENTS: Final = 120_000
 FULL_EVENTS: Final = 300_000
@@ -61,6 +62,8 @@ def quick_groups(events: int) -> list[Group]:
         _with_ceiling(20, events),
         [_paced(0, window_seconds=5.0)],
         [_paced(20, window_seconds=5.0)],
+        [Webhooks(name="webhooks-batch", title="2,000 calls/s, 100 a request", requests_per_second=20, calls=100)],
+        [Webhooks(name="webhooks-single", title="200 calls/s, 1 a request", requests_per_second=200, calls=1)],
         [Idle(name="idle", title=f"joined, {Data(events=0).partitions} partitions, no events", window_seconds=7.0)],
     ]
 

@@ -63,7 +63,7 @@ def _parser() -> "argparse.ArgumentParser":
     import argparse  # noqa: PLC0415
 
     from streamer import __version__  # noqa: PLC0415
-    from streamer.cli import check, demo, dlq, run, sandbox, version  # noqa: PLC0415
+    from streamer.cli import check, demo, dlq, run, sandbox, version, webhook  # noqa: PLC0415
     from streamer.cli import map as map_command  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(
@@ -73,7 +73,7 @@ def _parser() -> "argparse.ArgumentParser":
     )
     parser.add_argument("--version", action="version", version=f"streamer {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, demo, check, map_command, dlq, sandbox, version):
+    for command in (run, demo, check, map_command, dlq, webhook, sandbox, version):
         command.add_parser(commands)
     return parser
 

@@ -8,7 +8,6 @@ There is no authentication. So the server listens on the loopback interface unle
 and no answer holds a secret or a value of a record.
 """
 
-import socket
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol
@@ -17,6 +16,7 @@ import orjson
 from aiohttp import web
 
 from streamer.core.errors import UnavailableError
+from streamer.listening import listen_on
 from streamer.logs import logger
 from streamer.logs.events import Event
 from streamer.status import Check, StatusSource
@@ -25,9 +25,6 @@ from streamer.status.metrics import Metrics
 
 SHUTDOWN_SECONDS: Final = 1.0
 """How long requests in progress may take when the service stops."""
-
-_EVERYWHERE: Final = frozenset({"", "::"})
-"""Hosts that stand for all interfaces, with IPv4 and IPv6. asyncio alone would take ``::`` for IPv6 only."""
 
 _HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
@@ -62,18 +59,15 @@ class Server:
             UnavailableError: the address cannot be listened on.
         """
         runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
-        await runner.setup()
         host, port = self._address.host, self._address.port
         try:
-            await _site(runner, host, port).start()
+            self.port = await listen_on(runner, host, port)
         except OSError as error:
-            await runner.cleanup()
             raise UnavailableError(
                 f"cannot listen on {host}:{port} ({error.strerror or error}). No event was read or sent. Stop the"
                 " program that listens there, or set server.host and server.port (port 0: any free one)"
             ) from error
         self._runner = runner
-        self.port = runner.addresses[0][1]
         logger().emit(Event.SERVER_LISTENING, host=host, port=self.port)
 
     async def stop(self) -> None:
@@ -106,20 +100,6 @@ class Server:
 
     async def _get_status(self, _request: web.Request) -> web.Response:
         return _json(document_of(self._source.status(), now=time.time(), monotonic_now=time.monotonic()))
-
-
-def _site(runner: web.AppRunner, host: str, port: int) -> web.BaseSite:
-    """Where to listen: one socket serves IPv4 and IPv6, so that port 0 is one port.
-
-    Raises:
-        OSError: the address cannot be listened on.
-    """
-    if host not in _EVERYWHERE:
-        return web.TCPSite(runner, host, port)
-    if not socket.has_dualstack_ipv6():
-        return web.TCPSite(runner, "0.0.0.0", port)  # noqa: S104 - asked for; this machine has no IPv6
-    listening = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
-    return web.SockSite(runner, listening)
 
 
 def _probe(name: str, checks: Callable[[], Sequence[Check]]) -> Callable[[web.Request], Awaitable[web.Response]]:

@@ -92,6 +92,16 @@ class Timings:
     """How often it is asked whether a write key that was in order still is."""
     key_check_timeout: float = 5.0
     """Longest wait for one answer about a write key. At the start nothing is sent meanwhile."""
+    publish: float = 4.0
+    """Longest wait for the brokers' confirmation of the calls of one webhook request: Segment waits 5 seconds."""
+    publish_request_timeout: float = 3.0
+    """How long the client waits for one answer about these calls: shorter, so that it can tell what went wrong."""
+    publish_backoff: float = 2.0
+    """Longest wait before a producer of calls that failed is replaced; the first wait is 0.1 seconds."""
+    request_complete: float = 10.0
+    """How long the headers and the body of a webhook request may take together."""
+    secrets_every: float = 1.0
+    """How often it is looked whether the file of a webhook's secrets has changed."""
     summary_every: float = 60.0
     """How often each integration logs its account."""
 

@@ -27,6 +27,7 @@ PARTS = [
     "core.inbound",
     "timings",
     "cancelling",
+    "listening",
     "logs",
     "settings",
     "receipts",

@@ -16,7 +16,8 @@ in the client's source:
 - A start that is cancelled while it asks for the cluster's layout forgets that connection; `streamer.kafka.starting`
   lets it finish.
 - Closing a client swallows a cancellation of its caller; `streamer.kafka.closing` raises it again.
-- After one rejected batch, everything that an idempotent producer writes is rejected. Ours is not idempotent.
+- After one rejected batch, everything that an idempotent producer writes is rejected. That of dead letters is not
+  idempotent; `streamer.kafka.publisher` replaces its own after any failure.
 - Questions about several partitions are answered when all of them can be; `streamer.kafka.log_bounds` asks each leader
   by itself. A start that cannot see one topic of several fails, and a topic whose committed positions may not be asked
   stops every fetch from its broker: `streamer.kafka.adjusting` lets neither happen.
@@ -38,6 +39,7 @@ from streamer.kafka.group_positions import CommitResult, StoredPosition
 from streamer.kafka.log_ends import EndsAnswer
 from streamer.kafka.poll_errors import DamagedError, LeftOutError, PollError, PositionsGoneError
 from streamer.kafka.producer import DeadLetterProducer, RefusedWriteError
+from streamer.kafka.publisher import Publisher
 from streamer.kafka.source import Source
 from streamer.kafka.unreadable import Salvaged
 
@@ -50,6 +52,7 @@ __all__ = [
     "LeftOutError",
     "PollError",
     "PositionsGoneError",
+    "Publisher",
     "RefusedWriteError",
     "Salvaged",
     "Source",

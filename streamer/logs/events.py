@@ -465,6 +465,58 @@ class Event(enum.Enum):
         ),
         1,
     )
+
+    WEBHOOKS_LISTENING = (
+        "webhooks.listening",
+        INFO,
+        None,
+        "Segment's webhooks are received on this address.",
+        ("host", "port"),
+    )
+    WEBHOOK_ACCEPTED = (
+        "webhook.accepted",
+        DEBUG,
+        None,
+        "The brokers confirmed a record of each call of a request, and the request was answered with 200.",
+        ("webhook", "calls", "duration_seconds"),
+    )
+    WEBHOOK_REJECTED = (
+        "webhook.rejected",
+        WARNING,
+        Fault.SET_UP,
+        (
+            "A webhook request was not accepted, for this reason. After 408 and 503 Segment sends the calls again, for"
+            " four hours; after any other status it does not."
+        ),
+        ("webhook", "reason", "status", "detail"),
+        "Do what the line says for its reason.",
+        1,
+    )
+    WEBHOOK_SECRETS_UNREADABLE = (
+        "webhook.secrets_unreadable",
+        ERROR,
+        Fault.SET_UP,
+        "The secrets of a webhook changed and cannot be read. streamer uses the last ones. This is logged once.",
+        ("webhook", "detail"),
+        "Have the file written again. streamer reads it when it changes; no restart is needed.",
+    )
+    WEBHOOKS_UNANSWERED = (
+        "webhooks.unanswered",
+        WARNING,
+        Fault.UNHAPPY,
+        "Webhook requests could not be answered before the service stopped. Segment sends their calls again.",
+        ("requests",),
+        "No action is needed.",
+    )
+    CALL_TOO_LARGE = (
+        "call.too_large",
+        ERROR,
+        Fault.REFUSED,
+        "A call of a batch is too large for Kafka: it becomes a dead letter without its value, with size and digest.",
+        ("webhook", "dead_letter_topic", "detail"),
+        "Find out from the sender why the call is so large. If it must be, raise inbound.limits.max_call_bytes.",
+        1,
+    )
     LIBRARY_WARNED = (
         "library.warned",
         WARNING,

@@ -86,5 +86,6 @@ FIELDS: Final = {
     "stored": LogField("stored", "The stored position."),
     "topic": LogField("messaging.destination.name", "Name of the topic."),
     "wait_seconds": LogField("wait_seconds", "Seconds until the next attempt."),
+    "webhook": LogField("webhook", "Name of the webhook in the configuration; `_other`: one that does not exist."),
 }
 """Name in code -> the field, for all fields that some events have (`streamer.logs.Event.fields`)."""

@@ -39,7 +39,7 @@ MAX_DETAIL_CHARACTERS: Final = 500
 MAX_LAST_FAULTS: Final = 20
 """Lines about faults that `last_faults` keeps."""
 
-_SUBJECT: Final = ("integration", "destination", "topic", "partition", "reason", "error_type", "logger")
+_SUBJECT: Final = ("integration", "destination", "topic", "partition", "webhook", "reason", "error_type", "logger")
 """The fields that make up the subject of a line. Lines that differ in one of them are never folded together."""
 
 _OUTSIDE_NAMES: Final = {name: field.outside_name for name, field in FIELDS.items()}

@@ -14,7 +14,7 @@ from streamer.__main__ import main
 from streamer.cli import version
 from streamer.core.errors import SettingsError, UnavailableError
 
-COMMANDS = ("run", "demo", "check", "map", "dlq", "sandbox", "version")
+COMMANDS = ("run", "demo", "check", "map", "dlq", "webhook", "sandbox", "version")
 
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:

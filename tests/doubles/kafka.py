@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 from streamer.core.dead_letters.letter import Refusal
+from streamer.core.dead_letters.redrive import OutgoingRecord
 from streamer.core.dead_letters.topic_settings import TopicSettings, settings_for
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
@@ -481,6 +482,45 @@ class MemoryWriter:
             headers=[(name, None if text is None else memoryview(text).tobytes()) for name, text in headers],
             timestamp=timestamp,
         )
+
+
+class MemoryPublisher:
+    """Writes records of webhooks' calls, as `streamer.kafka.Publisher` does."""
+
+    def __init__(self, cluster: MemoryCluster) -> None:
+        self._cluster = cluster
+        self.published: list[Sequence[OutgoingRecord]] = []
+        """What was asked for, request by request, whether it was written or not."""
+
+    async def publish(self, records: Sequence[OutgoingRecord], *, timeout_seconds: float) -> list[OutgoingRecord]:
+        self.published.append(list(records))
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._cluster.answer()
+        except TimeoutError as error:
+            raise UnavailableError("not confirmed in time") from error
+        if self._cluster.write_errors:
+            raise self._cluster.write_errors.popleft()
+        for topic in dict.fromkeys(record.topic for record in records):
+            if topic not in self._cluster.logs:
+                raise UnavailableError("UnknownTopicOrPartitionError")
+        return [record for record in records if not self._write(record)]
+
+    def _write(self, record: OutgoingRecord) -> bool:
+        size = len(record.value or b"") + len(record.key or b"")
+        size += sum(len(name.encode()) + len(text or b"") for name, text in record.headers)
+        if size > self._cluster.max_record_bytes.get(record.topic, size):
+            return False
+        partition = sum(record.key or b"") % len(self._cluster.logs[record.topic])
+        self._cluster.append(
+            record.topic,
+            [record.value],
+            partition=partition,
+            key=record.key,
+            headers=list(record.headers),
+            timestamp=record.timestamp,
+        )
+        return True
 
 
 class MemoryBrokers:

@@ -3,7 +3,7 @@
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from streamer.core.model import DeadLetterReason, Json, Stage
 
@@ -45,6 +45,16 @@ class IgnoredReason(enum.StrEnum):
     STALE = "stale"
     DELETED = "deleted"
     ALIAS_SAME_USER = "alias_same_user"
+
+
+class MatchedBy(enum.StrEnum):
+    """How the person of a call was found. Logs show the values."""
+
+    EMAIL = "email"
+    USER_ID = "user_id"
+    DEVICE = "device"
+    CREATED = "created"
+    NONE = "none"
 
 
 class Remark(enum.StrEnum):
@@ -134,3 +144,20 @@ class Rejected:
     """JSON Pointer of the field at fault in the record; empty: the whole record."""
     message_id: str | None = None
     """If it was applied or ignored before, the record is a duplicate whatever it holds. None: not known."""
+
+
+class Applied(NamedTuple):
+    """What became of a call."""
+
+    outcome: CallOutcome
+    reason: IgnoredReason | None = None
+    """Only of an ignored call."""
+    remarks: tuple[Remark, ...] = ()
+    """In the order in which they were found; one may occur several times."""
+    matched_by: MatchedBy = MatchedBy.NONE
+    username: str | None = None
+    """Of the user that the call is about, as they are called after it."""
+    linked: bool = False
+    """Whether the call's device is linked to this user after it, because of it."""
+    values_written: int = 0
+    """How many values of the call were written, those that were there already included."""

@@ -22,6 +22,11 @@ def device_mark(anonymous_id: str) -> bytes:
     return _mark("device", anonymous_id)
 
 
+def sign_out_mark(name: str) -> bytes:
+    """32 bytes for a userId that signed out of all devices before anything else was known of it."""
+    return _mark("sign_out", name)
+
+
 def made_up_message_id(value: bytes) -> str:
     """The messageId of a call that has none: the same bytes have the same, so that they count once."""
     return f"call_{hashlib.sha256(value).hexdigest()[:_MADE_UP_DIGITS]}"

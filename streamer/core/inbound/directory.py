@@ -37,7 +37,7 @@ class Device:
     since: int = OLDEST
     """Time of the last link or sign-out."""
     left: int = OLDEST
-    """Time at which its user signed out of all devices."""
+    """Time at which its user signed out of all devices. A new link or sign-out begins anew: then nobody has."""
     person: Person = field(default_factory=Person)
     """Only while it has no user."""
 
@@ -72,7 +72,7 @@ class Concern(NamedTuple):
     emails: frozenset[str]
     """As compared, see `streamer.core.inbound.email`."""
     marks: frozenset[bytes]
-    """Digests of names and devices that may have been deleted."""
+    """Digests of names and devices that may have been deleted, and of names that may have signed out unknown."""
     messages: frozenset[bytes]
     """Digests of messageIds."""
 

@@ -1,7 +1,7 @@
 """Times of calls, in microseconds since the epoch."""
 
 import datetime as dt
-from typing import Final
+from typing import Final, Literal
 
 from streamer.core.model import Json
 
@@ -42,10 +42,10 @@ def time_of_call(value: Json, received: int) -> int:
     return received if at is None or at > received else at
 
 
-def text_of(at: int) -> str:
-    """RFC 3339 in UTC with milliseconds, for an instant in microseconds within the years 1 to 9999."""
+def text_of(at: int, timespec: Literal["milliseconds", "microseconds"] = "milliseconds") -> str:
+    """RFC 3339 in UTC, for an instant in microseconds within the years 1 to 9999."""
     instant = _EPOCH + at * _MICROSECOND
-    return f"{instant.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+    return f"{instant.replace(tzinfo=None).isoformat(timespec=timespec)}Z"
 
 
 def _since_epoch(text: str) -> int:

@@ -96,11 +96,11 @@ def _attributes(traits: Mapping[str, Json], prefix: str, rules: Rules, remarks: 
     for name, value in _flat(traits, prefix):
         if value is None and not rules.remove_nulls:
             continue
-        if not _is_attribute_name(name):
+        if not is_attribute_name(name):
             remarks.append(Remark.ATTRIBUTE_NAME)
         elif value is None:
             attributes[name] = REMOVE
-        elif _is_attribute_value(value, rules.max_value_bytes):
+        elif is_attribute_value(value, rules.max_value_bytes):
             attributes[name] = value
         else:
             remarks.append(Remark.ATTRIBUTE_VALUE)
@@ -119,7 +119,8 @@ def _flat(part: Mapping[str, Json], prefix: str) -> Iterator[tuple[str, Json]]:
             yield name, value
 
 
-def _is_attribute_name(name: str) -> bool:
+def is_attribute_name(name: str) -> bool:
+    """Whether an attribute may have this name."""
     return (
         0 < len(name) <= MAX_NAME_CHARACTERS
         and not name.startswith(_RESERVED)
@@ -128,7 +129,8 @@ def _is_attribute_name(name: str) -> bool:
     )
 
 
-def _is_attribute_value(value: Json, max_bytes: int) -> bool:
+def is_attribute_value(value: Json, max_bytes: int) -> bool:
+    """Whether a value that is neither null nor an object may be an attribute's."""
     if type(value) is list and not _SCALARS.issuperset(map(type, value)):
         return False
     return _is_small(value, max_bytes)
