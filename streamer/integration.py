@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Final
 
 from streamer.core.delivery.parked import Parked
-from streamer.core.mapping import Mapper
+from streamer.core.pushing import new_mapper
 from streamer.core.records.custody import Custody
 from streamer.core.records.filtered_out import FilteredOut
 from streamer.core.records.open_record import OpenRecord
@@ -67,7 +67,7 @@ class Integration:
 
     def _destination_fingerprint(self) -> str:
         settings = self.destination.settings
-        return destination_fingerprint(settings.url, settings.read_write_key(), settings.message_id_suffix)
+        return destination_fingerprint(settings.url, settings.read_key(), settings.message_id_suffix)
 
     def _on_key_changed(self) -> None:
         """The destination has another write key: what was delivered with the former one proves nothing."""
@@ -83,7 +83,7 @@ class Integration:
         return Delivery(
             self.name,
             destination=self.destination,
-            mapper=Mapper(self._all_settings.mapping(self.name)),
+            mapper=new_mapper(self._all_settings.mapping(self.name)),
             receipts=self.receipts,
             parked=Parked(max_per_partition=limits.max_parked_per_partition, max_bytes=limits.max_open_bytes),
             custody=custody,

@@ -25,6 +25,7 @@ PARTS = [
     "core.delivery",
     "core.dead_letters",
     "core.mapping",
+    "core.pushing",
     "core.inbound",
     "timings",
     "cancelling",

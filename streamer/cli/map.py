@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from streamer.cli.options import Commands
     from streamer.core.mapping import Mapper
     from streamer.core.mapping.event import EventDocument
+    from streamer.pipeline.intake import MapsRecords
 
 EXIT_FAILED: Final = 1
 EXIT_USAGE: Final = 2
@@ -60,6 +61,7 @@ def run(args: argparse.Namespace) -> int:
     """Map the records and print how each ends."""
     # The schemas' library and the settings' model take a while to load; `streamer --help` should not wait for them.
     from streamer.core.mapping import Mapper  # noqa: PLC0415
+    from streamer.core.pushing import new_mapper  # noqa: PLC0415
     from streamer.settings import load  # noqa: PLC0415
 
     settings = load(args.config)
@@ -67,13 +69,18 @@ def run(args: argparse.Namespace) -> int:
         known = ", ".join(settings.integrations)
         print(f"streamer: {args.config} has no integration {args.integration}; it has {known}", file=sys.stderr)
         return EXIT_USAGE
-    mapper = Mapper(settings.mapping(args.integration))
+    mapper = new_mapper(settings.mapping(args.integration))
+    if args.canonical and not isinstance(mapper, Mapper):
+        dialect = settings.integrations[args.integration].dialect
+        print(f"streamer: records of the dialect {dialect} are no events, and have no canonical form", file=sys.stderr)
+        return EXIT_USAGE
     record_time_ms = time.time_ns() // 1_000_000 if args.record_time is None else args.record_time
-    line = _canonical_line if args.canonical else _line
+    canonical = mapper if args.canonical and isinstance(mapper, Mapper) else None
     for name in args.files:
         try:
             for value in _values(name, raw=args.raw):
-                sys.stdout.buffer.write(line(mapper, value, record_time_ms))
+                end = _canonical_line(canonical, value, record_time_ms) if canonical else None
+                sys.stdout.buffer.write(end or _line(mapper, value, record_time_ms))
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -104,9 +111,9 @@ class _End:
     """The call, if its outcome is delivered."""
 
 
-def _line(mapper: "Mapper", value: bytes, record_time_ms: int) -> bytes:
+def _line(mapper: "MapsRecords", value: bytes, record_time_ms: int) -> bytes:
     """How one record ends, and its calls, as a line of JSON."""
-    end = _end_of(lambda: mapper.map(value, record_time_ms))
+    end = _end_of(lambda: mapper.map(value, record_time_ms, (), None))
     calls = [] if end.call is None else [orjson.Fragment(end.call.body)]
     return orjson.dumps({"outcome": end.outcome, "reason": end.reason, "detail": end.detail, "calls": calls}) + b"\n"
 

@@ -28,6 +28,11 @@ example:
        -d '{"userId": "u-1", "event": "Survey Shown", "messageId": "try-1"}'
   curl http://127.0.0.1:8090/_sandbox/record
 
+Destinations of the kinds sprig and product_fruits have stand-ins with users of their own:
+  endpoint: http://127.0.0.1:8090/sprig
+  endpoint: http://127.0.0.1:8090/product-fruits
+  curl http://127.0.0.1:8090/_sandbox/platforms
+
 Open http://127.0.0.1:8090/ for a page with the latest calls. Faults can be changed while it runs:
   curl -X PUT http://127.0.0.1:8090/_sandbox/faults -d '[{"times": 3, "action": {"status": 429, "retry_after": 2}}]'
 """

@@ -40,6 +40,7 @@ class FilterReason(enum.StrEnum):
     PAUSED = "paused"
     TOMBSTONE = "tombstone"
     REDRIVEN_FOR_OTHER = "redriven_for_other"
+    SUPERSEDED = "superseded"
 
 
 class DeadLetterReason(enum.StrEnum):
@@ -107,7 +108,11 @@ class Record(Protocol):
 
 
 class TrackCall:
-    """One Segment track call, serialised once: ``body`` is the JSON object that a batch carries, in UTF-8."""
+    """One call, serialised once, in UTF-8.
+
+    ``body`` is the JSON object that a batch carries: a track call of Segment, or an `ApiRequest` of another API
+    (`streamer.core.pushing.request`).
+    """
 
     __slots__ = ("body", "message_id")
 
@@ -128,7 +133,10 @@ class MappingSettings:
     """Everything that decides how the records of one integration become calls."""
 
     dialect: str
-    """Name of the dialect in which the records arrive, one of `streamer.core.mapping.dialects`."""
+    """Name of the dialect in which the records arrive, one of `streamer.core.mapping.dialects`, or of
+    `streamer.core.pushing.pushes`."""
+    kind: str = "segment"
+    """Whose API the calls are for: Segment's, or one of `streamer.core.pushing.apis`."""
     rename: Mapping[str, str] = field(default_factory=dict)
     """Event name as the platform gives it -> event name sent. Renaming never changes a messageId."""
     disabled: frozenset[str] = frozenset()

@@ -2,7 +2,9 @@
 
 from streamer.destinations.destination import Destination
 from streamer.destinations.http import Exchange
+from streamer.destinations.product_fruits import open_product_fruits
 from streamer.destinations.segment import SegmentClient
+from streamer.destinations.sprig import open_sprig
 from streamer.settings import DestinationSettings
 from streamer.timings import PRODUCTION, Timings
 
@@ -15,6 +17,12 @@ def open_destination(name: str, settings: DestinationSettings, timings: Timings 
     Raises:
         UnavailableError: its credentials cannot be read.
     """
-    client = SegmentClient(settings)
-    ask_about_key = client.ask_about_key if settings.asks_about_key else None
-    return Destination(name, settings, client=client, timings=timings, ask_about_key=ask_about_key)
+    match settings.kind:
+        case "segment":
+            client = SegmentClient(settings)
+            ask_about_key = client.ask_about_key if settings.asks_about_key else None
+            return Destination(name, settings, client=client, timings=timings, ask_about_key=ask_about_key)
+        case "sprig":
+            return Destination(name, settings, client=open_sprig(settings), timings=timings)
+        case "product_fruits":
+            return Destination(name, settings, client=open_product_fruits(settings), timings=timings)

@@ -73,7 +73,7 @@ class Destination:
         self._machine = DestinationMachine(
             max_in_flight=settings.max_in_flight,
             max_batch_bytes=settings.batch.max_bytes,
-            max_batch_calls=settings.batch.max_calls,
+            max_batch_calls=settings.max_batch_calls,
             max_calls_per_second=settings.rate_limit,
             held_probe_seconds=timings.held_probe,
             now=time.monotonic(),
@@ -254,7 +254,7 @@ class Destination:
         status.state, status.since = standing.state, standing.since
         status.next_step = _EVENTS[status.state].next_step
         if status.state is State.HELD:
-            status.next_step = held_next_step(status.reason, self.settings.url)
+            status.next_step = held_next_step(status.reason, self.settings)
         if is_changed:
             self._tell()
         self._wake_next()

@@ -8,20 +8,29 @@ from streamer.core.delivery.answers import NetworkFault
 from streamer.core.delivery.destination import REFUSES_EVERYTHING
 from streamer.core.delivery.key_watch import KeyFinding
 from streamer.logs import Event
+from streamer.settings import DestinationSettings
 
 
-def held_next_step(reason: str, url: str) -> str:
+def held_next_step(reason: str, settings: DestinationSettings) -> str:
     """What to do about a held destination.
 
     Args:
         reason: why it is held: an HTTP status, a `NetworkFault`, a `KeyFinding` or `REFUSES_EVERYTHING`.
-        url: the base of the destination's addresses.
+        settings: of the destination.
     """
     remedy = _REMEDIES.get("3xx" if reason.startswith("3") else reason)
-    return remedy.format(host=urlsplit(url).hostname) if remedy else Event.DESTINATION_HELD.next_step
+    if remedy is None:
+        return Event.DESTINATION_HELD.next_step
+    return remedy.format(
+        host=urlsplit(settings.url).hostname,
+        key=settings.key_setting,
+        api=_APIS[settings.kind],
+        address="region and endpoint" if settings.kind == "segment" else "endpoint",
+    )
 
 
-_WRONG_ADDRESS: Final = "Check region and endpoint: {host} answers, but Segment's HTTP API is not at this address."
+_APIS: Final = {"segment": "Segment's HTTP API", "sprig": "Sprig's API", "product_fruits": "Product Fruits' API"}
+_WRONG_ADDRESS: Final = "Check {address}: {host} answers, but {api} is not at this address."
 
 _REMEDIES: Final[Mapping[str, str]] = {
     NetworkFault.TLS_VERIFICATION: (
@@ -38,7 +47,7 @@ _REMEDIES: Final[Mapping[str, str]] = {
         " page of the network or a proxy answers instead of the destination."
     ),
     REFUSES_EVERYTHING: (
-        "{host} refused every call so far. Check write_key, region and endpoint, and look at the calls that"
+        "{host} refused every call so far. Check {key}, {address}, and look at the calls that"
         " streamer map makes of the records."
     ),
     KeyFinding.UNKNOWN: (
@@ -51,8 +60,8 @@ _REMEDIES: Final[Mapping[str, str]] = {
         "Set region: eu of the destination: Segment says that the source of this write key takes events in the EU."
         ' If that is wrong, set settings_endpoint: "", so that streamer does not ask about keys.'
     ),
-    "401": "Check the destination's write_key.",
-    "403": "Check the destination's write_key, and whether a firewall or proxy before {host} refuses the requests.",
+    "401": "Check the destination's {key}.",
+    "403": "Check the destination's {key}, and whether a firewall or proxy before {host} refuses the requests.",
     "404": _WRONG_ADDRESS,
     "405": _WRONG_ADDRESS,
     NetworkFault.PROXY_REFUSED: (
@@ -62,6 +71,6 @@ _REMEDIES: Final[Mapping[str, str]] = {
     "407": "Check user and password in proxy of the destination: the proxy on the way to {host} asks for a login.",
     "501": _WRONG_ADDRESS,
     "511": "Log in to the network, or check its proxy: the network asks for a login before requests reach {host}.",
-    "3xx": "Check region and endpoint: {host} redirects to another address, and streamer does not follow redirects.",
+    "3xx": "Check {address}: {host} redirects to another address, and streamer does not follow redirects.",
 }
 """Reason -> what to do; for every other reason, the next step of the log event counts."""

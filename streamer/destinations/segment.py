@@ -52,7 +52,7 @@ class SegmentClient:
         Raises:
             UnavailableError: the file cannot be read or holds no write key.
         """
-        write_key = self._write_key = self._settings.read_write_key()
+        write_key = self._write_key = self._settings.read_key()
         basic = b64encode(f"{write_key}:".encode()).decode()
         self._headers = {
             "Authorization": f"Basic {basic}",

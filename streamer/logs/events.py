@@ -307,7 +307,7 @@ class Event(enum.Enum):
             " while the write key is known to be wrong; records wait on Kafka."
         ),
         ("destination", "error_type"),
-        "Check the destination's write_key, region and endpoint.",
+        "Check the destination's write_key or api_key, region and endpoint.",
     )
     DESTINATION_BACKING_OFF = (
         "destination.backing_off",
@@ -328,9 +328,9 @@ class Event(enum.Enum):
         "destination.key_unreadable",
         ERROR,
         Fault.SET_UP,
-        "The write key could not be read again. streamer uses the key that it read before.",
+        "The write key or API key could not be read again. streamer uses the key that it read before.",
         ("destination", "detail"),
-        "Check write_key_file.",
+        "Check write_key_file or api_key_file.",
         1,
     )
     DESTINATION_KEY_UNVERIFIED = (

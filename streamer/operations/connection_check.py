@@ -56,11 +56,11 @@ async def look(settings: Settings) -> Findings:
             )
     for name, destination in settings.destinations.items():
         async with _collecting(found, f"destinations.{name}"):
-            write_key = destination.read_write_key()
+            key = destination.read_key()
             proxy, ca_file = destination.proxy_url, destination.ca_file
             await connect(destination.url, proxy=proxy_for(destination.url, proxy), ca_file=ca_file)
             if destination.asks_about_key:
-                await check_key(destination, write_key)
+                await check_key(destination, key)
     return findings
 
 

@@ -50,9 +50,14 @@ def dead_letter_topics(settings: Settings, integrations: Collection[str]) -> lis
 
 
 def is_read(settings: Settings, name: str, topic: str) -> bool:
-    """Whether an integration of this name delivers records of a topic, now or after it is resumed."""
+    """Whether an integration of this name delivers records of a topic, now or after it is resumed.
+
+    A profile that is written back would be an old state behind newer ones, for everybody who reads the topic.
+    """
     integration = settings.integrations.get(name)
-    return integration is not None and topic in integration.topics and not settings.mapping(name).discard
+    if integration is None or topic not in integration.topics or integration.dialect == "profiles":
+        return False
+    return not settings.mapping(name).discard
 
 
 async def take_stock(

@@ -19,7 +19,6 @@ from streamer.core.delivery.outbox import Outbox, Shipment
 from streamer.core.delivery.parked import Parked
 from streamer.core.delivery.retry import RetryPolicy
 from streamer.core.delivery.shipping import Aftermath, Failure, Shipping
-from streamer.core.mapping import Mapper
 from streamer.core.model import Record
 from streamer.core.records.custody import Custody
 from streamer.core.records.ledger import PartitionLedger
@@ -29,9 +28,10 @@ from streamer.destinations import Destination
 from streamer.kafka import TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.dead_letters import DeadLetters
+from streamer.pipeline.deliveries import deliveries_of
 from streamer.pipeline.endings import unless_cancelled
-from streamer.pipeline.intake import Intake
-from streamer.receipts import Deliveries, Receipts
+from streamer.pipeline.intake import Intake, MapsRecords
+from streamer.receipts import NoReceipts, Receipts
 
 
 class Delivery:
@@ -42,7 +42,7 @@ class Delivery:
         integration: str,
         *,
         destination: Destination,
-        mapper: Mapper,
+        mapper: MapsRecords,
         receipts: Receipts,
         parked: Parked,
         custody: Custody,
@@ -64,7 +64,11 @@ class Delivery:
         self._integration = integration
         self._destination = destination
         self._mapper = mapper
-        self._receipts = receipts
+        self._receipts: Receipts | NoReceipts = receipts
+        if mapper.keeps_latest:
+            # Read again, records are sent again in their order: a receipt of a later one would leave an older one last.
+            custody.keep_only_latest()
+            self._receipts = NoReceipts()
         self.parked = parked
         self._custody = custody
         self._dead_letters = dead_letters
@@ -76,7 +80,7 @@ class Delivery:
             custody,
         )
         self._intake = Intake(
-            mapper=mapper, receipts=receipts, custody=custody, dead_letters=dead_letters, enqueue=self._enqueue
+            mapper=mapper, receipts=self._receipts, custody=custody, dead_letters=dead_letters, enqueue=self._enqueue
         )
         self._work = asyncio.Event()
         self._all_answered = asyncio.Event()
@@ -107,6 +111,7 @@ class Delivery:
     def take(self, records: Sequence[Record], ledger: PartitionLedger) -> None:
         """Take records of one partition, in the order of their offsets."""
         self._intake.take(records, ledger)
+        self._shipping.release_overtaken(time.monotonic())
 
     def letter_written(self, letter: PendingLetter) -> None:
         """The broker has confirmed a dead letter: end its record. The same call is set aside too, another one sent."""
@@ -231,8 +236,8 @@ class Delivery:
         by_ledger: defaultdict[PartitionLedger, list[OpenRecord]] = defaultdict(list)
         for record in records:
             by_ledger[record.ledger].append(record)
-        self._receipts.add([_deliveries_of(ledger, delivered) for ledger, delivered in by_ledger.items()], now)
-        self._shipping.accepted(shipment, by_ledger)
+        self._receipts.add(deliveries_of(by_ledger), now)
+        self._shipping.accepted(shipment, by_ledger, time.monotonic())
         self._dead_letters.guards.note_delivered(len(records))
         self._observe_latency(records, now)
         logger().emit(
@@ -288,13 +293,7 @@ def _batcher_for(destination: Destination) -> Batcher[OpenRecord]:
     return Batcher(
         max_bytes=batch.max_bytes,
         # Of a larger one the destination would get a burst, and then nothing for seconds.
-        max_calls=min(batch.max_calls, settings.rate_limit or batch.max_calls),
+        max_calls=min(settings.max_batch_calls, settings.rate_limit or settings.max_batch_calls),
         linger_seconds=batch.linger,
         envelope_bytes=destination.envelope_bytes,
     )
-
-
-def _deliveries_of(ledger: PartitionLedger, records: Sequence[OpenRecord]) -> Deliveries:
-    offsets = [record.record.offset for record in records]
-    digests = [record.digest for record in records]
-    return Deliveries(ledger.topic, ledger.partition, offsets, digests, ledger.replay_id)

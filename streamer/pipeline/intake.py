@@ -7,20 +7,43 @@ per record that ends here. Whatever goes wrong with a record concerns that recor
 
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from streamer.core.errors import RecordError
-from streamer.core.mapping import Mapper
 from streamer.core.mapping.naming import message_id_of
-from streamer.core.model import DeadLetterReason, Filtered, Record, Stage
+from streamer.core.model import DeadLetterReason, Filtered, Record, Stage, TrackCall
 from streamer.core.records.custody import Custody
 from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.open_record import OpenRecord
 from streamer.core.records.pending_letter import PendingLetter
 from streamer.logs import Event, logger
 from streamer.pipeline.dead_letters import DeadLetters
-from streamer.receipts import Receipts, digest_of
+from streamer.receipts import NoReceipts, Receipts, digest_of
+
+
+class MapsRecords(Protocol):
+    """Makes calls of the records of one integration; `streamer.core.mapping.Mapper` is the first one."""
+
+    @property
+    def keeps_latest(self) -> bool:
+        """Whether of the calls with one messageId only the newest one counts."""
+
+    @property
+    def warnings(self) -> Counter[str]:
+        """How many records were accepted although something about them is not as documented, by name."""
+
+    def map(
+        self,
+        value: bytes | None,
+        record_time_ms: int,
+        headers: Sequence[tuple[str, bytes | None]],
+        key: bytes | None,
+        /,
+    ) -> TrackCall | Filtered:
+        """The call of one record, or the rule by which it makes none. Raises `RecordError`."""
 
 
 class Intake:
@@ -29,8 +52,8 @@ class Intake:
     def __init__(
         self,
         *,
-        mapper: Mapper,
-        receipts: Receipts,
+        mapper: MapsRecords,
+        receipts: Receipts | NoReceipts,
         custody: Custody,
         dead_letters: DeadLetters,
         enqueue: Callable[[Sequence[OpenRecord]], None],
@@ -58,7 +81,7 @@ class Intake:
         letters: list[PendingLetter] = []
         for record in records:
             try:
-                call = self._map(record.value, record.timestamp, record.headers)
+                call = self._map(record.value, record.timestamp, record.headers, record.key)
             except Exception as error:  # noqa: BLE001 - a bug of ours on one record must not stop the others
                 letters.append(_letter_of(error, record, ledger))
                 continue

@@ -4,19 +4,18 @@ Each check yields `Clash`es. Values of a wrong type are removed before, so that 
 """
 
 import re
-import ssl
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib.util import find_spec
 from itertools import combinations
-from pathlib import Path
 from typing import Final
 
 from streamer import DISTRIBUTION
 from streamer.core.mapping.dialects import DIALECTS
-from streamer.settings.destinations import DestinationSettings
+from streamer.core.pushing import PUSHES
+from streamer.settings.clash import Clash
+from streamer.settings.destination_checks import of_destination, of_kind
 from streamer.settings.document import KeyPath
 from streamer.settings.inbound import DirectorySettings, InboundSettings, WebhookSettings
 from streamer.settings.model import IntegrationSettings, Settings
@@ -27,16 +26,6 @@ _BAD_NAME: Final = "should be 1 to 64 letters, digits, dots, underscores and hyp
 _EXTRA: Final = ("sqlalchemy", "alembic", "aiosqlite", "asyncpg")
 """The packages of the extra ``inbound``."""
 _NO_DIRECTORY_OF_ITS_OWN: Final = frozenset({".", ".."})
-
-
-@dataclass(frozen=True, slots=True)
-class Clash:
-    """A fault between settings."""
-
-    path: KeyPath
-    text: str
-    others: tuple[KeyPath, ...] = ()
-    """Other settings that it depends on. If one of them has a fault of its own, this clash is not reported."""
 
 
 def clashes(settings: Settings) -> Iterator[Clash]:
@@ -54,11 +43,12 @@ def clashes(settings: Settings) -> Iterator[Clash]:
     if settings.inbound is not None:
         yield from _inbound(settings.inbound, settings)
     for name, destination in settings.destinations.items():
-        yield from _destination(("destinations", name), destination)
+        yield from of_destination(("destinations", name), destination)
     for name, integration in settings.integrations.items():
         path: KeyPath = ("integrations", name)
         yield from _integration(path, integration)
         yield from _unknown_destination(path, integration, settings)
+        yield from of_kind(path, integration, settings.destinations)
     for one, other in combinations(settings.integrations, 2):
         yield from _pair(one, other, settings)
         yield from _read_again(one, other, settings)
@@ -180,29 +170,6 @@ def _inbound_topics(inbound: InboundSettings) -> Iterator[Clash]:
         seen.setdefault(topic, key)
 
 
-def _destination(path: KeyPath, destination: DestinationSettings) -> Iterator[Clash]:
-    if destination.write_key is None and destination.write_key_file is None:
-        yield Clash(
-            (*path, "write_key"), "is missing; set it, for example to ${SEGMENT_WRITE_KEY}, or set write_key_file"
-        )
-    if destination.write_key is not None and destination.write_key_file is not None:
-        yield Clash((*path, "write_key"), "is set twice; set it or write_key_file")
-    if destination.ca_file is not None and (fault := _ca_file_fault(destination.ca_file)):
-        yield Clash((*path, "ca_file"), fault)
-    if destination.endpoint is not None and "region" in destination.model_fields_set:
-        yield Clash((*path, "region"), "cannot be combined with endpoint; set one of them", ((*path, "endpoint"),))
-
-
-def _ca_file_fault(file: Path) -> str | None:
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
-    except ssl.SSLError:
-        return "holds no certificate; it should be a PEM file"
-    except OSError as error:
-        return f"cannot be read: {error.strerror}; mount the file or correct the path"
-    return None
-
-
 def _integration(path: KeyPath, integration: IntegrationSettings) -> Iterator[Clash]:
     for topic, times in Counter(integration.topics).items():
         if times > 1:
@@ -213,9 +180,14 @@ def _integration(path: KeyPath, integration: IntegrationSettings) -> Iterator[Cl
             "should not be one of the topics: each dead letter would be read again as a record",
             ((*path, "topics"),),
         )
-    writes_as_others = DIALECTS[integration.dialect].write is None
-    for name in DIALECTS:
-        if name in integration.model_fields_set and name != integration.dialect and not writes_as_others:
+    push = PUSHES.get(integration.dialect)
+    writes_as_others = push is None and DIALECTS[integration.dialect].write is None
+    if push is not None and not push.has_events and "events" in integration.model_fields_set:
+        text = f"has no effect with dialect {integration.dialect}, whose calls have no event name; remove it"
+        yield Clash((*path, "events"), text, ((*path, "dialect"),))
+    for name in (*DIALECTS, *PUSHES):
+        is_used = name == integration.dialect or (writes_as_others and name in DIALECTS)
+        if name in integration.model_fields_set and not is_used:
             yield Clash(
                 (*path, name), f"has no effect with dialect {integration.dialect}; remove it", ((*path, "dialect"),)
             )
@@ -274,7 +246,13 @@ def _pair(one: str, other: str, settings: Settings) -> Iterator[Clash]:
         yield Clash(
             path, f"has {topics} in common with {one}, and the same destination: each call would be sent twice", others
         )
-    elif len({settings.destinations[name].message_id_suffix for name in destinations}) == 1:
+    elif (
+        len(
+            {(settings.destinations[name].kind, settings.destinations[name].message_id_suffix) for name in destinations}
+        )
+        == 1
+        and first.dialect in DIALECTS
+    ):
         yield Clash(
             path,
             f"has {topics} in common with {one}, and the same message_id_suffix: Segment compares messageIds across"

@@ -16,7 +16,11 @@ MAX_SUFFIX_CHARACTERS: Final = 40
 MIN_BATCH_BYTES: Final = 33_000
 """Smallest ``batch.max_bytes``: one call of the largest size with its envelope."""
 
+Kind = Literal["segment", "sprig", "product_fruits"]
+"""Whose API calls go to."""
+
 _HOSTS: Final = {"us": "https://api.segment.io", "eu": "https://events.eu1.segmentapis.com"}
+_API_HOSTS: Final = {"sprig": "https://api.sprig.com", "product_fruits": "https://api.productfruits.com"}
 _SETTINGS_HOST: Final = "https://cdn.segment.com"
 """Where Segment serves the settings of a source, in both regions."""
 
@@ -24,9 +28,19 @@ _WRITE_KEY: Final = re.compile(r"[!-9;-~]{1,256}")
 """Printable ASCII without blank or colon: Basic authentication ends the user name at the first colon."""
 
 
+_API_KEY: Final = re.compile(r"[!-~]{1,1024}")
+"""Printable ASCII without blank: it goes into a header."""
+
+
 def _check_write_key(key: SecretStr) -> SecretStr:
     if not _WRITE_KEY.fullmatch(key.get_secret_value()):
         raise ValueError("is not a write key: it should be 1 to 256 printable characters without blanks and colons")
+    return key
+
+
+def _check_api_key(key: SecretStr) -> SecretStr:
+    if not _API_KEY.fullmatch(key.get_secret_value()):
+        raise ValueError("is not an API key: it should be 1 to 1024 printable characters without blanks")
     return key
 
 
@@ -79,19 +93,30 @@ class RetrySettings(Section):
 
 
 class DestinationSettings(Section):
-    """One Segment source: its write key, its region, and how calls are sent to it."""
+    """Where calls go: a Segment source with its write key and region, or the API of a survey platform; and how."""
 
+    kind: Kind = "segment"
+    """``segment``: a Segment source, for survey events. ``sprig`` and ``product_fruits``: the platform's own API, for
+    integrations with the dialect ``profiles`` or ``triggers``. These take one call a request and no compression, so
+    ``batch`` and ``gzip`` have no effect, and neither has what is only Segment's: ``write_key``, ``region``,
+    ``settings_endpoint``, ``message_id_suffix``."""
     write_key: Annotated[Secret, AfterValidator(_check_write_key)] | None = None
     """Write key of the Segment source. 1 to 256 printable characters without blanks and colons. Give this setting or
     ``write_key_file``."""
     write_key_file: Path | None = None
     """File that holds the write key and nothing else. It is read again before each probe of a held destination, so a
     key can be replaced without a restart."""
+    api_key: Annotated[Secret, AfterValidator(_check_api_key)] | None = None
+    """Only for the kinds ``sprig`` and ``product_fruits``: the API key. Give this setting or ``api_key_file``."""
+    api_key_file: Path | None = None
+    """Only for the kinds ``sprig`` and ``product_fruits``: file that holds the API key and nothing else. It is read
+    again as ``write_key_file`` is."""
     region: Literal["us", "eu"] = "us"
     """Region of the Segment workspace. With the wrong one, events are lost without an error."""
     endpoint: Annotated[str, AfterValidator(_check_endpoint)] | None = None
     """Address of another receiver with Segment's HTTP API, for example ``http://localhost:8090`` for the sandbox. It
-    replaces ``region``. streamer adds ``/v1/batch``."""
+    replaces ``region``. streamer adds ``/v1/batch``, or the paths of the API. Without this setting, the kind ``sprig``
+    goes to ``https://api.sprig.com`` and ``product_fruits`` to ``https://api.productfruits.com``."""
     settings_endpoint: Annotated[str, AfterValidator(_check_settings_endpoint)] | None = None
     """Address that streamer asks whether the write key exists, before it sends anything: Segment answers 200 to an
     unknown key and drops the events. Without this setting, a ``region`` is asked about at ``https://cdn.segment.com``,
@@ -112,7 +137,9 @@ class DestinationSettings(Section):
     max_in_flight: Annotated[int, Field(ge=1, le=1_000)] = 16
     """Most concurrent requests. streamer sends fewer while the destination cannot handle as many."""
     rate_limit: Annotated[int, Field(ge=1)] | None = None
-    """Most calls a second, on average. Without it, only the destination limits the rate."""
+    """Most calls a second, on average. Without it, only the destination limits the rate. For ``product_fruits``, which
+    discloses no limit, 5 is a careful value: others quote 5 requests a second. streamer gives no default, because more
+    would be held back for nothing, and answers with 429 slow it down anyway."""
     batch: BatchSettings = BatchSettings()
     """Size of a request."""
     gzip: bool = True
@@ -123,7 +150,17 @@ class DestinationSettings(Section):
     @property
     def url(self) -> str:
         """The base of the destination's addresses, without a slash at the end."""
-        return self.endpoint or _HOSTS[self.region]
+        return self.endpoint or _API_HOSTS.get(self.kind) or _HOSTS[self.region]
+
+    @property
+    def max_batch_calls(self) -> int:
+        """Most calls in a request."""
+        return self.batch.max_calls if self.kind == "segment" else 1
+
+    @property
+    def key_setting(self) -> str:
+        """Name of the setting with the key; that of its file has ``_file`` at the end."""
+        return "write_key" if self.kind == "segment" else "api_key"
 
     @property
     def proxy_url(self) -> str | None:
@@ -142,22 +179,26 @@ class DestinationSettings(Section):
 
     @property
     def _settings_base(self) -> str | None:
+        if self.kind != "segment":
+            return None
         if self.settings_endpoint is None:
             return None if self.endpoint else _SETTINGS_HOST
         return self.settings_endpoint or None
 
-    def read_write_key(self) -> str:
-        """The write key. A key from a file is read again at each call, so that it can be replaced while streamer runs.
+    def read_key(self) -> str:
+        """The write key or API key. One from a file is read again at each call, so that it can be replaced meanwhile.
 
         Raises:
-            UnavailableError: the file cannot be read or holds no write key.
+            UnavailableError: the file cannot be read or holds no key.
         """
-        if self.write_key is not None:
-            return self.write_key.get_secret_value()
-        assert self.write_key_file is not None, "checked when the configuration was loaded"
-        key = read_secret_file(self.write_key_file, "write_key_file")
-        if not _WRITE_KEY.fullmatch(key):
-            raise UnavailableError(
-                f"write_key_file {self.write_key_file} holds no write key; put the key in it, and nothing else"
-            )
-        return key
+        name = self.key_setting
+        key: SecretStr | None = getattr(self, name)
+        if key is not None:
+            return key.get_secret_value()
+        file: Path | None = getattr(self, f"{name}_file")
+        assert file is not None, "checked when the configuration was loaded"
+        text = read_secret_file(file, f"{name}_file")
+        if not (_WRITE_KEY if self.kind == "segment" else _API_KEY).fullmatch(text):
+            what = name.replace("_", " ").replace("api", "API")
+            raise UnavailableError(f"{name}_file {file} holds no {what}; put the key in it, and nothing else")
+        return text

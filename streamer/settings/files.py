@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from streamer.core.errors import UnavailableError
-from streamer.settings.checks import Clash
+from streamer.settings.clash import Clash
 from streamer.settings.destinations import DestinationSettings
 from streamer.settings.document import KeyPath
 from streamer.settings.model import Settings
@@ -24,7 +24,7 @@ def file_clashes(settings: Settings) -> Iterator[Clash]:
     for name, destination in settings.destinations.items():
         text = _key_fault(destination)
         if text is not None:
-            yield Clash(("destinations", name, "write_key_file"), text)
+            yield Clash(("destinations", name, f"{destination.key_setting}_file"), text)
     for path, file in _kafka_files(settings, (*_SECRET_FILES, *_PEM_FILES)):
         text = _fault(file, str(path[-1]))
         if text is not None:
@@ -36,9 +36,10 @@ def with_line_break(settings: Settings) -> Iterator[KeyPath]:
     """The settings whose file holds a secret and a line break behind it."""
     files = list(_kafka_files(settings, _SECRET_FILES))
     files += [
-        (("destinations", name, "write_key_file"), destination.write_key_file)
+        (("destinations", name, setting), file)
         for name, destination in settings.destinations.items()
-        if destination.write_key_file is not None
+        for setting in ("write_key_file", "api_key_file")
+        if (file := getattr(destination, setting)) is not None
     ]
     for path, file in files:
         content = file.read_bytes()
@@ -54,12 +55,14 @@ def _kafka_files(settings: Settings, keys: tuple[str, ...]) -> Iterator[tuple[Ke
 
 
 def _key_fault(destination: DestinationSettings) -> str | None:
-    if destination.write_key_file is None:
+    name = f"{destination.key_setting}_file"
+    file: Path | None = getattr(destination, name)
+    if file is None:
         return None
     try:
-        destination.read_write_key()
+        destination.read_key()
     except UnavailableError as error:
-        return str(error).removeprefix(f"write_key_file {destination.write_key_file} ")
+        return str(error).removeprefix(f"{name} {file} ")
     return None
 
 

@@ -12,7 +12,8 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
 from streamer.core.errors import SettingsError
-from streamer.settings.checks import Clash, clashes
+from streamer.settings.checks import clashes
+from streamer.settings.clash import Clash
 from streamer.settings.document import Document, Fault, KeyPath, read
 from streamer.settings.files import file_clashes, with_line_break
 from streamer.settings.model import Settings

@@ -26,6 +26,7 @@ from streamer.core.inbound.rules import OWN_EVENTS, Rules
 from streamer.core.mapping.dialect import Dialect
 from streamer.core.mapping.dialects import DIALECTS
 from streamer.core.model import MappingSettings
+from streamer.core.pushing.pushes import PUSHES, Push
 from streamer.settings.destinations import DestinationSettings
 from streamer.settings.inbound import DirectorySettings, InboundSettings
 from streamer.settings.sections import (
@@ -92,17 +93,21 @@ class LimitsSettings(Section):
     with the most attempts is dead-lettered early. At most ``max_open_records``."""
 
 
-def with_settings_of(dialects: Mapping[str, Dialect[Any]]) -> Callable[[type[AnySection]], type[AnySection]]:
+def with_settings_of(
+    dialects: Mapping[str, Dialect[Any]], pushes: Mapping[str, Push] = PUSHES
+) -> Callable[[type[AnySection]], type[AnySection]]:
     """Adds to a section what the dialects declare: their names, and under each name the settings of that dialect."""
     # A type checker accepts neither with an argument that only exists at run time.
     literal, annotated = cast("Any", Literal), cast("Any", Annotated)
     for_all = [name for name, dialect in dialects.items() if dialect.write is None]
     added: dict[str, Any] = {}
-    for name, dialect in dialects.items():
-        if dialect.settings is not None:
-            kind = annotated[dialect.settings, BeforeValidator(_null_is_default(dialect.settings))]
-            users = " and ".join(f"``{user}``" for user in (name, *for_all))
-            added[name] = (kind, Field(default=dialect.settings(), description=f"Only for the dialects {users}."))
+    sections = [(name, one.settings, (name, *for_all)) for name, one in dialects.items()]
+    sections += [(name, one.settings, (name,)) for name, one in pushes.items()]
+    for name, settings, users in sections:
+        if settings is not None:
+            kind = annotated[settings, BeforeValidator(_null_is_default(settings))]
+            only = f"Only for the dialect{'s' * (len(users) > 1)} {' and '.join(f'``{user}``' for user in users)}."
+            added[name] = (kind, Field(default=settings(), description=only))
 
     def extend(section: type[AnySection]) -> type[AnySection]:
         names = Field(description=section.model_fields["dialect"].description)
@@ -111,7 +116,7 @@ def with_settings_of(dialects: Mapping[str, Dialect[Any]]) -> Callable[[type[Any
             __base__=section,
             __doc__=section.__doc__,
             __module__=section.__module__,
-            dialect=(literal[tuple(dialects)], names),
+            dialect=(literal[(*dialects, *pushes)], names),
             **added,
         )
 
@@ -135,7 +140,8 @@ class IntegrationSettings(Section, defer_build=True):
     """Topics of one dialect, bound to one destination, with a consumer group of their own."""
 
     dialect: str
-    """Form of the records: that of the platform, or ``canonical`` for streamer's own."""
+    """Form of the records: that of the platform, or ``canonical`` for streamer's own. ``profiles`` and ``triggers`` are
+    the topics that the way back writes; they need a destination whose ``kind`` is a platform."""
     topics: Annotated[tuple[Topic, ...], Field(min_length=1, max_length=1_000)]
     """Topics to read. The name of a topic has 1 to 249 letters, digits, dots, underscores and hyphens."""
     destination: str
@@ -225,16 +231,20 @@ class Settings(Section, BaseSettings):
     def mapping(self, name: str) -> MappingSettings:
         """All that decides how the records of the integration ``name`` become calls."""
         integration = self.integrations[name]
+        destination = self.destinations[integration.destination]
         return MappingSettings(
             dialect=integration.dialect,
+            kind=destination.kind,
             rename=integration.events.rename,
             disabled=frozenset(integration.events.disabled),
-            message_id_suffix=self.destinations[integration.destination].message_id_suffix,
+            message_id_suffix=destination.message_id_suffix,
             strip_registry_prefix=integration.strip_registry_prefix,
             discard=integration.status == "paused" and integration.on_pause == "discard",
             integration=name,
             dialect_settings={
-                name: getattr(integration, name) for name, dialect in DIALECTS.items() if dialect.settings is not None
+                name: getattr(integration, name)
+                for name in (*DIALECTS, *PUSHES)
+                if name in type(integration).model_fields
             },
         )
 
@@ -242,7 +252,12 @@ class Settings(Section, BaseSettings):
         """All that decides what becomes of the calls of webhooks."""
         inbound = self.inbound
         assert inbound is not None, "asked only where the way back is on"
-        renamed = (name for integration in self.integrations.values() for name in integration.events.rename.values())
+        renamed = (
+            name
+            for integration in self.integrations.values()
+            if integration.dialect in DIALECTS  # the others never reach Segment
+            for name in integration.events.rename.values()
+        )
         guarded = inbound.loop_guard.events
         return Rules(
             environment=inbound.environment,

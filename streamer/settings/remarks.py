@@ -9,6 +9,7 @@ from typing import Any, Final
 from pydantic import BaseModel
 
 from streamer.core.mapping.dialects import DIALECTS
+from streamer.core.pushing.pushes import PUSHES
 from streamer.settings.document import Fault, KeyPath
 from streamer.settings.model import Settings
 
@@ -47,6 +48,8 @@ def unmatched_names(settings: Settings) -> Iterator[Fault]:
 def _event_names(settings: Settings, integration: str) -> frozenset[str] | None:
     """All names that the calls of an integration can have before they are renamed; None: any."""
     mapping = settings.mapping(integration)
+    if mapping.dialect in PUSHES:
+        return None
     own = DIALECTS[mapping.dialect]
     writers = [own] if own.write is not None else [dialect for dialect in DIALECTS.values() if dialect.write]
     names: set[str] = set()

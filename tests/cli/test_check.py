@@ -126,6 +126,25 @@ def test_what_connect_warns_of_is_no_failure(
     assert err == "streamer: warning: integrations.sprig.dead_letters.topic: a.dlq is compacted\n"
 
 
+def test_a_platform_is_looked_at_without_its_key(
+    tmp_path: Path, closed_port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither API has a harmless question about a key, so only the connection is looked at."""
+    path = tmp_path / "push.yaml"
+    path.write_text(
+        "kafka: {bootstrap_servers: 'a:1'}\n"
+        f"destinations: {{platform: {{kind: product_fruits, api_key: secret_key, "
+        f"endpoint: 'http://127.0.0.1:{closed_port}/pf'}}}}\n"
+        "integrations: {users: {dialect: profiles, topics: [profiles], destination: platform}}\n"
+    )
+    monkeypatch.setattr(connection_check, "_ask_brokers", AsyncMock())
+    assert main(["check", "--connect", "--config", str(path)]) == 69
+    out, err = capsys.readouterr()
+    assert "destinations.platform: " in err
+    assert "cannot be reached" in err
+    assert "secret_key" not in out + err
+
+
 def test_the_way_back_is_summarised(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     config = tmp_path / "streamer.yaml"
     config.write_text(

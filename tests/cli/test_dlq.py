@@ -111,6 +111,21 @@ def test_only_what_would_be_delivered_is_worth_a_redrive(
     assert is_read(load(config, environ={}), name, topic) is expected
 
 
+def test_a_profile_is_never_worth_a_redrive(tmp_path: Path) -> None:
+    """It would be an old state behind newer ones, for everybody who reads the topic; a trigger is an event."""
+    path = tmp_path / "push.yaml"
+    path.write_text(
+        "kafka: {bootstrap_servers: 'a:1'}\n"
+        "destinations: {platform: {kind: sprig, api_key: k}}\n"
+        "integrations:\n"
+        "  users: {dialect: profiles, topics: [profiles], destination: platform}\n"
+        "  acts: {dialect: triggers, topics: [triggers], destination: platform}\n"
+    )
+    settings = load(path, environ={})
+    assert not is_read(settings, "users", "profiles")
+    assert is_read(settings, "acts", "triggers")
+
+
 @pytest.mark.parametrize(
     ("text", "seconds"),
     [

@@ -214,3 +214,31 @@ class TestCanonical:
         [line] = lines_of(capsys)
         assert (line["outcome"], line["reason"]) == ("dead_lettered", "internal_error")
         assert line["event"]["event_id"] == "evt_01J9A0000001"
+
+
+PUSHING = """\
+kafka: {bootstrap_servers: "127.0.0.1:1"}
+destinations:
+  platform: {kind: sprig, api_key: secret_api_key}
+integrations:
+  users: {dialect: profiles, topics: [a], destination: platform}
+"""
+
+
+def test_what_is_pushed_is_shown_as_its_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config, records = tmp_path / "push.yaml", tmp_path / "records.jsonl"
+    config.write_text(PUSHING)
+    user = {"username": "ada", "email": None, "firstname": None, "lastname": None}
+    records.write_text(json.dumps({**user, "attributes": {"plan": "Pro", "tags": ["a"]}}))
+    assert main(["map", "--config", str(config), "--integration", "users", str(records)]) == 0
+    out, err = capsys.readouterr()
+    [call] = json.loads(out)["calls"]
+    assert call == {"method": "POST", "path": "/v2/users", "body": {"userId": "ada", "attributes": {"plan": "Pro"}}}
+    assert "sprig_list_attribute (records: 1)" in err
+
+
+def test_what_is_no_event_has_no_canonical_form(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "push.yaml"
+    config.write_text(PUSHING)
+    assert main(["map", "--canonical", "--config", str(config), "--integration", "users", str(config)]) == 2
+    assert "are no events" in capsys.readouterr().err

@@ -149,11 +149,15 @@ async def test_a_bug_on_one_record_dead_letters_that_one(
     map_record = Mapper.map
 
     def stumble(
-        self: Mapper, value: bytes | None, timestamp: int, headers: Sequence[tuple[str, bytes | None]]
+        self: Mapper,
+        value: bytes | None,
+        timestamp: int,
+        headers: Sequence[tuple[str, bytes | None]],
+        key: bytes | None = None,
     ) -> TrackCall | Filtered:
         if value is not None and b'"evt_7"' in value:
             raise ZeroDivisionError("secret answer")
-        return map_record(self, value, timestamp, headers)
+        return map_record(self, value, timestamp, headers, key)
 
     monkeypatch.setattr(Mapper, "map", stumble)
     [topic] = await deployment.integrate()

@@ -12,10 +12,15 @@ from streamer.devkit.docs.settings import NAME, sections
 from streamer.settings import load
 
 ROOT: Final = Path(__file__).parents[2]
-EXAMPLES: Final = [ROOT / "examples" / name for name in ("streamer.yaml", "inbound.yaml")]
+EXAMPLES: Final = [ROOT / "examples" / name for name in ("streamer.yaml", "inbound.yaml", "push.yaml")]
 SETTINGS: Final = {setting.path: setting for section in sections() for setting in section.settings}
 NAMED: Final = {("destinations",), ("integrations",), ("inbound", "webhooks")}
-ENVIRONMENT: Final = {"SEGMENT_WRITE_KEY": "key", "SEGMENT_WEBHOOK_SECRET": "secret"}
+ENVIRONMENT: Final = {
+    "SEGMENT_WRITE_KEY": "key",
+    "SEGMENT_WEBHOOK_SECRET": "secret",
+    "SPRIG_API_KEY": "key",
+    "PRODUCT_FRUITS_API_KEY": "key",
+}
 
 SWITCHED_OFF: Final = re.compile(r"^( *)#(?=[a-z_]+: )", re.MULTILINE)
 """A setting behind a ``#`` without a blank; prose has one."""

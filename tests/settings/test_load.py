@@ -11,6 +11,7 @@ from streamer.core.errors import UnavailableError
 from streamer.core.mapping.product_fruits import ProductFruitsSettings
 from streamer.core.mapping.sprig import SprigSettings
 from streamer.core.model import MappingSettings
+from streamer.core.pushing.profiles import ProfilesSettings
 from streamer.settings import DestinationSettings, Settings, load
 
 LoadText = Callable[..., Settings]
@@ -32,6 +33,9 @@ def test_defaults_are_the_documented_ones(load_text: LoadText, good: str) -> Non
         "region": "us",
         "endpoint": None,
         "settings_endpoint": None,
+        "kind": "segment",
+        "api_key": None,
+        "api_key_file": None,
         "proxy": None,
         "ca_file": None,
         "message_id_suffix": "",
@@ -42,7 +46,7 @@ def test_defaults_are_the_documented_ones(load_text: LoadText, good: str) -> Non
         "gzip": True,
         "retry": {"quick": (1, 4, 15), "schedule": (60, 120, 240, 480, 960, 1_920, 3_840, 21_600)},
     }
-    assert settings.integrations["sprig"].model_dump(exclude={"sprig", "product_fruits"}) == {
+    assert settings.integrations["sprig"].model_dump(exclude={"sprig", "product_fruits", "profiles"}) == {
         "dialect": "sprig",
         "topics": ("surveys.sprig",),
         "destination": "production",
@@ -136,7 +140,7 @@ def test_a_destination_is_a_region_or_an_endpoint(
 
 class TestWriteKey:
     def test_it_comes_from_the_setting(self, load_text: LoadText, good: str, secret: str) -> None:
-        assert load_text(good).destinations["production"].read_write_key() == secret
+        assert load_text(good).destinations["production"].read_key() == secret
 
     def test_it_is_read_again_from_its_file(self, tmp_path: Path) -> None:
         """So that a key can be exchanged while streamer runs; editors end a file with a line break."""
@@ -144,7 +148,7 @@ class TestWriteKey:
         destination = DestinationSettings(write_key_file=file)
         for key in ("first", "second"):
             file.write_text(f"{key}\r\n")
-            assert destination.read_write_key() == key
+            assert destination.read_key() == key
 
     @pytest.mark.parametrize(
         "content", [b"", b"\n", b"two words", b"with:colon", b"a\nb\n", b"\xff", "schlüssel".encode()]
@@ -153,13 +157,13 @@ class TestWriteKey:
         file = tmp_path / "key"
         file.write_bytes(content)
         with pytest.raises(UnavailableError, match=r"write_key_file .*(holds no write key|is not UTF-8)") as caught:
-            DestinationSettings(write_key_file=file).read_write_key()
+            DestinationSettings(write_key_file=file).read_key()
         assert content.strip() == b"" or content.decode(errors="replace").strip() not in str(caught.value)
 
     def test_a_missing_file_says_what_to_do(self, tmp_path: Path) -> None:
         destination = DestinationSettings(write_key_file=tmp_path / "none")
         with pytest.raises(UnavailableError, match="cannot be read: No such file or directory; mount the secret or"):
-            destination.read_write_key()
+            destination.read_key()
 
 
 class TestEnvironment:
@@ -220,7 +224,7 @@ class TestEnvironment:
         monkeypatch.setenv("KEY", "from-the-process")
         (tmp_path / "streamer.yaml").write_text(good)
         settings = load(tmp_path / "streamer.yaml")
-        assert settings.destinations["production"].read_write_key() == "from-the-process"
+        assert settings.destinations["production"].read_key() == "from-the-process"
 
 
 class TestMapping:
@@ -247,6 +251,7 @@ class TestMapping:
                     answer_event_types=("answer submitted",),
                 ),
                 "product_fruits": ProductFruitsSettings(),
+                "profiles": ProfilesSettings(),
             },
         )
 
@@ -294,12 +299,12 @@ def test_a_line_break_at_the_end_of_a_secret_is_no_part_of_it(load_text: LoadTex
         "  sasl_plain_password: ${KEY}\n  ssl_password: ${KEY}",
     )
     settings = load_text(text, {"KEY": f"{secret}\r\n"})
-    assert settings.destinations["production"].read_write_key() == secret
+    assert settings.destinations["production"].read_key() == secret
     for password in (settings.kafka.sasl_plain_password, settings.kafka.ssl_password):
         assert password is not None
         assert password.get_secret_value() == secret
     again = load_text(text, {"STREAMER_DESTINATIONS__PRODUCTION__WRITE_KEY": "k\n"})
-    assert again.destinations["production"].read_write_key() == "k"
+    assert again.destinations["production"].read_key() == "k"
 
 
 def test_no_secret_is_printed(load_text: LoadText, good: str, secret: str) -> None:

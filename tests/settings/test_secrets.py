@@ -31,7 +31,7 @@ def secrets() -> Iterator[tuple[type[BaseModel], str]]:
 
 
 def test_the_secrets_are_found() -> None:
-    assert {name for _, name in secrets()} == {"sasl_plain_password", "ssl_password", "write_key", "proxy"}
+    assert {name for _, name in secrets()} == {"sasl_plain_password", "ssl_password", "write_key", "api_key", "proxy"}
 
 
 @pytest.mark.parametrize("line_break", LINE_BREAKS)
@@ -52,7 +52,7 @@ def test_a_secret_from_the_environment_has_no_line_break(load_text: LoadText, go
         "STREAMER_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",
     }
     settings = load_text(good, environ)
-    assert settings.destinations["production"].read_write_key() == "first"
+    assert settings.destinations["production"].read_key() == "first"
     assert settings.kafka.sasl_plain_password is not None
     assert settings.kafka.sasl_plain_password.get_secret_value() == "second"
     assert settings.kafka.sasl_plain_username == "user"

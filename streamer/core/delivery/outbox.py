@@ -187,6 +187,10 @@ class Outbox:
         """Make the parked events ready that these attempts had charged; returns those that were no load meanwhile."""
         return self._release(self._parked.take_refunded(attempts))
 
+    def take_parked(self, records: Iterable[OpenRecord]) -> list[OpenRecord]:
+        """Remove and return those of ``records`` that are parked because they failed alone."""
+        return self._parked.take(records)
+
     def go_on(self, bisection: Bisection[OpenRecord]) -> None:
         """Send the next step of a bisection; when it is over, the calls that it leaves undecided."""
         step = bisection.next()

@@ -124,6 +124,13 @@ class Parked:
             groups.append(self._release(heapq.heappop(self._heap)[2]))
         return groups
 
+    def take(self, records: Iterable[OpenRecord]) -> list[OpenRecord]:
+        """Remove and return those of ``records`` that are parked because they failed alone."""
+        parked = [record for record in dict.fromkeys(records) if record in self._alone]
+        for record in parked:
+            self._remove(self._alone[record], {record})
+        return parked
+
     def take_refunded(self, attempts: Collection[Attempt]) -> list[Released]:
         """Remove and return the groups charged by one of these attempts."""
         refunded = [group for attempt in attempts for group in self._charged_by.get(attempt, ())]

@@ -117,16 +117,34 @@ class Shipping:
         """
         shipment = self._outbox.take(now, wanted)
         if shipment is not None:
+            shipment.records = self._custody.newest(shipment.records)
             self._in_requests.add(shipment)
         return shipment
+
+    def release_overtaken(self, now: float) -> None:
+        """Parked events for which a newer one waits make way for it now; ``now`` in monotonic seconds."""
+        overtaken = self._custody.take_overtaken()
+        if overtaken:
+            parked = self._outbox.take_parked(overtaken)
+            self._custody.unpark(parked)
+            self._outbox.add(parked, now)
 
     def answered(self, shipment: Shipment) -> None:
         """The request of a shipment has ended, in whichever way."""
         self._in_requests.discard(shipment)
 
-    def accepted(self, shipment: Shipment, calls_by_ledger: Mapping[PartitionLedger, Sequence[OpenRecord]]) -> None:
-        """The destination has accepted a shipment, and the receipts of its calls are written."""
-        self._custody.deliver(calls_by_ledger)
+    def accepted(
+        self, shipment: Shipment, calls_by_ledger: Mapping[PartitionLedger, Sequence[OpenRecord]], now: float
+    ) -> None:
+        """The destination has accepted a shipment, and the receipts of its calls are written.
+
+        Args:
+            shipment: what was accepted.
+            calls_by_ledger: its calls.
+            now: monotonic seconds.
+        """
+        for successor in self._custody.deliver(calls_by_ledger):
+            self.add([successor], now)
         if shipment.bisection is not None:
             shipment.bisection.accepted()
             self._outbox.go_on(shipment.bisection)
@@ -136,7 +154,8 @@ class Shipping:
         for call in shipment.records:
             call.failures += 1
         calls, successors = self._custody.keep_ours(shipment.records)
-        for successor in successors:
+        calls, newer = self._custody.keep_newest(calls)
+        for successor in (*successors, *newer):
             self.add([successor], failure.now)
         aftermath = Aftermath()
         is_refused = failure.verdict in {Verdict.REFUSED, Verdict.REFUSED_FREE}

@@ -57,6 +57,9 @@ class Mapper:
     something that the platform says is always there.
     """
 
+    keeps_latest = False
+    """Whether of the calls with one messageId only the newest one counts. An event never replaces another one."""
+
     def __init__(self, settings: MappingSettings) -> None:
         # Its library loads slowly, and reading the configuration imports this module without needing it.
         from streamer.core.mapping.contract import Contract  # noqa: PLC0415
@@ -76,9 +79,13 @@ class Mapper:
         self.warnings: Counter[str] = Counter()
 
     def map(
-        self, value: bytes | None, record_time_ms: int, headers: Sequence[tuple[str, bytes | None]] = ()
+        self,
+        value: bytes | None,
+        record_time_ms: int,
+        headers: Sequence[tuple[str, bytes | None]] = (),
+        _key: bytes | None = None,
     ) -> TrackCall | Filtered:
-        """The call of one record, or the rule by which it makes none.
+        """The call of one record, or the rule by which it makes none; the record's key says nothing of an event.
 
         Args:
             value: the record's value, None for a tombstone.

@@ -9,6 +9,7 @@ load. Every way to end a record, or to keep it without holding others up, is one
                |----> dead_letter           confirmed by the broker; also what was rejected before it became a call
                |----> take_equal            shares the verdict of a dead-lettered call: a dead letter of its own
                |----> park <--> unpark      failed alone: no load while it waits
+               |----> newest, keep_newest   superseded by a newer record, where only the newest of a key counts
                `----> fence                 its assignment has ended: handed back
     open --> keep --> end                   no messageId in flight concerns it: the database says what is a duplicate
 
@@ -19,8 +20,9 @@ that the caller must send.
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from enum import StrEnum
 
-from streamer.core.model import Outcome, Record
+from streamer.core.model import FilterReason, Outcome, Record
 from streamer.core.records.in_flight import InFlight
+from streamer.core.records.latest import Latest
 from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.load import Load
 from streamer.core.records.open_record import OpenRecord
@@ -40,6 +42,14 @@ class Custody:
         """
         self.load = Load(max_records=max_records, max_bytes=max_bytes, on_room=on_room)
         self._in_flight = InFlight()
+
+    def keep_only_latest(self) -> None:
+        """From the first record on: of those with one messageId only the newest one counts, because each is a state.
+
+        Otherwise the first one counts, and the others are duplicates.
+        """
+        assert not len(self._in_flight), "records were taken before"
+        self._in_flight = Latest()
 
     def open(self, records: Sequence[Record], ledger: PartitionLedger) -> Sequence[Record]:
         """Take records of one read, in ascending order; returns those that no earlier owner has settled."""
@@ -83,7 +93,10 @@ class Custody:
         kept_bytes = sum([call.kept_bytes for call in calls]) + sum([letter.kept_bytes for letter in letters])
         if calls or letters:
             self.load.add(ledger, len(calls) + len(letters), kept_bytes)
-        return self._in_flight.claim(calls)
+        going = self._in_flight.claim(calls)
+        for superseded in self._in_flight.take_superseded():
+            self._supersede(superseded)
+        return going
 
     def keep(self, records: Sequence[Record], ledger: PartitionLedger) -> None:
         """Keep open records of one ledger that share no outcome with others: each is ended by itself."""
@@ -113,14 +126,36 @@ class Custody:
         self.load.remove(ledger, 1, len(record.value or b""))
         return True
 
-    def deliver(self, calls_by_ledger: Mapping[PartitionLedger, Sequence[OpenRecord]]) -> None:
-        """The destination has accepted the calls, whose receipts are written: their records end."""
+    def newest(self, calls: Sequence[OpenRecord]) -> Sequence[OpenRecord]:
+        """The turn of these calls has come: those that go. A call for which a newer one waits is superseded by it."""
+        return [self._newest(call) for call in calls] if self._in_flight.keeps_latest else calls
+
+    def keep_newest(self, calls: list[OpenRecord]) -> tuple[list[OpenRecord], list[OpenRecord]]:
+        """A request was not accepted: the calls that may be sent again, and those that have superseded the others."""
+        if not self._in_flight.keeps_latest:
+            return calls, []
+        newest = [(call, self._newest(call)) for call in calls]
+        kept = [call for call, newer in newest if newer is call]
+        return kept, [newer for call, newer in newest if newer is not call]
+
+    def take_overtaken(self) -> Sequence[OpenRecord]:
+        """The calls for which a newer one waits since this was last called."""
+        return self._in_flight.take_overtaken()
+
+    def deliver(self, calls_by_ledger: Mapping[PartitionLedger, Sequence[OpenRecord]]) -> list[OpenRecord]:
+        """The destination has accepted the calls, whose receipts are written: their records end.
+
+        Returns:
+            The successors, which there are only where the newest record of a key counts.
+        """
+        successors: list[OpenRecord] = []
         for ledger, calls in calls_by_ledger.items():
             for leader in self._in_flight.delivered(calls):
-                self._end_attached(leader)
+                successors += self._end_attached(leader)
             if not ledger.is_fenced:
                 ledger.deliver([call.record.offset for call in calls])
                 self.load.remove(ledger, len(calls), sum([call.kept_bytes for call in calls]))
+        return successors
 
     def dead_letter(self, letter: PendingLetter) -> list[OpenRecord]:
         """The broker has confirmed a dead letter: its record ends. Returns the successors."""
@@ -192,13 +227,34 @@ class Custody:
         successors = [self._in_flight.ended(call) for call in ended]
         return [successor for successor in successors if successor is not None]
 
-    def _end_attached(self, leader: OpenRecord) -> None:
-        """What waited for a delivered call is a duplicate, or the very same record, read again after a rebalance."""
+    def _newest(self, call: OpenRecord) -> OpenRecord:
+        newest = self._in_flight.newest(call)
+        if newest is not call:
+            self._supersede(call)
+        return newest
+
+    def _supersede(self, call: OpenRecord) -> None:
+        """A newer record of its key is in hand: it ends."""
+        if not call.ledger.is_fenced:
+            call.ledger.filter(call.record.offset, FilterReason.SUPERSEDED)
+            self.load.remove(call.ledger, 1, call.kept_bytes)
+
+    def _end_attached(self, leader: OpenRecord) -> list[OpenRecord]:
+        """What waited for a delivered call is a duplicate, or the very same record, read again after a rebalance.
+
+        Returns:
+            What is no duplicate, because it is a newer state.
+        """
+        newer: list[OpenRecord] = []
         for waiting in leader.attached or ():
             if waiting.ledger.is_fenced:
                 continue
             if waiting.place == leader.place:
                 waiting.ledger.deliver((waiting.record.offset,))
+            elif self._in_flight.keeps_latest:
+                newer += self._in_flight.claim([waiting])
+                continue
             else:
                 waiting.ledger.duplicate(waiting.record.offset)
             self.load.remove(waiting.ledger, 1, waiting.kept_bytes)
+        return newer

@@ -15,6 +15,9 @@ from streamer.core.records.open_record import Attached, OpenRecord
 class InFlight:
     """The records of one integration that are on their way, by messageId."""
 
+    keeps_latest = False
+    """Whether of the records with one messageId only the newest one counts."""
+
     def __init__(self) -> None:
         self._leaders: dict[str, OpenRecord] = {}
 
@@ -38,6 +41,18 @@ class InFlight:
             else:
                 leader.attached.add(candidate)
         return going
+
+    def take_superseded(self) -> Sequence[OpenRecord]:
+        """The records that a newer one has made needless, since this was last called: here none ever is."""
+        return ()
+
+    def take_overtaken(self) -> Sequence[OpenRecord]:
+        """The records for which a newer one waits, since this was last called: here none ever does."""
+        return ()
+
+    def newest(self, leader: OpenRecord) -> OpenRecord:
+        """The record that goes in the place of ``leader``: here itself."""
+        return leader
 
     def delivered(self, delivered: Sequence[OpenRecord]) -> list[OpenRecord]:
         """The records were delivered: forget their ids.

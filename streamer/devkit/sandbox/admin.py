@@ -7,7 +7,8 @@ GET    /_sandbox/faults          the faults in force
 PUT    /_sandbox/faults          replace them by a list of faults, or by one
 POST   /_sandbox/faults          add a list of faults, or one
 DELETE /_sandbox/faults          remove all faults: answer as Segment does
-POST   /_sandbox/reset           forget all calls and messageIds; the faults and the record file stay
+POST   /_sandbox/reset           forget all calls, messageIds and users; the faults and the record file stay
+GET    /_sandbox/platforms       the users and events of the stand-ins for Sprig and Product Fruits
 """
 
 import html
@@ -23,6 +24,7 @@ from aiohttp import web
 
 from streamer.core.model import Json
 from streamer.devkit.sandbox.faults import FaultScript, FaultsError, read_faults, write_faults
+from streamer.devkit.sandbox.platform_routes import Platforms
 from streamer.devkit.sandbox.record import LATEST_CALLS, ReceivedCall, SandboxRecord
 
 PAGE_CALLS: Final = 50
@@ -44,8 +46,9 @@ PAGE_HEADERS: Final = {
 class Admin:
     """Shows a record and changes a script of faults."""
 
-    def __init__(self, record: SandboxRecord, faults: FaultScript) -> None:
+    def __init__(self, record: SandboxRecord, faults: FaultScript, platforms: Platforms) -> None:
         self._record = record
+        self._platforms = platforms
         self._faults = faults
         self._page = Template(
             resources.files("streamer.devkit.sandbox").joinpath("page.html").read_text(encoding="utf-8")
@@ -121,6 +124,7 @@ class Admin:
 
     async def _reset(self, request: web.Request) -> web.Response:
         self._record.clear()
+        self._platforms.clear()
         return await self._show_record(request)
 
 

@@ -31,6 +31,7 @@ from streamer.devkit.sandbox.answers import (
     refuse,
 )
 from streamer.devkit.sandbox.faults import Action, Fault, FaultScript
+from streamer.devkit.sandbox.platform_routes import Platforms
 from streamer.devkit.sandbox.record import DEDUP_WINDOW_SECONDS, MAX_IDS, SandboxRecord, Verdict
 from streamer.devkit.sandbox.record_file import RecordFile
 from streamer.devkit.sandbox.webhook import WebhookDestination
@@ -48,7 +49,7 @@ log = logging.getLogger(__name__)
 
 
 class Sandbox:
-    """A Segment-compatible receiver on a local port.
+    """A Segment-compatible receiver on a local port, with stand-ins for the APIs of survey platforms.
 
     Args:
         required_keys: the only write keys that are not answered 401; None: no plausible key is, as at Segment.
@@ -79,6 +80,7 @@ class Sandbox:
     ) -> None:
         self.record = SandboxRecord(max_ids=max_ids, dedup_window_seconds=dedup_window_seconds)
         self.faults = FaultScript(faults)
+        self.platforms = Platforms(self.faults, required_keys, self._respond)
         self.url = ""
         self._required_keys = required_keys
         self._known_keys = known_keys
@@ -149,7 +151,8 @@ class Sandbox:
         app.add_routes([web.post(path, self._take) for path in CALL_PATHS])
         app.add_routes([web.post(f"{path}/", self._take) for path in CALL_PATHS])
         app.add_routes([web.get("/v1/projects/{write_key}/settings", self._show_settings)])
-        app.add_routes(Admin(self.record, self.faults).routes())
+        app.add_routes(Admin(self.record, self.faults, self.platforms).routes())
+        app.add_routes(self.platforms.routes())
         return web.AppRunner(
             app,
             access_log=None,
@@ -174,9 +177,7 @@ class Sandbox:
                     return web.Response(
                         status=503, text="the sandbox cannot write its record file; see the log of the sandbox"
                     )
-                if action.latency_seconds:
-                    await self._wait(action.latency_seconds)
-                return await self._answer(request, judgement.reply, action)
+                return await self._respond(request, judgement.reply, action)
         finally:
             self._wake()
 
@@ -219,7 +220,10 @@ class Sandbox:
             async with asyncio.timeout(seconds):
                 await self._stopping.wait()
 
-    async def _answer(self, request: web.Request, reply: Reply, action: Action) -> web.StreamResponse:
+    async def _respond(self, request: web.Request, reply: Reply, action: Action) -> web.StreamResponse:
+        if action.latency_seconds:
+            await self._wait(action.latency_seconds)
+        self._wake()
         if action.cut_body:
             return await _cut(request, reply)
         if action.hang:

@@ -102,7 +102,7 @@ class Sender:
             by_ledger[call.ledger].append(call)
             assert call.message_id not in self.delivered_at, "delivered twice"
             self.delivered_at[call.message_id] = now
-        self.shipping.accepted(shipment, by_ledger)
+        self.shipping.accepted(shipment, by_ledger, now)
 
     def failed(self, shipment: Shipment, failure: Failure) -> None:
         for letter in self.shipping.failed(shipment, failure).letters:

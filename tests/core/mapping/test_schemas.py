@@ -10,6 +10,7 @@ import pytest
 
 from streamer.core.mapping.contract import read_schema
 from streamer.core.mapping.dialects import DIALECTS
+from streamer.core.pushing import PUSHES
 
 SCHEMAS = Path(__file__).parents[3] / "schemas"
 NAMES = sorted(path.name.removesuffix(".schema.json") for path in SCHEMAS.glob("*.schema.json"))
@@ -30,6 +31,7 @@ def objects_in(schema: Any) -> Iterator[dict[str, Any]]:
 
 def test_every_schema_is_used_by_a_dialect_and_every_dialect_has_its_schemas() -> None:
     used = [name for dialect in DIALECTS.values() for name in dialect.contracts]
+    used += [push.contract for push in PUSHES.values()]
     assert sorted(used) == NAMES
 
 

@@ -54,6 +54,9 @@ class FakeRecord(NamedTuple):
 class CustodyMachine(RuleBasedStateMachine):
     """One integration that reads, sends, fails, sets aside and is rebalanced, in any order."""
 
+    fates: tuple[str, ...] = FATES
+    max_calls = 4
+
     def __init__(self) -> None:
         super().__init__()
         self.now = 0.0
@@ -61,7 +64,9 @@ class CustodyMachine(RuleBasedStateMachine):
         shipping.MAX_EQUAL_AT_ONCE = 2  # type: ignore[misc]
         self.custody = Custody(max_records=6, max_bytes=1_000, on_room=self._note_room)
         self.parked = Parked(max_per_partition=2, max_bytes=1_000)
-        self.batcher: Batcher[OpenRecord] = Batcher(max_bytes=1_000, max_calls=4, linger_seconds=0.0, envelope_bytes=0)
+        self.batcher: Batcher[OpenRecord] = Batcher(
+            max_bytes=1_000, max_calls=self.max_calls, linger_seconds=0.0, envelope_bytes=0
+        )
         self.shipping = Shipping(Outbox(self.batcher, self.parked), RetryPolicy((1.0,), (2.0, 3.0)), self.custody)
         self.requests: dict[Shipment, Attempt] = {}
         self.letters: list[PendingLetter] = []
@@ -69,7 +74,7 @@ class CustodyMachine(RuleBasedStateMachine):
         self.accounts = [Account() for _ in range(PARTITIONS)]
         self.ends = [0] * PARTITIONS
         self.ledgers: dict[int, PartitionLedger] = {}
-        self.fenced: list[PartitionLedger] = []
+        self.stored = [0] * PARTITIONS
         self.is_rebalancing = False
 
     def teardown(self) -> None:
@@ -86,21 +91,18 @@ class CustodyMachine(RuleBasedStateMachine):
     def _assign(self, partition: int) -> None:
         """As after a commit and a restart: from the position that the last owner had."""
         account = self.accounts[partition]
-        before = next((old for old in reversed(self.fenced) if old.partition == partition), None)
-        position = 0 if before is None else before.position
-        self.ledgers[partition] = PartitionLedger("t", partition, position, account)
+        self.ledgers[partition] = PartitionLedger("t", partition, self.stored[partition], account)
 
     @precondition(lambda self: self.ledgers and not self.custody.load.is_full)
     @rule(data=st.data())
     def records_are_read(self, data: st.DataObject) -> None:
         ledger = self.ledgers[data.draw(st.sampled_from(sorted(self.ledgers)))]
-        fates = data.draw(st.lists(st.sampled_from(FATES), min_size=1, max_size=5))
+        fates = data.draw(st.lists(st.sampled_from(self.fates), min_size=1, max_size=5))
         first = ledger.next_offset
         read = [FakeRecord(ledger.partition, first + number) for number in range(len(fates))]
         calls, letters = [], []
         for record, fate in zip(self.custody.open(read, ledger), fates, strict=True):
-            message_id, body = data.draw(st.sampled_from(MESSAGE_IDS)), data.draw(st.sampled_from(BODIES))
-            call = OpenRecord(record, ledger, message_id, body)
+            call = OpenRecord(record, ledger, self._message_id(record, data), data.draw(st.sampled_from(BODIES)))
             elsewhere = ("t", PARTITIONS, 0)
             if fate == "filtered":
                 self.custody.filter(record, ledger, FilterReason.DELETED)
@@ -112,7 +114,11 @@ class CustodyMachine(RuleBasedStateMachine):
             else:
                 calls.append(call)
         self.shipping.add(self.custody.take(calls, letters, ledger), self.now)
+        self.shipping.release_overtaken(self.now)
         self.letters += letters
+
+    def _message_id(self, _record: Record, data: st.DataObject) -> str:
+        return data.draw(st.sampled_from(MESSAGE_IDS))
 
     @rule(seconds=st.sampled_from([0.0, 1.0, 2.0, 9.0]))
     def time_passes(self, seconds: float) -> None:
@@ -135,7 +141,7 @@ class CustodyMachine(RuleBasedStateMachine):
         by_ledger: dict[PartitionLedger, list[OpenRecord]] = {}
         for call in shipment.records:
             by_ledger.setdefault(call.ledger, []).append(call)
-        self.shipping.accepted(shipment, by_ledger)
+        self.shipping.accepted(shipment, by_ledger, self.now)
 
     @precondition(lambda self: self.requests)
     @rule(
@@ -183,9 +189,8 @@ class CustodyMachine(RuleBasedStateMachine):
     def an_assignment_ends(self, data: st.DataObject) -> None:
         """Its records may stay where they are for a while: a rebalance first waits for requests."""
         ledger = self.ledgers.pop(data.draw(st.sampled_from(sorted(self.ledgers))))
-        open_before = ledger.open_records
+        open_before, self.stored[ledger.partition] = ledger.open_records, ledger.position
         assert self.custody.fence(ledger) == open_before
-        self.fenced.append(ledger)
         self.is_rebalancing = True
 
     @rule()
