@@ -1,8 +1,9 @@
 """The service: who runs, who owns which state, how it starts and stops. It has no rules of its own.
 
     Service               owns the destinations (state, permits, connections) and the HTTP server
-      `-- Integration     owns accounts and receipts; runs one pipeline after the other
-            `-- Pipeline  owns the ledgers, calls in flight, parked events and dead letters
+      |-- Integration     owns accounts and receipts; runs one pipeline after the other
+      |     `-- Pipeline  owns the ledgers, calls in flight, parked events and dead letters
+      `-- Inbound         the way back: webhooks, and the directory of users with a pipeline of its own
 
 A pipeline that fails is replaced after a wait, and the others do not notice. The first SIGTERM or SIGINT drains, the
 second ends at once. The exit code is 0 after a drained signal, and 78 when our set-up can never join the brokers.
@@ -11,7 +12,7 @@ second ends at once. The exit code is 0 after a drained signal, and 78 when our 
 import asyncio
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import uvloop
@@ -19,14 +20,16 @@ import uvloop
 from streamer import logs
 from streamer.core.errors import SettingsError
 from streamer.destinations import open_destination
+from streamer.inbound.inbound import Inbound
 from streamer.integration import Integration
 from streamer.kafka.client_lines import ABOUT_CONNECTIONS
 from streamer.logs import Event, logger
 from streamer.logs.observing import observing
-from streamer.pipeline.runner import root_of
+from streamer.pipeline.runner import Runner, root_of
 from streamer.server import Server
 from streamer.service_view import ServiceView
 from streamer.settings import Settings
+from streamer.settings.inbound import INBOUND
 from streamer.status.histogram import DURATION_SECONDS, Histogram
 from streamer.stop_signals import FORCED, STOP_SIGNALS
 from streamer.timings import PRODUCTION, Timings
@@ -106,6 +109,8 @@ class Service:
             name: Integration(name, settings, destination=self.destinations[integration.destination], timings=timings)
             for name, integration in settings.integrations.items()
         }
+        self.inbound = None if settings.inbound is None else Inbound(settings, timings)
+        """The way back; None: it is off."""
         self._server = Server(settings.server, ServiceView(self))
 
     @property
@@ -130,7 +135,7 @@ class Service:
 
         Raises:
             SettingsError: a broker refuses our credentials or protocol.
-            UnavailableError: the HTTP port cannot be used.
+            UnavailableError: an HTTP port or a secret of a webhook cannot be used.
         """
         logger().emit(Event.CONFIG_LOADED, config_sha256=self.settings.fingerprint())
         await self._server.start()
@@ -139,6 +144,8 @@ class Service:
             with observing("findings", integration=integration.name):
                 integration.tell_findings()
         try:
+            if self.inbound is not None:
+                await self.inbound.start()
             async with asyncio.TaskGroup() as tasks:
                 side_tasks = [
                     tasks.create_task(self._summarise(), name="summary"),
@@ -152,6 +159,8 @@ class Service:
                     tasks.create_task(integration.runner.run(stop), name=f"integration {name}")
                     for name, integration in self.integrations.items()
                 ]
+                if self.inbound is not None:
+                    pipelines.append(tasks.create_task(self.inbound.run(stop), name="inbound"))
                 await stop.wait()
                 self.is_draining = True
                 if pipelines:
@@ -170,6 +179,9 @@ class Service:
 
     async def _close(self) -> None:
         """Close everything. What cannot be closed must not keep receipts from being written out."""
+        if self.inbound is not None:
+            with observing("end of the webhooks"):
+                await self.inbound.stop()
         for name, destination in self.destinations.items():
             with observing(f"end of the destination {name}"):
                 await destination.close()
@@ -185,6 +197,9 @@ class Service:
             for integration in self.integrations.values():
                 with observing("summary", integration=integration.name):
                     integration.summarise()
+            if self.inbound is not None and self.inbound.keeper is not None:
+                with observing("summary", integration=INBOUND):
+                    self.inbound.keeper.summarise()
 
     async def _sample(self) -> None:
         loop = asyncio.get_running_loop()
@@ -196,8 +211,13 @@ class Service:
             for destination in self.destinations.values():
                 with observing("requests that hang"):
                     destination.end_hanging()
-            for integration in self.integrations.values():
-                with observing("limit", integration=integration.name):
-                    integration.runner.note_limit(passed)
-                with observing("rate", integration=integration.name):
-                    integration.runner.note_rate(loop.time())
+            for runner in self._runners():
+                with observing("limit", integration=runner.name):
+                    runner.note_limit(passed)
+                with observing("rate", integration=runner.name):
+                    runner.note_rate(loop.time())
+
+    def _runners(self) -> Iterator[Runner]:
+        yield from (integration.runner for integration in self.integrations.values())
+        if self.inbound is not None and self.inbound.keeper is not None:
+            yield self.inbound.keeper.runner

@@ -4,31 +4,35 @@ import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
-from typing import Final, Protocol
+from dataclasses import fields
+from typing import TYPE_CHECKING, Final, Protocol
 
 from streamer import __version__
 from streamer.core.delivery.transitions import State
 from streamer.core.mapping.version import MAPPING_VERSION
-from streamer.core.records.ledger import PartitionLedger
 from streamer.destinations import Destination
+from streamer.inbound.inbound import Inbound
+from streamer.inbound.showing import inbound_status
 from streamer.integration import Integration
-from streamer.kafka import TopicPartition
 from streamer.logs import logger
 from streamer.logs.observing import observing
 from streamer.pipeline import Pipeline
 from streamer.pipeline.runner import Runner
-from streamer.receipts import Receipts
+from streamer.pipeline.showing import consumer_status
 from streamer.settings import Settings
+from streamer.settings.inbound import INBOUND
 from streamer.status import (
-    AssignedPartition,
     Check,
+    InboundStatus,
     IntegrationState,
     IntegrationStatus,
-    PartitionStatus,
     ReceiptsStatus,
     ServiceStatus,
 )
 from streamer.status.histogram import Histogram
+
+if TYPE_CHECKING:
+    from streamer.inbound.keeper import Keeper
 
 MAX_STALLS: Final = 3
 """Consecutive stalls, each cured by a new pipeline only for a while, at which the process asks to be restarted."""
@@ -53,6 +57,10 @@ class Parts(Protocol):
         """By name."""
 
     @property
+    def inbound(self) -> Inbound | None:
+        """The way back; None: it is off."""
+
+    @property
     def started_at(self) -> float:
         """Seconds since the epoch."""
 
@@ -73,7 +81,7 @@ class ServiceView:
 
     def live(self) -> Sequence[Check]:
         """Whether this process works. That the event loop turns is shown by the answer itself."""
-        return [_is_moving(integration.runner) for integration in self._service.integrations.values()]
+        return [_is_moving(runner) for runner in self._runners()]
 
     def ready(self) -> Sequence[Check]:
         """Whether events flow, or could."""
@@ -82,11 +90,14 @@ class ServiceView:
             Check("draining", ok=not draining, detail="finishing requests in flight" if draining else ""),
             *(_is_joined(integration.runner, _filtered_out(integration)) for integration in integrations),
             self._destinations(),
+            *self._way_back(),
         ]
 
     def started(self) -> Sequence[Check]:
-        """Whether every integration has joined its group once."""
-        return [_has_started(integration.runner) for integration in self._service.integrations.values()]
+        """Whether every integration has joined its group once, and the directory was opened."""
+        keeper = self._keeper()
+        opened = [] if keeper is None else [Check("directory", ok=keeper.is_open, detail=keeper.availability.reason)]
+        return [*opened, *(_has_started(runner) for runner in self._runners())]
 
     def status(self) -> ServiceStatus:
         """Everything, at this moment."""
@@ -102,6 +113,7 @@ class ServiceView:
             integrations=[self._show(integration) for integration in service.integrations.values()],
             destinations=[destination.status for destination in service.destinations.values()],
             loop_lag_seconds=service.loop_lag_seconds,
+            inbound=None if service.inbound is None else self._show_inbound(service.inbound),
             last_faults=list(logger().last_faults),
         )
 
@@ -109,7 +121,38 @@ class ServiceView:
         """One destination held leaves the others delivering: ready, degraded. All held: not ready."""
         held = [d for d in self._service.destinations.values() if d.state is State.HELD]
         detail = "; ".join(f"{d.name} held: {d.status.reason}" for d in held)
-        return Check("destinations", ok=len(held) < len(self._service.destinations), detail=detail)
+        return Check("destinations", ok=not held or len(held) < len(self._service.destinations), detail=detail)
+
+    def _keeper(self) -> "Keeper | None":
+        return None if self._service.inbound is None else self._service.inbound.keeper
+
+    def _runners(self) -> list[Runner]:
+        keeper = self._keeper()
+        return [
+            *(integration.runner for integration in self._service.integrations.values()),
+            *([] if keeper is None else [keeper.runner]),
+        ]
+
+    def _way_back(self) -> list[Check]:
+        inbound, keeper = self._service.inbound, self._keeper()
+        checks = []
+        if inbound is not None and inbound.publisher is not None:
+            fault = inbound.publisher.fault
+            checks.append(Check("webhooks", ok=fault is None, detail=fault or ""))
+        if keeper is not None:
+            checks.append(Check("directory", ok=keeper.availability.is_up, detail=keeper.availability.reason))
+            if keeper.is_open:
+                checks.append(_is_joined(keeper.runner))
+        return checks
+
+    def _show_inbound(self, inbound: Inbound) -> InboundStatus | None:
+        with observing("status", integration=INBOUND):
+            keeper = inbound.keeper
+            state = None if keeper is None else self._state_of(keeper.runner)
+            return inbound_status(
+                inbound, None if keeper is None or state is None else consumer_status(keeper.runner, state)
+            )
+        return None
 
     def _show(self, integration: Integration) -> IntegrationStatus:
         """All of one integration; if that fails, what needs no part of it, so that the others are shown."""
@@ -127,32 +170,12 @@ class ServiceView:
         )
 
     def _integration(self, integration: Integration) -> IntegrationStatus:
-        runner, now = integration.runner, time.monotonic()
-        pipeline = runner.pipeline
+        shared = consumer_status(integration.runner, self._state_of(integration.runner), integration.receipts)
         return IntegrationStatus(
-            name=integration.name,
+            **{field.name: getattr(shared, field.name) for field in fields(shared)},
             dialect=integration.settings.dialect,
-            group=integration.settings.group_id,
-            destination=integration.settings.destination,
-            state=self._state_of(integration.runner),
-            reason=runner.last_error,
-            restarts=runner.restarts,
-            partitions=[
-                _partition(runner, TopicPartition(*place), integration.receipts)
-                for place in sorted({*runner.accounts, *(pipeline.assignment.left_out if pipeline else ())})
-            ],
             latency_seconds=integration.latency_seconds,
-            drain_eta_seconds=runner.drain_eta_seconds(now),
-            kafka_silent_seconds=runner.contact.silent_seconds(now) if runner.contact.is_silent(now) else None,
             filtered_out=integration.filtered_out.topics,
-            limited_by=runner.limited.lately,
-            limited_seconds=runner.limited.seconds,
-            commits={result.value: number for result, number in pipeline.assignment.commits.results.items()}
-            if pipeline
-            else {},
-            rebalances=dict(pipeline.assignment.rebalances) if pipeline else {},
-            buffered_records=pipeline.custody.load.records if pipeline else 0,
-            buffered_bytes=pipeline.custody.load.bytes + pipeline.worker.parked_bytes if pipeline else 0,
             receipts=ReceiptsStatus(
                 is_available=integration.receipts.available,
                 entries=integration.receipts.entries(),
@@ -226,46 +249,3 @@ def _waiting_for_transactions(pipeline: Pipeline, now: float) -> str:
 def _filtered_out(integration: Integration) -> str:
     topics = ", ".join(sorted(integration.filtered_out.topics))
     return f"nothing of {topics} is delivered; see the log for topic.filtered_out" if topics else ""
-
-
-def _partition(runner: Runner, place: TopicPartition, receipts: Receipts) -> PartitionStatus:
-    pipeline = runner.pipeline
-    ledger = pipeline.assignment.ledgers.get(place) if pipeline is not None else None
-    assigned = _assigned(pipeline, place, ledger, receipts) if pipeline is not None and ledger is not None else None
-    return PartitionStatus(
-        topic=place.topic,
-        partition=place.partition,
-        account=runner.accounts[place],
-        assigned=assigned,
-        left_out=pipeline.assignment.left_out.fault(place) if pipeline is not None else None,
-    )
-
-
-def _assigned(
-    pipeline: Pipeline, place: TopicPartition, ledger: PartitionLedger, receipts: Receipts
-) -> AssignedPartition:
-    now, asker = time.monotonic(), pipeline.asker
-    ends, known_at = asker.ends(place, now), asker.known_at(place)
-    transaction_since = asker.open_transaction_since(place, now)
-    oldest = ledger.oldest_waiting_timestamp(
-        None if ends is None else ends.high_watermark, asker.waiting_timestamp(place, ledger.next_offset)
-    )
-    retention = pipeline.retention_seconds.get(place.topic)
-    return AssignedPartition(
-        in_flight=ledger.open_records,
-        parked=pipeline.worker.parked_in(place),
-        position=ledger.position,
-        committed=ledger.committed,
-        next_offset=ledger.next_offset,
-        high_watermark=None if ends is None else ends.high_watermark,
-        ends_known_at=None if known_at is None else time.time() - now + known_at,
-        open_transaction_since=None if transaction_since is None else time.time() - now + transaction_since,
-        oldest_waiting_at=None if oldest is None else oldest / 1000,
-        retention_headroom_seconds=None
-        if retention is None
-        else retention - (0.0 if oldest is None else max(time.time() - oldest / 1000, 0.0)),
-        # What another instance delivered before has its receipt there.
-        receipts_since=max(receipts.window_start(time.time()), pipeline.assignment.assigned_since[place])
-        if receipts.available
-        else None,
-    )

@@ -92,6 +92,30 @@ class Timings:
     """How often it is asked whether a write key that was in order still is."""
     key_check_timeout: float = 5.0
     """Longest wait for one answer about a write key. At the start nothing is sent meanwhile."""
+    directory_retry: float = 30.0
+    """Longest wait before the directory is tried again after it could not be used; the first is 1 second or this, if
+    shorter."""
+    directory_transaction: float = 60.0
+    """Longest transaction in which calls are applied; the database itself gives up earlier."""
+    relay_poll: float = 0.5
+    """How often the relay looks for records to publish that another process has stored, or that it was not told of."""
+    relay_retry: float = 30.0
+    """Longest wait of the relay after a failure; the first is 1 second or this, if shorter."""
+    relay_publish: float = 20.0
+    """Longest wait of the relay for the confirmation of a group of records."""
+    relay_request: float = 10.0
+    """After this time the client gives up a request of the relay, and sends it again."""
+    relay_transaction: float = 30.0
+    """The brokers end a transaction of a relay that was frozen or killed after this time, if no other one has
+    started: until then, who reads only committed records waits."""
+    outbox_every: float = 5.0
+    """How often it is looked how much waits in the outbox."""
+    outbox_stalled: float = 60.0
+    """So long a record may wait in the outbox before the log says so."""
+    directory_count_every: float = 60.0
+    """How often users and devices are counted."""
+    directory_forget_every: float = 600.0
+    """How often messageIds, deletion marks and devices that are too old are forgotten."""
     publish: float = 4.0
     """Longest wait for the brokers' confirmation of the calls of one webhook request: Segment waits 5 seconds."""
     publish_request_timeout: float = 3.0

@@ -96,7 +96,9 @@ def test_the_write_key_is_not_on_disk(tmp_path: Path) -> None:
 def test_a_topic_of_which_everything_is_filtered_is_no_silence(tmp_path: Path) -> None:
     """A wrong setting may make every record one that is not in the stream: nothing failed, and nothing arrived."""
     with opened(tmp_path) as (integration, _), capture_logs() as lines:
-        service: Any = SimpleNamespace(is_draining=False, integrations={"surveys": integration}, destinations={})
+        service: Any = SimpleNamespace(
+            is_draining=False, integrations={"surveys": integration}, destinations={}, inbound=None
+        )
         pipeline: Any = SimpleNamespace(
             is_connected=True,
             is_guarded=False,

@@ -89,6 +89,8 @@ def translate_errors_of(engine: AsyncEngine) -> None:
     """Let the statements and commits of an engine raise `DirectoryUnavailableError` where the database is away."""
 
     def translate(context: ExceptionContext) -> None:
+        if not isinstance(context.original_exception, Exception):
+            return  # a cancellation also costs the connection, and must reach whoever is to end
         away = _meaning(context.original_exception, is_lost=context.is_disconnect)
         if away is not None:
             raise away from context.original_exception

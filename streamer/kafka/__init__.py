@@ -37,6 +37,7 @@ from streamer.kafka.brokers import Brokers
 from streamer.kafka.cluster import create_topics, describe_topics, missing_topics, preflight
 from streamer.kafka.group_positions import CommitResult, StoredPosition
 from streamer.kafka.log_ends import EndsAnswer
+from streamer.kafka.ordered_producer import FencedError, OrderedProducer
 from streamer.kafka.poll_errors import DamagedError, LeftOutError, PollError, PositionsGoneError
 from streamer.kafka.producer import DeadLetterProducer, RefusedWriteError
 from streamer.kafka.publisher import Publisher
@@ -49,7 +50,9 @@ __all__ = [
     "DamagedError",
     "DeadLetterProducer",
     "EndsAnswer",
+    "FencedError",
     "LeftOutError",
+    "OrderedProducer",
     "PollError",
     "PositionsGoneError",
     "Publisher",

@@ -3,10 +3,10 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import Any, Final
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.errors import KafkaError, ProducerClosed
 
 from streamer import cancelling
 
@@ -28,6 +28,30 @@ async def close(stop: Callable[[], Awaitable[object]], *, timeout_seconds: float
             await stop()
     if task.cancelling() > before:
         raise asyncio.CancelledError
+
+
+async def drop_producer(client: AIOKafkaProducer, *, timeout_seconds: float) -> None:
+    """Close a producer without another attempt to write; its own ``stop`` waits for its batches, for ever.
+
+    What it did not confirm may be written or not. Waits at most twice ``timeout_seconds``.
+    """
+    accumulator = client._message_accumulator  # noqa: SLF001 - no public way, here and below
+    accumulator.reenqueue = lambda _batch: None
+    accumulator.fail_all(ProducerClosed())
+    waiting = [batch._drain_waiter for batches in accumulator._batches.values() for batch in batches]  # noqa: SLF001
+    if client._txn_manager is not None:  # noqa: SLF001
+        waiting.append(client._txn_manager._transaction_waiter)  # noqa: SLF001
+    for future in waiting:
+        if future is not None:
+            future.add_done_callback(take_exception)
+    await close(client.client.close, timeout_seconds=timeout_seconds)
+    await close(client.stop, timeout_seconds=timeout_seconds)
+
+
+def take_exception(future: "asyncio.Future[Any]") -> None:
+    """Tell asyncio that somebody has looked, so that it does not log the exception as lost."""
+    if not future.cancelled():
+        future.exception()
 
 
 async def stop_consumer(consumer: AIOKafkaConsumer) -> None:

@@ -402,6 +402,89 @@ class Event(enum.Enum):
         1,
     )
 
+    CALL_APPLIED = (
+        "call.applied",
+        DEBUG,
+        None,
+        (
+            "A webhook's call was applied to the directory of users. The level is `info` with inbound.debug. The line"
+            " has no trait, property, e-mail address or event name."
+        ),
+        (
+            *("action", "webhook", "message_id", "user_id", "anonymous_id", "previous_id", "username", "matched_by"),
+            *("linked", "values_written", "remarks", "environment"),
+        ),
+    )
+    CALL_IGNORED = (
+        "call.ignored",
+        DEBUG,
+        None,
+        "A webhook's call changes nothing, by the rule that reason names.",
+        ("webhook", "message_id", "reason", "remarks"),
+    )
+    CALL_DUPLICATE = (
+        "call.duplicate",
+        DEBUG,
+        None,
+        "A call with this messageId was applied or ignored before. This one changes nothing.",
+        ("webhook", "message_id"),
+    )
+    CALL_DEAD_LETTERED = (
+        "call.dead_lettered",
+        ERROR,
+        Fault.REFUSED,
+        (
+            "Calls of webhooks were written to the dead-letter topic, with the reason in their headers. The first one"
+            " with a reason and detail is logged at once. The others are one line a minute, with the place of their"
+            " first one."
+        ),
+        (*_PARTITION, "offset", "reason", "detail", "dead_letter_topic", "message_id", "records", "share"),
+        "Do what detail says. A call whose reason is internal_error is a bug of streamer's: report the line.",
+        100,
+    )
+    DIRECTORY_UNAVAILABLE = (
+        "directory.unavailable",
+        WARNING,
+        Fault.SET_UP,
+        (
+            "The database of the directory of users cannot be used. Calls wait on Kafka; none is lost or dead-lettered."
+            " streamer tries again after 1, 2, 4 .. 30 seconds."
+        ),
+        ("reason", "detail"),
+        "Do what detail says. No restart is needed.",
+    )
+    DIRECTORY_RECOVERED = (
+        "directory.recovered",
+        INFO,
+        None,
+        "The database of the directory of users can be used again.",
+        ("away_seconds",),
+    )
+    OUTBOX_STALLED = (
+        "outbox.stalled",
+        WARNING,
+        Fault.KAFKA,
+        (
+            "Profiles and triggers wait in the outbox for more than a minute, because they cannot be published."
+            " None is lost; calls are applied as before."
+        ),
+        ("records", "waiting_seconds", "detail"),
+        "Do what detail says. Without a detail, another instance publishes: look at its log.",
+        1,
+    )
+    OUTBOX_SKIPPED = (
+        "outbox.skipped",
+        ERROR,
+        Fault.SET_UP,
+        (
+            "The brokers refuse a profile or trigger for good, so streamer has left it out. The directory itself is in"
+            " order; who reads the topic has an older profile of this user, or misses one trigger."
+        ),
+        ("topic", "reason", "size"),
+        "Raise max.message.bytes of the topic. The user's next change publishes a profile again.",
+        100,
+    )
+
     DRAIN_STARTED = (
         "drain.started",
         INFO,

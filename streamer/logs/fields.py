@@ -31,7 +31,12 @@ COMMON_FIELDS: Final = {
 """Outside name -> meaning of the fields that any line may have."""
 
 FIELDS: Final = {
+    "action": LogField(
+        "action", "What the call does: `identify_user`, `track_event`, `sign_out_user`, `update_user_id`, ..."
+    ),
+    "anonymous_id": LogField("anonymous_id", "The anonymousId of the call."),
     "attempt": LogField("streamer.attempt", "Number of the attempt that failed; the first is 1."),
+    "away_seconds": LogField("away_seconds", "Seconds for which the directory could not be used."),
     "calls": LogField("messaging.batch.message_count", "Calls in the request."),
     "config_sha256": LogField("config_sha256", "12 hexadecimal digits that change with any setting but the secrets."),
     "consumed": LogField("consumed", "Records read since the process started."),
@@ -48,6 +53,7 @@ FIELDS: Final = {
     ),
     "duplicate": LogField("duplicate", "Records found to be duplicates since the process started."),
     "duration_seconds": LogField("duration_s", "Duration of the request in seconds."),
+    "environment": LogField("environment", "The setting inbound.environment."),
     "error_type": LogField(
         "error.type", "An HTTP status, a network fault, the type of an error, or the result of a commit."
     ),
@@ -62,6 +68,10 @@ FIELDS: Final = {
     "integration": LogField("integration", "Name of the integration in the configuration."),
     "lag": LogField("lag", "Records from the position to the high watermark; absent: not known."),
     "lines": LogField("lines", "How many lines were dropped."),
+    "linked": LogField("linked", "Whether the call linked its device to the user."),
+    "matched_by": LogField(
+        "matched_by", "How the user was found: `email`, `user_id`, `device`, `created` (was not there), or `none`."
+    ),
     "logger": LogField("logger", "The library that logged the line."),
     "message_id": LogField("messaging.message.id", "The messageId of the call, or the one of a record that made none."),
     "offset": LogField("messaging.kafka.offset", "Offset of the record."),
@@ -69,8 +79,10 @@ FIELDS: Final = {
     "partitions": LogField("partitions", "How many partitions."),
     "port": LogField("port", "Port that the server listens on."),
     "position": LogField("position", "The next offset that will be read."),
+    "previous_id": LogField("previous_id", "The previousId of the call."),
     "reason": LogField("reason", "Why, in a word or a short text without values."),
     "records": LogField("records", "How many records."),
+    "remarks": LogField("remarks", "What was decided about the call that a person may want to know."),
     "set_aside": LogField("set_aside", "How many of the latest records were dead-lettered or would have been."),
     "requests": LogField("requests", "Requests in flight."),
     "seen": LogField("seen", "How many records these were among: the latest ones."),
@@ -81,15 +93,20 @@ FIELDS: Final = {
     "silent_seconds": LogField(
         "silent_seconds", "Seconds since a broker last answered; absent: none has answered yet."
     ),
+    "size": LogField("size", "Bytes of the value."),
     "stack": LogField("exception.stacktrace", "Files, lines and functions that the error passed, the innermost last."),
     "start": LogField("start", "The offset that reading starts from."),
     "status": LogField("http.response.status_code", "HTTP status of the answer."),
     "stored": LogField("stored", "The stored position."),
     "topic": LogField("messaging.destination.name", "Name of the topic."),
+    "user_id": LogField("user_id", "The userId of the call."),
+    "username": LogField("username", "Name of the user in the directory."),
+    "values_written": LogField("values_written", "How many values of the user the call wrote."),
     "users": LogField("users", "How many users."),
     "version_after": LogField("version_after", "The last migration that was applied."),
     "version_before": LogField("version_before", "The last migration that had been applied; `none`: no tables."),
     "wait_seconds": LogField("wait_seconds", "Seconds until the next attempt."),
+    "waiting_seconds": LogField("waiting_seconds", "Seconds for which the oldest of them has waited."),
     "webhook": LogField("webhook", "Name of the webhook in the configuration; `_other`: one that does not exist."),
 }
 """Name in code -> the field, for all fields that some events have (`streamer.logs.Event.fields`)."""

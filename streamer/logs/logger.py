@@ -82,6 +82,10 @@ class EventLogger:
         self._level = level
         self.last_faults: deque[FaultLine] = deque(maxlen=MAX_LAST_FAULTS)
 
+    def writes(self, level: int) -> bool:
+        """Whether lines of this level are written; asked before fields are collected for a line per record."""
+        return level >= self._level
+
     def emit(self, event: Event, **fields: object) -> None:
         """Write one line, or only count it if too many of its kind and subject were written in the last seconds.
 
@@ -102,6 +106,11 @@ class EventLogger:
         if self._folding.admits(key, (event, fields), event.max_lines, now):
             self._write(event, fields)
 
+    def emit_at(self, event: Event, level: int, **fields: object) -> None:
+        """Write one line at another level than the event's own, however many there are."""
+        if level >= self._level:
+            self._write(event, fields, level)
+
     def flush(self) -> None:
         """Write how many lines were folded and not reported yet; called before the process ends."""
         if self._folding is not None:
@@ -111,12 +120,14 @@ class EventLogger:
         for (event, fields), suppressed in ended:
             self._write(event, {**fields, "suppressed": suppressed})
 
-    def _write(self, event: Event, fields: dict[str, object]) -> None:
+    def _write(self, event: Event, fields: dict[str, object], level: int | None = None) -> None:
         if event.fault is not None:
             fields = {"fault": event.fault, "data_at_risk": "no", "next_step": event.next_step, **fields}
             self.last_faults.append(_fault_line(event, fields))
         structlog.get_logger().log(
-            event.level, event.event_name, **{name: value for name, value in fields.items() if value is not None}
+            event.level if level is None else level,
+            event.event_name,
+            **{name: value for name, value in fields.items() if value is not None},
         )
 
 

@@ -65,7 +65,7 @@ class DeadLetters:
         self._writer = writer
         self._integration = subscription.name
         self._topic_of = subscription.dead_letter_topics.__getitem__
-        self._dead_lettered = subscription.dead_lettered
+        self._has_calls = subscription.has_calls
         self._composer = Composer(
             integration=subscription.name,
             destination=subscription.destination,
@@ -242,7 +242,7 @@ class DeadLetters:
 
     def _emit(self, told: Told, share: float | None) -> None:
         logger().emit(
-            self._dead_lettered,
+            Event.CALL_DEAD_LETTERED if self._has_calls else Event.EVENT_DEAD_LETTERED,
             integration=self._integration,
             topic=told.topic,
             partition=told.partition,

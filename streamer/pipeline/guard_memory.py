@@ -19,14 +19,14 @@ class GuardMemory:
     has a reason to.
     """
 
-    def __init__(self, directory: Path, *, fingerprint: str) -> None:
+    def __init__(self, directory: Path | None, *, fingerprint: str) -> None:
         """Read what is remembered.
 
         Args:
-            directory: where the file is or will be.
+            directory: where the file is or will be; None: nothing is remembered over restarts.
             fingerprint: stands for the configuration in force.
         """
-        self._path = directory / "guarded.json"
+        self._path = None if directory is None else directory / "guarded.json"
         self._now = {"version": __version__, "configuration": fingerprint}
         self._is_writable = True
         self._is_guarded = False
@@ -34,6 +34,8 @@ class GuardMemory:
         self._read()
 
     def _read(self) -> None:
+        if self._path is None:
+            return
         try:
             found = json.loads(self._path.read_text())
         except (OSError, ValueError):
@@ -73,6 +75,8 @@ class GuardMemory:
 
     def _write(self) -> None:
         """Write under another name and rename, so that a kill leaves the old note or the new one, never a part."""
+        if self._path is None:
+            return
         draft = self._path.with_suffix(".new")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)

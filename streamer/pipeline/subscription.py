@@ -3,9 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-from streamer.logs import Event
 from streamer.settings import Settings
+from streamer.settings.inbound import INBOUND
+
+MAX_OPEN_CALLS: Final = 20_000
+MAX_OPEN_BYTES: Final = 32 << 20
+"""Calls that are read and have no outcome yet, and bytes of them; at one of the limits, the next ones wait on Kafka."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +36,8 @@ class Subscription:
     create_topics: bool
     """Whether missing dead-letter topics are created."""
     rebalance_timeout_seconds: float
-    dead_lettered: Event = Event.EVENT_DEAD_LETTERED
-    """The log event of a dead letter."""
+    has_calls: bool = False
+    """Whether its records are calls of webhooks, and no events: the log names them so."""
 
 
 def subscription_of(name: str, settings: Settings) -> Subscription:
@@ -51,6 +56,27 @@ def subscription_of(name: str, settings: Settings) -> Subscription:
         is_paused=integration.is_paused,
         create_topics=settings.kafka.create_topics,
         rebalance_timeout_seconds=settings.kafka.rebalance_timeout_ms / 1000,
+    )
+
+
+def subscription_to_calls(settings: Settings) -> Subscription:
+    """What the way back consumes: calls of webhooks. It has no mass guard, because one webhook serves many sources."""
+    inbound = settings.inbound
+    assert inbound is not None, "asked only where the way back is on"
+    return Subscription(
+        name=INBOUND,
+        group_id=inbound.group_id,
+        topics=(inbound.topic,),
+        start="earliest",
+        dead_letter_topics={inbound.topic: inbound.dead_letters.topic},
+        destination="directory",
+        max_open_records=MAX_OPEN_CALLS,
+        max_open_bytes=MAX_OPEN_BYTES,
+        max_ratio=1.0,
+        is_paused=False,
+        create_topics=settings.kafka.create_topics,
+        rebalance_timeout_seconds=settings.kafka.rebalance_timeout_ms / 1000,
+        has_calls=True,
     )
 
 

@@ -17,7 +17,7 @@ from streamer.core.pushing import PUSHES
 from streamer.settings.clash import Clash
 from streamer.settings.destination_checks import of_destination, of_kind
 from streamer.settings.document import KeyPath
-from streamer.settings.inbound import DirectorySettings, InboundSettings, WebhookSettings
+from streamer.settings.inbound import INBOUND, DirectorySettings, InboundSettings, WebhookSettings
 from streamer.settings.model import IntegrationSettings, Settings
 from streamer.settings.sections import KafkaSettings
 
@@ -121,6 +121,8 @@ def _inbound(inbound: InboundSettings, settings: Settings) -> Iterator[Clash]:
         )
     for name, webhook in inbound.webhooks.items():
         yield from _webhook(name, webhook)
+    if INBOUND in settings.integrations:
+        yield Clash(("integrations", INBOUND), "is how metrics and dead letters name the way back; choose another name")
     yield from _inbound_topics(inbound)
     for name, integration in settings.integrations.items():
         if integration.group_id == inbound.group_id:

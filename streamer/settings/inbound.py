@@ -26,6 +26,9 @@ def _check_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+INBOUND: Final = "inbound"
+"""Name of the way back in logs, metrics and dead letters, beside those of integrations."""
+
 PRESETS: Final[Mapping[str, Mapping[str, Any]]] = {
     "sprig": {"match": ["user_id"]},
     "product_fruits": {"triggers": {"anonymous": False}},

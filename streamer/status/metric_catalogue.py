@@ -14,6 +14,7 @@ from streamer.core.model import DELIVERY_LETTER_REASONS, FilterReason
 from streamer.status import (
     AssignedPartition,
     BatchResult,
+    ConsumerStatus,
     DestinationStatus,
     IntegrationState,
     IntegrationStatus,
@@ -35,7 +36,7 @@ _AS_THEY_OCCUR: Final = f"at 0 for {', '.join(KNOWN_STATUSES)}; others from thei
 class Partition(NamedTuple):
     """What a metric of a partition is read from."""
 
-    integration: IntegrationStatus
+    consumer: ConsumerStatus
     status: PartitionStatus
     now: float
 
@@ -57,16 +58,16 @@ def _left_out(partition: PartitionStatus) -> Reading:
 
 def _lag(partition: Partition) -> Reading:
     lag = None if partition.status.assigned is None else partition.status.assigned.lag
-    return None if lag is None else {partition.integration.group: lag}
+    return None if lag is None else {partition.consumer.group: lag}
 
 
 def _lag_seconds(partition: Partition) -> Reading:
     assigned = partition.status.assigned
     seconds = None if assigned is None else assigned.lag_seconds(partition.now)
-    return None if seconds is None else {partition.integration.group: seconds}
+    return None if seconds is None else {partition.consumer.group: seconds}
 
 
-def _assigned_by_topic(integration: IntegrationStatus) -> dict[str, float]:
+def _assigned_by_topic(integration: ConsumerStatus) -> dict[str, float]:
     topics = {partition.topic: 0.0 for partition in integration.partitions}
     for partition in integration.partitions:
         topics[partition.topic] += partition.assigned is not None
@@ -106,33 +107,6 @@ OF_PARTITION: Final[tuple[Series[Partition], ...]] = (
         "streamer_records_consumed_bytes_total",
         "Bytes of the values of the records read.",
         lambda partition: partition.status.account.consumed_bytes,
-    ),
-    counter(
-        "streamer_records_delivered_total",
-        "Records whose call the destination accepted.",
-        lambda partition: {partition.integration.destination: partition.status.account.delivered},
-        "destination",
-    ),
-    counter(
-        "streamer_records_duplicate_total",
-        "Records whose messageId was delivered before.",
-        lambda partition: partition.status.account.duplicate,
-    ),
-    counter(
-        "streamer_records_filtered_total",
-        "Valid records that are not delivered because of a named rule.",
-        lambda partition: {reason.value: partition.status.account.filtered[reason] for reason in FilterReason},
-        "reason",
-    ),
-    counter(
-        "streamer_records_dead_lettered_total",
-        "Records written to a dead-letter topic, confirmed by the broker.",
-        lambda partition: {
-            (partition.integration.destination, reason.value): partition.status.account.dead_lettered[reason]
-            for reason in DELIVERY_LETTER_REASONS
-        },
-        "destination",
-        "reason",
     ),
     counter(
         "streamer_records_handed_back_total",
@@ -200,6 +174,36 @@ OF_PARTITION: Final[tuple[Series[Partition], ...]] = (
         _assigned(lambda assigned: assigned.parked),
         exists=_WHILE_ASSIGNED,
     ),
+)
+
+OF_DELIVERED_PARTITION: Final[tuple[Series[Partition], ...]] = (
+    counter(
+        "streamer_records_delivered_total",
+        "Records whose call the destination accepted.",
+        lambda partition: {partition.consumer.destination: partition.status.account.delivered},
+        "destination",
+    ),
+    counter(
+        "streamer_records_duplicate_total",
+        "Records whose messageId was delivered before.",
+        lambda partition: partition.status.account.duplicate,
+    ),
+    counter(
+        "streamer_records_filtered_total",
+        "Valid records that are not delivered because of a named rule.",
+        lambda partition: {reason.value: partition.status.account.filtered[reason] for reason in FilterReason},
+        "reason",
+    ),
+    counter(
+        "streamer_records_dead_lettered_total",
+        "Records written to a dead-letter topic, confirmed by the broker.",
+        lambda partition: {
+            (partition.consumer.destination, reason.value): partition.status.account.dead_lettered[reason]
+            for reason in DELIVERY_LETTER_REASONS
+        },
+        "destination",
+        "reason",
+    ),
     gauge(
         "streamer_receipts_complete_since_timestamp_seconds",
         "Since when this instance has a receipt of each delivery from the partition, in seconds since the epoch.",
@@ -208,7 +212,7 @@ OF_PARTITION: Final[tuple[Series[Partition], ...]] = (
     ),
 )
 
-OF_INTEGRATION: Final[tuple[Series[IntegrationStatus], ...]] = (
+OF_CONSUMER: Final[tuple[Series[ConsumerStatus], ...]] = (
     gauge(
         "streamer_integration_state",
         "1 for the state that the integration is in, 0 for the others.",
@@ -219,16 +223,6 @@ OF_INTEGRATION: Final[tuple[Series[IntegrationStatus], ...]] = (
         "streamer_pipeline_restarts_total",
         "How often the integration failed and was restarted.",
         lambda integration: integration.restarts,
-    ),
-    histogram(
-        "streamer_event_latency_seconds",
-        "Seconds from the record's timestamp on Kafka to the destination's 2xx.",
-        lambda integration: {
-            (topic, integration.destination): histogram for topic, histogram in integration.latency_seconds.items()
-        },
-        "topic",
-        "destination",
-        exists="from the first delivery of the topic",
     ),
     gauge(
         "streamer_drain_eta_seconds",
@@ -265,15 +259,6 @@ OF_INTEGRATION: Final[tuple[Series[IntegrationStatus], ...]] = (
         exists="from the topic's first assignment to this instance",
     ),
     gauge(
-        "streamer_topic_filtered_out",
-        "1: the latest 200 or more records of the topic were all filtered as not_in_stream. 0: they were not.",
-        lambda integration: {
-            partition.topic: float(partition.topic in integration.filtered_out) for partition in integration.partitions
-        },
-        "topic",
-        exists="from the topic's first assignment to this instance",
-    ),
-    gauge(
         "streamer_buffer_records",
         "Open records in memory, without the parked ones.",
         lambda integration: integration.buffered_records,
@@ -282,6 +267,28 @@ OF_INTEGRATION: Final[tuple[Series[IntegrationStatus], ...]] = (
         "streamer_buffer_bytes",
         "Bytes of the open records in memory, with the parked ones.",
         lambda integration: integration.buffered_bytes,
+    ),
+)
+
+OF_INTEGRATION: Final[tuple[Series[IntegrationStatus], ...]] = (
+    histogram(
+        "streamer_event_latency_seconds",
+        "Seconds from the record's timestamp on Kafka to the destination's 2xx.",
+        lambda integration: {
+            (topic, integration.destination): histogram for topic, histogram in integration.latency_seconds.items()
+        },
+        "topic",
+        "destination",
+        exists="from the first delivery of the topic",
+    ),
+    gauge(
+        "streamer_topic_filtered_out",
+        "1: the latest 200 or more records of the topic were all filtered as not_in_stream. 0: they were not.",
+        lambda integration: {
+            partition.topic: float(partition.topic in integration.filtered_out) for partition in integration.partitions
+        },
+        "topic",
+        exists="from the topic's first assignment to this instance",
     ),
     gauge(
         "streamer_receipts_available",

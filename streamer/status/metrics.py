@@ -5,7 +5,7 @@ listed in `streamer.status.metric_catalogue`.
 """
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -13,9 +13,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
-from streamer.status import ServiceStatus
+from streamer.status import ConsumerStatus, ServiceStatus
 from streamer.status.histogram import Histogram
+from streamer.status.inbound_metrics import OF_INBOUND, Inbound
 from streamer.status.metric_catalogue import (
+    OF_CONSUMER,
+    OF_DELIVERED_PARTITION,
     OF_DESTINATION,
     OF_INTEGRATION,
     OF_PARTITION,
@@ -60,18 +63,13 @@ class _StatusCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         status, now = self._status(), time.time()
         yield from _metrics((), OF_SERVICE, [((), status)])
-        yield from _metrics(
-            ("integration", "topic", "partition"),
-            OF_PARTITION,
-            [
-                (
-                    (integration.name, partition.topic, str(partition.partition)),
-                    Partition(integration, partition, now),
-                )
-                for integration in status.integrations
-                for partition in integration.partitions
-            ],
-        )
+        consumers: list[ConsumerStatus] = [*status.integrations]
+        if status.inbound is not None and status.inbound.consumer is not None:
+            consumers.append(status.inbound.consumer)
+        of_partition = ("integration", "topic", "partition")
+        yield from _metrics(of_partition, OF_PARTITION, _partitions(consumers, now))
+        yield from _metrics(of_partition, OF_DELIVERED_PARTITION, _partitions(status.integrations, now))
+        yield from _metrics(("integration",), OF_CONSUMER, [((consumer.name,), consumer) for consumer in consumers])
         yield from _metrics(
             ("integration",),
             OF_INTEGRATION,
@@ -82,6 +80,16 @@ class _StatusCollector(Collector):
             OF_DESTINATION,
             [((destination.name,), destination) for destination in status.destinations],
         )
+        if status.inbound is not None:
+            yield from _metrics((), OF_INBOUND, [((), Inbound(status.inbound, now))])
+
+
+def _partitions(consumers: Sequence[ConsumerStatus], now: float) -> Labelled[Partition]:
+    return [
+        ((consumer.name, partition.topic, str(partition.partition)), Partition(consumer, partition, now))
+        for consumer in consumers
+        for partition in consumer.partitions
+    ]
 
 
 def _metrics(

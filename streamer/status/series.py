@@ -10,7 +10,14 @@ from streamer.status.histogram import Histogram
 Subject = TypeVar("Subject")
 
 Value = float | Histogram
-Reading = Value | Mapping[str, Value] | Mapping[tuple[str, str], Value] | Mapping[tuple[str, str, str], Value] | None
+Reading = (
+    Value
+    | Mapping[str, Value]
+    | Mapping[tuple[str, str], Value]
+    | Mapping[tuple[str, str, str], Value]
+    | Mapping[tuple[str, str, str, str], Value]
+    | None
+)
 """One value, or several by the values of the metric's own labels. None: the series does not exist now."""
 
 

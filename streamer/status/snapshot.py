@@ -189,23 +189,18 @@ class ReceiptsStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class IntegrationStatus:
-    """One integration."""
+class ConsumerStatus:
+    """What reads topics with a group of its own: an integration, or the way back."""
 
     name: str
-    dialect: str
     group: str
     destination: str
     state: IntegrationState
     reason: str = ""
     restarts: int = 0
     partitions: Sequence[PartitionStatus] = ()
-    latency_seconds: Mapping[str, Histogram] = field(default_factory=dict)
-    """Seconds from the record's timestamp on Kafka to its 2xx, by topic."""
     drain_eta_seconds: Mapping[str, float] = field(default_factory=dict)
     """Seconds until the lag of a topic is 0, at the rate of the last minute; absent where that cannot be said."""
-    filtered_out: Mapping[str, int] = field(default_factory=dict)
-    """Topics whose latest records, so many, were all filtered as ``not_in_stream``."""
     kafka_silent_seconds: float | None = None
     """For how long no broker has answered, if that is too long for anything to be known of them."""
     limited_by: Limit | None = None
@@ -217,7 +212,6 @@ class IntegrationStatus:
     """By kind."""
     buffered_records: int = 0
     buffered_bytes: int = 0
-    receipts: ReceiptsStatus
 
     @property
     def lag(self) -> int | None:
@@ -229,6 +223,68 @@ class IntegrationStatus:
         """The longest one of all assigned partitions; None: not known of one of them."""
         ages = [partition.assigned.lag_seconds(now) for partition in self.partitions if partition.assigned is not None]
         return None if None in ages else max((age for age in ages if age is not None), default=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntegrationStatus(ConsumerStatus):
+    """One integration."""
+
+    dialect: str
+    latency_seconds: Mapping[str, Histogram] = field(default_factory=dict)
+    """Seconds from the record's timestamp on Kafka to its 2xx, by topic."""
+    filtered_out: Mapping[str, int] = field(default_factory=dict)
+    """Topics whose latest records, so many, were all filtered as ``not_in_stream``."""
+    receipts: ReceiptsStatus
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DirectoryStatus:
+    """The directory of users, and its outbox. What is not known now is None."""
+
+    is_up: bool
+    reason: str
+    """Why it cannot be used."""
+    users: int | None
+    devices: int | None
+    transaction_seconds: Histogram
+    outbox_records: int | None
+    outbox_oldest_at: float | None
+    """When the oldest record of the outbox was stored, in seconds since the epoch; None: it has none."""
+    is_publishing: bool
+    """Whether this process is the one that publishes the outbox."""
+    published: int
+    """Records published by this process."""
+    skipped: int
+    """Records left out by this process, because the brokers refuse them."""
+    publishing_fault: str
+    """Why nothing can be published now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhooksStatus:
+    """What Segment's webhooks brought."""
+
+    requests: Mapping[tuple[str, str], int]
+    """By webhook and result."""
+    calls: Mapping[tuple[str, bool], int]
+    """By webhook, and whether they are authenticated."""
+    request_seconds: Mapping[str, Histogram]
+    """By webhook."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboundStatus:
+    """The way back."""
+
+    environment: str | None
+    consumer: ConsumerStatus | None
+    """None: another process applies the calls. So are ``directory`` and what follows it."""
+    directory: DirectoryStatus | None
+    calls: Mapping[tuple[int, str, str, str], int] = field(default_factory=dict)
+    """By partition, type, outcome and reason."""
+    remarks: Mapping[str, int] = field(default_factory=dict)
+    webhooks: WebhooksStatus | None = None
+    """None: another process receives them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,6 +305,8 @@ class ServiceStatus:
     destinations: Sequence[DestinationStatus]
     loop_lag_seconds: Histogram
     """How late the event loop runs what is due."""
+    inbound: InboundStatus | None = None
+    """The way back; None: it is off."""
     last_faults: Sequence[FaultLine] = ()
     """The latest log lines about faults; from `streamer.logs.EventLogger.last_faults`."""
 

@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,7 +71,7 @@ def emissions(module: ast.Module) -> Iterator[Emission]:
         if not isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
         parameters = {argument.arg for argument in function.args.args}
-        for call in calls_of("emit", function):
+        for call in chain(calls_of("emit", function), calls_of("emit_at", function)):
             if not call.args:
                 continue  # a library's record, which is passed on
             event, fields = call.args[0], keywords(call)

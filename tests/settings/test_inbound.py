@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import pytest
 
+from streamer.core.errors import SettingsError
 from streamer.core.inbound.rules import OWN_EVENTS
 from streamer.settings import Settings
 from streamer.settings.inbound import InboundSettings, WebhookSettings
@@ -101,6 +102,14 @@ def test_half_that_receives_nothing_needs_no_webhook(load_text: LoadText) -> Non
     settings = load_text("kafka: {bootstrap_servers: broker:9092}\ninbound: {listen: false}\n")
     assert settings.inbound is not None
     assert settings.inbound.listen is None
+
+
+def test_no_integration_has_the_name_of_the_way_back(load_text: LoadText, good: str) -> None:
+    """Their metrics, and their dead letters in a redrive, could not be told apart."""
+    text = good.replace("  sprig:\n", "  inbound:\n")
+    assert "inbound" in load_text(text).integrations, "without the way back it is a name like any other"
+    with pytest.raises(SettingsError, match=r"integrations\.inbound"):
+        load_text(text + LEAST[LEAST.index("inbound:") :])
 
 
 def test_the_loop_guard_knows_renamed_events(load_text: LoadText, good: str) -> None:

@@ -9,6 +9,7 @@ from streamer.core.delivery.answers import answer_of_status
 from streamer.core.delivery.attempt import Verdict
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
+from streamer.core.inbound.call import IgnoredReason
 from streamer.core.model import DeadLetterReason, FilterReason
 from streamer.core.records.account import Account
 from streamer.core.records.obstacles import Obstacle, PartitionFault
@@ -16,12 +17,16 @@ from streamer.logs.fault import FaultLine
 from streamer.status import (
     AssignedPartition,
     Check,
+    ConsumerStatus,
     DestinationStatus,
+    DirectoryStatus,
+    InboundStatus,
     IntegrationState,
     IntegrationStatus,
     PartitionStatus,
     ReceiptsStatus,
     ServiceStatus,
+    WebhooksStatus,
 )
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
 
@@ -93,6 +98,49 @@ def _integration() -> IntegrationStatus:
     )
 
 
+def _inbound() -> InboundStatus:
+    account = Account()
+    account.consumed, account.delivered, account.filtered[IgnoredReason.STALE] = 10, 6, 3
+    seconds = Histogram(LATENCY_SECONDS)
+    seconds.observe(0.01, 2)
+    requests = Histogram(LATENCY_SECONDS)
+    requests.observe(0.01, 4)
+    assigned = AssignedPartition(
+        in_flight=1, parked=0, position=9, committed=9, next_offset=10, high_watermark=14, oldest_waiting_at=NOW - 1
+    )
+    return InboundStatus(
+        environment="staging",
+        consumer=ConsumerStatus(
+            name="inbound",
+            group="streamer.inbound",
+            destination="directory",
+            state=IntegrationState.RUNNING,
+            partitions=[PartitionStatus(topic="segment.inbound", partition=0, account=account, assigned=assigned)],
+            commits={"stored": 3},
+        ),
+        directory=DirectoryStatus(
+            is_up=True,
+            reason="",
+            users=12,
+            devices=34,
+            transaction_seconds=seconds,
+            outbox_records=7,
+            outbox_oldest_at=NOW - 5,
+            is_publishing=True,
+            published=20,
+            skipped=1,
+            publishing_fault="",
+        ),
+        calls={(0, "identify", "applied", ""): 6, (0, "identify", "ignored", "stale"): 3},
+        remarks={"email_conflict": 2},
+        webhooks=WebhooksStatus(
+            requests={("production", "accepted"): 4, ("production", "busy"): 0},
+            calls={("production", True): 4},
+            request_seconds={"production": requests},
+        ),
+    )
+
+
 def _service() -> ServiceStatus:
     return ServiceStatus(
         version="1.2.3",
@@ -105,6 +153,7 @@ def _service() -> ServiceStatus:
         integrations=[_integration()],
         destinations=[_destination()],
         loop_lag_seconds=Histogram((0.1, 1.0)),
+        inbound=_inbound(),
         last_faults=[
             FaultLine(NOW - 120, "batch.retrying", "sprig", "503", "No action is needed."),
             FaultLine(NOW - 60, "destination.held", "production", "401", "Check the write key."),

@@ -8,9 +8,25 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from streamer.core.records.account import Account
-from streamer.status import BatchResult, IntegrationState, IntegrationStatus, ReceiptsStatus, ServiceStatus
+from streamer.status import (
+    BatchResult,
+    InboundStatus,
+    IntegrationState,
+    IntegrationStatus,
+    ReceiptsStatus,
+    ServiceStatus,
+)
 from streamer.status.histogram import Histogram
-from streamer.status.metric_catalogue import OF_DESTINATION, OF_INTEGRATION, OF_PARTITION, OF_SERVICE, Partition
+from streamer.status.inbound_metrics import OF_INBOUND, Inbound
+from streamer.status.metric_catalogue import (
+    OF_CONSUMER,
+    OF_DELIVERED_PARTITION,
+    OF_DESTINATION,
+    OF_INTEGRATION,
+    OF_PARTITION,
+    OF_SERVICE,
+    Partition,
+)
 from streamer.status.metrics import Metrics
 from streamer.status.series import Kind, Series
 
@@ -37,6 +53,8 @@ def samples(service: ToldService) -> Samples:
 PARTITION = {"integration": "sprig", "topic": "surveys", "partition": "0"}
 GROUPED = {**PARTITION, "group": "streamer.sprig"}
 DESTINATION = {"destination": "production"}
+CALLS = {"integration": "inbound", "topic": "segment.inbound", "partition": "0"}
+TYPE = {"partition": "0", "type": "identify"}
 
 
 @pytest.mark.parametrize(
@@ -94,6 +112,25 @@ DESTINATION = {"destination": "production"}
         ("streamer_http_request_duration_seconds_bucket", {**DESTINATION, "le": "+Inf"}, 4),
         ("streamer_retry_after_seconds_sum", DESTINATION, 5),
         ("streamer_batch_calls_sum", DESTINATION, 76),
+        ("streamer_records_consumed_total", CALLS, 10),
+        ("streamer_records_unaccounted", CALLS, 0),
+        ("streamer_consumer_lag", {**CALLS, "group": "streamer.inbound"}, 5),
+        ("streamer_integration_state", {"integration": "inbound", "state": "running"}, 1),
+        ("streamer_commits_total", {"integration": "inbound", "result": "stored"}, 3),
+        ("streamer_webhook_requests_total", {"webhook": "production", "result": "accepted"}, 4),
+        ("streamer_webhook_requests_total", {"webhook": "production", "result": "busy"}, 0),
+        ("streamer_webhook_request_duration_seconds_count", {"webhook": "production"}, 4),
+        ("streamer_webhook_calls_total", {"webhook": "production", "authenticated": "true"}, 4),
+        ("streamer_inbound_calls_total", {**TYPE, "outcome": "applied", "reason": ""}, 6),
+        ("streamer_inbound_calls_total", {**TYPE, "outcome": "ignored", "reason": "stale"}, 3),
+        ("streamer_inbound_remarks_total", {"remark": "email_conflict"}, 2),
+        ("streamer_inbound_remarks_total", {"remark": "alias_merge"}, 0),
+        ("streamer_directory_users", {}, 12),
+        ("streamer_directory_devices", {}, 34),
+        ("streamer_directory_up", {}, 1),
+        ("streamer_directory_transaction_duration_seconds_count", {}, 2),
+        ("streamer_outbox_records", {}, 7),
+        ("streamer_outbox_skipped_total", {}, 1),
     ],
 )
 def test_a_number_of_the_status_is_under_its_name(
@@ -108,14 +145,14 @@ def test_series_of_a_lag_end_with_the_assignment_and_its_account_stays(samples: 
     assert not any("lag" in name or "parked" in name for name in names)
 
 
-@pytest.mark.parametrize("series", OF_PARTITION, ids=lambda series: series.name)
+@pytest.mark.parametrize("series", [*OF_PARTITION, *OF_DELIVERED_PARTITION], ids=lambda series: series.name)
 def test_a_series_that_ends_with_the_assignment_says_so(service: ToldService, series: Series[Partition]) -> None:
     integration = service.told.integrations[0]
     unassigned = Partition(integration, integration.partitions[1], now=0.0)
     assert (series.read(unassigned) is None) is series.exists.startswith("while the partition is assigned")
 
 
-@pytest.mark.parametrize("series", OF_INTEGRATION, ids=lambda series: series.name)
+@pytest.mark.parametrize("series", [*OF_CONSUMER, *OF_INTEGRATION], ids=lambda series: series.name)
 def test_a_series_that_an_integration_does_not_have_from_the_start_says_so(series: Series[IntegrationStatus]) -> None:
     nothing_yet = IntegrationStatus(
         name="sprig",
@@ -128,6 +165,18 @@ def test_a_series_that_an_integration_does_not_have_from_the_start_says_so(serie
     assert (series.read(nothing_yet) == {}) is bool(series.exists)
 
 
+def test_the_outcomes_of_calls_have_one_metric_only(samples: Samples) -> None:
+    """Otherwise a sum over all integrations would count calls of the way back as deliveries."""
+    delivered = {series.name for series in OF_DELIVERED_PARTITION}
+    assert not [name for name, labels in samples if name in delivered and ("integration", "inbound") in labels]
+
+
+@pytest.mark.parametrize("series", OF_INBOUND, ids=lambda series: series.name)
+def test_a_half_of_the_way_back_that_another_process_does_has_no_series(series: Series[Inbound]) -> None:
+    nothing = InboundStatus(environment=None, consumer=None, directory=None)
+    assert not series.read(Inbound(nothing, 0.0))
+
+
 def test_each_metric_explains_itself_and_keeps_the_rules_of_prometheus(service: ToldService) -> None:
     body, _ = Metrics(service.status).render("")
     for family in parse_text(body.decode()):
@@ -136,7 +185,15 @@ def test_each_metric_explains_itself_and_keeps_the_rules_of_prometheus(service: 
 
 
 def test_counters_and_only_counters_end_in_total() -> None:
-    catalogue: list[Series[Any]] = [*OF_SERVICE, *OF_PARTITION, *OF_INTEGRATION, *OF_DESTINATION]
+    catalogue: list[Series[Any]] = [
+        *OF_SERVICE,
+        *OF_PARTITION,
+        *OF_DELIVERED_PARTITION,
+        *OF_CONSUMER,
+        *OF_INTEGRATION,
+        *OF_DESTINATION,
+        *OF_INBOUND,
+    ]
     for series in catalogue:
         assert series.name.startswith("streamer_")
         assert series.name.endswith("_total") is (series.kind is Kind.COUNTER), series.name

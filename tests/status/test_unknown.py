@@ -22,6 +22,7 @@ def with_partition(told: ServiceStatus, **changes: Any) -> ServiceStatus:
     changed = dataclasses.replace(ours, assigned=dataclasses.replace(ours.assigned, **changes))
     return dataclasses.replace(
         told,
+        inbound=None,
         integrations=[
             dataclasses.replace(
                 integration, partitions=[changed, *others], drain_eta_seconds={}, kafka_silent_seconds=40.0

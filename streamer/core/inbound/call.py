@@ -57,6 +57,16 @@ class MatchedBy(enum.StrEnum):
     NONE = "none"
 
 
+CALL_LETTER_REASONS: Final = (
+    DeadLetterReason.DECODE_ERROR,
+    DeadLetterReason.SCHEMA_INVALID,
+    DeadLetterReason.TOO_LARGE,
+    DeadLetterReason.UNAUTHENTICATED,
+    DeadLetterReason.INTERNAL_ERROR,
+)
+"""Why a call is set aside. A closed list."""
+
+
 class Remark(enum.StrEnum):
     """What was decided about a call that a person may want to know. A closed list; each occurrence counts once."""
 

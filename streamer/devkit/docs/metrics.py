@@ -5,11 +5,21 @@ from typing import Any, Final
 
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
+from streamer.core.inbound.call import CALL_LETTER_REASONS, CallOutcome, IgnoredReason, Remark
 from streamer.core.model import DELIVERY_LETTER_REASONS, FilterReason
 from streamer.devkit.docs.markdown import code, codes, page, table
 from streamer.kafka import CommitResult
 from streamer.status import BatchResult, IntegrationState
-from streamer.status.metric_catalogue import LOST_REASONS, OF_DESTINATION, OF_INTEGRATION, OF_PARTITION, OF_SERVICE
+from streamer.status.inbound_metrics import OF_INBOUND
+from streamer.status.metric_catalogue import (
+    LOST_REASONS,
+    OF_CONSUMER,
+    OF_DELIVERED_PARTITION,
+    OF_DESTINATION,
+    OF_INTEGRATION,
+    OF_PARTITION,
+    OF_SERVICE,
+)
 from streamer.status.series import Series
 
 _INTRODUCTION: Final = """\
@@ -31,8 +41,26 @@ _GROUPS: Final[tuple[tuple[str, tuple[str, ...], str, tuple[Series[Any], ...]], 
     (
         "Partitions",
         ("integration", "topic", "partition"),
-        "Series exist from the partition's first assignment to this process, unless the table says otherwise.",
+        (
+            "Series exist from the partition's first assignment to this process, unless the table says otherwise. The"
+            " way back has the label `integration` = `inbound`."
+        ),
         OF_PARTITION,
+    ),
+    (
+        "Partitions of integrations",
+        ("integration", "topic", "partition"),
+        "Series exist from the partition's first assignment to this process, unless the table says otherwise.",
+        OF_DELIVERED_PARTITION,
+    ),
+    (
+        "Integrations and the way back",
+        ("integration",),
+        (
+            "Series exist from the start, unless the table says otherwise. The way back has the label `integration` ="
+            " `inbound`."
+        ),
+        OF_CONSUMER,
     ),
     (
         "Integrations",
@@ -46,6 +74,16 @@ _GROUPS: Final[tuple[tuple[str, tuple[str, ...], str, tuple[Series[Any], ...]], 
         "Series exist from the start, unless the table says otherwise.",
         OF_DESTINATION,
     ),
+    (
+        "The way back",
+        (),
+        (
+            "Series exist from the start if `inbound` is set, unless the table says otherwise. For each partition, at"
+            " any time, `streamer_records_consumed_total` with `integration` = `inbound` is the sum of"
+            " `streamer_inbound_calls_total`, `streamer_records_handed_back_total` and `streamer_records_in_flight`."
+        ),
+        OF_INBOUND,
+    ),
 )
 
 _VALUES: Final[dict[tuple[str, str], Iterable[str]]] = {
@@ -57,6 +95,9 @@ _VALUES: Final[dict[tuple[str, str], Iterable[str]]] = {
     ("streamer_commits_total", "result"): CommitResult,
     ("streamer_destination_state", "state"): State,
     ("streamer_batches_total", "result"): BatchResult,
+    ("streamer_inbound_calls_total", "outcome"): CallOutcome,
+    ("streamer_inbound_calls_total", "reason"): (*IgnoredReason, *CALL_LETTER_REASONS),
+    ("streamer_inbound_remarks_total", "remark"): Remark,
 }
 """Metric and label -> the closed list of its values."""
 

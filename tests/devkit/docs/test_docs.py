@@ -11,11 +11,27 @@ from streamer.__main__ import _parser
 from streamer.devkit.docs.__main__ import DIRECTORY, generators, render_all
 from streamer.devkit.docs.metrics import _VALUES
 from streamer.logs import Event
-from streamer.status.metric_catalogue import OF_DESTINATION, OF_INTEGRATION, OF_PARTITION, OF_SERVICE
+from streamer.status.inbound_metrics import OF_INBOUND
+from streamer.status.metric_catalogue import (
+    OF_CONSUMER,
+    OF_DELIVERED_PARTITION,
+    OF_DESTINATION,
+    OF_INTEGRATION,
+    OF_PARTITION,
+    OF_SERVICE,
+)
 from streamer.status.series import Series
 
 PAGES = render_all()
-METRICS: list[Series[Any]] = [*OF_SERVICE, *OF_PARTITION, *OF_INTEGRATION, *OF_DESTINATION]
+METRICS: list[Series[Any]] = [
+    *OF_SERVICE,
+    *OF_PARTITION,
+    *OF_DELIVERED_PARTITION,
+    *OF_CONSUMER,
+    *OF_INTEGRATION,
+    *OF_DESTINATION,
+    *OF_INBOUND,
+]
 
 RIDDLES = (
     *("for ever", "anew", "tells of", "is told", "in a row", "is no name", "nobody took it", "goes again"),

@@ -1,0 +1,86 @@
+"""What is shown of a runner, its present pipeline and its partitions: `streamer.status` filled in."""
+
+import time
+
+from streamer.core.records.ledger import PartitionLedger
+from streamer.kafka import TopicPartition
+from streamer.pipeline.pipeline import Pipeline
+from streamer.pipeline.runner import Runner
+from streamer.receipts import Receipts
+from streamer.status import AssignedPartition, ConsumerStatus, IntegrationState, PartitionStatus
+
+
+def consumer_status(runner: Runner, state: IntegrationState, receipts: Receipts | None = None) -> ConsumerStatus:
+    """The state of a runner, at this moment.
+
+    Args:
+        runner: what to show.
+        state: what it does.
+        receipts: those of its deliveries, if it delivers.
+    """
+    pipeline, now = runner.pipeline, time.monotonic()
+    return ConsumerStatus(
+        name=runner.name,
+        group=runner.subscription.group_id,
+        destination=runner.subscription.destination,
+        state=state,
+        reason=runner.last_error,
+        restarts=runner.restarts,
+        partitions=[
+            _partition(runner, TopicPartition(*place), receipts)
+            for place in sorted({*runner.accounts, *(pipeline.assignment.left_out if pipeline else ())})
+        ],
+        drain_eta_seconds=runner.drain_eta_seconds(now),
+        kafka_silent_seconds=runner.contact.silent_seconds(now) if runner.contact.is_silent(now) else None,
+        limited_by=runner.limited.lately,
+        limited_seconds=runner.limited.seconds,
+        commits={result.value: number for result, number in pipeline.assignment.commits.results.items()}
+        if pipeline
+        else {},
+        rebalances=dict(pipeline.assignment.rebalances) if pipeline else {},
+        buffered_records=pipeline.custody.load.records if pipeline else 0,
+        buffered_bytes=pipeline.custody.load.bytes + pipeline.worker.parked_bytes if pipeline else 0,
+    )
+
+
+def _partition(runner: Runner, place: TopicPartition, receipts: Receipts | None) -> PartitionStatus:
+    pipeline = runner.pipeline
+    ledger = pipeline.assignment.ledgers.get(place) if pipeline is not None else None
+    assigned = _assigned(pipeline, place, ledger, receipts) if pipeline is not None and ledger is not None else None
+    return PartitionStatus(
+        topic=place.topic,
+        partition=place.partition,
+        account=runner.accounts[place],
+        assigned=assigned,
+        left_out=pipeline.assignment.left_out.fault(place) if pipeline is not None else None,
+    )
+
+
+def _assigned(
+    pipeline: Pipeline, place: TopicPartition, ledger: PartitionLedger, receipts: Receipts | None
+) -> AssignedPartition:
+    now, asker = time.monotonic(), pipeline.asker
+    ends, known_at = asker.ends(place, now), asker.known_at(place)
+    transaction_since = asker.open_transaction_since(place, now)
+    oldest = ledger.oldest_waiting_timestamp(
+        None if ends is None else ends.high_watermark, asker.waiting_timestamp(place, ledger.next_offset)
+    )
+    retention = pipeline.retention_seconds.get(place.topic)
+    return AssignedPartition(
+        in_flight=ledger.open_records,
+        parked=pipeline.worker.parked_in(place),
+        position=ledger.position,
+        committed=ledger.committed,
+        next_offset=ledger.next_offset,
+        high_watermark=None if ends is None else ends.high_watermark,
+        ends_known_at=None if known_at is None else time.time() - now + known_at,
+        open_transaction_since=None if transaction_since is None else time.time() - now + transaction_since,
+        oldest_waiting_at=None if oldest is None else oldest / 1000,
+        retention_headroom_seconds=None
+        if retention is None
+        else retention - (0.0 if oldest is None else max(time.time() - oldest / 1000, 0.0)),
+        # What another instance delivered before has its receipt there.
+        receipts_since=max(receipts.window_start(time.time()), pipeline.assignment.assigned_since[place])
+        if receipts is not None and receipts.available
+        else None,
+    )
