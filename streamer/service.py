@@ -99,6 +99,8 @@ class Service:
         self.settings = settings
         self._timings = timings
         self.started_at = time.time()
+        self.is_listening = asyncio.Event()
+        """Set once all ports are open."""
         self.is_draining = False
         self.loop_lag_seconds = Histogram(DURATION_SECONDS)
         """How late the event loop runs what is due."""
@@ -146,6 +148,7 @@ class Service:
         try:
             if self.inbound is not None:
                 await self.inbound.start()
+            self.is_listening.set()
             async with asyncio.TaskGroup() as tasks:
                 side_tasks = [
                     tasks.create_task(self._summarise(), name="summary"),

@@ -1,7 +1,7 @@
 """Questions to the brokers outside of a consumer group: whether we can log in, and about topics."""
 
 import contextlib
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -53,20 +53,23 @@ async def missing_topics(kafka: KafkaSettings, topics: Collection[str]) -> list[
     return sorted(set(topics) - existing)
 
 
-async def create_topics(kafka: KafkaSettings, topics: Collection[str], *, partitions: int = 1) -> None:
+async def create_topics(
+    kafka: KafkaSettings, topics: Collection[str], *, partitions: int = 1, values: Mapping[str, str] | None = None
+) -> None:
     """Create topics with the cluster's default replication factor; topics that exist stay as they are.
 
     Args:
         kafka: where the brokers are.
         topics: their names.
         partitions: how many each gets.
+        values: their settings, such as ``cleanup.policy``; what is left out is the cluster's default.
 
     Raises:
         UnavailableError: a broker rejects the request, or cannot be asked.
     """
     async with _admin(kafka) as admin:
         for topic in topics:
-            await _create(admin, TopicSettings(topic=topic, partitions=partitions, replicas=0, values={}))
+            await _create(admin, TopicSettings(topic=topic, partitions=partitions, replicas=0, values=values or {}))
 
 
 async def create_dead_letter_topic(

@@ -1,4 +1,4 @@
-"""``streamer demo``: a real Kafka, a local Segment, a producer and the service, with the account at the end.
+"""``streamer demo``: a real Kafka, a local Segment, a producer and the service, there and back, with two accounts.
 
 Only Segment is simulated. The service is the one that `streamer run` runs, with a configuration file like a user's. The
 checks at the end compare what the producer made with what the sandbox received.
@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +25,9 @@ from streamer.core.mapping import Mapper
 from streamer.core.model import Outcome, TrackCall
 from streamer.core.records.account import Totals
 from streamer.devkit.broker import Broker
+from streamer.devkit.demo import way_back
 from streamer.devkit.demo.events import DISABLED_EVENTS, INTEGRATIONS, SampleEvent, sample_events
+from streamer.devkit.demo.saying import say, show_checks, show_table
 from streamer.devkit.sandbox.server import Sandbox
 from streamer.kafka import create_topics
 from streamer.service import Service
@@ -38,6 +41,10 @@ STALLED_AFTER_SECONDS: Final = 60.0
 PARTITIONS: Final = 3
 
 SHOWN_LOG_LINES: Final = 20
+
+WRITE_KEY: Final = "demo_write_key_0000000000000000"
+
+COLUMNS: Final = ("consumed", "delivered", "duplicate", "filtered", "dead_lettered", "handed_back", "in_flight")
 
 
 def main(*, events: int, once: bool) -> int:
@@ -62,8 +69,8 @@ async def _demo(number: int, *, stays_up: bool) -> int:
             with log_path.open("wb") as log, logs.configured(settings.log, file_descriptor=log.fileno()):
                 passed = await _deliver(settings, sandbox, list(sample_events(number)), stop, stays_up=stays_up)
         if not passed:
-            _say(f"demo: the last {SHOWN_LOG_LINES} lines of the service's log:")
-            _say("\n".join(log_path.read_text().splitlines()[-SHOWN_LOG_LINES:]))
+            say(f"demo: the last {SHOWN_LOG_LINES} lines of the service's log:")
+            say("\n".join(log_path.read_text().splitlines()[-SHOWN_LOG_LINES:]))
     return 0 if passed else 1
 
 
@@ -71,11 +78,11 @@ async def _demo(number: int, *, stays_up: bool) -> int:
 async def _kafka(directory: Path) -> AsyncIterator[str]:
     external = os.environ.get("STREAMER_KAFKA__BOOTSTRAP_SERVERS")
     if external:
-        _say(f"demo: using the Kafka at {external}")
+        say(f"demo: using the Kafka at {external}")
         yield external
         return
-    _say("demo: starting Apache Kafka (some seconds; about a minute the first time, to download it)")
-    async with Broker(directory / "kafka", report=_say) as broker:
+    say("demo: starting Apache Kafka (some seconds; about a minute the first time, to download it)")
+    async with Broker(directory / "kafka", report=say) as broker:
         yield broker.bootstrap_servers
 
 
@@ -83,7 +90,7 @@ async def _kafka(directory: Path) -> AsyncIterator[str]:
 async def _segment() -> AsyncIterator[Sandbox]:
     sandbox = Sandbox()
     await sandbox.start()
-    _say(f"demo: {sandbox.url} shows what the local Segment receives")
+    say(f"demo: {sandbox.url} shows what the local Segment receives")
     try:
         yield sandbox
     finally:
@@ -98,7 +105,7 @@ def _configure(directory: Path, servers: str, endpoint: str) -> Settings:
         "state_dir": str(directory / "state"),
         "server": {"port": 0},
         "log": {"level": "warning"},
-        "destinations": {"segment": {"write_key": "demo_write_key_0000000000000000", "endpoint": endpoint}},
+        "destinations": {"segment": {"write_key": WRITE_KEY, "endpoint": endpoint}},
         "integrations": {
             name: {
                 "dialect": name,
@@ -110,6 +117,8 @@ def _configure(directory: Path, servers: str, endpoint: str) -> Settings:
             for name in INTEGRATIONS
         },
     }
+    if way_back.is_installed():
+        document |= way_back.sections(run, f"{directory}/directory.db")
     path = directory / "streamer.yaml"
     path.write_text(yaml.safe_dump(document, sort_keys=False))
     return load(path, environ={})
@@ -120,16 +129,25 @@ async def _deliver(
 ) -> bool:
     for integration in settings.integrations.values():
         await create_topics(settings.kafka, integration.topics, partitions=PARTITIONS)
+    if settings.inbound is not None:
+        await way_back.make_topics(settings, partitions=PARTITIONS)
     service = Service(settings)
     async with asyncio.TaskGroup() as tasks:
         running = tasks.create_task(service.run(stop))
+        if service.inbound is not None:
+            await service.is_listening.wait()  # should it fail before, the task group ends this wait
+            await way_back.connect(sandbox, service.inbound)
         producing = tasks.create_task(_produce(settings, events))
         await _until_settled(service, len(events), stop)
         producing.cancel()
 
         passed = _show_account(service, sandbox, settings, events)
+        if service.inbound is None:
+            say("demo: the way back needs pip install 'survey-streamer[inbound]'")
+        elif not stop.is_set():
+            passed = await way_back.play(sandbox, service.inbound, settings, WRITE_KEY) and passed
         if stays_up and not stop.is_set():
-            _say(f"demo: still running; see http://127.0.0.1:{service.port}/status and {sandbox.url}; Ctrl-C ends it")
+            say(f"demo: still running; see http://127.0.0.1:{service.port}/status and {sandbox.url}; Ctrl-C ends it")
             await stop.wait()
         stop.set()
         await running
@@ -152,21 +170,14 @@ async def _until_settled(service: Service, expected: int, stop: asyncio.Event) -
         now_settled = sum(integration.runner.totals().settled for integration in service.integrations.values())
         if now_settled != settled:
             settled, moved_at = now_settled, loop.time()
-        _say(f"demo: {settled:>7,} of {expected:,} records settled")
+        say(f"demo: {settled:>7,} of {expected:,} records settled")
 
 
 def _show_account(service: Service, sandbox: Sandbox, settings: Settings, events: list[SampleEvent]) -> bool:
     """Print the account and the checks; True if all checks passed."""
-    columns = ("consumed", "delivered", "duplicate", "filtered", "dead_lettered", "handed_back", "in_flight")
-    print(f"{'integration':<16}" + "".join(f"{column:>14}" for column in columns))
     totals = {name: integration.runner.totals() for name, integration in service.integrations.items()}
-    for name, total in totals.items():
-        print(f"{name:<16}" + "".join(f"{getattr(total, column):>14,}" for column in columns))
-    passed = True
-    for text, holds in _checks(totals, sandbox, settings, events):
-        print(f"{'ok  ' if holds else 'FAIL'}  {text}")
-        passed = passed and holds
-    return passed
+    show_table("integration", COLUMNS, {name: asdict(total) for name, total in totals.items()})
+    return show_checks(_checks(totals, sandbox, settings, events))
 
 
 def _checks(
@@ -211,8 +222,3 @@ def _expected_ids(settings: Settings, events: list[SampleEvent]) -> set[str]:
             assert isinstance(call, TrackCall), "a sample event that must be delivered makes a call"
             expected.add(call.message_id)
     return expected
-
-
-def _say(line: str) -> None:
-    """Print progress to stderr; stdout has only the account."""
-    print(line, file=sys.stderr, flush=True)
