@@ -15,14 +15,11 @@ from streamer.kafka import DamagedError, LeftOutError, PollError, PositionsGoneE
 from streamer.logs import Event, logger
 from streamer.pipeline.assignment import Assignment
 from streamer.pipeline.ports import RecordSource
+from streamer.pipeline.slicing import slices
 from streamer.timings import Timings
 
 MAX_POLL_RECORDS: Final = 2_000
 """Most records of one poll."""
-
-MAX_SLICE_RECORDS: Final = 200
-MAX_SLICE_BYTES: Final = 256_000
-"""Records and bytes taken before the event loop gets its turn: a few milliseconds."""
 
 NOT_SENT_AGAIN: Final = PartitionFault(
     Obstacle.READ_FAILED, "the client cannot read what follows, and the broker has not sent it again"
@@ -188,11 +185,10 @@ class Reader:
             if not ledger.verify(records[0]):
                 await self._begin_anew(partition)
                 continue
-            start = 0
-            while start < len(records) and not ledger.is_fenced:
-                end = _slice_end(records, start)
-                self._take_records(records[start:end], ledger)
-                start = end
+            for taken in slices(records):
+                if ledger.is_fenced:
+                    break
+                self._take_records(taken, ledger)
                 await asyncio.sleep(0)
                 if epoch != self._assignment.epoch:
                     return
@@ -281,15 +277,3 @@ class Reader:
     def _seek_back(self) -> None:
         for partition in self._assignment.readable():
             self._source.seek(partition, self._assignment.ledgers[partition].next_offset)
-
-
-def _slice_end(records: Sequence[Record], start: int) -> int:
-    """Where the slice that begins at ``start`` ends: after so many records or bytes, and at least one record."""
-    value_bytes = 0
-    end = min(start + MAX_SLICE_RECORDS, len(records))
-    for index in range(start, end):
-        value = records[index].value
-        value_bytes += len(value) if value is not None else 0
-        if value_bytes > MAX_SLICE_BYTES:
-            return index + 1
-    return end
