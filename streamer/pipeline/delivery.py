@@ -31,6 +31,7 @@ from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.deliveries import deliveries_of
 from streamer.pipeline.endings import unless_cancelled
 from streamer.pipeline.intake import Intake, MapsRecords
+from streamer.pipeline.worker import Prepare
 from streamer.receipts import NoReceipts, Receipts
 
 
@@ -48,6 +49,7 @@ class Delivery:
         custody: Custody,
         dead_letters: DeadLetters,
         observe_latency: Callable[[Sequence[OpenRecord], float], None],
+        prepare: Prepare | None = None,
     ) -> None:
         """Join the parts that a call meets.
 
@@ -60,7 +62,9 @@ class Delivery:
             custody: where records end.
             dead_letters: takes records to set aside.
             observe_latency: called with delivered records, and with the epoch second when.
+            prepare: gets ready for records before they are mapped.
         """
+        self.prepare = prepare
         self._integration = integration
         self._destination = destination
         self._mapper = mapper

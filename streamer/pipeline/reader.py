@@ -16,6 +16,7 @@ from streamer.logs import Event, logger
 from streamer.pipeline.assignment import Assignment
 from streamer.pipeline.ports import RecordSource
 from streamer.pipeline.slicing import slices
+from streamer.pipeline.worker import Prepare
 from streamer.timings import Timings
 
 MAX_POLL_RECORDS: Final = 2_000
@@ -38,6 +39,7 @@ class Reader:
         *,
         source: RecordSource,
         assignment: Assignment,
+        prepare: Prepare | None,
         take: Callable[[Sequence[Record], PartitionLedger], None],
         set_aside: Callable[[PartitionLedger, int, str, int], None],
         load: Load,
@@ -51,6 +53,7 @@ class Reader:
             integration: for the log.
             source: the topics.
             assignment: which partitions may be read, and their ledgers.
+            prepare: gets ready for records, before they are taken; None: nothing is to be done.
             take: takes records of one partition, in the order of their offsets.
             set_aside: takes offsets that cannot be read: from the ledger's next one to an end, why, and a timestamp.
             load: says whether there is room.
@@ -62,6 +65,7 @@ class Reader:
         self._on_restored = on_restored
         self._source = source
         self._assignment = assignment
+        self._prepare = prepare
         self._take_records = take
         self._set_aside = set_aside
         self._load = load
@@ -178,6 +182,10 @@ class Reader:
 
     async def _take(self, polled: Mapping[TopicPartition, Sequence[Record]]) -> None:
         epoch = self._assignment.epoch
+        if self._prepare is not None:
+            await self._prepare(polled.values())
+            if epoch != self._assignment.epoch:
+                return
         for partition, records in polled.items():
             ledger = self._assignment.ledgers.get(partition)
             if ledger is None:
