@@ -152,6 +152,8 @@ class Course:
         self._directory = directory
         self._tail = tail
         self._counted: dict[str, float] = {}
+        self._settled = 0
+        """How many calls have come to their ends since the start of the service."""
         inbound = way_back.document["inbound"]
         self.profiles_topic: Final[str] = inbound["profiles_topic"]
         self.triggers_topic: Final[str] = inbound["triggers_topic"]
@@ -173,28 +175,37 @@ class Course:
         await self._tail.take()
         self._counted = await self._counts()
 
-    async def step(self, body: bytes, headers: Mapping[str, str]) -> "Step":
-        """Send a body, and wait until nothing is left to be done."""
-        before = await self._consumed()
+    async def step(self, body: bytes, headers: Mapping[str, str], *, calls: int | None = None) -> "Step":
+        """Send a body, and wait until nothing is left to be done.
+
+        Args:
+            body: as it is sent.
+            headers: beside its type.
+            calls: how many of its calls come to the topic; None: all that are accepted.
+        """
         status, answer = await self._way_back.post(body, headers)
-        accepted = answer.get("accepted", 0)
+        return await self.follow(answer.get("accepted", 0) if calls is None else calls, status, answer)
+
+    async def follow(self, calls: int, status: int = 0, answer: Any = None) -> "Step":
+        """Wait until so many more calls have come to their ends, and all of their records are published."""
+        self._settled += calls
         async with asyncio.timeout(WAIT_SECONDS):
-            while await self._consumed() < before + accepted:  # noqa: ASYNC110 - nothing announces it
+            while await self._count_settled() < self._settled:  # noqa: ASYNC110 - nothing announces it
                 await asyncio.sleep(0.01)
-                # A call is settled after its transaction, so its records are in the outbox or published.
+            # A call is settled after its transaction, so its records are in the outbox or published.
             while (await self._directory.outbox.waiting()).records:  # noqa: ASYNC110 - nothing announces it
                 await asyncio.sleep(0.01)
         counted, self._counted = self._counted, await self._counts()
         counts = {name: value - counted.get(name, 0.0) for name, value in self._counted.items()}
         return Step(status, answer, await self._export(), await self._tail.take(), counts, self)
 
-    async def _consumed(self) -> int:
+    async def _count_settled(self) -> int:
         """How many calls have come to their ends."""
         _, document = await self._way_back.get("/status")
         account = document["inbound"]["account"]
         assert account["unaccounted"] == 0
-        consumed: int = account["consumed"] - account["in_flight"]
-        return consumed
+        settled: int = account["consumed"] - account["in_flight"]
+        return settled
 
     async def _counts(self) -> dict[str, float]:
         """Outcome, reason or remark -> how often."""
