@@ -111,6 +111,7 @@ class Relay:
                 if producer is None:
                     producer = self._new_producer()
                     await producer.start()
+                    continue  # this fences all others, so what is published must be read under a lock that is held now
                 try:
                     await producer.publish([entry.record for entry in entries])
                 except RefusedWriteError as error:

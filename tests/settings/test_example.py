@@ -77,9 +77,12 @@ def test_what_is_switched_off_shows_the_default(texts: list[str]) -> None:
     assert {path: everything[path] for path in defaults} == defaults
 
 
-def test_the_example_in_the_readme_has_no_fault(tmp_path: Path) -> None:
-    [example] = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)
+def test_the_examples_in_the_readme_have_no_fault(tmp_path: Path) -> None:
+    """The second one shows one section, which is added to the first."""
+    whole, inbound = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text("utf-8"), re.DOTALL)[::-1]
     path = tmp_path / "streamer.yaml"
-    path.write_text(example, encoding="utf-8")
+    path.write_text(whole + inbound, encoding="utf-8")
 
-    assert load(path, {"SEGMENT_WRITE_KEY": "key"}).integrations
+    settings = load(path, ENVIRONMENT)
+    assert settings.integrations
+    assert settings.inbound
