@@ -54,9 +54,10 @@ async def look(settings: Settings) -> Findings:
             await ask_brokers_about_inbound(
                 settings.kafka, settings.inbound, findings, applies=settings.directory is not None
             )
-        if settings.directory is not None:
-            async with _collecting(found, "directory"):
-                await ask_directory(settings.directory, findings)
+    is_asked = settings.inbound is not None or any(one.identify_devices for one in settings.integrations.values())
+    if is_asked and settings.directory is not None:
+        async with _collecting(found, "directory"):
+            await ask_directory(settings.directory, findings)
     for name, destination in settings.destinations.items():
         async with _collecting(found, f"destinations.{name}"):
             key = destination.read_key()
