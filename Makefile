@@ -43,7 +43,7 @@ bench-full: setup ## the same for each dialect, backlog, partitions, integration
 soak: setup ## faults of all kinds for MINUTES (10), drawn with SEED, then KILLS (50): was every promise kept?
 	@$(BIN)/python -m tests.faults.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 	@STREAMER_TEST_KILLS=$(or $(KILLS),50) $(if $(SEED),STREAMER_TEST_SEED=$(SEED)) \
-		$(BIN)/pytest -q -s tests/faults/test_kills.py
+		$(BIN)/pytest -q -s tests/faults/test_kills.py tests/faults/inbound/test_kills.py
 
 COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q
 

@@ -148,9 +148,16 @@ def consume_all(broker: Broker | ExternalCluster) -> ConsumeAll:
     return functools.partial(read_topic, broker.bootstrap_servers)
 
 
-async def read_topic(bootstrap_servers: str, topic: str) -> list[ConsumerRecord]:
-    """All records of a topic, by partition and offset. Joins no group, commits nothing."""
-    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap_servers, auto_offset_reset="earliest")
+async def read_topic(bootstrap_servers: str, topic: str, *, is_committed: bool = False) -> list[ConsumerRecord]:
+    """All records of a topic, by partition and offset. Joins no group, commits nothing.
+
+    ``is_committed``: without those of transactions that were undone, or are open.
+    """
+    consumer = AIOKafkaConsumer(
+        bootstrap_servers=bootstrap_servers,
+        auto_offset_reset="earliest",
+        isolation_level="read_committed" if is_committed else "read_uncommitted",
+    )
     async with asyncio.timeout(TOPIC_TIMEOUT_SECONDS), consumer:
         async with connected_admin(bootstrap_servers) as admin:
             [description] = await admin.describe_topics([topic])

@@ -19,6 +19,7 @@ from typing import Final
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from streamer.directory import locks
 from streamer.directory.address import Address, parse
 from streamer.directory.engines import BEGIN, PostgreSQLConnector, milliseconds, open_sqlite
 from streamer.directory.faults import translate_errors_of, translated
@@ -116,16 +117,21 @@ class Database:
             connection = await self.engine.connect()
             return await connection.execution_options(isolation_level="AUTOCOMMIT")
 
-    async def end_when_idle(self, connection: AsyncConnection) -> None:
-        """Let PostgreSQL end the session when it is not used for `Timings.directory_relay`.
+    async def lock_for_relay(self, connection: AsyncConnection) -> bool:
+        """Take the lock of the relay for the session of ``connection``; False: another one has it.
 
-        Versions before 14 cannot; they keep the session of a frozen program.
+        PostgreSQL ends the session when it is not used for `Timings.directory_relay`.
         """
-        await connection.execute(_SESSION_TIMEOUT, {"limit": milliseconds(self._timings.directory_relay)})
+        key, seconds = self.lock_key("relay"), self._timings.directory_relay
+        if await locks.try_lock(connection, key, idle_session_timeout=milliseconds(seconds)):
+            return True
+        await locks.end_frozen_holder(connection, key, seconds)
+        return False
 
     async def lock(self, connection: AsyncConnection) -> None:
         """Wait until no other writer is at work, on PostgreSQL; the lock ends with the transaction."""
-        await connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": self.lock_key("writer")})
+        frozen_after = self._timings.directory_idle
+        await locks.wait_for_lock(connection, self.lock_key("writer"), frozen_after_seconds=frozen_after)
 
     def lock_key(self, purpose: str) -> int:
         """The number of an advisory lock of PostgreSQL. They belong to a database; ours to the schema in it."""
@@ -171,10 +177,6 @@ class Database:
 
 
 _VERSION: Final = text(f"SELECT version_num FROM {VERSION_TABLE}")  # noqa: S608 - a name of ours
-
-_SESSION_TIMEOUT: Final = text(
-    "SELECT set_config(name, :limit, false) FROM pg_settings WHERE name = 'idle_session_timeout'"
-)
 
 
 def _file_id(file: Path) -> tuple[int, int] | None:

@@ -150,10 +150,7 @@ class RelayLock:
     async def _take_connection(self) -> bool:
         connection = await self._database.connect_alone()
         try:
-            key = self._database.lock_key("relay")
-            is_taken = (await connection.execute(text("SELECT pg_try_advisory_lock(:key)"), {"key": key})).scalar()
-            if is_taken:
-                await self._database.end_when_idle(connection)
+            is_taken = await self._database.lock_for_relay(connection)
         except BaseException:
             await _end(connection)
             raise
@@ -161,7 +158,7 @@ class RelayLock:
             self._connection = connection
         else:
             await connection.close()
-        return bool(is_taken)
+        return is_taken
 
 
 async def _end(connection: AsyncConnection) -> None:

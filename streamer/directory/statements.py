@@ -81,7 +81,7 @@ class Statements:
         )
         self.delete_redirects: Final = delete(REDIRECTS).where(among(REDIRECTS.c.name, "names"))
         self.put_redirects: Final = self._put(REDIRECTS, REDIRECTS.c.name)
-        self.put_marks: Final = self._put(MARKS, MARKS.c.digest)
+        self.put_marks: Final = self._put_marks()
         self.insert_messages: Final = insert(MESSAGES)
         self.insert_outbox: Final = insert(OUTBOX)
         self.delete_outbox: Final = delete(OUTBOX).where(among(OUTBOX.c.number, "numbers"))
@@ -122,6 +122,13 @@ class Statements:
         adding = sqlite.insert(table) if self._is_sqlite else postgresql.insert(table)
         replaced = {column.name: adding.excluded[column.name] for column in table.c if column is not key}
         return adding.on_conflict_do_update(index_elements=[key], set_=replaced)
+
+    def _put_marks(self) -> Insert:
+        """Insert a mark, or make it newer. One that is there may not have been loaded: that of a device of the user."""
+        adding = sqlite.insert(MARKS) if self._is_sqlite else postgresql.insert(MARKS)
+        larger = func.max if self._is_sqlite else func.greatest
+        latest = {name: larger(MARKS.c[name], adding.excluded[name]) for name in ("at", "stored")}
+        return adding.on_conflict_do_update(index_elements=[MARKS.c.digest], set_=latest)
 
 
 STATEMENTS: Final = {is_sqlite: Statements(is_sqlite=is_sqlite) for is_sqlite in (True, False)}

@@ -37,6 +37,8 @@ async def drop_producer(client: AIOKafkaProducer, *, timeout_seconds: float) -> 
     """
     accumulator = client._message_accumulator  # noqa: SLF001 - no public way, here and below
     accumulator.reenqueue = lambda _batch: None
+    # A batch that waits to be sent again is missing here, and the client fails when it removes it.
+    accumulator._pending_batches.update(*accumulator._batches.values())  # noqa: SLF001
     accumulator.fail_all(ProducerClosed())
     waiting = [batch._drain_waiter for batches in accumulator._batches.values() for batch in batches]  # noqa: SLF001
     if client._txn_manager is not None:  # noqa: SLF001
@@ -44,6 +46,12 @@ async def drop_producer(client: AIOKafkaProducer, *, timeout_seconds: float) -> 
     for future in waiting:
         if future is not None:
             future.add_done_callback(take_exception)
+    sending = client._sender._sender_task  # noqa: SLF001
+    if sending is not None:
+        # It may write to a connection that is closed below; the client would fail what nobody waits for.
+        sending.remove_done_callback(client._sender._fail_all)  # noqa: SLF001
+        sending.add_done_callback(take_exception)
+    accumulator._batches.clear()  # noqa: SLF001 - the client's sender still runs, and fails on batches that have failed
     await close(client.client.close, timeout_seconds=timeout_seconds)
     await close(client.stop, timeout_seconds=timeout_seconds)
 

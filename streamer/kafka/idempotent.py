@@ -20,7 +20,7 @@ from aiokafka.errors import (
 
 from streamer.core.dead_letters.redrive import OutgoingRecord
 from streamer.core.errors import UnavailableError
-from streamer.kafka.closing import close
+from streamer.kafka.closing import drop_producer, take_exception
 from streamer.kafka.finding import keep_finding
 from streamer.kafka.options import client_options, describe_kafka_error
 from streamer.kafka.producer import COMPRESSION, MAX_REQUEST_BYTES
@@ -144,7 +144,7 @@ class IdempotentProducer:
         finally:
             # Whoever waited may be gone before the client knows how these end.
             for future in sent:
-                future.add_done_callback(_take_exception)
+                future.add_done_callback(take_exception)
         return [future.exception() for future in sent]
 
     @contextlib.contextmanager
@@ -166,22 +166,8 @@ class IdempotentProducer:
                     await self._unused.wait()
         finally:
             try:
-                await self._drop()
+                await drop_producer(self._client, timeout_seconds=CLOSE_SECONDS)
             except Exception as error:  # noqa: BLE001 - a client that ends badly must not end what has replaced it
                 logger().emit(
                     Event.TASK_FAILED, logger="aiokafka", error_type=type(error).__name__, stack=place_of(error)
                 )
-
-    async def _drop(self) -> None:
-        """Close the client without another attempt to write: its own ``stop`` waits for its batches, for ever."""
-        accumulator = self._client._message_accumulator  # noqa: SLF001 - no public way, see above
-        accumulator.reenqueue = lambda _batch: None
-        accumulator.fail_all(ProducerClosed())
-        await close(self._client.client.close, timeout_seconds=CLOSE_SECONDS)
-        await close(self._client.stop, timeout_seconds=CLOSE_SECONDS)
-
-
-def _take_exception(future: "asyncio.Future[object]") -> None:
-    """Tell asyncio that somebody has looked, so that it does not log the exception as lost."""
-    if not future.cancelled():
-        future.exception()

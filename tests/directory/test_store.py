@@ -211,6 +211,14 @@ async def test_what_is_gone_is_gone(directory: Directory) -> None:
     assert (found.users, found.devices, found.marks) == ([], [], {b"m" * 32: 5})
 
 
+async def test_an_older_deletion_leaves_a_newer_mark(directory: Directory) -> None:
+    """The marks of the devices of a deleted user are not loaded: the slice need not name these devices."""
+    await save(directory, changes(marks={b"m" * 32: 5, b"n" * 32: 5}))
+    await save(directory, changes(marks={b"m" * 32: 4, b"n" * 32: 6}))
+
+    assert (await load(directory, concern(marks=[b"m" * 32, b"n" * 32]))).marks == {b"m" * 32: 5, b"n" * 32: 6}
+
+
 async def test_messages_are_known_again(directory: Directory) -> None:
     await save(directory, changes(messages={b"1" * 16: "applied", b"2" * 16: "ignored"}))
     found = await load(directory, concern(messages=[b"1" * 16, b"2" * 16, b"3" * 16]))

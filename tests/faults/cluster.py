@@ -36,6 +36,7 @@ class Resource(enum.IntEnum):
 
     TOPIC = 2
     GROUP = 3
+    TRANSACTIONAL_ID = 5
 
 
 class Operation(enum.IntEnum):

@@ -14,6 +14,7 @@ from tests.faults.cluster_faults import (
     RIGHT_TAKEN,
     UNREADABLE_RECORDS,
 )
+from tests.faults.inbound.soaking import DATABASE_FAULTS
 
 SLACK_SECONDS: Final = 1.0
 """Between what the soak does and what an instance says of it."""
@@ -45,9 +46,13 @@ there are and from where they were. Nothing is deleted or made anew here, and no
 
 ANSWERS_OF_401: Final = "answers of 401"
 
+FROZEN: Final = frozenset({"steady instance frozen", "guest frozen"})
+"""When it wakes, the time in which it did not run counts as time in which a broker did not answer."""
+
 EXPLAINED: Final[Mapping[Event, frozenset[str]]] = {
+    Event.DIRECTORY_UNAVAILABLE: DATABASE_FAULTS,
     Event.DESTINATION_HELD: frozenset({ANSWERS_OF_401}),
-    Event.KAFKA_UNAVAILABLE: frozenset({BROKER_FROZEN, BROKER_KILLED, BROKER_RESTARTED, NO_LEADER}),
+    Event.KAFKA_UNAVAILABLE: FROZEN | {BROKER_FROZEN, BROKER_KILLED, BROKER_RESTARTED, NO_LEADER},
     Event.PARTITION_LEFT_OUT: frozenset({BROKER_FROZEN, BROKER_KILLED, BROKER_RESTARTED, NO_LEADER, RIGHT_TAKEN}),
     Event.RECORDS_UNREADABLE: frozenset({UNREADABLE_RECORDS}),
 }

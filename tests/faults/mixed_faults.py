@@ -1,4 +1,4 @@
-"""A steady instance and a guest, and all that happens to them, to their brokers and to their destination.
+"""A steady instance and a guest, and all that happens to them, their brokers, their destination and their database.
 
 The steady one lives from the first event to the last and is measured; the guest joins, leaves, freezes and is killed.
 After each round of faults all that has been produced by then must be committed within `RECOVERY_SECONDS`, or something
@@ -22,6 +22,7 @@ from aiokafka.errors import KafkaError
 
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from tests.faults.cluster_faults import RECOVERY_SECONDS, ClusterFaults, FaultOf
+from tests.faults.inbound.soaking import SoakedWayBack
 from tests.faults.log_rules import Round
 from tests.faults.recorded import POISON, MixedEvents, marked
 from tests.service.harness import Deployment, Process
@@ -68,9 +69,15 @@ class MixedFaults:
     """What runs, what goes wrong, and what has been seen of it."""
 
     def __init__(
-        self, deployment: Deployment, cluster_faults: ClusterFaults, chance: random.Random, tell: Callable[[str], None]
+        self,
+        deployment: Deployment,
+        cluster_faults: ClusterFaults,
+        way_back: SoakedWayBack,
+        chance: random.Random,
+        tell: Callable[[str], None],
     ) -> None:
         self._deployment = deployment
+        self._way_back = way_back
         self._cluster_faults = cluster_faults
         self._chance = chance
         self._events = MixedEvents(random.Random(chance.random()))
@@ -99,16 +106,23 @@ class MixedFaults:
         async with contextlib.AsyncExitStack() as stack:
             for work in (*map(self._produce, flows), self._watch(time.monotonic())):
                 await stack.enter_async_context(during(work))
+            await stack.enter_async_context(self._way_back.flow())
             await self._moves(["the start"])
             while time.monotonic() < ends_at and self._steady.is_running:
                 await self._round()
         await self._moves(["the end"])
+        await self._way_back.finish()
         for process in filter(None, (self._guest, self._steady)):
             await self._leave(process)
 
     async def _round(self) -> None:
         """One to three faults at the same time, no two of one kind, and then the time in which all must move again."""
-        kinds = [self._fault_of_an_instance, self._fault_of_the_destination, self._cluster_faults.draw]
+        kinds = [
+            self._fault_of_an_instance,
+            self._fault_of_the_destination,
+            self._fault_of_the_database,
+            self._cluster_faults.draw,
+        ]
         count = self._chance.choices([1, 2, 3], [6, 3, 1])[0]
         faults = [kind() for kind in self._chance.sample(kinds, count)]
         names = [name for name, _ in faults]
@@ -123,7 +137,7 @@ class MixedFaults:
     async def _moves(self, names: list[str]) -> None:
         begun_at = time.monotonic()
         try:
-            await self._deployment.settled(RECOVERY_SECONDS)
+            await asyncio.gather(self._deployment.settled(RECOVERY_SECONDS), self._way_back.moves(RECOVERY_SECONDS))
         except TimeoutError:
             self.violations.append(f"nothing moved, or not everything, {RECOVERY_SECONDS:.0f} s after {names}")
         for name in names:
@@ -150,12 +164,18 @@ class MixedFaults:
         name, fault = self._chance.choice(faults)
         return name, functools.partial(self._answer, fault, self._chance.uniform(1.0, 6.0))
 
+    def _fault_of_the_database(self) -> FaultOf:
+        name, breaking = self._way_back.draw(self._chance)
+        seconds = self._chance.uniform(1.0, 8.0)
+        return name, functools.partial(self._way_back.break_for, breaking, seconds)
+
     async def _join(self) -> None:
         self._guests += 1
         self._guest = await self._start(f"guest-{self._guests}")
 
     async def _start(self, state: str) -> Process:
-        process = await self._deployment.start_process(state=state)
+        number = int(self._steady is not None)
+        process = await self._deployment.start_process(state=state, **self._way_back.sections(number))
         await process.status()
         return process
 
@@ -217,7 +237,9 @@ class MixedFaults:
         account = integration["account"]
         numbers = {term: _total(account.get(term, 0)) for term in TERMS}
         told = "  ".join(f"{term} {number}" for term, number in numbers.items())
-        return f"{told}  lag {integration['lag']}  {destination['state']}"
+        inbound = status["inbound"]
+        back = f"applied {_total(inbound['account'].get('applied', 0))}  lag {inbound['lag']}"
+        return f"{told}  lag {integration['lag']}  {destination['state']}  back: {back}"
 
 
 TERMS: Final = ("consumed", "delivered", "duplicate", "filtered", "dead_lettered", "handed_back", "in_flight")

@@ -1,13 +1,15 @@
-"""Faults of all kinds for minutes on end, and the verdict of both oracles at the end: ``make soak``.
+"""Faults of all kinds for minutes on end, and the verdict of the oracles at the end: ``make soak``.
 
-Two instances of the service deliver mixed events from two real brokers to the sandbox (`mixed_faults.py`). Faults are
-drawn with a seed, which is printed: the same seed draws the same faults, though not at the same moments. The logs of
-the instances are read as well, for what no fault of this kind may bring about.
+Two instances of the service deliver mixed events from two real brokers to the sandbox, and apply calls of webhooks to a
+directory in a real PostgreSQL (`mixed_faults.py`). Faults are drawn with a seed, which is printed: the same seed draws
+the same faults, though not at the same moments. The logs of the instances are read as well, for what no fault of this
+kind may bring about.
 """
 # ruff: noqa: T201 - a script that prints
 
 import argparse
 import asyncio
+import contextlib
 import functools
 import json
 import logging
@@ -26,6 +28,7 @@ from streamer.devkit.sandbox.server import Sandbox
 from streamer.logs import FOLD_SECONDS
 from tests.faults.cluster import Cluster, Operation, Resource
 from tests.faults.cluster_faults import ClusterFaults
+from tests.faults.inbound.soaking import SoakedWayBack
 from tests.faults.log_rules import unexplained
 from tests.faults.mixed_faults import PARTITIONS, SESSION_SECONDS, USUAL, MixedFaults
 from tests.faults.oracle import History, sent_long_after_commit, verify_history
@@ -105,7 +108,7 @@ async def soak_in(directory: Path, *, seconds: float, seed: int) -> list[str]:
     received = directory / "received.jsonl"
     sandbox = Sandbox(record_path=received, faults=USUAL)
     await sandbox.start()
-    async with Cluster(directory) as cluster:
+    async with Cluster(directory) as cluster, contextlib.AsyncExitStack() as stack:
         deployment = Deployment(
             directory=directory,
             bootstrap_servers=cluster.bootstrap_servers,
@@ -118,7 +121,8 @@ async def soak_in(directory: Path, *, seconds: float, seed: int) -> list[str]:
         recorder = Recorder(deployment, cluster.bootstrap_servers, received)
         chance = random.Random(seed)
         cluster_faults = ClusterFaults(deployment, cluster, chance)
-        soak = MixedFaults(deployment, cluster_faults, chance, functools.partial(print, flush=True))
+        way_back = await stack.enter_async_context(SoakedWayBack(deployment, cluster, seed))
+        soak = MixedFaults(deployment, cluster_faults, way_back, chance, functools.partial(print, flush=True))
         try:
             await soak.run(*await integrate(cluster, deployment, recorder), seconds)
             history = await recorder.history()
@@ -126,6 +130,7 @@ async def soak_in(directory: Path, *, seconds: float, seed: int) -> list[str]:
             await deployment.close()
             await sandbox.stop()
     report(soak, history)
+    print(way_back.report())
     lines = read_logs(directory)
     report_logged(lines)
     ends = oracle.faults(history.evidence, max_times=MAX_TIMES, settled_once=False)
@@ -136,6 +141,7 @@ async def soak_in(directory: Path, *, seconds: float, seed: int) -> list[str]:
         *verify_history(history),
         *sent_long_after_commit(history, MAX_HINDSIGHT_SECONDS),
         *ends,
+        *way_back.violations(),
     ]
 
 

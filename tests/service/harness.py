@@ -164,12 +164,17 @@ class Process:
 
     async def status(self) -> dict[str, Any]:
         """What it says of itself."""
+        url = f"{await self.url()}/status"
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            status: dict[str, Any] = await response.json()
+            return status
+
+    async def url(self) -> str:
+        """Where it answers."""
         if self._port is None:
             await eventually(lambda: self.log_events("server.listening"))
             self._port = self.log_events("server.listening")[0]["port"]
-        async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{self._port}/status") as response:
-            status: dict[str, Any] = await response.json()
-            return status
+        return f"http://127.0.0.1:{self._port}"
 
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -370,24 +375,33 @@ class Deployment:
                 async with asyncio.timeout(WAIT_SECONDS):
                     await asyncio.wait([running])
 
-    async def start_process(self, *, state: str = "state") -> Process:
-        """Run the service in a process of its own; ``state`` as in `running`."""
-        self.document["state_dir"] = str(self.directory / state)
-        path = self.write_configuration()
+    async def start_process(
+        self, *, state: str = "state", program: Sequence[str] = ("-m", "streamer"), **sections: Any
+    ) -> Process:
+        """Run the service in a process of its own.
+
+        Args:
+            state: as in `running`.
+            program: what Python runs.
+            sections: of the configuration, for this process alone.
+        """
         number = len(self._processes)
+        self.document["state_dir"] = str(self.directory / state)
+        name = f"streamer-{number}.yaml" if sections else "streamer.yaml"
+        path = self.write_configuration(name, **sections)
         out, err = self.directory / f"out-{number}", self.directory / f"err-{number}"
         with out.open("wb") as out_file, err.open("wb") as err_file:
             started = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "streamer", "run", "--config", str(path), stdout=out_file, stderr=err_file
+                sys.executable, *program, "run", "--config", str(path), stdout=out_file, stderr=err_file
             )
         process = Process(started, out, err)
         self._processes.append(process)
         return process
 
-    def write_configuration(self) -> Path:
-        """Write the configuration file as it is now."""
-        path = self.directory / "streamer.yaml"
-        path.write_text(yaml.safe_dump(_with_units(self.document)))
+    def write_configuration(self, name: str = "streamer.yaml", **sections: Any) -> Path:
+        """Write the configuration as it is now to a file, with other sections where some are given."""
+        path = self.directory / name
+        path.write_text(yaml.safe_dump(_with_units(self.document | sections)))
         return path
 
     def settings(self) -> Settings:

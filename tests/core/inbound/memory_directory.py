@@ -129,7 +129,8 @@ class MemoryDirectory:
         for name in changes.gone_redirects:
             del self.redirects[name]
         self.redirects.update({name: (user.row or 0, at) for name, user, at in changes.redirects})
-        self.marks.update(changes.marks)
+        for digest, at in changes.marks.items():  # one that is there need not have been loaded
+            self.marks[digest] = max(at, self.marks.get(digest, at))
         assert not self.messages.keys() & changes.messages.keys(), "a call was applied twice"
         self.messages.update(changes.messages)
         self.outgoing += changes.outgoing
