@@ -2,9 +2,8 @@
 
 import argparse
 import asyncio
-import signal
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
@@ -12,6 +11,7 @@ from streamer.cli.options import add_config
 from streamer.cli.output import Row, print_rows, utc
 from streamer.cli.progress import ProgressBar
 from streamer.cli.quiet import quiet_client
+from streamer.cli.signals import call_at_signal
 from streamer.cli.values import instant, per_second, positive
 from streamer.core.dead_letters.dead_letter import Count, Selection, Stock, count
 from streamer.core.dead_letters.redrive import Plan, Skip, Tally
@@ -242,25 +242,11 @@ async def _carry_out(
     from streamer.operations.redrive import Redrive  # noqa: PLC0415
 
     bar = ProgressBar("redriving")
-    _on_signal(stop.set)
+    call_at_signal(stop.set)
     try:
         await Redrive(settings.kafka, plan, max_per_second=max_per_second, on_progress=bar.show).run(reader, stop)
     finally:
         bar.clear()
-
-
-def _on_signal(stop: Callable[[], None]) -> None:
-    """Call ``stop`` at the first SIGINT or SIGTERM, which finishes the present batch; a second one ends at once."""
-    loop = asyncio.get_running_loop()
-    signals = (signal.SIGINT, signal.SIGTERM)
-
-    def once() -> None:
-        stop()
-        for number in signals:
-            loop.remove_signal_handler(number)
-
-    for number in signals:
-        loop.add_signal_handler(number, once)
 
 
 def _say_foreign(stock: Stock) -> None:

@@ -1,12 +1,12 @@
 """What the service knows of itself: the snapshot, and how it is shown as a document and as metrics."""
 
+from streamer.status.inbound_snapshot import DirectoryStatus, WebhooksStatus
 from streamer.status.snapshot import (
     AssignedPartition,
     BatchResult,
     Check,
     ConsumerStatus,
     DestinationStatus,
-    DirectoryStatus,
     InboundStatus,
     IntegrationState,
     IntegrationStatus,
@@ -14,7 +14,6 @@ from streamer.status.snapshot import (
     ReceiptsStatus,
     ServiceStatus,
     StatusSource,
-    WebhooksStatus,
 )
 
 __all__ = [
