@@ -34,7 +34,7 @@ lint: setup ## ruff and mypy
 docs: setup ## write the pages in docs/ that are made from the code
 	@$(BIN)/python -m streamer.devkit.docs
 
-bench: setup ## what an event costs and how long it takes, in 3 minutes; options go into ARGS (ARGS=--help)
+bench: setup ## what an event costs and how long it takes, in 4 minutes; options go into ARGS (ARGS=--help)
 	@$(BIN)/python -m bench $(ARGS)
 
 bench-full: setup ## the same for each dialect, backlog, partitions, integrations, receipts, a group, and over time: half an hour

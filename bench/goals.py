@@ -20,6 +20,8 @@ MAX_OVER_P99_MS: Final = 100.0
 """On top of linger and the receiver's latency."""
 MAX_WEBHOOK_P99_MS: Final = {"webhooks-batch": 250.0, "webhooks-single": 50.0}
 """Of 2,000 calls a second in requests of 100, and of 200 a second one by one."""
+MIN_CALLS_PER_SECOND: Final = 2_000
+"""Webhook calls of one process beside the database, from the topic to published profiles and triggers."""
 MAX_GROWTH: Final = 1.1
 """What counts as no growth: the spread of runs on a shared machine."""
 MAX_LOOP_LAG_MS: Final = 50.0
@@ -61,6 +63,7 @@ def goals_of(results: Results) -> list[Goal]:
         *_dialects(results),
         *_latency(results),
         *_webhooks(results),
+        *_applying(results),
         *_growth(results),
         *_whole_process(results),
         *_bench(results),
@@ -109,6 +112,12 @@ def _latency(results: Results) -> Iterator[Goal]:
 def _webhooks(results: Results) -> Iterator[Goal]:
     for row, most in MAX_WEBHOOK_P99_MS.items():
         yield Goal(f"p99 in ms from a due request to its 200, {row}", most, _median(results, row, "p99_ms"))
+
+
+def _applying(results: Results) -> Iterator[Goal]:
+    for row in ("inbound-sqlite", "inbound-postgresql"):
+        found = _median(results, row, "events_per_second")
+        yield Goal(f"webhook calls/s applied and published, {row}", MIN_CALLS_PER_SECOND, found, at_least=True)
 
 
 def _growth(results: Results) -> Iterator[Goal]:

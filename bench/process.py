@@ -10,7 +10,7 @@ import urllib.request
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, Protocol
 
 import psutil
 import yaml
@@ -175,10 +175,17 @@ class Metrics:
         return min(bound for bound, below in buckets.items() if below >= share * count) * 1_000
 
 
+class Configuration(Protocol):
+    """What a process is configured with."""
+
+    def write(self, directory: Path, port: int) -> Path:
+        """Write the configuration into a directory, which keeps the process's state too; returns the file."""
+
+
 class Streamer:
     """A streamer process."""
 
-    def __init__(self, directory: Path, deployment: Deployment) -> None:
+    def __init__(self, directory: Path, deployment: Configuration) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self._port = free_port()
         config = deployment.write(directory, self._port)

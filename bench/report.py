@@ -14,6 +14,7 @@ TITLES: Final = {
     Kind.IDLE: "Nothing to do",
     Kind.STAGE: "One stage by itself: microseconds of CPU per event",
     Kind.WEBHOOKS: "Webhook calls at a steady pace: milliseconds from when a request is due to its 200",
+    Kind.APPLYING: "As fast as it goes: webhook calls that wait on Kafka become published profiles and triggers",
     Kind.RECEIVER: "What the bench's own receiver takes at most",
 }
 

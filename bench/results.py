@@ -27,6 +27,8 @@ class Kind(enum.StrEnum):
     """One stage of the way of a record, by itself."""
     WEBHOOKS = "webhooks"
     """Webhook requests that come at a steady pace."""
+    APPLYING = "applying"
+    """Webhook calls that wait on Kafka, as fast as they become published profiles and triggers."""
     RECEIVER = "receiver"
     """What our receiver takes at most."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
+from bench.applying import Applying
 from bench.backlog import Backlog
 from bench.clients import Fetch, Send
 from bench.data import Data
@@ -20,6 +21,9 @@ FULL_EVENTS: Final = 300_000
 
 SMALL, LARGE = 10_000, 1_000_000
 """Records of the rows that show whether the cost of an event depends on how many wait."""
+
+CALLS: Final = 10_000
+"""Webhook calls of a row that applies them."""
 
 RECEIPTS: Final = 10_000_000
 
@@ -64,6 +68,8 @@ def quick_groups(events: int) -> list[Group]:
         [_paced(20, window_seconds=5.0)],
         [Webhooks(name="webhooks-batch", title="2,000 calls/s, 100 a request", requests_per_second=20, calls=100)],
         [Webhooks(name="webhooks-single", title="200 calls/s, 1 a request", requests_per_second=200, calls=1)],
+        [Applying(name="inbound-sqlite", title="calls -> SQLite", database="sqlite", calls=CALLS)],
+        [Applying(name="inbound-postgresql", title="calls -> PostgreSQL", database="postgresql", calls=CALLS)],
         [Idle(name="idle", title=f"joined, {Data(events=0).partitions} partitions, no events", window_seconds=7.0)],
     ]
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Final
 
 from streamer.core.delivery.parked import Parked
+from streamer.core.mapping import Mapper
 from streamer.core.pushing import new_mapper
 from streamer.core.records.custody import Custody
 from streamer.core.records.filtered_out import FilteredOut
@@ -18,6 +19,7 @@ from streamer.logs.observing import observing
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.delivery import Delivery
 from streamer.pipeline.guard_memory import GuardMemory
+from streamer.pipeline.identifying import Identification, Identifier
 from streamer.pipeline.runner import Behind, Runner
 from streamer.pipeline.subscription import fetch_share_of, subscription_of
 from streamer.receipts import ProblemKind, Receipts, destination_fingerprint
@@ -29,13 +31,22 @@ from streamer.timings import Timings
 class Integration:
     """One integration, over the pipelines that run it one after the other."""
 
-    def __init__(self, name: str, settings: Settings, *, destination: Destination, timings: Timings) -> None:
+    def __init__(
+        self,
+        name: str,
+        settings: Settings,
+        *,
+        destination: Destination,
+        identification: Identification | None = None,
+        timings: Timings,
+    ) -> None:
         """Open the receipts; nothing is connected before `run`.
 
         Args:
             name: of the integration.
             settings: the whole configuration.
             destination: borrowed from the service.
+            identification: knows the users of devices, if that is asked for; borrowed, too.
             timings: how long to wait for what.
         """
         self.name = name
@@ -45,6 +56,10 @@ class Integration:
         """Broker's time of a record to its 2xx, by topic."""
         self.filtered_out = FilteredOut()
         """Topics that have nothing to deliver, because all their latest records are ``not_in_stream``."""
+        self.identifier: Identifier | None = None
+        """Finds the users of anonymous events; None: these are delivered as they are."""
+        if identification is not None and self.settings.identify_devices:
+            self.identifier = Identifier(identification)
         self._all_settings = settings
         directory = settings.state_dir / name
         self._guard_memory = GuardMemory(directory, fingerprint=settings.fingerprint())
@@ -79,16 +94,18 @@ class Integration:
         logger().emit(Event.GUARD_RELEASED, integration=self.name)
 
     def _new_delivery(self, custody: Custody, dead_letters: DeadLetters) -> Delivery:
-        limits = self.settings.limits
+        limits, identifier = self.settings.limits, self.identifier
+        mapper = new_mapper(self._all_settings.mapping(self.name), None if identifier is None else identifier.user_of)
         return Delivery(
             self.name,
             destination=self.destination,
-            mapper=new_mapper(self._all_settings.mapping(self.name)),
+            mapper=mapper,
             receipts=self.receipts,
             parked=Parked(max_per_partition=limits.max_parked_per_partition, max_bytes=limits.max_open_bytes),
             custody=custody,
             dead_letters=dead_letters,
             observe_latency=self._observe_latency,
+            prepare=identifier.prepare_for(mapper) if identifier is not None and isinstance(mapper, Mapper) else None,
         )
 
     def _observe_latency(self, records: Sequence[OpenRecord], now: float) -> None:

@@ -1,6 +1,7 @@
 """The service: who runs, who owns which state, how it starts and stops. It has no rules of its own.
 
-    Service               owns the destinations (state, permits, connections) and the HTTP server
+    Service               owns the destinations (state, permits, connections), what is known of the users of devices,
+      |                   and the HTTP server
       |-- Integration     owns accounts and receipts; runs one pipeline after the other
       |     `-- Pipeline  owns the ledgers, calls in flight, parked events and dead letters
       `-- Inbound         the way back: webhooks, and the directory of users with a pipeline of its own
@@ -25,6 +26,7 @@ from streamer.integration import Integration
 from streamer.kafka.client_lines import ABOUT_CONNECTIONS
 from streamer.logs import Event, logger
 from streamer.logs.observing import observing
+from streamer.pipeline.identifying import Identification
 from streamer.pipeline.runner import Runner, root_of
 from streamer.server import Server
 from streamer.service_view import ServiceView
@@ -107,8 +109,16 @@ class Service:
         self.destinations = {
             name: open_destination(name, destination, timings) for name, destination in settings.destinations.items()
         }
+        self.identification = _identification(settings, timings)
+        """Knows the users of devices; None: no integration asks for them."""
         self.integrations = {
-            name: Integration(name, settings, destination=self.destinations[integration.destination], timings=timings)
+            name: Integration(
+                name,
+                settings,
+                destination=self.destinations[integration.destination],
+                identification=self.identification,
+                timings=timings,
+            )
             for name, integration in settings.integrations.items()
         }
         self.inbound = None if settings.inbound is None else Inbound(settings, timings)
@@ -158,6 +168,8 @@ class Service:
                         for name, destination in self.destinations.items()
                     ),
                 ]
+                if self.identification is not None:
+                    side_tasks.append(tasks.create_task(self.identification.run(), name="ask for users of devices"))
                 pipelines = [
                     tasks.create_task(integration.runner.run(stop), name=f"integration {name}")
                     for name, integration in self.integrations.items()
@@ -224,3 +236,12 @@ class Service:
         yield from (integration.runner for integration in self.integrations.values())
         if self.inbound is not None and self.inbound.keeper is not None:
             yield self.inbound.keeper.runner
+
+
+def _identification(settings: Settings, timings: Timings) -> Identification | None:
+    if not any(integration.identify_devices for integration in settings.integrations.values()):
+        return None
+    assert settings.directory is not None, "the configuration was checked"
+    from streamer.directory.store import Directory  # noqa: PLC0415 - it needs the extra ``inbound``
+
+    return Identification(Directory(settings.directory, timings), timings)

@@ -176,6 +176,7 @@ class ServiceView:
             dialect=integration.settings.dialect,
             latency_seconds=integration.latency_seconds,
             filtered_out=integration.filtered_out.topics,
+            identified=_identified(integration),
             receipts=ReceiptsStatus(
                 is_available=integration.receipts.available,
                 entries=integration.receipts.entries(),
@@ -244,6 +245,11 @@ def _waiting_for_transactions(pipeline: Pipeline, now: float) -> str:
         pipeline.asker.open_transaction_since(place, now) is not None for place in pipeline.assignment.ledgers
     )
     return f"partitions that wait for a transaction to end: {blocked}" if blocked else ""
+
+
+def _identified(integration: Integration) -> dict[str, int]:
+    counts = {} if integration.identifier is None else integration.identifier.counts
+    return {result.value: count for result, count in counts.items()}
 
 
 def _filtered_out(integration: Integration) -> str:

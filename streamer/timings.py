@@ -95,6 +95,10 @@ class Timings:
     directory_retry: float = 30.0
     """Longest wait before the directory is tried again after it could not be used; the first is 1 second or this, if
     shorter."""
+    identify: float = 0.25
+    """Longest wait for the users of the devices of one poll; without an answer, the events go as they are."""
+    identify_rest: float = 5.0
+    """How long the directory is not asked for users of devices after it failed or was slower than that."""
     directory_transaction: float = 60.0
     """Longest transaction in which calls are applied; the database itself gives up earlier."""
     relay_poll: float = 0.5

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -21,6 +22,7 @@ from aiokafka.structs import ConsumerRecord, RecordMetadata
 
 from streamer.devkit.broker import Broker
 from streamer.devkit.sandbox.server import Sandbox
+from tests.postgresql import NoPostgreSQLError, PostgreSQL
 
 TOPIC_TIMEOUT_SECONDS: Final = 30
 """Longest time for making a topic, and for reading one to its end."""
@@ -167,6 +169,30 @@ async def read_topic(bootstrap_servers: str, topic: str, *, is_committed: bool =
             while await consumer.position(partition) < end:
                 records += (await consumer.getmany(partition, timeout_ms=100)).get(partition, [])
         return sorted(records, key=lambda record: (record.partition, record.offset))
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A server for all tests of this process, which nobody stops."""
+    try:
+        server = PostgreSQL()
+        try:
+            server.start()
+            yield server
+        finally:
+            server.remove()
+    except NoPostgreSQLError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture
+async def postgresql_url(postgresql: PostgreSQL) -> str:
+    """An empty database."""
+    name = f"t{uuid.uuid4().hex}"
+    connection = await asyncpg.connect(postgresql.url("postgres"))
+    await connection.execute(f"CREATE DATABASE {name}")
+    await connection.close()
+    return postgresql.url(name)
 
 
 @contextlib.asynccontextmanager

@@ -31,7 +31,9 @@ class NoPostgreSQLError(Exception):
 class PostgreSQL:
     """A server with its data in a directory of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_durable: bool = False) -> None:
+        """Make it; ``is_durable``: it writes to the disk before it confirms, as one that was installed does."""
+        self._is_durable = is_durable
         self._home = Path(tempfile.mkdtemp(prefix="streamer-postgresql-"))
         self._data = self._home / "data"
         self._owner: int | None = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
@@ -53,9 +55,7 @@ class PostgreSQL:
             "port": self.port,
             "listen_addresses": "127.0.0.1",
             "unix_socket_directories": "",
-            "fsync": "off",
-            "full_page_writes": "off",
-            "shared_buffers": "16MB",
+            **({} if self._is_durable else {"fsync": "off", "full_page_writes": "off", "shared_buffers": "16MB"}),
             "max_connections": "60",
             "log_min_messages": "fatal",
         }

@@ -25,8 +25,8 @@ def add_parser(commands: "Commands") -> None:
         help="list everything that is wrong with a configuration",
         description="List everything that is wrong with a configuration: with its file, with the files of keys and"
         " certificates that it names, with state_dir. What is no fault and hardly meant is a warning. With --connect,"
-        " also check what is elsewhere: brokers, topics, rights, dead-letter topics and their settings, destinations,"
-        " write keys. Nothing is changed, and no event is sent.",
+        " also check what is elsewhere: brokers, topics, rights, dead-letter topics and their settings, the directory's"
+        " database, destinations, write keys. Nothing is changed, and no event is sent.",
         epilog="Exit codes: 0 no faults (warnings there may be), 78 faults, 69 problems found with --connect."
         " Example: streamer check --config streamer.yaml --connect",
     )
@@ -34,7 +34,7 @@ def add_parser(commands: "Commands") -> None:
     parser.add_argument(
         "--connect",
         action="store_true",
-        help="also ask the brokers, connect to the destinations, and ask Segment about the write keys",
+        help="also ask the brokers and the directory, connect to the destinations, ask Segment about the write keys",
     )
     parser.set_defaults(run=run)
 

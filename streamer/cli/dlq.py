@@ -36,7 +36,8 @@ _SKIPS: Final = {
     Skip.NOT_READ: "their integration does not read that topic, or discards its records (on_pause: discard)",
     Skip.TOMBSTONE: "they have no value, so there is nothing to deliver",
     Skip.TOO_LARGE: "the broker rejects records of this size; raise max.message.bytes of the topic",
-    Skip.NO_VALUE: "the dead-letter topic did not accept their key and value; read them from the source topic",
+    Skip.NO_VALUE: "they have no value, because the dead-letter topic did not accept it; read it from the source topic."
+    " Calls over inbound.limits.max_call_bytes are in no topic; Segment has them",
     Skip.REFUSED: "the broker refuses them in that topic; check its cleanup.policy and message.timestamp settings",
 }
 
@@ -74,6 +75,7 @@ def _add_redrive(parts: "Commands") -> None:
         help="write dead letters back to the topics that they were read from",
         description="Write dead letters that were not redriven before back to the topics that they were read from, with"
         " their key, value, headers and timestamp. Only the integration that dead-lettered a record delivers it again."
+        " Calls of the way back are applied again, also those that were set aside as unauthenticated."
         " Without --execute nothing is written. The command can be interrupted and repeated: streamer notes in the"
         " dead-letter topic which dead letters were redriven.",
         epilog="Exit codes: 0 done, 1 some dead letters were skipped or are left, 69 the brokers are not available, 78"
@@ -114,7 +116,7 @@ def _add_selection(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         action="append",
         default=[],
-        help="only dead letters of this integration; repeatable",
+        help="only dead letters of this integration, or of the way back (inbound); repeatable",
     )
     reasons = [reason.value for reason in DeadLetterReason]
     add(
@@ -164,12 +166,14 @@ def run_redrive(args: argparse.Namespace) -> int:
 def _load(args: argparse.Namespace) -> "Settings | None":
     """The configuration; None if an option names an integration that it does not have."""
     # The model and the client take a third of a second to load; `streamer --help` should not wait for them.
+    from streamer.operations.redrive import names_of  # noqa: PLC0415
     from streamer.settings import load  # noqa: PLC0415
 
     settings = load(args.config)
+    known_names = names_of(settings)
     for name in args.integration:
-        if name not in settings.integrations:
-            known = ", ".join(settings.integrations)
+        if name not in known_names:
+            known = ", ".join(known_names)
             print(f"streamer: {args.config} has no integration {name}; it has {known}", file=sys.stderr)
             return None
     return settings
@@ -192,7 +196,7 @@ async def _reading(settings: "Settings") -> AsyncIterator["TopicReader"]:
 
 async def _read(reader: "TopicReader", settings: "Settings", args: argparse.Namespace) -> Stock:
     """The dead letters that the options select."""
-    from streamer.operations.redrive import dead_letter_topics, take_stock  # noqa: PLC0415
+    from streamer.operations.redrive import dead_letter_topics, names_of, take_stock  # noqa: PLC0415
 
     selection = Selection(
         integrations=frozenset(args.integration),
@@ -200,7 +204,7 @@ async def _read(reader: "TopicReader", settings: "Settings", args: argparse.Name
         **{name: getattr(args, name) for name in ("since", "until") if getattr(args, name) is not None},
     )
     bar = ProgressBar("reading")
-    topics = dead_letter_topics(settings, args.integration or settings.integrations)
+    topics = dead_letter_topics(settings, args.integration or names_of(settings))
     stock, missing = await take_stock(reader, topics, selection, bar.show)
     bar.clear()
     for topic in missing:

@@ -38,9 +38,13 @@ class Database:
     Args:
         settings: where it is; the address is read again for each connection.
         timings: how long to wait.
+        keeps_journal: leave the journal of a SQLite file as it is, for who must change nothing.
     """
 
-    def __init__(self, settings: DirectorySettings, timings: Timings = PRODUCTION) -> None:
+    def __init__(
+        self, settings: DirectorySettings, timings: Timings = PRODUCTION, *, keeps_journal: bool = False
+    ) -> None:
+        self._keeps_journal = keeps_journal
         self._settings = settings
         self._timings = timings
         self._engine: AsyncEngine | None = None
@@ -162,7 +166,11 @@ class Database:
         """Made when it is used first."""
         if self._engine is None:
             file = self.address.file
-            self._engine = self._postgresql.open() if file is None else open_sqlite(file, self._timings)
+            self._engine = (
+                self._postgresql.open()
+                if file is None
+                else open_sqlite(file, self._timings, keeps_journal=self._keeps_journal)
+            )
             translate_errors_of(self._engine)
             self._file, self._file_id = file, None if file is None else _file_id(file)
         return self._engine

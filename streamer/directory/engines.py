@@ -30,7 +30,7 @@ BEGIN: Final = "streamer_begin"
 """Option of a connection to SQLite: how its transactions begin, ``IMMEDIATE`` or ``DEFERRED``."""
 
 
-def open_sqlite(file: Path, timings: Timings) -> AsyncEngine:
+def open_sqlite(file: Path, timings: Timings, *, keeps_journal: bool) -> AsyncEngine:
     """The engine for a file, which exists.
 
     Raises:
@@ -52,6 +52,8 @@ def open_sqlite(file: Path, timings: Timings) -> AsyncEngine:
         max_overflow=0,
         pool_timeout=timings.directory_connect,
     )
+    if not keeps_journal:
+        event.listen(engine.sync_engine, "connect", _set_journal)
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
@@ -141,14 +143,23 @@ def milliseconds(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)))
 
 
+def _set_journal(connection: Any, _record: Any) -> None:
+    """Readers do not wait for the writer, and the file remembers it."""
+    _set(connection, "journal_mode = WAL")
+
+
 def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    # FULL: a call is settled on Kafka after the commit, so the commit has to survive a loss of power.
+    _set(connection, "synchronous = FULL", "foreign_keys = ON")
+    connection.create_function("bytes_from_hex", 1, bytes.fromhex, deterministic=True)
+
+
+def _set(connection: Any, *pragmas: str) -> None:
     try:
         cursor = connection.cursor()
-        # FULL: a call is settled on Kafka after the commit, so the commit has to survive a loss of power.
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+        for pragma in pragmas:
             cursor.execute(f"PRAGMA {pragma}")
         cursor.close()
-        connection.create_function("bytes_from_hex", 1, bytes.fromhex, deterministic=True)
     except BaseException:
         connection.close()  # SQLAlchemy forgets it, with its thread
         raise

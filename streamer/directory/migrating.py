@@ -44,7 +44,7 @@ async def migrate(database: Database) -> Migration | None:
     async with database.connected(begin="IMMEDIATE") as connection, connection.begin():
         if not database.is_sqlite:
             await database.lock(connection)
-        before = await connection.run_sync(_version)
+        before = await connection.run_sync(version_of)
         if before == HEAD:
             return None
         if before is not None and before > HEAD:
@@ -66,8 +66,12 @@ def configuration(connection: Connection) -> Config:
     return config
 
 
-def _version(connection: Connection) -> str | None:
-    """The migration that was applied last; None: there are no tables."""
+def version_of(connection: Connection) -> str | None:
+    """The migration that was applied last; None: there are no tables.
+
+    Raises:
+        DirectoryUnavailableError: tables of another program have the names of ours.
+    """
     tables = set(inspect(connection).get_table_names())
     if VERSION_TABLE in tables:
         found: str | None = connection.execute(text(f"SELECT version_num FROM {VERSION_TABLE}")).scalar()  # noqa: S608

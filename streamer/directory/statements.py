@@ -52,6 +52,11 @@ class Statements:
             select(DEVICES).where(among(DEVICES.c.anonymous_id, "devices")),
             select(DEVICES).where(among(DEVICES.c.user_id, "users")),
         )
+        self.users_of_devices: Final = (
+            select(DEVICES.c.anonymous_id, USERS.c.username)
+            .join(USERS, USERS.c.id == DEVICES.c.user_id)
+            .where(among(DEVICES.c.anonymous_id, "devices"))
+        )
         self.redirects: Final = select(REDIRECTS).where(among(REDIRECTS.c.user_id, "users"))
 
         self.take_numbers: Final = (

@@ -89,6 +89,11 @@ class Reader:
             {row.digest: row.outcome for row in messages},
         )
 
+    async def users_of(self, devices: Collection[str]) -> dict[str, str]:
+        """The username of each of the devices that has a user now."""
+        rows = await self._select(self._statements.users_of_devices, devices=devices)
+        return {row.anonymous_id: row.username for row in rows}
+
     async def users_after(self, username: str, count: int) -> list[User]:
         """The next users in the order of their names, compared by code point."""
         rows = await self._connection.execute(_USERS_AFTER, {"last": username, "count": count})
@@ -254,6 +259,15 @@ class Directory:
         """
         async with self.database.reading() as connection:
             yield Reader(connection, STATEMENTS[self.database.is_sqlite])
+
+    async def users_of(self, devices: Collection[str]) -> dict[str, str]:
+        """The username of each of the devices that has a user now, read in a snapshot of its own.
+
+        Raises:
+            DirectoryUnavailableError: the database is away.
+        """
+        async with self.snapshot() as reader:
+            return await reader.users_of(devices)
 
     async def counts(self) -> Counts:
         """How many users and devices there are. It takes a second for millions of them: ask once a minute.

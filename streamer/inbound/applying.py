@@ -105,6 +105,8 @@ class Applier:
         """When a transaction last began or ended."""
         self.parked_bytes = 0
         """None are parked."""
+        self.prepare = None
+        """Calls are read when they are applied."""
 
     @property
     def under_way(self) -> int:

@@ -460,6 +460,27 @@ class Event(enum.Enum):
         "The database of the directory of users can be used again.",
         ("away_seconds",),
     )
+    IDENTIFICATION_SUSPENDED = (
+        "identification.suspended",
+        WARNING,
+        Fault.SET_UP,
+        (
+            "The directory does not say, or not soon enough, which users devices have. Integrations with"
+            " identify_devices deliver events that have only an anonymous id without a userId. No event waits or is"
+            " lost. streamer asks again after 5 seconds."
+        ),
+        ("reason", "detail"),
+        "Do what detail says. No restart is needed.",
+        1,
+    )
+    IDENTIFICATION_RESUMED = (
+        "identification.resumed",
+        INFO,
+        None,
+        "The directory says again which users devices have.",
+        ("away_seconds",),
+        1,
+    )
     OUTBOX_STALLED = (
         "outbox.stalled",
         WARNING,

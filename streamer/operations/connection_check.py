@@ -1,4 +1,4 @@
-"""What ``streamer check --connect`` checks: brokers, topics and their settings, groups, destinations, write keys."""
+"""What ``streamer check --connect`` checks: brokers, topics, groups, the directory, destinations, write keys."""
 
 import asyncio
 from collections.abc import AsyncIterator, Collection, Mapping
@@ -23,7 +23,7 @@ from streamer.destinations.way_out import proxy_for
 from streamer.kafka import describe_topics, missing_topics, preflight
 from streamer.kafka.rights import forbidden_groups
 from streamer.operations.findings import Findings
-from streamer.operations.inbound_check import ask_brokers_about_inbound
+from streamer.operations.inbound_check import ask_brokers_about_inbound, ask_directory
 from streamer.settings import DestinationSettings, KafkaSettings, Settings
 
 TIMEOUT_SECONDS: Final = 20.0
@@ -54,6 +54,10 @@ async def look(settings: Settings) -> Findings:
             await ask_brokers_about_inbound(
                 settings.kafka, settings.inbound, findings, applies=settings.directory is not None
             )
+    is_asked = settings.inbound is not None or any(one.identify_devices for one in settings.integrations.values())
+    if is_asked and settings.directory is not None:
+        async with _collecting(found, "directory"):
+            await ask_directory(settings.directory, findings)
     for name, destination in settings.destinations.items():
         async with _collecting(found, f"destinations.{name}"):
             key = destination.read_key()

@@ -10,4 +10,4 @@ class Findings:
     problems: list[str] = field(default_factory=list)
     """What would keep streamer from working."""
     warnings: list[str] = field(default_factory=list)
-    """What would harm dead letters, or could not be looked at."""
+    """What would harm dead letters, what could not be looked at, and what the next start will change."""

@@ -1,4 +1,4 @@
-"""What ``streamer check --connect`` checks of the way back: its topics and their settings, its group."""
+"""What ``streamer check --connect`` checks of the way back: its topics and their settings, its group, the directory."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from streamer.kafka import describe_topics, missing_topics
 from streamer.kafka.rights import forbidden_groups
 from streamer.operations.findings import Findings
 from streamer.settings import KafkaSettings
-from streamer.settings.inbound import InboundSettings
+from streamer.settings.inbound import DirectorySettings, InboundSettings
 
 
 async def ask_brokers_about_inbound(
@@ -48,6 +48,19 @@ async def ask_brokers_about_inbound(
         findings.problems.append(
             f"inbound.group_id: a right on the consumer group {inbound.group_id} is missing; grant READ"
         )
+
+
+async def ask_directory(directory: DirectorySettings, findings: Findings) -> None:
+    """Look whether the database can be used; what the next start will do to its tables is a warning.
+
+    Raises:
+        UnavailableError: it cannot be used.
+    """
+    from streamer.directory.looking import look  # noqa: PLC0415 - it needs the extra ``inbound``
+
+    found = await look(directory)
+    if found is not None:
+        findings.warnings.append(f"directory: {found}")
 
 
 def _topics(inbound: InboundSettings, *, applies: bool) -> Mapping[str, str]:

@@ -22,6 +22,7 @@ from streamer.core.model import Record
 from streamer.kafka import DeadLetterProducer, RefusedWriteError
 from streamer.kafka.topic_reader import TopicReader
 from streamer.settings import KafkaSettings, Settings
+from streamer.settings.inbound import INBOUND
 
 WRITE_TIMEOUT_SECONDS: Final = 15.0
 """Longest wait for the confirmation of one record; after it, we do not know whether the record was written."""
@@ -38,14 +39,21 @@ Progress = Callable[[int, int], None]
 _Batch = list[tuple[Record, DeadLetter]]
 
 
+def names_of(settings: Settings) -> list[str]:
+    """What may have dead letters: the integrations, and the way back."""
+    return [*settings.integrations, *([] if settings.inbound is None else [INBOUND])]
+
+
 def dead_letter_topics(settings: Settings, integrations: Collection[str]) -> list[str]:
-    """The dead-letter topics of some integrations, each once."""
+    """The dead-letter topics of some of `names_of`, each once."""
     topics = {
         integration.dead_letter_topic(topic)
         for name, integration in settings.integrations.items()
         if name in integrations
         for topic in integration.topics
     }
+    if settings.inbound is not None and INBOUND in integrations:
+        topics.add(settings.inbound.dead_letters.topic)
     return sorted(topics)
 
 
@@ -54,6 +62,9 @@ def is_read(settings: Settings, name: str, topic: str) -> bool:
 
     A profile that is written back would be an old state behind newer ones, for everybody who reads the topic.
     """
+    if settings.inbound is not None and name == INBOUND:
+        # Whether calls are applied by this process or by another one.
+        return topic == settings.inbound.topic
     integration = settings.integrations.get(name)
     if integration is None or topic not in integration.topics or integration.dialect == "profiles":
         return False

@@ -13,7 +13,6 @@ from itertools import chain
 
 from streamer.core.delivery.answers import Answer
 from streamer.core.delivery.attempt import Attempt, Verdict
-from streamer.core.delivery.batching import Batcher
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.outbox import Outbox, Shipment
 from streamer.core.delivery.parked import Parked
@@ -27,10 +26,12 @@ from streamer.core.records.pending_letter import PendingLetter
 from streamer.destinations import Destination
 from streamer.kafka import TopicPartition
 from streamer.logs import Event, logger
+from streamer.pipeline.batches import batcher_for
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.deliveries import deliveries_of
 from streamer.pipeline.endings import unless_cancelled
 from streamer.pipeline.intake import Intake, MapsRecords
+from streamer.pipeline.worker import Prepare
 from streamer.receipts import NoReceipts, Receipts
 
 
@@ -48,6 +49,7 @@ class Delivery:
         custody: Custody,
         dead_letters: DeadLetters,
         observe_latency: Callable[[Sequence[OpenRecord], float], None],
+        prepare: Prepare | None = None,
     ) -> None:
         """Join the parts that a call meets.
 
@@ -60,7 +62,9 @@ class Delivery:
             custody: where records end.
             dead_letters: takes records to set aside.
             observe_latency: called with delivered records, and with the epoch second when.
+            prepare: gets ready for records before they are mapped.
         """
+        self.prepare = prepare
         self._integration = integration
         self._destination = destination
         self._mapper = mapper
@@ -75,7 +79,7 @@ class Delivery:
         self._observe_latency = observe_latency
         retry = destination.settings.retry
         self._shipping = Shipping(
-            Outbox(_batcher_for(destination), parked),
+            Outbox(batcher_for(destination), parked),
             RetryPolicy(quick=tuple(retry.quick), schedule=tuple(retry.schedule)),
             custody,
         )
@@ -285,15 +289,3 @@ class Delivery:
         """These failures turned out to be the destination's fault: nothing is charged, and no call waits for them."""
         self._shipping.release_refunded(attempts)
         self._work.set()
-
-
-def _batcher_for(destination: Destination) -> Batcher[OpenRecord]:
-    settings = destination.settings
-    batch = settings.batch
-    return Batcher(
-        max_bytes=batch.max_bytes,
-        # Of a larger one the destination would get a burst, and then nothing for seconds.
-        max_calls=min(settings.max_batch_calls, settings.rate_limit or settings.max_batch_calls),
-        linger_seconds=batch.linger,
-        envelope_bytes=destination.envelope_bytes,
-    )

@@ -15,14 +15,12 @@ from streamer.kafka import DamagedError, LeftOutError, PollError, PositionsGoneE
 from streamer.logs import Event, logger
 from streamer.pipeline.assignment import Assignment
 from streamer.pipeline.ports import RecordSource
+from streamer.pipeline.slicing import slices
+from streamer.pipeline.worker import Prepare
 from streamer.timings import Timings
 
 MAX_POLL_RECORDS: Final = 2_000
 """Most records of one poll."""
-
-MAX_SLICE_RECORDS: Final = 200
-MAX_SLICE_BYTES: Final = 256_000
-"""Records and bytes taken before the event loop gets its turn: a few milliseconds."""
 
 NOT_SENT_AGAIN: Final = PartitionFault(
     Obstacle.READ_FAILED, "the client cannot read what follows, and the broker has not sent it again"
@@ -41,6 +39,7 @@ class Reader:
         *,
         source: RecordSource,
         assignment: Assignment,
+        prepare: Prepare | None,
         take: Callable[[Sequence[Record], PartitionLedger], None],
         set_aside: Callable[[PartitionLedger, int, str, int], None],
         load: Load,
@@ -54,6 +53,7 @@ class Reader:
             integration: for the log.
             source: the topics.
             assignment: which partitions may be read, and their ledgers.
+            prepare: gets ready for records, before they are taken; None: nothing is to be done.
             take: takes records of one partition, in the order of their offsets.
             set_aside: takes offsets that cannot be read: from the ledger's next one to an end, why, and a timestamp.
             load: says whether there is room.
@@ -65,6 +65,7 @@ class Reader:
         self._on_restored = on_restored
         self._source = source
         self._assignment = assignment
+        self._prepare = prepare
         self._take_records = take
         self._set_aside = set_aside
         self._load = load
@@ -181,6 +182,10 @@ class Reader:
 
     async def _take(self, polled: Mapping[TopicPartition, Sequence[Record]]) -> None:
         epoch = self._assignment.epoch
+        if self._prepare is not None:
+            await self._prepare(polled.values())
+            if epoch != self._assignment.epoch:
+                return
         for partition, records in polled.items():
             ledger = self._assignment.ledgers.get(partition)
             if ledger is None:
@@ -188,11 +193,10 @@ class Reader:
             if not ledger.verify(records[0]):
                 await self._begin_anew(partition)
                 continue
-            start = 0
-            while start < len(records) and not ledger.is_fenced:
-                end = _slice_end(records, start)
-                self._take_records(records[start:end], ledger)
-                start = end
+            for taken in slices(records):
+                if ledger.is_fenced:
+                    break
+                self._take_records(taken, ledger)
                 await asyncio.sleep(0)
                 if epoch != self._assignment.epoch:
                     return
@@ -281,15 +285,3 @@ class Reader:
     def _seek_back(self) -> None:
         for partition in self._assignment.readable():
             self._source.seek(partition, self._assignment.ledgers[partition].next_offset)
-
-
-def _slice_end(records: Sequence[Record], start: int) -> int:
-    """Where the slice that begins at ``start`` ends: after so many records or bytes, and at least one record."""
-    value_bytes = 0
-    end = min(start + MAX_SLICE_RECORDS, len(records))
-    for index in range(start, end):
-        value = records[index].value
-        value_bytes += len(value) if value is not None else 0
-        if value_bytes > MAX_SLICE_BYTES:
-            return index + 1
-    return end

@@ -1,7 +1,7 @@
 """What consumes: the seam between Kafka's side of an integration and the work that is done with its records."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Protocol
 
 from streamer.core.delivery.limiting import Limit
@@ -12,6 +12,10 @@ from streamer.core.records.pending_letter import PendingLetter
 from streamer.kafka import TopicPartition
 from streamer.pipeline.dead_letters import DeadLetters
 
+Prepare = Callable[[Collection[Sequence[Record]]], Awaitable[None]]
+"""Gets ready for records that will be taken next, in one go for all partitions. Its waits are bounded, it ends nothing,
+and the records may never come: their assignment may end meanwhile."""
+
 
 class Worker(Protocol):
     """Takes records and brings each to its outcome. `streamer.pipeline.delivery.Delivery` is the first one.
@@ -21,6 +25,10 @@ class Worker(Protocol):
 
     moved_at: float
     """Monotonic time at which a unit of its work last began or ended."""
+
+    @property
+    def prepare(self) -> Prepare | None:
+        """What is awaited before records are taken; None: nothing."""
 
     @property
     def under_way(self) -> int:

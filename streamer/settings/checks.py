@@ -42,6 +42,7 @@ def clashes(settings: Settings) -> Iterator[Clash]:
                 yield Clash((section, name), "should not be . or .., which names another directory than one of its own")
     if settings.inbound is not None:
         yield from _inbound(settings.inbound, settings)
+    yield from _users_of_directory(settings)
     for name, destination in settings.destinations.items():
         yield from of_destination(("destinations", name), destination)
     for name, integration in settings.integrations.items():
@@ -127,17 +128,33 @@ def _inbound(inbound: InboundSettings, settings: Settings) -> Iterator[Clash]:
     for name, integration in settings.integrations.items():
         if integration.group_id == inbound.group_id:
             yield Clash(("inbound", "group_id"), f"is also the group of {name}; their commits would mix")
-    if settings.directory is not None:
+
+
+def _users_of_directory(settings: Settings) -> Iterator[Clash]:
+    """Who needs the directory, and does not have it."""
+    users: dict[KeyPath, str] = {
+        ("integrations", name, "identify_devices"): "remove this setting"
+        for name, integration in settings.integrations.items()
+        if integration.identify_devices
+    }
+    if settings.directory is None:
+        for path, otherwise in users.items():
+            yield Clash(path, f"needs the directory of users; set directory.url, or {otherwise}", (("directory",),))
+        return
+    if settings.inbound is not None:
+        users["inbound",] = "set directory: false where another process applies the calls"
+    if users:
         yield from _directory(settings.directory)
+    if missing := [name for name in _EXTRA if find_spec(name) is None]:
+        for path, otherwise in users.items():
+            yield Clash(
+                path,
+                f"needs packages that are not installed ({', '.join(missing)}); run:"
+                f" pip install '{DISTRIBUTION}[inbound]', or {otherwise}",
+            )
 
 
 def _directory(directory: DirectorySettings) -> Iterator[Clash]:
-    if missing := [name for name in _EXTRA if find_spec(name) is None]:
-        yield Clash(
-            ("inbound",),
-            f"needs packages that are not installed ({', '.join(missing)}); run: pip install '{DISTRIBUTION}[inbound]',"
-            " or set directory: false where another process applies the calls",
-        )
     if directory.url is None:
         return
     if directory.url_file is not None:
@@ -183,6 +200,9 @@ def _integration(path: KeyPath, integration: IntegrationSettings) -> Iterator[Cl
             ((*path, "topics"),),
         )
     push = PUSHES.get(integration.dialect)
+    if push is not None and integration.identify_devices:
+        text = f"has no effect with dialect {integration.dialect}, whose records name their users; remove it"
+        yield Clash((*path, "identify_devices"), text, ((*path, "dialect"),))
     writes_as_others = push is None and DIALECTS[integration.dialect].write is None
     if push is not None and not push.has_events and "events" in integration.model_fields_set:
         text = f"has no effect with dialect {integration.dialect}, whose calls have no event name; remove it"

@@ -159,6 +159,10 @@ class IntegrationSettings(Section, defer_build=True):
     """What happens to records while the integration is paused. ``hold``: they stay on Kafka, for as long as the topic
     keeps them; streamer remains a member of the consumer group, so that its positions do not expire. ``discard``: they
     are filtered as ``paused``."""
+    identify_devices: bool = False
+    """Whether an event that has an anonymous id and no user id gets a ``userId``: that of the user to whom the
+    ``directory`` links this device when the event is read, or did a minute ago at most. The messageId stays the same.
+    Another process may keep the directory. While it is away or slow, such events are delivered as they are."""
     events: EventsSettings = EventsSettings()
     """Events to rename or not to send."""
     strip_registry_prefix: bool = False

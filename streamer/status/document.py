@@ -57,6 +57,7 @@ def _integration(integration: IntegrationStatus, now: float) -> Json:
         "destination": integration.destination,
         "account": sum_of(accounts),
         "filtered_out": dict(integration.filtered_out),
+        "identified": dict(integration.identified) or None,
         "receipts": {
             "available": integration.receipts.is_available,
             "entries": integration.receipts.entries,

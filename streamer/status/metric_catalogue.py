@@ -290,6 +290,14 @@ OF_INTEGRATION: Final[tuple[Series[IntegrationStatus], ...]] = (
         "topic",
         exists="from the topic's first assignment to this instance",
     ),
+    counter(
+        "streamer_identified_devices_total",
+        "Records with an anonymous id only. known: they got the userId of its user. unknown: the directory links it to"
+        " none. skipped: the directory could not be asked.",
+        lambda integration: integration.identified,
+        "result",
+        exists="with identify_devices",
+    ),
     gauge(
         "streamer_receipts_available",
         "1: the receipts are used. 0: they cannot be used until the next start.",

@@ -232,6 +232,8 @@ class IntegrationStatus(ConsumerStatus):
     dialect: str
     latency_seconds: Mapping[str, Histogram] = field(default_factory=dict)
     """Seconds from the record's timestamp on Kafka to its 2xx, by topic."""
+    identified: Mapping[str, int] = field(default_factory=dict)
+    """Records that have only an anonymous id, by what the directory knew of it; empty: it is not asked."""
     filtered_out: Mapping[str, int] = field(default_factory=dict)
     """Topics whose latest records, so many, were all filtered as ``not_in_stream``."""
     receipts: ReceiptsStatus

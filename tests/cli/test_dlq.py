@@ -13,7 +13,7 @@ from streamer.__main__ import main
 from streamer.cli import values
 from streamer.cli.output import print_rows
 from streamer.cli.progress import ProgressBar, progress_line
-from streamer.operations.redrive import is_read
+from streamer.operations.redrive import dead_letter_topics, is_read, names_of
 from streamer.settings import load
 
 NOW = 1_770_000_000.0
@@ -124,6 +124,22 @@ def test_a_profile_is_never_worth_a_redrive(tmp_path: Path) -> None:
     settings = load(path, environ={})
     assert not is_read(settings, "users", "profiles")
     assert is_read(settings, "acts", "triggers")
+
+
+def test_calls_of_the_way_back_are_worth_a_redrive(tmp_path: Path) -> None:
+    """Also where this process only receives them, and another one applies them."""
+    path = tmp_path / "inbound.yaml"
+    path.write_text(
+        "kafka: {bootstrap_servers: 'a:1'}\n"
+        "inbound: {topic: calls, dead_letters: {topic: refused}, webhooks: {production: {secrets: [s]}}}\n"
+        "directory: false\n"
+    )
+    settings = load(path, environ={})
+    assert names_of(settings) == ["inbound"]
+    assert dead_letter_topics(settings, ["inbound"]) == ["refused"]
+    assert dead_letter_topics(settings, []) == []
+    assert is_read(settings, "inbound", "calls")
+    assert not is_read(settings, "inbound", "other")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,8 @@
 """Each test of the directory runs on SQLite and on PostgreSQL, on a database of its own."""
 
-import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
-import asyncpg
 import pytest
 from pydantic import SecretStr
 
@@ -20,30 +18,6 @@ MakeUrl = Callable[[], Awaitable[str]]
 
 def settings_of(url: str) -> DirectorySettings:
     return DirectorySettings(url=SecretStr(url))
-
-
-@pytest.fixture(scope="session")
-def postgresql() -> Iterator[PostgreSQL]:
-    """A server for all tests of this process, which nobody stops."""
-    try:
-        server = PostgreSQL()
-        try:
-            server.start()
-            yield server
-        finally:
-            server.remove()
-    except NoPostgreSQLError as error:
-        pytest.skip(str(error))
-
-
-@pytest.fixture
-async def postgresql_url(postgresql: PostgreSQL) -> str:
-    """An empty database."""
-    name = f"t{uuid.uuid4().hex}"
-    connection = await asyncpg.connect(postgresql.url("postgres"))
-    await connection.execute(f"CREATE DATABASE {name}")
-    await connection.close()
-    return postgresql.url(name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

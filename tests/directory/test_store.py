@@ -67,6 +67,18 @@ async def test_a_user_comes_back_with_every_value_device_and_redirect(directory:
     assert (devices["s"].user, facts(devices["s"].person)) == (None, facts(stranger.person))
 
 
+async def test_the_users_of_devices_are_found_with_one_question(directory: Directory) -> None:
+    ann, ben = a_user("ann 🦊"), a_user("ben")
+    owners = {"a-1": ann, "a-2": ann, "b": ben, "nobody's": None}
+    devices = [Device(name, owner, since=1, left=0) for name, owner in owners.items()]
+    await save(directory, changes(users=[ann, ben], devices=devices))
+    asked = ["a-1", "a-2", "nobody's", "unknown", "ann 🦊", *(f"d-{number}" for number in range(2_000))]
+    with counted(directory) as run:
+        assert await directory.users_of(asked) == {"a-1": "ann 🦊", "a-2": "ann 🦊"}
+    assert sum("directory_devices" in one for one in run) == 1
+    assert await directory.users_of([]) == {}
+
+
 def test_the_stored_form_of_a_person_is_this() -> None:
     """A later version has to read it; a change of it needs a migration."""
     person = Person(Value("b@x", 1), None, Value("", OLDEST), {"z": Value([1.5, "\u0000"], 2), "a": Value(False, 3)})

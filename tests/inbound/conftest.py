@@ -1,4 +1,4 @@
-"""A listener over Kafka in memory, and ways to send to it."""
+"""A listener over Kafka in memory, and ways to send to it; the way back as a whole, for tests to start."""
 
 import asyncio
 import contextlib
@@ -7,16 +7,20 @@ import hashlib
 import hmac
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from multidict import CIMultiDict
 
+from streamer.devkit.broker import Broker
 from streamer.inbound.listener import Listener
 from streamer.settings.inbound import InboundSettings
 from streamer.timings import PRODUCTION, Timings
+from tests.conftest import ConsumeAll, ExternalCluster, MakeTopic
 from tests.doubles.kafka import MemoryCluster, MemoryPublisher, MemoryRecord
+from tests.inbound.way_back import WayBack
 
 SECRET = "streamer-sample-secret"
 
@@ -124,3 +128,24 @@ async def webhooks() -> AsyncIterator[Webhooks]:
     """A listener with the default settings."""
     async with listening() as webhooks:
         yield webhooks
+
+
+@pytest.fixture
+async def way_back(
+    tmp_path: Path, broker: Broker | ExternalCluster, make_topic: MakeTopic, consume_all: ConsumeAll
+) -> WayBack:
+    """The way back with a SQLite file, not running."""
+    url = f"sqlite:///{tmp_path}/directory.db"
+    return await WayBack.prepare(broker.bootstrap_servers, tmp_path, url, make_topic, consume_all)
+
+
+@pytest.fixture
+async def way_back_on_postgresql(
+    tmp_path: Path,
+    broker: Broker | ExternalCluster,
+    postgresql_url: str,
+    make_topic: MakeTopic,
+    consume_all: ConsumeAll,
+) -> WayBack:
+    """The way back with a database of its own, not running."""
+    return await WayBack.prepare(broker.bootstrap_servers, tmp_path, postgresql_url, make_topic, consume_all)

@@ -1,120 +1,15 @@
 """The way back as a whole service, on a real broker and SQLite: signed webhooks in, profiles and triggers out."""
 
-import asyncio
 import contextlib
-import hashlib
-import hmac
 import json
 import sqlite3
-import uuid
-from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
-import aiohttp
 import pytest
-from aiokafka.structs import ConsumerRecord
 
-from streamer.devkit.broker import Broker
-from streamer.service import Service
-from streamer.settings import Settings
-from tests.conftest import ConsumeAll, ExternalCluster, MakeTopic
-from tests.service.harness import HURRIED
+from tests.inbound.way_back import WayBack
 
 pytestmark = pytest.mark.kafka
-
-SECRET = "streamer-sample-secret"
-TIMINGS = replace(
-    HURRIED, directory_lock=0.2, directory_retry=0.1, relay_poll=0.05, outbox_every=0.1, directory_count_every=0.1
-)
-WAIT_SECONDS = 30.0
-
-
-class WayBack:
-    """One configuration, and what its service says."""
-
-    def __init__(self, document: dict[str, Any], consume_all: ConsumeAll) -> None:
-        self.document = document
-        self.service: Service
-        self._consume_all = consume_all
-
-    @contextlib.asynccontextmanager
-    async def running(self, **sections: Any) -> AsyncIterator[Service]:
-        self.service = Service(Settings.model_validate(self.document | sections), TIMINGS)
-        stop = asyncio.Event()
-        running = asyncio.create_task(self.service.run(stop))
-        try:
-            await self.until(lambda: running.done() or self.service.port)
-            yield self.service
-        finally:
-            stop.set()
-            async with asyncio.timeout(WAIT_SECONDS):
-                await running
-
-    async def until(self, happened: Callable[[], object]) -> None:
-        async with asyncio.timeout(WAIT_SECONDS):
-            while not happened():  # noqa: ASYNC110 - nothing announces it
-                await asyncio.sleep(0.02)
-
-    async def get(self, path: str) -> tuple[int, Any]:
-        async with (
-            aiohttp.ClientSession() as session,
-            session.get(
-                f"http://127.0.0.1:{self.service.port}{path}", headers={"Accept": "application/json"}
-            ) as answer,
-        ):
-            return answer.status, await (answer.json() if path != "/metrics" else answer.text())
-
-    async def until_ready(self, status: int = 200) -> Any:
-        async with asyncio.timeout(WAIT_SECONDS):
-            while True:
-                found, body = await self.get("/readyz?verbose")
-                if found == status:
-                    return body
-                await asyncio.sleep(0.05)
-
-    async def send(self, *calls: dict[str, Any]) -> int:
-        body = json.dumps(list(calls)).encode()
-        signature = hmac.new(SECRET.encode(), body, hashlib.sha1).hexdigest()
-        assert self.service.inbound is not None
-        assert self.service.inbound.listener is not None
-        url = f"http://127.0.0.1:{self.service.inbound.listener.port}/webhooks/segment/production"
-        headers = {"X-Signature": signature, "Content-Type": "application/json"}
-        async with aiohttp.ClientSession() as session, session.post(url, data=body, headers=headers) as answer:
-            return answer.status
-
-    async def published(self, topic: str, count: int) -> list[ConsumerRecord]:
-        """What a topic has once it has so many records."""
-        async with asyncio.timeout(WAIT_SECONDS):
-            while True:
-                found = await self._consume_all(self.document["inbound"][topic])
-                if len(found) >= count:
-                    return found
-                await asyncio.sleep(0.1)
-
-
-@pytest.fixture
-async def way_back(
-    tmp_path: Path, broker: Broker | ExternalCluster, make_topic: MakeTopic, consume_all: ConsumeAll
-) -> WayBack:
-    inbound = {
-        "listen": {"port": 0},
-        "webhooks": {"production": {"secrets": [SECRET]}},
-        "topic": await make_topic("inbound", partitions=2),
-        "group_id": f"streamer-test.{uuid.uuid4().hex[:8]}",
-        "dead_letters": {"topic": await make_topic("inbound.dlq")},
-        "profiles_topic": await make_topic("profiles", config={"cleanup.policy": "compact"}),
-        "triggers_topic": await make_topic("triggers"),
-    }
-    document = {
-        "kafka": {"bootstrap_servers": broker.bootstrap_servers},
-        "state_dir": tmp_path / "state",
-        "server": {"port": 0},
-        "inbound": inbound,
-        "directory": {"url": f"sqlite:///{tmp_path}/directory.db"},
-    }
-    return WayBack(document, consume_all)
 
 
 def identify(number: int, **fields: Any) -> dict[str, Any]:

@@ -166,8 +166,12 @@ async def test_the_topics_of_the_way_back_are_looked_at(
         }
     )
 
-    problems = sorted((await look(settings)).problems)
+    findings = await look(settings)
+    problems = sorted(findings.problems)
 
+    assert findings.warnings == [
+        f"directory: there is no file {tmp_path}/directory.db yet; `streamer run` and `streamer users import` create it"
+    ]
     assert [problem.split(": ")[0] for problem in problems] == [
         "inbound.dead_letters.topic",
         "inbound.profiles_topic",
@@ -176,6 +180,22 @@ async def test_the_topics_of_the_way_back_are_looked_at(
     assert "streamer-test.absent does not exist" in problems[0]
     assert "is not compacted" in problems[1]
     assert "is compacted" in problems[2]
+
+
+async def test_a_directory_that_cannot_be_used_is_a_problem(configure: Configure, tmp_path: Path) -> None:
+    """Whatever the brokers say, and without its password."""
+    (tmp_path / "url").write_text("postgresql://streamer:s3cr3t@127.0.0.1:1/x")
+    settings = Settings.model_validate(
+        {
+            "kafka": configure("unused").kafka.model_dump(),
+            "inbound": {"listen": False},
+            "directory": {"url_file": tmp_path / "url"},
+        }
+    )
+    [problem] = [one for one in (await look(settings)).problems if one.startswith("directory")]
+    assert problem.startswith("directory: the directory cannot be used (unreachable): ")
+    assert problem.endswith("; check that the database runs, directory.url, and the network")
+    assert "s3cr3t" not in problem
 
 
 async def test_who_only_receives_needs_no_profiles(configure: Configure, make_topic: MakeTopic) -> None:

@@ -20,7 +20,7 @@ from streamer.pipeline.contact import Contact
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.subscription import subscription_of
-from streamer.pipeline.worker import MakeWorker
+from streamer.pipeline.worker import MakeWorker, Prepare
 from streamer.settings import Settings
 from streamer.timings import Timings
 from tests.doubles.kafka import MemoryBrokers, MemoryCluster
@@ -75,6 +75,7 @@ class HandWorker:
         self.under_way = 0
         self.moved_at = 0.0
         self.parked_bytes = 0
+        self.prepare: Prepare | None = None
         self.overdue = False
         self.is_quiet = False
         self.leaks = False

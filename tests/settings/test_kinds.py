@@ -103,6 +103,14 @@ def test_what_cannot_work_together_is_a_fault(faults_of: FaultsOf, secret: str, 
     assert secret not in "".join(faults)
 
 
+@pytest.mark.parametrize("dialect", PUSHES)
+def test_what_the_way_back_writes_never_goes_to_segment(faults_of: FaultsOf, dialect: str) -> None:
+    """Segment would send it back to us as a webhook."""
+    text = PUSHING.replace("kind: sprig\n    api_key", "write_key").replace("dialect: profiles", f"dialect: {dialect}")
+    [fault] = faults_of(text)
+    assert f"'{dialect}' does not go with platform, which has kind segment" in fault
+
+
 def test_two_platforms_may_read_one_topic(load_text: LoadText) -> None:
     text = PUSHING.replace("integrations:", "  other:\n    kind: product_fruits\n    api_key: k\nintegrations:") + (
         "  users-too: {dialect: profiles, topics: [surveys.profiles], destination: other}\n"

@@ -54,6 +54,7 @@ def test_defaults_are_the_documented_ones(load_text: LoadText, good: str) -> Non
         "start": "earliest",
         "status": "running",
         "on_pause": "hold",
+        "identify_devices": False,
         "events": {"rename": {}, "disabled": ()},
         "strip_registry_prefix": False,
         "dead_letters": {"topic": None, "max_ratio": 0.5},

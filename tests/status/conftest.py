@@ -88,6 +88,7 @@ def _integration() -> IntegrationStatus:
         latency_seconds={"surveys": latency},
         drain_eta_seconds={"surveys": 30.0},
         filtered_out={"surveys": 250},
+        identified={"known": 7, "unknown": 2, "skipped": 0},
         limited_by=Limit.DESTINATION,
         limited_seconds={Limit.DESTINATION: 12.5},
         commits={"stored": 9, "failed": 0},

@@ -91,6 +91,8 @@ TYPE = {"partition": "0", "type": "identify"}
         ),
         ("streamer_drain_eta_seconds", {"integration": "sprig", "topic": "surveys"}, 30),
         ("streamer_topic_filtered_out", {"integration": "sprig", "topic": "surveys"}, 1),
+        ("streamer_identified_devices_total", {"integration": "sprig", "result": "known"}, 7),
+        ("streamer_identified_devices_total", {"integration": "sprig", "result": "skipped"}, 0),
         ("streamer_limited_seconds_total", {"integration": "sprig", "by": "destination"}, 12.5),
         ("streamer_limited_seconds_total", {"integration": "sprig", "by": "fetch"}, 0),
         ("streamer_commits_total", {"integration": "sprig", "result": "stored"}, 9),

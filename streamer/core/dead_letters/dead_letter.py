@@ -12,7 +12,7 @@ from streamer.core.dead_letters.redrive_note import read_note
 from streamer.core.model import Record
 
 OUR_HEADERS: Final = ("streamer.", "__connect.errors.")
-"""How the names of our headers begin. A redriven record loses them and keeps all other headers."""
+"""How the names of our headers begin; see `redrive.is_of_dead_letter`."""
 
 REDRIVES: Final = "streamer.redrives"
 ORIGINAL_TIMESTAMP: Final = "streamer.original_timestamp"

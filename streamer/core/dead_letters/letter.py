@@ -15,13 +15,12 @@ from typing import Final
 from streamer.core.dead_letters.dead_letter import (
     KEY_NULL,
     ORIGINAL_TIMESTAMP,
-    OUR_HEADERS,
     REDRIVES,
     VALUE_NULL,
     VALUE_OMITTED,
     redrives_of,
 )
-from streamer.core.dead_letters.redrive import OutgoingRecord
+from streamer.core.dead_letters.redrive import OutgoingRecord, is_of_dead_letter
 from streamer.core.model import Record
 from streamer.core.records.pending_letter import PendingLetter
 
@@ -114,7 +113,7 @@ class Composer:
                 # With a key, a null value would be a tombstone, which a compacted topic deletes.
                 required.append((VALUE_NULL, "1"))
                 value = b""
-        # Ours of an earlier dead letter, on a redriven record, are replaced; everybody else's are kept.
+        # Those of an earlier dead letter, on a redriven record, are replaced; the record's own are kept.
         kept = [] if form.headers is Headers.OURS else [_writable(header) for header in record.headers]
         optional = self._optional(letter, now) if form.headers is Headers.ALL else []
         ours: list[Header] = [(name, _bytes(str(text))) for name, text in required + optional if text is not None]
@@ -123,7 +122,7 @@ class Composer:
             partition=record.partition,
             key=key,
             value=value,
-            headers=[header for header in kept if not header[0].startswith(OUR_HEADERS)] + ours,
+            headers=[header for header in kept if not is_of_dead_letter(header[0])] + ours,
             timestamp=record.timestamp if form.has_own_time else -1,
         )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from streamer.core.dead_letters.dead_letter import OUR_HEADERS, REDRIVES, DeadLetter, Entry, Partition
 from streamer.core.model import Record
+from streamer.core.records.own_headers import OWN_HEADERS
 
 
 class Skip(enum.StrEnum):
@@ -40,12 +41,17 @@ class OutgoingRecord:
     """-1: not known before the record is written."""
 
 
+def is_of_dead_letter(name: str) -> bool:
+    """Whether a header is about a dead letter or its redrive, and not of the record: a redrive leaves it out."""
+    return name.startswith(OUR_HEADERS) and name not in OWN_HEADERS
+
+
 def redriven_record(record: Record, letter: DeadLetter) -> OutgoingRecord:
     """The record that a dead letter was made from, to be written again.
 
-    It has the record's key, value, timestamp and all headers that are not ours. The timestamp matters: an event without
-    a time of its own gets this one, and must not get today's. Because of ``streamer.integration``, other integrations
-    that read the same topic do not deliver the event a second time.
+    It has the record's key, value, timestamp and headers; streamer's own that are about dead letters are new. The
+    timestamp matters: an event without a time of its own gets this one, and must not get today's. Because of
+    ``streamer.integration``, other integrations that read the same topic do not deliver the event a second time.
     """
     ours: list[tuple[str, bytes | None]] = [
         (REDRIVES, str(letter.redrives + 1).encode()),
@@ -57,7 +63,7 @@ def redriven_record(record: Record, letter: DeadLetter) -> OutgoingRecord:
         partition=letter.partition,
         key=None if letter.is_key_null else record.key,
         value=record.value,
-        headers=[header for header in record.headers if not header[0].startswith(OUR_HEADERS)] + ours,
+        headers=[header for header in record.headers if not is_of_dead_letter(header[0])] + ours,
         timestamp=record.timestamp if letter.original_timestamp is None else letter.original_timestamp,
     )
 

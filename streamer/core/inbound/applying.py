@@ -11,6 +11,7 @@ from streamer.core.inbound.directory import Outgoing, User
 from streamer.core.inbound.index import Index
 from streamer.core.inbound.rules import Rules
 from streamer.core.inbound.times import microseconds
+from streamer.core.records.own_headers import AUTHENTICATED, RECEIVED, SCHEMA, WEBHOOK
 
 TRIGGER_SCHEMA: Final = "trigger.1"
 _SECOND: Final = 1_000_000
@@ -182,9 +183,9 @@ def _trigger(call: Call, user: User | None, rules: Rules) -> Outgoing:
     key = call.anonymous_id if username is None else username
     assert key is not None, "a call without a user names a device"
     headers = (
-        ("streamer.schema", TRIGGER_SCHEMA),
-        ("streamer.webhook", call.webhook),
-        ("streamer.received", call.received),
-        ("streamer.authenticated", "true" if call.authenticated else "false"),
+        (SCHEMA, TRIGGER_SCHEMA),
+        (WEBHOOK, call.webhook),
+        (RECEIVED, call.received),
+        (AUTHENTICATED, "true" if call.authenticated else "false"),
     )
     return Outgoing(rules.triggers_topic, key, lines.trigger_value(call, username, rules.environment), headers)

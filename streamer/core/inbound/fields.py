@@ -55,6 +55,11 @@ def identifier(document: Object, name: str) -> str | None:
     raise FieldFault(f"/{name}", _ID, json_type(value))
 
 
+def is_identifier(text: str) -> bool:
+    """Whether a text that can be seen may be the id of somebody in the directory; see `identifier`."""
+    return len(text) <= MAX_CHARACTERS and not has_control(text)
+
+
 def message_id(document: Object) -> str | None:
     """The messageId as text; None: it is absent or nothing but blanks.
 

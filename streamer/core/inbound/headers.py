@@ -1,22 +1,15 @@
-"""The headers of a record of the inbound topic: how its call arrived."""
+"""How a call arrived, as the headers of its record say."""
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
+from streamer.core.dead_letters.dead_letter import REDRIVES
 from streamer.core.inbound.times import LATEST, microseconds, text_of
-
-WEBHOOK: Final = "streamer.webhook"
-RECEIVED: Final = "streamer.received"
-"""RFC 3339 with milliseconds and ``Z``."""
-AUTHENTICATED: Final = "streamer.authenticated"
-"""``true`` or ``false``."""
-BATCH_INDEX: Final = "streamer.batch_index"
-"""Place of the call in its request, from 0."""
-BATCH_SIZE: Final = "streamer.batch_size"
+from streamer.core.records.own_headers import AUTHENTICATED, RECEIVED, WEBHOOK
 
 
 class Receipt(NamedTuple):
-    """How a call arrived. Without headers, as in a record that was redriven, nothing vouches for it."""
+    """How a call arrived. Without headers, nothing vouches for it."""
 
     webhook: str
     """Empty: it is not known."""
@@ -25,6 +18,8 @@ class Receipt(NamedTuple):
     at: int
     """The same in microseconds since the epoch."""
     authenticated: bool
+    redriven: bool
+    """Whether an operator sent it on after it was a dead letter."""
 
 
 def receipt_of(headers: Sequence[tuple[str, bytes | None]], timestamp_ms: int) -> Receipt:
@@ -34,4 +29,4 @@ def receipt_of(headers: Sequence[tuple[str, bytes | None]], timestamp_ms: int) -
     if at is None:
         at = max(timestamp_ms, 0) * 1000
     at = min(at, LATEST)
-    return Receipt(texts.get(WEBHOOK, ""), text_of(at), at, texts.get(AUTHENTICATED) == "true")
+    return Receipt(texts.get(WEBHOOK, ""), text_of(at), at, texts.get(AUTHENTICATED) == "true", REDRIVES in texts)

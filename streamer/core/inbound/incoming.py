@@ -7,10 +7,10 @@ from typing import Final
 
 from streamer.core.dead_letters.dead_letter import ORIGINAL_TIMESTAMP, REDRIVES, VALUE_OMITTED
 from streamer.core.dead_letters.redrive import OutgoingRecord
-from streamer.core.inbound.headers import AUTHENTICATED, BATCH_INDEX, BATCH_SIZE, RECEIVED, WEBHOOK
 from streamer.core.inbound.keys import key_of
 from streamer.core.inbound.times import text_of
 from streamer.core.model import DeadLetterReason, Stage
+from streamer.core.records.own_headers import AUTHENTICATED, BATCH_INDEX, BATCH_SIZE, RECEIVED, WEBHOOK
 
 INTEGRATION: Final = "inbound"
 """What dead letters of the way back have for the name of their integration."""

@@ -7,6 +7,7 @@ from streamer.core.inbound import lines
 from streamer.core.inbound.directory import Outgoing, User
 from streamer.core.inbound.journal import Journal
 from streamer.core.inbound.rules import Rules
+from streamer.core.records.own_headers import CHANGE, SCHEMA, SUCCESSOR
 
 PROFILE_SCHEMA: Final = "profile.1"
 
@@ -48,9 +49,9 @@ def _change_of(user: User, journal: Journal) -> str:
 def _tombstone(name: str, change: str, successor: str | None, rules: Rules) -> Outgoing:
     headers = _headers(change)
     if successor is not None:
-        headers += (("streamer.successor", successor),)
+        headers += ((SUCCESSOR, successor),)
     return Outgoing(rules.profiles_topic, name, None, headers)
 
 
 def _headers(change: str) -> tuple[tuple[str, str], ...]:
-    return (("streamer.schema", PROFILE_SCHEMA), ("streamer.change", change))
+    return ((SCHEMA, PROFILE_SCHEMA), (CHANGE, change))

@@ -60,11 +60,18 @@ class Mapper:
     keeps_latest = False
     """Whether of the calls with one messageId only the newest one counts. An event never replaces another one."""
 
-    def __init__(self, settings: MappingSettings) -> None:
+    def __init__(self, settings: MappingSettings, user_of: Callable[[str], str | None] | None = None) -> None:
+        """Prepare for the records of one integration.
+
+        Args:
+            settings: all that decides how they become calls.
+            user_of: knows the user of an anonymous id, or does not; None: events stay as their platform sent them.
+        """
         # Its library loads slowly, and reading the configuration imports this module without needing it.
         from streamer.core.mapping.contract import Contract  # noqa: PLC0415
 
         self._settings = settings
+        self._user_of = user_of
         dialect = DIALECTS[settings.dialect]
         self._contract_of, self._read, self._extra_of = dialect.contract_of, dialect.read, dialect.extra_of
         self._message_id_key = dialect.message_id_key
@@ -98,11 +105,27 @@ class Mapper:
         event = self.read(value, record_time_ms, headers)
         if isinstance(event, Filtered):
             return event
+        if self._user_of is not None:
+            # Between reading and writing: a messageId that is derived from the person stays the same.
+            _identify(event, self._user_of)
         try:
             return self.write(event)
         except Exception as error:
             name(error, event.event_id, self._settings.message_id_suffix)
             raise
+
+    def anonymous_id_of(
+        self, value: bytes | None, record_time_ms: int, headers: Sequence[tuple[str, bytes | None]] = ()
+    ) -> str | None:
+        """The id by which `map`, called with the same arguments, would ask for the user; None: it would not ask.
+
+        Whatever is wrong with the record is told by `map`.
+        """
+        try:
+            event = self.read(value, record_time_ms, headers)
+        except Exception:  # noqa: BLE001 - see above
+            return None
+        return None if isinstance(event, Filtered) else _only_anonymous_id(event)
 
     def read(
         self, value: bytes | None, record_time_ms: int, headers: Sequence[tuple[str, bytes | None]] = ()
@@ -180,6 +203,19 @@ class Mapper:
         named = dict(headers)
         made_for = named.get("streamer.integration")
         return "streamer.redrives" in named and made_for is not None and made_for != self._settings.integration.encode()
+
+
+def _only_anonymous_id(event: SurveyEvent) -> str | None:
+    """The anonymous id of the person of an event, if nothing says which user it is."""
+    subject = event.subject
+    return None if "user_id" in subject else subject.get("anonymous_id")
+
+
+def _identify(event: SurveyEvent, user_of: Callable[[str], str | None]) -> None:
+    anonymous_id = _only_anonymous_id(event)
+    user = None if anonymous_id is None else user_of(anonymous_id)
+    if user is not None:
+        event.subject["user_id"] = user
 
 
 def _cured(document: Document, contract: "Contract", size: int) -> Document:

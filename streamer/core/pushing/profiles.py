@@ -11,10 +11,9 @@ from typing import Final, Literal
 from streamer.core.errors import MappingError
 from streamer.core.model import Filtered, FilterReason, MappingSettings, TrackCall
 from streamer.core.pushing.mapper import Headers, PushMapper
+from streamer.core.records.own_headers import SUCCESSOR
 
 CONTRACT: Final = "profile"
-SUCCESSOR: Final = "streamer.successor"
-"""Header of a tombstone: the name under which the user lives on."""
 
 _DIGEST_CHARACTERS: Final = 40
 _RENAMED: Final = Filtered(FilterReason.TOMBSTONE)

@@ -77,7 +77,9 @@ PUSHES: Final[Mapping[str, Push]] = {
 """By name, in the order of lists for people."""
 
 
-def new_mapper(settings: MappingSettings) -> Mapper | ProfileMapper | TriggerMapper:
-    """The mapper of an integration, whatever its dialect."""
+def new_mapper(
+    settings: MappingSettings, user_of: Callable[[str], str | None] | None = None
+) -> Mapper | ProfileMapper | TriggerMapper:
+    """The mapper of an integration, whatever its dialect; ``user_of``, for survey events only: see `Mapper`."""
     push = PUSHES.get(settings.dialect)
-    return Mapper(settings) if push is None else push.new_mapper(settings)
+    return Mapper(settings, user_of) if push is None else push.new_mapper(settings)

@@ -158,6 +158,12 @@ def forms(refusal: Refusal, *, has_key: bool = True) -> list[Form]:
     return tried
 
 
+def test_how_a_call_arrived_is_kept() -> None:
+    arrival: list[Sent] = [("streamer.webhook", b"production"), ("streamer.received", b"2026-06-01T08:00:00.000Z")]
+    written = COMPOSER.compose(letter(record(headers=arrival)), COMPLETE, now=NOW)
+    assert list(written.headers[:2]) == arrival
+
+
 def test_one_that_is_too_large_loses_headers_before_its_value() -> None:
     assert forms(Refusal.TOO_LARGE) == [
         Form(),

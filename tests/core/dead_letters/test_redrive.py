@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from streamer.core.dead_letters.dead_letter import Count, DeadLetter, Selection, Stock, count, read_dead_letter
 from streamer.core.dead_letters.redrive import Plan, Skip, redriven_record
 from streamer.core.dead_letters.redrive_note import note_header, read_note
+from streamer.core.records.own_headers import OWN_HEADERS
 
 SET_ASIDE_AT = 1_770_000_000.0
 
@@ -144,6 +145,16 @@ def test_a_record_goes_back_as_it_was_and_for_its_own_integration() -> None:
         ("streamer.integration", b"surveys"),
         ("streamer.redriven.from", b"surveys.dlq-0-12"),
     ]
+
+
+def test_how_a_call_arrived_goes_back_with_it() -> None:
+    """Triggers carry it, and the rules ask for it; what streamer says of a profile is the record's own, too."""
+    own: list[tuple[str, bytes | None]] = [(name, b"1") for name in sorted(OWN_HEADERS)]
+    record = dead_letter(12)
+    record.headers = [*own, *record.headers]
+    letter = read_dead_letter(record)
+    assert letter is not None
+    assert list(redriven_record(record, letter).headers[: len(own)]) == own
 
 
 @given(st.sets(st.integers(0, 200), min_size=1))

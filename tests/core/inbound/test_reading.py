@@ -370,6 +370,8 @@ def test_calls_that_no_signature_covers_can_be_set_aside() -> None:
         assert isinstance(found, Rejected)
         assert (found.reason, found.message_id) == (DeadLetterReason.UNAUTHENTICATED, "m-1")
         assert isinstance(read(value, [("streamer.webhook", b"other"), *authenticated], RECEIVED_MS, rules), Ignored)
+        redriven = [("streamer.webhook", b"production"), *authenticated, ("streamer.redrives", b"1")]
+        assert isinstance(read(value, redriven, RECEIVED_MS, rules), Ignored), "who redrives it vouches for it"
     assert isinstance(read(value, HEADERS, RECEIVED_MS, rules), Ignored)
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-from tests.directory.conftest import own_postgresql, postgresql, postgresql_url, url
+from tests.directory.conftest import own_postgresql, url
 from tests.faults.inbound.deployment import WayBack
 from tests.service.harness import Deployment
 
-__all__ = ["own_postgresql", "postgresql", "postgresql_url", "url"]
+__all__ = ["own_postgresql", "url"]
 
 SESSION_MS = 1_500
 
