@@ -121,7 +121,7 @@ def _inbound(inbound: InboundSettings, settings: Settings) -> Iterator[Clash]:
             ("inbound", "listen"), "and directory are both false: nothing is left to do; set one, or leave out inbound"
         )
     for name, webhook in inbound.webhooks.items():
-        yield from _webhook(name, webhook)
+        yield from _webhook(name, webhook, is_received=inbound.listen is not None)
     if INBOUND in settings.integrations:
         yield Clash(("integrations", INBOUND), "is how metrics and dead letters name the way back; choose another name")
     yield from _inbound_topics(inbound)
@@ -163,11 +163,11 @@ def _directory(directory: DirectorySettings) -> Iterator[Clash]:
         yield Clash(("directory", "url"), "should be sqlite:///<path> or postgresql://user:password@host:port/database")
 
 
-def _webhook(name: str, webhook: WebhookSettings) -> Iterator[Clash]:
+def _webhook(name: str, webhook: WebhookSettings, *, is_received: bool) -> Iterator[Clash]:
     path: KeyPath = ("inbound", "webhooks", name)
     if not _NAME.fullmatch(name):
         yield Clash(path, _BAD_NAME)
-    if not webhook.secrets and webhook.secrets_file is None:
+    if is_received and not webhook.secrets and webhook.secrets_file is None:
         yield Clash((*path, "secrets"), "is missing; write the shared secret of the webhook, or set secrets_file")
     for key in ("secrets", "bearer_token"):
         if getattr(webhook, key) and getattr(webhook, f"{key}_file") is not None:

@@ -66,7 +66,8 @@ class WebhookSettings(Section):
     """File that holds this token and nothing else. streamer reads it again when it changes."""
     unauthenticated: Literal["accept", "dead_letter"] = "accept"
     """What becomes of calls that the signature does not cover: Segment signs only the first call of a batch. A right
-    bearer token covers all of them."""
+    bearer token covers all of them. This setting belongs to the process that applies calls; with ``listen: false``, a
+    webhook needs no secret."""
 
     def read_secrets(self) -> tuple[str, ...]:
         """The secrets; those in a file are read again at each call.

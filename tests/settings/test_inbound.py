@@ -112,6 +112,15 @@ def test_no_integration_has_the_name_of_the_way_back(load_text: LoadText, good: 
         load_text(text + LEAST[LEAST.index("inbound:") :])
 
 
+def test_the_half_that_applies_sets_aside_what_nobody_has_signed(load_text: LoadText) -> None:
+    """It checks no signature, so it needs no secret."""
+    settings = load_text(
+        "kafka: {bootstrap_servers: broker:9092}\n"
+        "inbound: {listen: false, webhooks: {production: {unauthenticated: dead_letter}}}\n"
+    )
+    assert settings.inbound_rules().refuse_unauthenticated == {"production"}
+
+
 def test_the_loop_guard_knows_renamed_events(load_text: LoadText, good: str) -> None:
     text = good + "    events: {rename: {Flow Viewed: Survey Viewed}}\n" + LEAST[LEAST.index("inbound:") :]
     assert load_text(text).inbound_rules().own_events == OWN_EVENTS | {"Survey Viewed"}
