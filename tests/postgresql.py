@@ -7,7 +7,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -18,6 +17,8 @@ from typing import Final
 from urllib.parse import quote
 
 import psutil
+
+from streamer.devkit.broker import free_port
 
 START_SECONDS: Final = 60
 PASSWORD: Final = "s3cr3t/p@ss word"
@@ -38,7 +39,7 @@ class PostgreSQL:
         self._data = self._home / "data"
         self._owner: int | None = pwd.getpwnam("nobody").pw_uid if os.geteuid() == 0 else None
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
         if self._owner is not None:
             self._home.chmod(0o755)
             os.chown(self._home, self._owner, -1)
@@ -154,9 +155,3 @@ def _candidates() -> Iterator[Path]:
     if found := shutil.which("pg_config"):
         yield Path(subprocess.run([found, "--bindir"], capture_output=True, text=True, check=True).stdout.strip())
     yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import random
 import select
 import signal
 import socket
@@ -209,6 +210,14 @@ async def test_the_broker_does_not_outlive_a_killed_parent(tmp_path: Path) -> No
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(broker_process, signal.SIGKILL)
         os.close(broker_process)
+
+
+def test_no_port_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two ports are asked for before anything listens on the first one."""
+    drawn = [free_port() for _ in range(3)]
+    draws = iter([*drawn, drawn[0] + 1, *range(10_000, 32_000)])
+    monkeypatch.setattr(random, "randrange", lambda *_: next(draws))
+    assert free_port() not in drawn
 
 
 async def test_several_brokers_form_one_cluster(tmp_path: Path) -> None:

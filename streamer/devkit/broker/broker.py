@@ -288,15 +288,20 @@ class Broker:
         }
 
 
+_given: Final[set[int]] = set()
+"""Ports that `free_port` has returned. Their programs may not listen yet."""
+
+
 def free_port() -> int:
-    """Return a port of 127.0.0.1 that no program listens on.
+    """Return a port of 127.0.0.1 that no program listens on, and never the same one twice.
 
     It is below the range of ports that systems use for outgoing connections: such a connection can neither use the port
     while its broker is down, nor connect to itself on it.
     """
     while True:
-        port = random.randrange(20_000, 30_000)  # noqa: S311 - not a secret
-        if _is_free(port):
+        port = random.randrange(10_000, 32_000)  # noqa: S311 - not a secret
+        if port not in _given and _is_free(port):
+            _given.add(port)
             return port
 
 
