@@ -5,7 +5,6 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     InvalidProducerEpoch,
     InvalidProducerIdMapping,
@@ -21,10 +20,8 @@ from aiokafka.errors import (
 from streamer.core.dead_letters.redrive import OutgoingRecord
 from streamer.core.errors import UnavailableError
 from streamer.kafka.closing import drop_producer, take_exception
-from streamer.kafka.finding import keep_finding
-from streamer.kafka.options import client_options, describe_kafka_error
-from streamer.kafka.producer import COMPRESSION, MAX_REQUEST_BYTES
-from streamer.kafka.starting import keep_whole
+from streamer.kafka.options import describe_kafka_error
+from streamer.kafka.producer import new_client
 from streamer.logs import Event, logger, place_of
 from streamer.settings import KafkaSettings
 from streamer.timings import Timings
@@ -52,18 +49,13 @@ class IdempotentProducer:
     """One idempotent producer of the client, from its start to its first failure."""
 
     def __init__(self, kafka: KafkaSettings, timings: Timings) -> None:
-        options = client_options(kafka, is_lasting=True)
-        options["request_timeout_ms"] = int(timings.publish_request_timeout * 1000)
-        self._client = AIOKafkaProducer(
-            **options,
+        self._client = new_client(
+            kafka,
+            request_timeout_seconds=timings.publish_request_timeout,
             acks="all",
             enable_idempotence=True,
-            max_request_size=MAX_REQUEST_BYTES,
             max_batch_size=MAX_BATCH_BYTES,
-            compression_type=COMPRESSION,
         )
-        keep_whole(self._client)
-        keep_finding(self._client, options)
         self._timings = timings
         self._users = 0
         self._unused = asyncio.Event()

@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
     CorruptRecordException,
     KafkaError,
@@ -27,10 +26,8 @@ from streamer.core.dead_letters.letter import Refusal
 from streamer.core.errors import UnavailableError
 from streamer.core.inbound.directory import Outgoing
 from streamer.kafka.closing import drop_producer, take_exception
-from streamer.kafka.finding import keep_finding
-from streamer.kafka.options import client_options, describe_kafka_error
-from streamer.kafka.producer import COMPRESSION, MAX_REQUEST_BYTES, RefusedWriteError
-from streamer.kafka.starting import keep_whole
+from streamer.kafka.options import describe_kafka_error
+from streamer.kafka.producer import RefusedWriteError, new_client
 from streamer.settings import KafkaSettings
 from streamer.timings import PRODUCTION, Timings
 
@@ -63,16 +60,12 @@ class OrderedProducer:
             timings: how long to wait for a confirmation.
         """
         self._timings = timings
-        options = client_options(kafka, is_lasting=True) | {"request_timeout_ms": int(timings.relay_request * 1000)}
-        self._client = AIOKafkaProducer(
-            **options,
+        self._client = new_client(
+            kafka,
+            request_timeout_seconds=timings.relay_request,
             transactional_id=transactional_id,
             transaction_timeout_ms=int(timings.relay_transaction * 1000),
-            max_request_size=MAX_REQUEST_BYTES,
-            compression_type=COMPRESSION,
         )
-        keep_whole(self._client)
-        keep_finding(self._client, options)
 
     async def start(self) -> None:
         """Connect, and fence those before.

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import (
@@ -46,6 +46,21 @@ _REFUSALS: Final = {
 }
 
 
+def new_client(kafka: KafkaSettings, *, request_timeout_seconds: float, **options: Any) -> AIOKafkaProducer:
+    """The client's producer with our remedies, not started.
+
+    Args:
+        kafka: where the brokers are.
+        request_timeout_seconds: longest wait for the answer to one of its requests.
+        options: what else the client takes; they say how safely it writes.
+    """
+    shared = client_options(kafka, is_lasting=True) | {"request_timeout_ms": int(request_timeout_seconds * 1000)}
+    client = AIOKafkaProducer(**shared, **options, max_request_size=MAX_REQUEST_BYTES, compression_type=COMPRESSION)
+    keep_whole(client)
+    keep_finding(client, shared)
+    return client
+
+
 class DeadLetterProducer:
     """Writes dead letters, each confirmed by all in-sync replicas (``acks=all``)."""
 
@@ -61,7 +76,7 @@ class DeadLetterProducer:
                 client still has its last try in hand becomes two copies.
         """
         self._kafka = kafka
-        self._request_timeout_ms = int(request_timeout_seconds * 1000)
+        self._request_timeout_seconds = request_timeout_seconds
         self._producer: AIOKafkaProducer | None = None
 
     async def start(self) -> None:
@@ -70,18 +85,14 @@ class DeadLetterProducer:
         Raises:
             UnavailableError: the brokers are not available; `start` may be called again.
         """
-        options = client_options(self._kafka, is_lasting=True) | {"request_timeout_ms": self._request_timeout_ms}
-        self._producer = AIOKafkaProducer(
-            **options,
+        self._producer = new_client(
+            self._kafka,
+            request_timeout_seconds=self._request_timeout_seconds,
             acks="all",
             # Not idempotent: after one rejected batch the client leaves a gap in its sequence numbers, and the broker
             # rejects everything that it writes to that partition afterwards. A rare copy is better than that.
             enable_idempotence=False,
-            max_request_size=MAX_REQUEST_BYTES,
-            compression_type=COMPRESSION,
         )
-        keep_whole(self._producer)
-        keep_finding(self._producer, options)
         try:
             await self._producer.start()
         except KafkaError as error:
