@@ -75,6 +75,11 @@ class TopicSettings:
         return retention if retention is None or retention >= 0 else _UNLIMITED
 
     @property
+    def lacks_replicas(self) -> bool:
+        """Whether its brokers confirm no record with ``acks=all``: it can never have enough replicas in sync."""
+        return 0 < self.replicas < (self.number(MIN_INSYNC_REPLICAS) or 0)
+
+    @property
     def _policies(self) -> list[str]:
         return [policy.strip() for policy in (self.values or {}).get(CLEANUP_POLICY, "delete").split(",")]
 
@@ -124,13 +129,12 @@ def _longest(retentions: Sequence[int | None]) -> int:
 
 def fault_of(letters: TopicSettings) -> str | None:
     """Why no dead letter can ever be written to a topic; None: nothing is known that prevents it."""
-    needed = letters.number(MIN_INSYNC_REPLICAS) or 0
-    if not letters.replicas or needed <= letters.replicas:
+    if not letters.lacks_replicas:
         return None
     return (
-        f"{letters.topic} has a replication factor of {letters.replicas}, and min.insync.replicas is {needed}: the"
-        " brokers confirm no dead letter, so the records of dead letters stay open and positions stand still; lower"
-        " min.insync.replicas or add replicas"
+        f"{letters.topic} has a replication factor of {letters.replicas}, and min.insync.replicas is"
+        f" {letters.number(MIN_INSYNC_REPLICAS)}: the brokers confirm no dead letter, so the records of dead letters"
+        " stay open and positions stand still; lower min.insync.replicas or add replicas"
     )
 
 

@@ -6,7 +6,7 @@ from streamer.core.dead_letters.topic_settings import CLEANUP_POLICY, MIN_INSYNC
 
 
 def faults_of(topic: TopicSettings, *, must_be_compacted: bool) -> Iterator[str]:
-    """Why a topic of the way back cannot do its work; nothing is told of settings that are not known.
+    """Why a topic of the way back cannot do its work. A setting that is not known causes no fault.
 
     Args:
         topic: as its brokers describe it.
@@ -24,9 +24,9 @@ def faults_of(topic: TopicSettings, *, must_be_compacted: bool) -> Iterator[str]
                 f"{topic.topic} is compacted: of several calls with the same key, all but the newest would be deleted;"
                 f" set {CLEANUP_POLICY} of {topic.topic} to delete"
             )
-    needed = topic.number(MIN_INSYNC_REPLICAS) or 0
-    if topic.replicas and needed > topic.replicas:
+    if topic.lacks_replicas:
         yield (
-            f"{topic.topic} has a replication factor of {topic.replicas}, and {MIN_INSYNC_REPLICAS} is {needed}: the"
-            f" brokers confirm no record; lower {MIN_INSYNC_REPLICAS} or add replicas"
+            f"{topic.topic} has a replication factor of {topic.replicas}, and {MIN_INSYNC_REPLICAS} is"
+            f" {topic.number(MIN_INSYNC_REPLICAS)}: the brokers confirm no record; lower"
+            f" {MIN_INSYNC_REPLICAS} or add replicas"
         )
