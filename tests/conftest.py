@@ -22,7 +22,7 @@ from aiokafka.structs import ConsumerRecord, RecordMetadata
 
 from streamer.devkit.broker import Broker
 from streamer.devkit.sandbox.server import Sandbox
-from tests.postgresql import NoPostgreSQLError, PostgreSQL
+from tests.postgresql import PostgreSQL, running_postgresql
 
 TOPIC_TIMEOUT_SECONDS: Final = 30
 """Longest time for making a topic, and for reading one to its end."""
@@ -174,15 +174,8 @@ async def read_topic(bootstrap_servers: str, topic: str, *, is_committed: bool =
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[PostgreSQL]:
     """A server for all tests of this process, which nobody stops."""
-    try:
-        server = PostgreSQL()
-        try:
-            server.start()
-            yield server
-        finally:
-            server.remove()
-    except NoPostgreSQLError as error:
-        pytest.skip(str(error))
+    with running_postgresql() as server:
+        yield server
 
 
 @pytest.fixture

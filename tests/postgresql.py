@@ -11,12 +11,14 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
 import psutil
+import pytest
 
 from streamer.devkit.broker import free_port
 
@@ -155,3 +157,17 @@ def _candidates() -> Iterator[Path]:
     if found := shutil.which("pg_config"):
         yield Path(subprocess.run([found, "--bindir"], capture_output=True, text=True, check=True).stdout.strip())
     yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+
+
+@contextmanager
+def running_postgresql() -> Iterator[PostgreSQL]:
+    """A server of its own for a fixture. Without one on this machine, the test is skipped."""
+    try:
+        server = PostgreSQL()
+        try:
+            server.start()
+            yield server
+        finally:
+            server.remove()
+    except NoPostgreSQLError as error:
+        pytest.skip(str(error))

@@ -9,7 +9,7 @@ from pydantic import SecretStr
 from streamer.directory.store import Directory
 from streamer.settings.inbound import DirectorySettings
 from streamer.timings import Timings
-from tests.postgresql import NoPostgreSQLError, PostgreSQL
+from tests.postgresql import PostgreSQL, running_postgresql
 
 QUICK = Timings(directory_connect=5, directory_lock=0.3, directory_statement=10, directory_idle=10)
 
@@ -54,12 +54,5 @@ async def directory(open_directory: Callable[[], Directory]) -> Directory:
 @pytest.fixture
 def own_postgresql() -> Iterator[PostgreSQL]:
     """A server that the test may stop."""
-    try:
-        server = PostgreSQL()
-        try:
-            server.start()
-            yield server
-        finally:
-            server.remove()
-    except NoPostgreSQLError as error:
-        pytest.skip(str(error))
+    with running_postgresql() as server:
+        yield server
