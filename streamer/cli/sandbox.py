@@ -83,19 +83,7 @@ def add_parser(subparsers: "Commands") -> None:
         metavar="ID",
         help="answer 400 to each request with this messageId; repeatable",
     )
-    add(
-        "--webhook",
-        metavar="URL",
-        help="forward accepted calls to this address, signed, as a webhook destination of Segment does",
-    )
-    add("--webhook-secret-file", type=Path, metavar="PATH", help="file with the shared secret that signs them")
-    add(
-        "--webhook-batch",
-        type=_between(1, 4_000),
-        default=1,
-        metavar="N",
-        help="most calls in one request to the webhook; above 1, requests are lists (default: %(default)s)",
-    )
+    _add_webhook(add)
     add("--record", type=Path, metavar="PATH", help="append each received call to this file, as one line of JSON")
     add(
         "--max-ids",
@@ -112,6 +100,22 @@ def add_parser(subparsers: "Commands") -> None:
         help="how long a repeated messageId counts as a duplicate (default: 24h)",
     )
     parser.set_defaults(run=run)
+
+
+def _add_webhook(add: Callable[..., argparse.Action]) -> None:
+    add(
+        "--webhook",
+        metavar="URL",
+        help="forward accepted calls to this address, signed, as a webhook destination of Segment does",
+    )
+    add("--webhook-secret-file", type=Path, metavar="PATH", help="file with the shared secret that signs them")
+    add(
+        "--webhook-batch",
+        type=_between(1, 4_000),
+        default=1,
+        metavar="N",
+        help="most calls in one request to the webhook; above 1, requests are lists (default: %(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:

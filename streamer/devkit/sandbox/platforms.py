@@ -4,6 +4,7 @@ Pure but for what they remember. Where the documents leave a point open, the sta
 here also passes there: a value of a wrong type is answered 400.
 """
 
+import abc
 import enum
 from collections import Counter, deque
 from typing import Any, Final, NamedTuple, TypeGuard
@@ -49,7 +50,7 @@ class Event(NamedTuple):
     """The time at Sprig, the properties at Product Fruits."""
 
 
-class StandIn:
+class StandIn(abc.ABC):
     """One platform: its users by name, with what is known of them."""
 
     bad_key: Reply
@@ -72,6 +73,7 @@ class StandIn:
             "requests_by_answer": {str(k): n for k, n in self.answers.items()},
         }
 
+    @abc.abstractmethod
     def answer(self, method: str, path: str, document: Json) -> Reply:
         """Do what a request asks for, and answer it.
 
@@ -80,11 +82,10 @@ class StandIn:
             path: without the platform's own first part, as it was sent.
             document: the body; None: it has none.
         """
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def user_of(self, path: str, document: Json) -> str:
         """Whom a request is about; "" if that cannot be told."""
-        raise NotImplementedError
 
 
 class SprigStandIn(StandIn):
