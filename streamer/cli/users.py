@@ -26,7 +26,7 @@ def add_parser(commands: "Commands") -> None:
     parser = commands.add_parser(
         "users",
         help="import, export, look up and forget users of the directory",
-        description="The directory holds the users that Segment's calls tell of (configuration sections inbound and"
+        description="The directory holds the users that Segment's calls describe (configuration sections inbound and"
         " directory). These commands work on its database, also while the service runs; no restart is needed.",
         epilog="Example: streamer users show usr_48151 --config streamer.yaml",
     )

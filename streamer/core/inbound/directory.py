@@ -37,7 +37,7 @@ class Device:
     since: int = OLDEST
     """Time of the last link or sign-out."""
     left: int = OLDEST
-    """Time at which its user signed out of all devices. A new link or sign-out begins anew: then nobody has."""
+    """Time at which its user signed out of all devices. A new link or sign-out of the device resets it."""
     person: Person = field(default_factory=Person)
     """Only while it has no user."""
 

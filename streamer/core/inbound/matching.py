@@ -51,7 +51,7 @@ def match_user(index: Index, call: Call, rules: Rules, remarks: list[Remark]) ->
     if is_conflict:
         remarks.append(Remark.EMAIL_CONFLICT)
     if user is by_id and call.user_id is not None and index.is_deleted(call.user_id, call.at):
-        return IgnoredReason.DELETED  # it was created anew since, with nothing of before
+        return IgnoredReason.DELETED  # the user was deleted and created again since
     return Match(user, by, may_link=not is_conflict)
 
 

@@ -11,7 +11,7 @@ _LEAP_SECOND: Final = slice(17, 19)
 LATEST: Final = (dt.datetime(9999, 12, 31, tzinfo=dt.UTC) - _EPOCH) // _MICROSECOND
 """A later instant may have no text."""
 _MAX_CHARACTERS: Final = 64
-"""A longer text is no time."""
+"""A text that is longer does not count as a time."""
 
 
 def microseconds(value: Json) -> int | None:
