@@ -103,8 +103,8 @@ class TestNobodyAnswers:
         async with engine.running() as pipeline:
             await eventually(lambda: end_of(pipeline, TWO) == LogEnds(3, 3))
             engine.cluster.log(ONE).has_leader = False
-            await eventually(lambda: end_of(pipeline, ONE) is None)
-            assert end_of(pipeline, TWO) == LogEnds(3, 3)
+            # Looked at in one moment: on a busy machine, an answer about the other one may be late for a while, too.
+            await eventually(lambda: end_of(pipeline, ONE) is None and end_of(pipeline, TWO) == LogEnds(3, 3))
             assert lag_of(pipeline) is None, "a part of the sum is not known"
             assert not is_silent(pipeline)
 
