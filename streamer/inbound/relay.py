@@ -26,8 +26,9 @@ from streamer.timings import Timings
 MAX_RECORDS: Final = 500
 """Records of one transaction on Kafka."""
 
-USER: Final = "relay"
-"""Name of this user of the directory."""
+READER: Final = "relay, reading"
+WRITER: Final = "relay, writing"
+"""Names of these users of the directory. A file that is locked, or a standby, can still be read."""
 
 MAX_UNCLEAR_REFUSALS: Final = 5
 """After so many, an answer that may mean a broker in trouble counts as a refusal for good."""
@@ -90,6 +91,7 @@ class Relay:
         try:
             while not await self._asked(lock.take()):
                 self.fault = ""
+                self._availability.rests(WRITER)
                 await asyncio.sleep(self._timings.relay_poll)
             self.has_lock = True
             await self._publish_all(lock)
@@ -106,6 +108,7 @@ class Relay:
                 await self._asked(lock.confirm())
                 entries = await self._asked(self._outbox.read(self._max_records))
                 if not entries:
+                    self._availability.rests(WRITER)
                     await self._wait_for_news()
                     continue
                 if producer is None:
@@ -119,7 +122,7 @@ class Relay:
                     producer = None
                     await self._narrow(entries, error)
                     continue
-                await self._asked(self._outbox.delete([entry.number for entry in entries]))
+                await self._asked(self._outbox.delete([entry.number for entry in entries]), WRITER)
                 self._worked(entries)
         finally:
             if producer is not None:
@@ -136,7 +139,7 @@ class Relay:
             await asyncio.sleep(self._backoff.next_seconds())
             return
         [entry] = entries
-        await self._asked(self._outbox.delete([entry.number]))
+        await self._asked(self._outbox.delete([entry.number]), WRITER)
         self._unclear_refusals = 0
         self.skipped += 1
         logger().emit(
@@ -159,12 +162,12 @@ class Relay:
             async with asyncio.timeout(self._timings.relay_poll):
                 await self._news.wait()
 
-    async def _asked(self, question: Coroutine[object, object, Answer]) -> Answer:
+    async def _asked(self, question: Coroutine[object, object, Answer], user: str = READER) -> Answer:
         """What the directory answers; whether it does is noted."""
         try:
             answer = await question
         except UnavailableError as error:
-            self._availability.failed(USER, error)
+            self._availability.failed(user, error)
             raise
-        self._availability.worked(USER)
+        self._availability.worked(user)
         return answer

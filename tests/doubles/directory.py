@@ -70,6 +70,8 @@ class MemoryDirectory:
         self.outbox: list[Stored] = []
         self.fault: UnavailableError | None = None
         """Why no transaction can begin."""
+        self.refuses_deletions: UnavailableError | None = None
+        """Why nothing can be deleted from the outbox, although it can be read."""
         self.loses_commits = 0
         """How many of the next commits count, although they fail."""
         self.on_save: Callable[[Changes], object] | None = None
@@ -135,6 +137,8 @@ class MemoryDirectory:
 
     async def delete(self, numbers: Collection[int]) -> None:
         await self._answer()
+        if self.refuses_deletions is not None:
+            raise self.refuses_deletions
         self.outbox = [stored for stored in self.outbox if stored.number not in numbers]
 
     def relay_lock(self) -> "MemoryRelayLock":

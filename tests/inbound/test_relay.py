@@ -40,12 +40,17 @@ class World:
         self.directory = MemoryDirectory()
         self.topics = MemoryTopics()
 
-    def relay(self) -> Relay:
-        return Relay(self.directory, new_producer=self.topics.producer, availability=Availability(), timings=TIMINGS)
+    def relay(self, availability: Availability | None = None) -> Relay:
+        return Relay(
+            self.directory,
+            new_producer=self.topics.producer,
+            availability=availability or Availability(),
+            timings=TIMINGS,
+        )
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[Relay]:
-        relay = self.relay()
+    async def running(self, availability: Availability | None = None) -> AsyncIterator[Relay]:
+        relay = self.relay(availability)
         task = asyncio.create_task(relay.run())
         try:
             yield relay
@@ -90,6 +95,22 @@ async def test_nothing_is_lost_or_out_of_order_while_brokers_or_database_are_awa
         await world.is_empty()
     assert world.topics.keys() == [*names(5), *names(5), *names(5), "later"], "again, but in order"
     assert world.topics.stopped >= 3, "each failed producer was replaced"
+
+
+async def test_a_database_that_can_only_be_read_is_not_up_in_between(world: World) -> None:
+    """Found by a locked SQLite file: each new attempt of the relay reads first, and that works."""
+    availability = Availability()
+    world.directory.refuses_deletions = UnavailableError("the file is locked")
+    store(world.directory, *names(3))
+    with capture_logs() as lines:
+        async with world.running(availability):
+            await eventually(lambda: len(world.topics.keys()) >= 5 * 3)
+            assert not availability.is_up
+            assert [line["event"] for line in lines] == ["directory.unavailable"]
+            world.directory.refuses_deletions = None
+            await world.is_empty()
+            await eventually(lambda: availability.is_up)
+    assert [line["event"] for line in lines] == ["directory.unavailable", "directory.recovered"]
 
 
 @pytest.mark.parametrize("guilty", [0, 3, 42, 99])
