@@ -49,8 +49,8 @@ COMPILE := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-ha
 
 lock: setup ## compile the lock files again: Python packages from pyproject.toml, Kafka's jars
 	@$(BIN)/python -m pip install --quiet uv
-	@$(COMPILE) pyproject.toml --extra inbound -o requirements.lock
-	@$(COMPILE) pyproject.toml --extra demo --extra inbound --group dev -o requirements-dev.lock
+	@$(COMPILE) pyproject.toml --extra inbound --extra otel -o requirements.lock
+	@$(COMPILE) pyproject.toml --extra demo --extra inbound --extra otel --group dev -o requirements-dev.lock
 	@echo 'setuptools>=80' | $(COMPILE) - -o requirements-build.lock
 	@$(BIN)/python -m streamer.devkit.broker.jars > jars.toml && mv jars.toml streamer/devkit/broker/
 

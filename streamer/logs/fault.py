@@ -20,13 +20,20 @@ class Fault(enum.StrEnum):
 
 
 class FaultLine(NamedTuple):
-    """One line about a fault, kept for whoever reads the status later."""
+    """Lines about one fault, kept for whoever reads the status later. Lines of one kind and subject are one fault."""
 
     at: float
-    """Seconds since the epoch."""
+    """Of the latest line, in seconds since the epoch."""
     event_name: str
     subject: str
     """The integration or destination; "" when it is about neither."""
     reason: str
     """What went wrong: an error's type, a reason from a closed list, or a text without values."""
     next_step: str
+    detail: str = ""
+    """That of the latest line."""
+    data_at_risk: str = "no"
+    first_at: float | None = None
+    """Of the first line, in seconds since the epoch; None: this is the only one."""
+    lines: int = 1
+    """How many lines, those that were folded included."""

@@ -9,7 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from streamer.core.delivery.answers import Answer
 from streamer.core.delivery.attempt import Verdict
@@ -62,6 +62,29 @@ class IntegrationState(enum.StrEnum):
     DRAINING = "draining"
 
 
+class GroupMember(NamedTuple):
+    """One member of a consumer group, as the brokers know it."""
+
+    client_id: str
+    host: str
+    partitions: int
+    is_this: bool
+    """Whether it is this process."""
+
+
+class RecentLetter(NamedTuple):
+    """A record that was set aside lately. No value of the record is in it."""
+
+    at: float
+    """When the broker confirmed the dead letter, in seconds since the epoch."""
+    topic: str
+    partition: int
+    offset: int
+    reason: str
+    detail: str
+    message_id: str | None
+
+
 @dataclass(slots=True, kw_only=True)
 class DestinationStatus:
     """One destination, filled in by `streamer.destinations.destination.Destination`. Times are monotonic seconds."""
@@ -74,6 +97,8 @@ class DestinationStatus:
     since: float = field(default_factory=time.monotonic)
     reason: str = ""
     next_step: str = ""
+    next_probe_at: float | None = None
+    """When it is tried next; None: it takes requests, or it is not known."""
     requests: Counter[str] = field(default_factory=Counter)
     """By HTTP status, or by the network fault that occurred instead."""
     retries: Counter[str] = field(default_factory=Counter)
@@ -213,6 +238,12 @@ class ConsumerStatus:
     """By kind."""
     buffered_records: int = 0
     buffered_bytes: int = 0
+    state_since: float | None = None
+    """Since when it is in this state, in seconds since the epoch; None: not known."""
+    members: Sequence[GroupMember] = ()
+    """All members of its group, as the brokers said lately; empty: not asked yet, or no broker answers."""
+    recent_letters: Sequence[RecentLetter] = ()
+    """The newest last."""
 
     @property
     def lag(self) -> int | None:
