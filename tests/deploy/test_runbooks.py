@@ -11,8 +11,10 @@ from streamer.__main__ import _parser
 from streamer.logs import Event
 from streamer.logs.runbooks import PAGE
 from streamer.status.document import document_of
-from tests.deploy.alerts import ROOT, known_metrics
+from tests.deploy.alerts import ALERTS, ROOT, known_metrics
+from tests.devkit.docs.test_docs import RIDDLES
 from tests.status.conftest import NOW, ToldService
+from tools.dashboard.form import ROWS
 
 TEXT = (ROOT / PAGE).read_text("utf-8")
 SHELL = "\n".join(re.findall(r"^```sh\n(.*?)```", TEXT, re.MULTILINE | re.DOTALL))
@@ -28,6 +30,15 @@ def test_a_command_is_one_that_the_command_line_takes(command: str) -> None:
             _parser().parse_args(words[1:])
         except SystemExit:
             pytest.fail(f"the command line does not take: {command}")
+
+
+def test_no_text_has_a_riddle_in_it() -> None:
+    """They are read at night, by people whose first language may be another one."""
+    annotations = [text for alert in ALERTS.values() for text in alert["annotations"].values()]
+    panels = [f"{panel.title}. {panel.description}" for row in ROWS for panel in row.panels]
+    for text in (TEXT, (ROOT / "docs/monitoring.md").read_text("utf-8"), *annotations, *panels):
+        words = " ".join(text.split())
+        assert [riddle for riddle in RIDDLES if re.search(rf"\b{riddle}\b", words, re.IGNORECASE)] == [], words[:80]
 
 
 def test_the_commands_are_found() -> None:
