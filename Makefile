@@ -31,8 +31,9 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-docs: setup ## write the pages in docs/ that are made from the code
+docs: setup ## write the pages in docs/ and the dashboard, which are made from the code
 	@$(BIN)/python -m streamer.devkit.docs
+	@$(BIN)/python -m tools.dashboard
 
 bench: setup ## what an event costs and how long it takes, in 4 minutes; options go into ARGS (ARGS=--help)
 	@$(BIN)/python -m bench $(ARGS)

@@ -3,6 +3,7 @@
 import os
 import platform
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Final, Protocol
@@ -30,6 +31,7 @@ from streamer.status import (
     ServiceStatus,
 )
 from streamer.status.histogram import Histogram
+from streamer.status.memory import memory_bytes, memory_limit_bytes
 
 if TYPE_CHECKING:
     from streamer.inbound.keeper import Keeper
@@ -115,6 +117,9 @@ class ServiceView:
             loop_lag_seconds=service.loop_lag_seconds,
             inbound=None if service.inbound is None else self._show_inbound(service.inbound),
             last_faults=list(logger().last_faults),
+            faults=Counter(logger().faults),
+            memory_bytes=memory_bytes(),
+            memory_limit_bytes=memory_limit_bytes(),
         )
 
     def _destinations(self) -> Check:

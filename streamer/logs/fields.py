@@ -23,9 +23,11 @@ COMMON_FIELDS: Final = {
     "service.name": "`streamer`.",
     "service.version": "streamer's version.",
     "messaging.system": "`kafka`, on lines about a topic, a record or a messageId.",
-    "fault": "Whose fault it is. Only on lines about a fault, as are the next two.",
+    "fault": "Whose fault it is. Only on lines about a fault, as are the next three.",
     "data_at_risk": "`yes` or `no`: whether events are lost.",
     "next_step": "What to do.",
+    "runbook": "The section of the [runbooks](runbooks/README.md) that helps, as a path in the repository. On every"
+    " line of level `error`.",
     "suppressed": "How many lines of this kind and subject were folded into this one.",
 }
 """Outside name -> meaning of the fields that any line may have."""

@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
 from streamer.core.model import DELIVERY_LETTER_REASONS, FilterReason
+from streamer.logs import Event
 from streamer.status import (
     AssignedPartition,
     BatchResult,
@@ -90,6 +91,24 @@ OF_SERVICE: Final[tuple[Series[ServiceStatus], ...]] = (
         "sha256",
         "mapping_version",
     ),
+    counter(
+        "streamer_faults_total",
+        "How often each log event about a fault occurred, folded lines included; docs/log-events.md lists the events.",
+        lambda service: {event.event_name: service.faults.get(event, 0) for event in Event if event.fault is not None},
+        "event",
+    ),
+    gauge(
+        "streamer_memory_bytes",
+        "Memory that only this process has. Files that it has mapped, such as the receipts, do not count.",
+        lambda service: service.memory_bytes,
+        exists="on Linux",
+    ),
+    gauge(
+        "streamer_memory_limit_bytes",
+        "How much memory the process may have: the lowest limit of its control groups.",
+        lambda service: service.memory_limit_bytes,
+        exists="on Linux with control groups of version 2, one of which has a limit",
+    ),
     histogram(
         "streamer_event_loop_lag_seconds",
         "How late the event loop runs what is due, in seconds.",
@@ -149,6 +168,12 @@ OF_PARTITION: Final[tuple[Series[Partition], ...]] = (
         _lag_seconds,
         "group",
         exists=f"{_WHILE_ASSIGNED} and it is known whether records wait in it",
+    ),
+    gauge(
+        "streamer_records_unread",
+        "Records from the next offset that is read to the high watermark, offsets without a record included.",
+        _assigned(lambda assigned: assigned.unread),
+        exists=f"{_WHILE_ASSIGNED} and its high watermark is known, as of the last seconds",
     ),
     gauge(
         "streamer_partition_end_known_timestamp_seconds",

@@ -17,6 +17,7 @@ from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
 from streamer.core.records.account import Account
 from streamer.core.records.obstacles import PartitionFault
+from streamer.logs.events import Event
 from streamer.logs.fault import FaultLine
 from streamer.status.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram
 from streamer.status.inbound_snapshot import DirectoryStatus, WebhooksStatus
@@ -167,6 +168,11 @@ class AssignedPartition:
     """Since when this instance has a receipt of every delivery from the partition; None: it has no receipts."""
 
     @property
+    def unread(self) -> int | None:
+        """Records from the next offset to the high watermark, offsets without a record included; None: not known."""
+        return None if self.high_watermark is None else max(self.high_watermark - self.next_offset, 0)
+
+    @property
     def lag(self) -> int | None:
         """Records from the committed position (before the first commit: from the start) to the high watermark."""
         if self.high_watermark is None:
@@ -308,6 +314,12 @@ class ServiceStatus:
     """The way back; None: it is off."""
     last_faults: Sequence[FaultLine] = ()
     """The latest log lines about faults; from `streamer.logs.EventLogger.last_faults`."""
+    faults: Mapping[Event, int] = field(default_factory=dict)
+    """How often each event about a fault occurred; from `streamer.logs.EventLogger.faults`."""
+    memory_bytes: int | None = None
+    """Memory that only this process has; None: not known. So is the next one."""
+    memory_limit_bytes: int | None = None
+    """What its control group may have."""
 
 
 class StatusSource(Protocol):

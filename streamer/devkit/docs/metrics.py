@@ -37,7 +37,7 @@ For each integration and partition, at any time:
 `streamer_records_unaccounted` is the difference of the two sides. If it is not 0, report it as a bug."""
 
 _GROUPS: Final[tuple[tuple[str, tuple[str, ...], str, tuple[Series[Any], ...]], ...]] = (
-    ("The process", (), "Series exist from the start.", OF_SERVICE),
+    ("The process", (), "Series exist from the start, unless the table says otherwise.", OF_SERVICE),
     (
         "Partitions",
         ("integration", "topic", "partition"),
