@@ -30,6 +30,8 @@ COPY --from=build /opt/streamer /opt/streamer
 # A number, because Kubernetes' runAsNonRoot cannot check a name.
 RUN install --directory --owner 10001 --group 10001 /var/lib/streamer
 ENV PATH=/opt/streamer/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# numpy would start a thread for each core of the machine; streamer has no use for them.
+ENV OPENBLAS_NUM_THREADS=1
 # A default only: unlike STREAMER_SERVER__HOST it does not override the configuration file.
 ENV STREAMER_DEFAULT_SERVER_HOST=::
 USER 10001:10001
