@@ -70,7 +70,7 @@ def test_each_service_that_another_waits_for_says_when_it_is_healthy(compose: An
         if dependency["condition"] == "service_healthy"
     ]
 
-    assert set(awaited) == {"kafka", "sandbox"}
+    assert set(awaited) == {"kafka", "sandbox", "prometheus"}
     assert all("healthcheck" in services[name] for name in awaited)
 
 
