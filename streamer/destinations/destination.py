@@ -164,7 +164,7 @@ class Destination:
         attempt = self._machine.start(
             time.monotonic(), calls, is_retry=is_retry, is_resend=is_resend, integration=integration
         )
-        self.status.in_flight = self._machine.in_flight
+        self.status.in_flight, self.status.next_probe_at = self._machine.in_flight, self._machine.next_probe_at
         self._wake_next()
         return attempt
 
@@ -252,6 +252,7 @@ class Destination:
         status.in_flight, status.limit, status.reason = machine.in_flight, machine.limit, standing.reason
         is_changed = standing.state is not status.state
         status.state, status.since = standing.state, standing.since
+        status.next_probe_at = machine.next_probe_at
         status.next_step = _EVENTS[status.state].next_step
         if status.state is State.HELD:
             status.next_step = held_next_step(status.reason, self.settings)
