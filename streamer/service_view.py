@@ -175,6 +175,7 @@ class ServiceView:
             state=self._state_of(integration.runner),
             reason="its state cannot be shown; see the log for observer.failed",
             restarts=integration.runner.restarts,
+            is_known=False,
             receipts=ReceiptsStatus(is_available=False, entries=0, bytes=0, shrunk_total=0),
         )
 

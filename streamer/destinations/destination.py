@@ -78,7 +78,8 @@ class Destination:
             held_probe_seconds=timings.held_probe,
             now=time.monotonic(),
         )
-        self.status = DestinationStatus(name=name, limit=self._machine.limit)
+        key_name = "write key" if settings.key_setting == "write_key" else "API key"
+        self.status = DestinationStatus(name=name, limit=self._machine.limit, key_name=key_name)
         """Kept up to date for whoever asks."""
         self._waiting: list[_Waiter] = []
         self._alarm: asyncio.TimerHandle | None = None

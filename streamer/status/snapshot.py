@@ -110,6 +110,8 @@ class DestinationStatus:
     since: float = field(default_factory=time.monotonic)
     reason: str = ""
     next_step: str = ""
+    key_name: str = "write key"
+    """What its credential is called: "write key" or "API key"."""
     next_probe_at: float | None = None
     """When it is tried next; None: it takes requests, or it is not known."""
     requests: Counter[str] = field(default_factory=Counter)
@@ -259,6 +261,10 @@ class ConsumerStatus:
     """All members of its group, as the brokers said lately; empty: not asked yet, or no broker answers."""
     recent_letters: Sequence[RecentLetter] = ()
     """The newest last."""
+    missing_topics: Sequence[str] = ()
+    """Topics of the configuration that do not exist, or that streamer has no right to see."""
+    is_known: bool = True
+    """False: its state could not be found out, because of a bug."""
     guard: GuardEvidence | None = None
     """Why the mass guard has stopped it; None: it has not, or it did before this process started."""
 
