@@ -324,10 +324,25 @@ def test_brokers_that_were_never_reached() -> None:
         [integration(state=IntegrationState.STARTING, partitions=[], state_since=NOW - 8)], last_faults=[fault]
     )
     assert verdict(status).headline == (
-        "sprig: starting for 8 s, no broker could be reached. No data at risk: no record waits. Do: Check the brokers,"
-        " kafka.bootstrap_servers and the network: localhost:9092: connection refused."
+        "sprig: starting for 8 s, the brokers cannot be reached or reject the connection. No data at risk: no record"
+        " waits. Do: Check the brokers, the settings of kafka, and the network between them and this machine"
+        " (localhost:9092: connection refused)."
     )
     assert verdict(status).level is Level.ACT
+
+
+def test_a_broker_of_an_earlier_start_explains_nothing() -> None:
+    fault = FaultLine(NOW - 900, "kafka.unavailable", "sprig", "localhost:9092: connection refused", "")
+    status = service([integration(state=IntegrationState.RESTARTING, state_since=NOW - 8)], last_faults=[fault])
+    assert verdict(status).headline.startswith("sprig: restarting for 8 s. No data at risk")
+
+
+def test_a_start_that_waits_for_a_topic_says_so_at_once() -> None:
+    fault = FaultLine(NOW - 5, "topics.missing", "sprig", "the topic surveys does not exist", "")
+    status = service([integration(state=IntegrationState.STARTING, state_since=NOW - 8)], last_faults=[fault])
+    [problem] = verdict(status).problems
+    assert (problem.level, problem.what) == (Level.ACT, "starting for 8 s, the topic surveys does not exist")
+    assert problem.next_step.startswith("Create the topics or grant READ")
 
 
 # -- the integration
