@@ -16,10 +16,12 @@ from streamer.core.delivery.attempt import Verdict
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
 from streamer.core.records.account import Account
+from streamer.core.records.group_member import GroupMember
 from streamer.core.records.obstacles import PartitionFault
 from streamer.logs.events import Event
 from streamer.logs.fault import FaultLine
 from streamer.status.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram
+from streamer.status.history import History
 from streamer.status.inbound_snapshot import DirectoryStatus, WebhooksStatus
 from streamer.status.recent import RecentHistogram
 
@@ -63,14 +65,16 @@ class IntegrationState(enum.StrEnum):
     DRAINING = "draining"
 
 
-class GroupMember(NamedTuple):
-    """One member of a consumer group, as the brokers know it."""
+class GuardEvidence(NamedTuple):
+    """Why the mass guard stopped an integration."""
 
-    client_id: str
-    host: str
-    partitions: int
-    is_this: bool
-    """Whether it is this process."""
+    set_aside: int
+    """Records that would have become dead letters."""
+    seen: int
+    """Of how many."""
+    reason: str
+    """That of most of them."""
+    detail: str
 
 
 class RecentLetter(NamedTuple):
@@ -98,6 +102,8 @@ class DestinationStatus:
     since: float = field(default_factory=time.monotonic)
     reason: str = ""
     next_step: str = ""
+    key_name: str = "write key"
+    """What its credential is called: "write key" or "API key"."""
     next_probe_at: float | None = None
     """When it is tried next; None: it takes requests, or it is not known."""
     requests: Counter[str] = field(default_factory=Counter)
@@ -198,6 +204,8 @@ class PartitionStatus:
     assigned: AssignedPartition | None
     left_out: PartitionFault | None = None
     """Why the partition, which is ours, is not read now; it may not be known yet where to begin in it."""
+    left_out_since: float | None = None
+    """Since when, in seconds since the epoch."""
 
     @property
     def in_flight(self) -> int:
@@ -250,6 +258,12 @@ class ConsumerStatus:
     """All members of its group, as the brokers said lately; empty: not asked yet, or no broker answers."""
     recent_letters: Sequence[RecentLetter] = ()
     """The newest last."""
+    missing_topics: Sequence[str] = ()
+    """Topics of the configuration that do not exist, or that streamer has no right to see."""
+    is_known: bool = True
+    """False: its state could not be found out, because of a bug."""
+    guard: GuardEvidence | None = None
+    """Why the mass guard has stopped it; None: it has not, or it did before this process started."""
 
     @property
     def lag(self) -> int | None:
@@ -320,6 +334,17 @@ class ServiceStatus:
     """Memory that only this process has; None: not known. So is the next one."""
     memory_limit_bytes: int | None = None
     """What its control group may have."""
+    instance: str = ""
+    """Host name and process id, such as "web-7, process 4711"."""
+    history: History = field(default_factory=History)
+    """The last 15 minutes. Not of this moment only: it goes on changing."""
+
+    @property
+    def consumers(self) -> Sequence[ConsumerStatus]:
+        """All that read topics here: the integrations, and the way back if it applies calls."""
+        inbound = self.inbound
+        back = [] if inbound is None or inbound.consumer is None else [inbound.consumer]
+        return [*self.integrations, *back]
 
 
 class StatusSource(Protocol):
