@@ -33,6 +33,7 @@ from streamer.service_view import ServiceView
 from streamer.settings import Settings
 from streamer.settings.inbound import INBOUND
 from streamer.status.histogram import DURATION_SECONDS, Histogram
+from streamer.status.history import STEP_SECONDS, History
 from streamer.stop_signals import FORCED, STOP_SIGNALS
 from streamer.timings import PRODUCTION, Timings
 
@@ -106,6 +107,7 @@ class Service:
         self.is_draining = False
         self.loop_lag_seconds = Histogram(DURATION_SECONDS)
         """How late the event loop runs what is due."""
+        self.history = History()
         self.destinations = {
             name: open_destination(name, destination, timings) for name, destination in settings.destinations.items()
         }
@@ -123,7 +125,8 @@ class Service:
         }
         self.inbound = None if settings.inbound is None else Inbound(settings, timings)
         """The way back; None: it is off."""
-        self._server = Server(settings.server, ServiceView(self))
+        self._view = ServiceView(self)
+        self._server = Server(settings.server, self._view)
 
     @property
     def port(self) -> int:
@@ -163,6 +166,7 @@ class Service:
                 side_tasks = [
                     tasks.create_task(self._summarise(), name="summary"),
                     tasks.create_task(self._sample(), name="sample"),
+                    tasks.create_task(self._note_history(), name="history"),
                     *(
                         tasks.create_task(destination.watch_key(), name=f"write key of {name}")
                         for name, destination in self.destinations.items()
@@ -231,6 +235,12 @@ class Service:
                     runner.note_limit(passed)
                 with observing("rate", integration=runner.name):
                     runner.note_rate(loop.time())
+
+    async def _note_history(self) -> None:
+        while True:
+            with observing("history"):
+                self.history.note(self._view.status(), time.time())
+            await asyncio.sleep(STEP_SECONDS)
 
     def _runners(self) -> Iterator[Runner]:
         yield from (integration.runner for integration in self.integrations.values())

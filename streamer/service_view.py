@@ -2,6 +2,7 @@
 
 import os
 import platform
+import socket
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -30,6 +31,7 @@ from streamer.status import (
     ServiceStatus,
 )
 from streamer.status.histogram import Histogram
+from streamer.status.history import History
 
 if TYPE_CHECKING:
     from streamer.inbound.keeper import Keeper
@@ -71,6 +73,10 @@ class Parts(Protocol):
     @property
     def loop_lag_seconds(self) -> Histogram:
         """How late the event loop runs what is due."""
+
+    @property
+    def history(self) -> History:
+        """The last 15 minutes."""
 
 
 class ServiceView:
@@ -115,6 +121,8 @@ class ServiceView:
             loop_lag_seconds=service.loop_lag_seconds,
             inbound=None if service.inbound is None else self._show_inbound(service.inbound),
             last_faults=list(logger().last_faults),
+            instance=f"{socket.gethostname()}, process {os.getpid()}",
+            history=service.history,
         )
 
     def _destinations(self) -> Check:

@@ -2,7 +2,7 @@
 
 from streamer.core.model import Json
 from streamer.logs.fault import FaultLine
-from streamer.status import ConsumerStatus, DestinationStatus, IntegrationStatus, ServiceStatus
+from streamer.status import DestinationStatus, IntegrationStatus, ServiceStatus
 from streamer.status.consumer_document import account_of, place_of, state_of, sum_of, time_of
 from streamer.status.histogram import Histogram
 from streamer.status.inbound_document import inbound_of
@@ -21,9 +21,7 @@ def document_of(status: ServiceStatus, *, now: float, monotonic_now: float) -> J
         "time": time_of(now),
         "started_at": time_of(status.started_at),
         "draining": status.is_draining,
-        "unaccounted": sum(
-            partition.unaccounted for consumer in _consumers(status) for partition in consumer.partitions
-        ),
+        "unaccounted": sum(partition.unaccounted for consumer in status.consumers for partition in consumer.partitions),
         "integrations": {integration.name: _integration(integration, now) for integration in status.integrations},
         "destinations": {
             destination.name: _destination(destination, now - monotonic_now) for destination in status.destinations
@@ -42,11 +40,6 @@ def version_of(status: ServiceStatus) -> dict[str, str]:
         "config_sha256": status.config_sha256,
         "mapping_version": status.mapping_version,
     }
-
-
-def _consumers(status: ServiceStatus) -> list[ConsumerStatus]:
-    inbound = status.inbound
-    return [*status.integrations, *([inbound.consumer] if inbound is not None and inbound.consumer is not None else [])]
 
 
 def _integration(integration: IntegrationStatus, now: float) -> Json:

@@ -46,6 +46,19 @@ class Histogram:
         self._counts = [own + more for own, more in zip(self._counts, added, strict=True)]
         self.sum += other.sum
 
+    def copy(self) -> "Histogram":
+        """One with the same values, which stays as it is."""
+        copied = Histogram(self._bounds)
+        copied.include(self)
+        return copied
+
+    def since(self, earlier: "Histogram") -> "Histogram":
+        """The values that were added after ``earlier`` was copied from this one."""
+        added = Histogram(self._bounds)
+        added._counts = [now - before for now, before in zip(self._counts, earlier._counts, strict=True)]  # noqa: SLF001
+        added.sum = self.sum - earlier.sum
+        return added
+
     @property
     def count(self) -> int:
         """How many values were added."""
@@ -59,3 +72,8 @@ class Histogram:
         """The lowest bound that at least this share of the values do not exceed; None: no values yet."""
         wanted = share * self.count
         return next((bound for bound, count in self.cumulative() if count >= wanted), None) if self.count else None
+
+    def quantile_at_most(self, share: float) -> float | None:
+        """As `quantile`; a value above all bounds counts as the highest bound."""
+        bound = self.quantile(share)
+        return None if bound is None else min(bound, self._bounds[-1])

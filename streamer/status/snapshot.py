@@ -19,6 +19,7 @@ from streamer.core.records.account import Account
 from streamer.core.records.obstacles import PartitionFault
 from streamer.logs.fault import FaultLine
 from streamer.status.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram
+from streamer.status.history import History
 from streamer.status.inbound_snapshot import DirectoryStatus, WebhooksStatus
 from streamer.status.recent import RecentHistogram
 
@@ -308,6 +309,17 @@ class ServiceStatus:
     """The way back; None: it is off."""
     last_faults: Sequence[FaultLine] = ()
     """The latest log lines about faults; from `streamer.logs.EventLogger.last_faults`."""
+    instance: str = ""
+    """Host name and process id, such as "web-7, process 4711"."""
+    history: History = field(default_factory=History)
+    """The last 15 minutes. Not of this moment only: it goes on changing."""
+
+    @property
+    def consumers(self) -> Sequence[ConsumerStatus]:
+        """All that read topics here: the integrations, and the way back if it applies calls."""
+        inbound = self.inbound
+        back = [] if inbound is None or inbound.consumer is None else [inbound.consumer]
+        return [*self.integrations, *back]
 
 
 class StatusSource(Protocol):
