@@ -42,6 +42,7 @@ PARTS = [
     "operations",
     "integration",
     "service_view",
+    "page",
     "server",
     "service",
     "devkit",
