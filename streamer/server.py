@@ -1,4 +1,4 @@
-"""The HTTP server for health, metrics, version, status and the page. All requests are GET, and none of them changes anything.
+"""The HTTP server for health, metrics, version, status and the page. All requests are GET; none changes anything.
 
     /livez /readyz /startupz   200 or 503; ?verbose, ?exclude=CHECK, /readyz/CHECK; JSON when ``Accept`` asks for it
     /metrics                   for Prometheus
@@ -50,7 +50,7 @@ class Server:
         self._address = address
         self._source = source
         self._metrics = Metrics(source.status)
-        self._page = Page(source)
+        self.page = Page(source)
         self._runner: web.AppRunner | None = None
         self.port = address.port
         """The port that is listened on, once started."""
@@ -92,7 +92,7 @@ class Server:
         application.router.add_get("/metrics", self._get_metrics)
         application.router.add_get("/version", self._get_version)
         application.router.add_get("/status", self._get_status)
-        self._page.add_routes(application)
+        self.page.add_routes(application)
         return application
 
     async def _get_metrics(self, request: web.Request) -> web.Response:

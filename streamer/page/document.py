@@ -15,6 +15,9 @@ from streamer.status.verdict import Level
 RELOAD_SECONDS: Final = 10
 """How often the page reloads itself where no JavaScript runs."""
 
+MAX_TITLE_CHARACTERS: Final = 40
+"""Of the name in the title: a tab shows no more."""
+
 _WITHOUT_SCRIPT: Final = f"Without JavaScript this page reloads every {RELOAD_SECONDS} s."
 
 _NAMES: Final = {
@@ -50,7 +53,7 @@ def icon_of(view: View) -> str:
 def title_of(view: View) -> str:
     """What a tab shows."""
     level, problems = view.verdict.level, view.verdict.problems
-    about = f": {problems[0].subject}" if problems else ""
+    about = f": {problems[0].subject[:MAX_TITLE_CHARACTERS]}" if problems else ""
     return f"{SYMBOLS[level]} {WORDS[level]}{about} · streamer"
 
 

@@ -10,7 +10,7 @@ from markupsafe import Markup
 from streamer.logs.fault import FaultLine
 from streamer.page.figures import count, moment
 from streamer.page.markup import element, joined
-from streamer.page.parts import do, heading, name, quiet
+from streamer.page.parts import do, heading, name
 from streamer.page.view import View
 from streamer.status import RecentLetter
 
@@ -79,12 +79,9 @@ def letters(view: View) -> Markup:
 
 
 def _letter(integration: str, letter: RecentLetter, view: View) -> Markup:
-    place = f"{letter.topic}-{letter.partition}"
-    message_id = (
-        quiet("no messageId")
-        if letter.message_id is None
-        else joined(["messageId ", element("code", name(letter.message_id))])
-    )
+    partition = f"{letter.topic}-{letter.partition}"
+    place = element("code", name(partition), " offset ", letter.offset)
+    message_id = "no messageId" if letter.message_id is None else joined(["messageId ", _code(letter.message_id)])
     return element(
         "li",
         element(
@@ -94,10 +91,11 @@ def _letter(integration: str, letter: RecentLetter, view: View) -> Markup:
             element("code", letter.reason, class_="event"),
             " ",
             element("b", name(integration)),
+            " ",
+            element("span", place, " ", message_id, class_="place"),
             class_="head",
         ),
         element("p", name(letter.detail)) if letter.detail else None,
-        element("p", "at ", element("code", name(place)), " offset ", element("code", letter.offset), ", ", message_id),
         element(
             "details",
             element("summary", "What to type"),
@@ -107,8 +105,12 @@ def _letter(integration: str, letter: RecentLetter, view: View) -> Markup:
             ],
             data_key="commands",
         ),
-        data_key=f"{integration} {place} {letter.offset}",
+        data_key=f"{integration} {partition} {letter.offset}",
     )
+
+
+def _code(text: str) -> Markup:
+    return element("code", name(text))
 
 
 def commands(integration: str, letter: RecentLetter) -> Sequence[tuple[str, str]]:

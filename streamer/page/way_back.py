@@ -9,7 +9,7 @@ from streamer.core.inbound.call import CallOutcome
 from streamer.page.figures import count, duration, moment
 from streamer.page.integrations import COLUMNS, consumer_rows
 from streamer.page.markup import Child, element, joined
-from streamer.page.parts import badge, cell, heading, name, table, tally
+from streamer.page.parts import badge, cell, heading, name, quiet, table, tally
 from streamer.page.view import View
 from streamer.status import ConsumerStatus, DirectoryStatus, InboundStatus, WebhooksStatus
 from streamer.status.verdict import Level
@@ -121,6 +121,8 @@ def _calls(inbound: InboundStatus) -> Markup | None:
     return joined(
         [
             table("Calls", _TYPES, element("tbody", rows, role="rowgroup"), class_="cards"),
-            element("p", "Remarks: ", tally(dict(inbound.remarks))) if any(inbound.remarks.values()) else None,
+            element("div", quiet("Remarks "), tally(inbound.remarks), class_="remarks")
+            if any(inbound.remarks.values())
+            else None,
         ]
     )

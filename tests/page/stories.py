@@ -36,6 +36,8 @@ from streamer.status import (
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
 from streamer.status.history import DestinationPoint, History, IntegrationPoint
 
+Tell = Callable[[], "Story"]
+
 INTEGRATIONS: Final = ("sprig", "product-fruits", "feedback")
 DAY: Final = 86_400.0
 
@@ -82,11 +84,11 @@ class Told(History):
         self._told_integrations, self._told_destinations = integrations, destinations
 
     @property
-    def integrations(self) -> dict[str, list[IntegrationPoint]]:  # type: ignore[override]
+    def integrations(self) -> dict[str, list[IntegrationPoint]]:
         return self._told_integrations
 
     @property
-    def destinations(self) -> dict[str, list[DestinationPoint]]:  # type: ignore[override]
+    def destinations(self) -> dict[str, list[DestinationPoint]]:
         return self._told_destinations
 
 
@@ -352,6 +354,7 @@ def many_partitions(partitions: int = 100) -> Story:
     """More than a page can show; one of them cannot be read."""
     story, now = well(), time.time()
     many = integration("sprig", now, partitions=partitions, lag=partitions * 40)
+    many.partitions[partitions // 2].account.handed_back += 12
     broken = dataclasses.replace(
         many.partitions[partitions // 2],
         assigned=None,
@@ -453,7 +456,7 @@ def hostile() -> Story:
                     PartitionStatus(
                         topic=text(),
                         partition=0,
-                        account=account(100),
+                        account=account(100, in_flight=0),
                         assigned=None,
                         left_out=PartitionFault(Obstacle.READ_FAILED, text()),
                     )

@@ -56,6 +56,7 @@
         old.insertBefore(want, at);
         continue;
       }
+      keyed.delete(key);
       if (have === at) at = at.nextSibling;
       else old.insertBefore(have, at);
       if (have.nodeType === Node.ELEMENT_NODE) morph(have, want);
