@@ -159,7 +159,7 @@ def _verdict(check: Check) -> str:
 
 def _json(document: object, *, status: int = 200) -> web.Response:
     return web.Response(
-        body=orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE),
+        body=orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2),
         status=status,
         headers={"Content-Type": "application/json", **_HEADERS},
     )

@@ -20,10 +20,12 @@ from streamer.logs.observing import observing
 from streamer.pipeline import Pipeline
 from streamer.pipeline.runner import Runner
 from streamer.pipeline.showing import consumer_status
+from streamer.receipts import Receipts
 from streamer.settings import Settings
 from streamer.settings.inbound import INBOUND
 from streamer.status import (
     Check,
+    ConsumerStatus,
     InboundStatus,
     IntegrationState,
     IntegrationStatus,
@@ -84,6 +86,8 @@ class ServiceView:
 
     def __init__(self, service: Parts) -> None:
         self._service = service
+        self._states: dict[str, tuple[IntegrationState, float]] = {}
+        """In which state each runner was seen last, and since when, in seconds since the epoch."""
 
     def live(self) -> Sequence[Check]:
         """Whether this process works. That the event loop turns is shown by the answer itself."""
@@ -156,10 +160,7 @@ class ServiceView:
     def _show_inbound(self, inbound: Inbound) -> InboundStatus | None:
         with observing("status", integration=INBOUND):
             keeper = inbound.keeper
-            state = None if keeper is None else self._state_of(keeper.runner)
-            return inbound_status(
-                inbound, None if keeper is None or state is None else consumer_status(keeper.runner, state)
-            )
+            return inbound_status(inbound, None if keeper is None else self._consumer(keeper.runner))
         return None
 
     def _show(self, integration: Integration) -> IntegrationStatus:
@@ -174,11 +175,12 @@ class ServiceView:
             state=self._state_of(integration.runner),
             reason="its state cannot be shown; see the log for observer.failed",
             restarts=integration.runner.restarts,
+            is_known=False,
             receipts=ReceiptsStatus(is_available=False, entries=0, bytes=0, shrunk_total=0),
         )
 
     def _integration(self, integration: Integration) -> IntegrationStatus:
-        shared = consumer_status(integration.runner, self._state_of(integration.runner), integration.receipts)
+        shared = self._consumer(integration.runner, integration.receipts)
         return IntegrationStatus(
             **{field.name: getattr(shared, field.name) for field in fields(shared)},
             dialect=integration.settings.dialect,
@@ -192,6 +194,12 @@ class ServiceView:
                 shrunk_total=integration.receipts.shrunk_total,
             ),
         )
+
+    def _consumer(self, runner: Runner, receipts: Receipts | None = None) -> ConsumerStatus:
+        state = self._state_of(runner)
+        if self._states.get(runner.name, (None, 0.0))[0] is not state:
+            self._states[runner.name] = state, time.time()
+        return consumer_status(runner, state, self._states[runner.name][1], receipts)
 
     def _state_of(self, runner: Runner) -> IntegrationState:
         pipeline = runner.pipeline

@@ -78,7 +78,8 @@ class Destination:
             held_probe_seconds=timings.held_probe,
             now=time.monotonic(),
         )
-        self.status = DestinationStatus(name=name, limit=self._machine.limit)
+        key_name = "write key" if settings.key_setting == "write_key" else "API key"
+        self.status = DestinationStatus(name=name, limit=self._machine.limit, key_name=key_name)
         """Kept up to date for whoever asks."""
         self._waiting: list[_Waiter] = []
         self._alarm: asyncio.TimerHandle | None = None
@@ -164,7 +165,7 @@ class Destination:
         attempt = self._machine.start(
             time.monotonic(), calls, is_retry=is_retry, is_resend=is_resend, integration=integration
         )
-        self.status.in_flight = self._machine.in_flight
+        self.status.in_flight, self.status.next_probe_at = self._machine.in_flight, self._machine.next_probe_at
         self._wake_next()
         return attempt
 
@@ -252,6 +253,7 @@ class Destination:
         status.in_flight, status.limit, status.reason = machine.in_flight, machine.limit, standing.reason
         is_changed = standing.state is not status.state
         status.state, status.since = standing.state, standing.since
+        status.next_probe_at = machine.next_probe_at
         status.next_step = _EVENTS[status.state].next_step
         if status.state is State.HELD:
             status.next_step = held_next_step(status.reason, self.settings)

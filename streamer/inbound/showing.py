@@ -6,6 +6,7 @@ from streamer.inbound.inbound import Inbound
 from streamer.inbound.listener import Listener
 from streamer.inbound.tally import CallKind
 from streamer.inbound.webhook_counts import Result
+from streamer.kafka import Publisher
 from streamer.status import ConsumerStatus, DirectoryStatus, InboundStatus, WebhooksStatus
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def inbound_status(inbound: Inbound, consumer: ConsumerStatus | None) -> Inbound
         directory=None if keeper is None else _directory(keeper),
         calls={} if keeper is None else {_texts(kind): number for kind, number in keeper.tally.calls.items()},
         remarks={} if keeper is None else {remark.value: n for remark, n in keeper.tally.remarks.items()},
-        webhooks=None if listener is None else _webhooks(listener),
+        webhooks=None if listener is None else _webhooks(listener, inbound.publisher),
     )
 
 
@@ -47,7 +48,7 @@ def _directory(keeper: "Keeper") -> DirectoryStatus:
     )
 
 
-def _webhooks(listener: Listener) -> WebhooksStatus:
+def _webhooks(listener: Listener, publisher: Publisher | None) -> WebhooksStatus:
     counts = listener.counts
     return WebhooksStatus(
         requests={
@@ -57,4 +58,5 @@ def _webhooks(listener: Listener) -> WebhooksStatus:
         },
         calls=counts.calls,
         request_seconds=counts.duration_seconds,
+        publishing_fault="" if publisher is None else publisher.fault or "",
     )

@@ -21,6 +21,7 @@ from streamer.pipeline.ports import Brokers
 from streamer.pipeline.subscription import Subscription
 from streamer.pipeline.watchdog import StalledError
 from streamer.pipeline.worker import MakeWorker
+from streamer.status.recent_letters import RecentLetters
 from streamer.timings import Timings
 
 
@@ -58,6 +59,7 @@ class Runner:
         self.last_error = ""
         self.contact = Contact(subscription.name, timings)
         """Whether the brokers answer."""
+        self.recent_letters = RecentLetters()
         self.limited = LimitedTime()
         """What has kept it from being faster."""
         self._new_brokers = new_brokers
@@ -106,6 +108,7 @@ class Runner:
             on_connected=self._on_connected,
             guard_memory=self._guard_memory,
             contact=self.contact,
+            recent_letters=self.recent_letters,
             timings=self._timings,
         )
 

@@ -3,9 +3,10 @@
 from streamer.core.model import Json
 from streamer.logs.fault import FaultLine
 from streamer.status import DestinationStatus, IntegrationStatus, ServiceStatus
-from streamer.status.consumer_document import account_of, place_of, state_of, sum_of, time_of
+from streamer.status.consumer_document import account_of, place_of, state_of, sum_of, time_of, time_or_null
 from streamer.status.histogram import Histogram
 from streamer.status.inbound_document import inbound_of
+from streamer.status.verdict import Verdict, verdict_of
 
 
 def document_of(status: ServiceStatus, *, now: float, monotonic_now: float) -> Json:
@@ -17,6 +18,8 @@ def document_of(status: ServiceStatus, *, now: float, monotonic_now: float) -> J
         monotonic_now: the same moment on the monotonic clock, which the times of destinations use.
     """
     return {
+        "verdict": _verdict(verdict_of(status, now=now, monotonic_now=monotonic_now)),
+        "instance": status.instance,
         **version_of(status),
         "time": time_of(now),
         "started_at": time_of(status.started_at),
@@ -28,6 +31,24 @@ def document_of(status: ServiceStatus, *, now: float, monotonic_now: float) -> J
         },
         "inbound": None if status.inbound is None else inbound_of(status.inbound, now),
         "last_faults": [_fault(line) for line in reversed(status.last_faults)],
+    }
+
+
+def _verdict(verdict: Verdict) -> Json:
+    return {
+        "level": verdict.level,
+        "headline": verdict.headline,
+        "problems": [
+            {
+                "level": problem.level,
+                "subject": problem.subject,
+                "what": problem.what,
+                "data": problem.data,
+                "data_at_risk": problem.is_data_at_risk,
+                "next_step": problem.next_step,
+            }
+            for problem in verdict.problems
+        ],
     }
 
 
@@ -70,6 +91,9 @@ def _destination(destination: DestinationStatus, wall_clock_offset: float) -> Js
         "since": time_of(destination.since + wall_clock_offset),
         "reason": destination.reason or None,
         "next_step": destination.next_step or None,
+        "next_probe_at": time_or_null(
+            None if destination.next_probe_at is None else destination.next_probe_at + wall_clock_offset
+        ),
         "in_flight": destination.in_flight,
         "limit": destination.limit,
         "requests": dict(destination.requests),

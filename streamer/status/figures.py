@@ -2,6 +2,9 @@
 
 from typing import Final
 
+MAX_TEXT_CHARACTERS: Final = 160
+"""Longest text of somebody else's in a line."""
+
 _UNITS: Final = (("day", 86_400.0), ("h", 3_600.0), ("min", 60.0), ("s", 1.0))
 _FROM: Final = 2.0
 """From so many of a unit on it is used: 90 min, but 2 h."""
@@ -29,3 +32,9 @@ def share(part: float) -> str:
 def counted(count: int, noun: str) -> str:
     """A number with its noun: "1 record", "12,431 records"."""
     return f"{number(count)} {noun}{'' if count == 1 else 's'}"
+
+
+def shortened(text: str) -> str:
+    """The first line of somebody else's text, cut if it is long, without a full stop at its end."""
+    line = text.partition("\n")[0].strip().rstrip(".")
+    return line if len(line) <= MAX_TEXT_CHARACTERS else f"{line[: MAX_TEXT_CHARACTERS - 1].rstrip()}…"

@@ -38,6 +38,8 @@ class IntegrationPoint:
     lag_seconds: float | None
     dead_lettered_by: Mapping[str, float] = field(default_factory=dict)
     """By reason; only those that occurred."""
+    seconds: float = STEP_SECONDS
+    """Length of the step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +54,10 @@ class DestinationPoint:
     p50_seconds: float | None
     """At most; above the longest bound of the histogram it is that bound. None: no request ended in the step."""
     p99_seconds: float | None
+    retried_by: Mapping[str, float] = field(default_factory=dict)
+    """Requests whose calls are sent again, by HTTP status or network fault; only those that occurred."""
+    seconds: float = STEP_SECONDS
+    """Length of the step."""
 
 
 class Partition(Protocol):
@@ -80,6 +86,8 @@ class Destination(Protocol):
     def name(self) -> str: ...
     @property
     def requests(self) -> Counter[str]: ...
+    @property
+    def retries(self) -> Counter[str]: ...
     @property
     def request_seconds(self) -> Histogram: ...
 
@@ -113,9 +121,10 @@ class _Consumed:
     consumed: int
     settled: int
     dead_lettered: Counter[str]
+    lost: int
 
     def numbers(self) -> Sequence[int]:
-        return self.consumed, self.settled, self.dead_lettered.total()
+        return self.consumed, self.settled, self.dead_lettered.total(), self.lost
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +132,11 @@ class _Requested:
     at: float
     requests: int
     failed: int
+    retries: Counter[str]
     seconds: Histogram
 
     def numbers(self) -> Sequence[int]:
-        return self.requests, self.failed, self.seconds.count
+        return self.requests, self.failed, self.retries.total(), self.seconds.count
 
 
 Point = TypeVar("Point", bound=_Point)
@@ -163,6 +173,9 @@ class History:
     def __init__(self) -> None:
         self._integrations: dict[str, _Ring[IntegrationPoint, _Consumed]] = {}
         self._destinations: dict[str, _Ring[DestinationPoint, _Requested]] = {}
+        self._lost: dict[str, int] = {}
+        self.lost_at: dict[str, float] = {}
+        """When the latest loss of records was seen, by integration, in seconds since the epoch."""
 
     @property
     def integrations(self) -> Mapping[str, Sequence[IntegrationPoint]]:
@@ -189,6 +202,8 @@ class History:
     def _note_integration(self, consumer: Consumer, now: float) -> None:
         ring = self._integrations.setdefault(consumer.name, _Ring())
         counted = _consumed(consumer, now)
+        if counted.lost > self._lost.get(consumer.name, 0):
+            self._lost[consumer.name], self.lost_at[consumer.name] = counted.lost, now
         step = ring.step(counted)
         if step is None:
             return
@@ -203,6 +218,7 @@ class History:
                 lag=consumer.lag,
                 lag_seconds=consumer.lag_seconds(now),
                 dead_lettered_by={reason: count / seconds for reason, count in letters.items()},
+                seconds=seconds,
             )
         )
 
@@ -221,6 +237,8 @@ class History:
                 failed=(counted.failed - earlier.failed) / seconds,
                 p50_seconds=durations.quantile_at_most(0.5),
                 p99_seconds=durations.quantile_at_most(0.99),
+                retried_by={reason: count / seconds for reason, count in (counted.retries - earlier.retries).items()},
+                seconds=seconds,
             )
         )
 
@@ -234,9 +252,16 @@ def _consumed(consumer: Consumer, now: float) -> _Consumed:
         sum(partition.account.consumed for partition in consumer.partitions),
         sum(partition.account.settled for partition in consumer.partitions),
         letters,
+        sum(partition.account.lost.total() for partition in consumer.partitions),
     )
 
 
 def _requested(destination: Destination, now: float) -> _Requested:
     failed = sum(count for result, count in destination.requests.items() if not result.startswith("2"))
-    return _Requested(now, destination.requests.total(), failed, destination.request_seconds.copy())
+    return _Requested(
+        now,
+        destination.requests.total(),
+        failed,
+        Counter(destination.retries),
+        destination.request_seconds.copy(),
+    )

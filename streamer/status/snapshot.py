@@ -73,6 +73,18 @@ class GroupMember(NamedTuple):
     """Whether it is this process."""
 
 
+class GuardEvidence(NamedTuple):
+    """Why the mass guard stopped an integration."""
+
+    set_aside: int
+    """Records that would have become dead letters."""
+    seen: int
+    """Of how many."""
+    reason: str
+    """That of most of them."""
+    detail: str
+
+
 class RecentLetter(NamedTuple):
     """A record that was set aside lately. No value of the record is in it."""
 
@@ -98,6 +110,8 @@ class DestinationStatus:
     since: float = field(default_factory=time.monotonic)
     reason: str = ""
     next_step: str = ""
+    key_name: str = "write key"
+    """What its credential is called: "write key" or "API key"."""
     next_probe_at: float | None = None
     """When it is tried next; None: it takes requests, or it is not known."""
     requests: Counter[str] = field(default_factory=Counter)
@@ -193,6 +207,8 @@ class PartitionStatus:
     assigned: AssignedPartition | None
     left_out: PartitionFault | None = None
     """Why the partition, which is ours, is not read now; it may not be known yet where to begin in it."""
+    left_out_since: float | None = None
+    """Since when, in seconds since the epoch."""
 
     @property
     def in_flight(self) -> int:
@@ -245,6 +261,12 @@ class ConsumerStatus:
     """All members of its group, as the brokers said lately; empty: not asked yet, or no broker answers."""
     recent_letters: Sequence[RecentLetter] = ()
     """The newest last."""
+    missing_topics: Sequence[str] = ()
+    """Topics of the configuration that do not exist, or that streamer has no right to see."""
+    is_known: bool = True
+    """False: its state could not be found out, because of a bug."""
+    guard: GuardEvidence | None = None
+    """Why the mass guard has stopped it; None: it has not, or it did before this process started."""
 
     @property
     def lag(self) -> int | None:

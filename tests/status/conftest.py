@@ -20,11 +20,13 @@ from streamer.status import (
     ConsumerStatus,
     DestinationStatus,
     DirectoryStatus,
+    GroupMember,
     InboundStatus,
     IntegrationState,
     IntegrationStatus,
     PartitionStatus,
     ReceiptsStatus,
+    RecentLetter,
     ServiceStatus,
     WebhooksStatus,
 )
@@ -47,6 +49,7 @@ def _account() -> Account:
 def _destination() -> DestinationStatus:
     destination = DestinationStatus(name="production", limit=16, in_flight=2, since=time.monotonic() - 60)
     destination.state, destination.reason, destination.next_step = State.HELD, "401", "Check the write key."
+    destination.next_probe_at = time.monotonic() + 30
     destination.record(answer_of_status(200, None), 0.03, 1_000, 25, Verdict.DELIVERED)
     destination.record(answer_of_status(429, 5.0), 0.2, 1_000, 25, Verdict.RETRY_FREE)
     destination.record(answer_of_status(400, None), 0.2, 1_000, 25, Verdict.REFUSED)
@@ -95,6 +98,15 @@ def _integration() -> IntegrationStatus:
         rebalances={"assigned": 1, "revoked": 0},
         buffered_records=10,
         buffered_bytes=500,
+        state_since=NOW - 600,
+        members=[
+            GroupMember("streamer-web-7", "10.0.0.7", 2, is_this=True),
+            GroupMember("streamer-web-8", "10.0.0.8", 1, is_this=False),
+        ],
+        recent_letters=[
+            RecentLetter(NOW - 30, "surveys", 0, 17, "schema_invalid", "survey: missing", "m-1"),
+            RecentLetter(NOW - 20, "surveys", 0, 18, "decode_error", "not JSON", None),
+        ],
         receipts=ReceiptsStatus(is_available=True, entries=80, bytes=4_096, shrunk_total=0),
     )
 
@@ -150,6 +162,7 @@ def _service() -> ServiceStatus:
         config_sha256="0123abcd",
         mapping_version="1",
         started_at=NOW - 3_600,
+        instance="web-7, process 4711",
         is_draining=False,
         integrations=[_integration()],
         destinations=[_destination()],
