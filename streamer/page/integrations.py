@@ -12,7 +12,7 @@ from streamer.page.figures import UNKNOWN, count, duration, per_second
 from streamer.page.markup import Child, element, joined
 from streamer.page.parts import NOTHING, badge, cell, do, heading, name, since, table
 from streamer.page.view import View
-from streamer.status import ConsumerStatus, IntegrationState, IntegrationStatus
+from streamer.status import ConsumerStatus, DestinationStatus, IntegrationState, IntegrationStatus
 from streamer.status.figures import counted
 from streamer.status.verdict import Level
 
@@ -128,26 +128,34 @@ def consumer_rows(
 
 def _state(consumer: ConsumerStatus, view: View) -> Markup:
     """In a word, why, and since when. A destination that is closed closes its integrations."""
-    destination = view.destination(consumer.destination)
+    closed = _closed_destination(consumer, view)
     left_out = sum(partition.left_out is not None for partition in consumer.partitions)
     level, word = STATES[consumer.state]
     at, reason = consumer.state_since, "" if level is Level.WELL else consumer.reason
     if consumer.kafka_silent_seconds is not None:
         level, word, at = Level.ACT, "No broker answers", view.now - consumer.kafka_silent_seconds
-    elif consumer.state is IntegrationState.RUNNING and destination is not None and destination.state is not State.OK:
-        level, word = DESTINATION_STATES[destination.state]
-        at, reason = view.wall_time(destination.since), destination.reason
+    elif closed is not None:
+        level, word = DESTINATION_STATES[closed.state]
+        at, reason = view.wall_time(closed.since), closed.reason
     elif left_out and level is Level.WELL:
         level, reason = Level.WATCH, f"{counted(left_out, 'partition')} not read"
     return joined([badge(level, word), since(at, view.now), _reason(reason)])
 
 
 def _next_step(consumer: ConsumerStatus, view: View) -> str:
-    problem = view.problem(consumer.name, consumer.destination)
-    if problem is not None:
-        return problem.next_step
+    closed = _closed_destination(consumer, view)
+    if closed is not None:
+        return closed.next_step
+    problem = next((problem for problem in view.verdict.problems if problem.subject == consumer.name), None)
+    return "" if problem is None else problem.next_step
+
+
+def _closed_destination(consumer: ConsumerStatus, view: View) -> DestinationStatus | None:
+    """The destination, if it is what keeps the integration from delivering."""
+    if consumer.state is not IntegrationState.RUNNING or consumer.kafka_silent_seconds is not None:
+        return None
     destination = view.destination(consumer.destination)
-    return "" if destination is None or destination.state is State.OK else destination.next_step
+    return None if destination is None or destination.state is State.OK else destination
 
 
 def _reason(text: str) -> Markup | None:

@@ -17,20 +17,29 @@ from streamer.page.partitions import partitions
 from streamer.page.parts import WORDS, badge, name
 from streamer.page.view import View
 from streamer.page.way_back import way_back
-from streamer.status.problem import Problem
+from streamer.status.verdict import Problem, Verdict
 
 
 def first_line(view: View) -> Markup:
     """Whether it is well, in words; below it the other problems."""
     verdict = view.verdict
-    first, others = verdict.problems[:1], verdict.problems[1:]
+    others = [_other(problem) for problem in verdict.problems[1:]]
     return joined(
         [
             badge(verdict.level, WORDS[verdict.level]),
-            element("h1", [_problem(problem) for problem in first] or verdict.headline),
-            element("ul", [_other(problem) for problem in others], class_="problems") if others else None,
+            element("h1", _headline(verdict)),
+            element("ul", others, class_="problems") if others else None,
         ]
     )
+
+
+def _headline(verdict: Verdict) -> Markup | str:
+    """The headline as it is; where it tells a problem, its parts stand below one another."""
+    first = next(iter(verdict.problems), None)
+    if first is None or not verdict.headline.startswith(first.line):
+        return verdict.headline
+    rest = verdict.headline.removeprefix(first.line)
+    return joined([_problem(first), element("span", rest, class_="quiet") if rest else None])
 
 
 def _problem(problem: Problem) -> Markup:

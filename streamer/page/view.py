@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from streamer.logs.observing import observing
 from streamer.status import DestinationStatus, ServiceStatus
 from streamer.status.history import DestinationPoint, IntegrationPoint
-from streamer.status.verdict import Problem, Verdict, verdict_of
+from streamer.status.verdict import Level, Verdict, verdict_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class View:
         """Look at a snapshot; ``now`` and ``monotonic_now`` are one moment, on two clocks."""
         return cls(
             status=status,
-            verdict=verdict_of(status, now=now, monotonic_now=monotonic_now),
+            verdict=_verdict(status, now, monotonic_now),
             now=now,
             monotonic_now=monotonic_now,
             integration_points=status.history.integrations,
@@ -38,10 +39,13 @@ class View:
         """A destination by name; None: there is none of that name (the way back's is the directory)."""
         return next((destination for destination in self.status.destinations if destination.name == name), None)
 
-    def problem(self, *subjects: str) -> Problem | None:
-        """The most urgent problem of one of these subjects."""
-        return next((problem for problem in self.verdict.problems if problem.subject in subjects), None)
-
     def wall_time(self, monotonic: float) -> float:
         """A monotonic time in seconds since the epoch."""
         return self.now - self.monotonic_now + monotonic
+
+
+def _verdict(status: ServiceStatus, now: float, monotonic_now: float) -> Verdict:
+    """If it fails, the rest of the page is needed all the more."""
+    with observing("page.verdict"):
+        return verdict_of(status, now=now, monotonic_now=monotonic_now)
+    return Verdict(level=Level.WATCH, headline="The state cannot be summed up; see the log for observer.failed.")

@@ -175,6 +175,7 @@ def history(names: Sequence[str], now: float, *, stops: float = 0.0, lag: Callab
                     consumed=0.0 if is_stopped and ago < stops - 30 else rate,
                     settled=0.0 if is_stopped else rate * (0.97 + 0.05 * math.sin(step)),
                     dead_lettered=0.2 if step % 37 == 0 else 0.0,
+                    dead_lettered_by={"schema_invalid": 0.2} if step % 37 == 0 else {},
                     lag=lag(max(stops - ago, 0.0)) + int(5 + 4 * math.sin(step)),
                     lag_seconds=max(stops - ago, 0.0),
                 )
