@@ -270,6 +270,18 @@ def backing_off() -> Story:
     return story
 
 
+def letter(offset: int, at: float) -> RecentLetter:
+    return RecentLetter(
+        at,
+        "surveys.feedback",
+        offset % 2,
+        offset,
+        "schema_invalid",
+        "/answers/0/score: maximum 10, got number",
+        f"evt_01J9A{offset}",
+    )
+
+
 def guarded() -> Story:
     story, now = well(), time.time()
     story.change_integration(
@@ -277,18 +289,7 @@ def guarded() -> Story:
         state=IntegrationState.GUARDED,
         state_since=now - 95,
         limited_by=Limit.GUARDED,
-        recent_letters=[
-            RecentLetter(
-                now - 95 - number,
-                "surveys.feedback",
-                number % 2,
-                1_204_400 + number,
-                "schema_invalid",
-                "/answers/0/score: maximum 10, got number",
-                f"evt_01J9A00000{number}",
-            )
-            for number in range(6)
-        ],
+        recent_letters=[letter(1_204_400 + number, now - 95 - number) for number in range(6)],
     )
     story.change(
         last_faults=[

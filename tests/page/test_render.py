@@ -140,7 +140,7 @@ def test_faults_are_grouped_and_the_newest_is_first() -> None:
 def test_a_dead_letter_has_all_that_leads_to_it() -> None:
     _, page = look(stories.guarded())
     text = next(page.one(id="letters").all("li")).text
-    for part in ("schema_invalid", "/answers/0/score", "surveys.feedback-0", "offset 1204400", "evt_01J9A000000"):
+    for part in ("schema_invalid", "/answers/0/score", "surveys.feedback-0", "offset 1204400", "evt_01J9A1204400"):
         assert part in text
 
 

@@ -39,7 +39,16 @@
     morphChildren(old, fresh);
   }
 
+  // A selection survives changes beside the nodes it is in, such as a new row, but not new siblings of selected text.
+  function hasSameShape(old, fresh) {
+    const [ours, theirs] = [[...old.childNodes], [...fresh.childNodes]];
+    return ours.length === theirs.length && ours.every((child, place) => isAlike(child, theirs[place]));
+  }
+
+  const hasRows = (node) => [...node.childNodes].some((child) => keyOf(child) !== "");
+
   function morphChildren(old, fresh) {
+    if (selection !== null && !hasRows(old) && !hasSameShape(old, fresh) && holdsSelection(old)) return;
     const wanted = new Set([...fresh.childNodes].map(keyOf));
     const keyed = new Map();
     for (const child of [...old.childNodes]) {
