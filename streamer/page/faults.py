@@ -100,7 +100,7 @@ def _letter(integration: str, letter: RecentLetter, view: View) -> Markup:
             "details",
             element("summary", "What to type"),
             [
-                joined([element("p", why), element("pre", element("code", command), tabindex=0)])
+                joined([element("p", why), element("pre", element("code", command))])
                 for why, command in commands(integration, letter)
             ],
             data_key="commands",
@@ -123,7 +123,7 @@ def commands(integration: str, letter: RecentLetter) -> Sequence[tuple[str, str]
         *("--property", "print.headers=true"),
     ]
     return (
-        ("See the record as it was produced. It holds answers of a person.", shlex.join(look)),
+        ("See the record as it was produced. Its value holds a person's answers.", shlex.join(look)),
         ("Count all dead letters of this kind.", shlex.join(["streamer", "dlq", "ls", *selection, "--since", day])),
         (
             "Once the cause is removed, see what would be written back. Add --execute to do so.",

@@ -39,7 +39,7 @@ def _headline(verdict: Verdict) -> Markup | str:
     if first is None or not verdict.headline.startswith(first.line):
         return verdict.headline
     rest = verdict.headline.removeprefix(first.line)
-    return joined([_problem(first), element("span", rest, class_="quiet") if rest else None])
+    return joined([_problem(first), element("span", rest, class_="more") if rest else None])
 
 
 def _problem(problem: Problem) -> Markup:

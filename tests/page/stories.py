@@ -35,6 +35,7 @@ from streamer.status import (
 )
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
 from streamer.status.history import DestinationPoint, History, IntegrationPoint
+from streamer.status.snapshot import GuardEvidence
 
 Tell = Callable[[], "Story"]
 
@@ -169,13 +170,14 @@ def history(names: Sequence[str], now: float, *, stops: float = 0.0, lag: Callab
             ago = (179 - step) * 5.0
             rate = 40 + 12 * math.sin(step / 9 + shift) + 4 * math.sin(step * 1.7 + shift)
             is_stopped = ago < stops
+            letters = 0.2 if step % 37 == 0 and ago > 360 else 0.0
             found.append(
                 IntegrationPoint(
                     at=now - ago,
                     consumed=0.0 if is_stopped and ago < stops - 30 else rate,
                     settled=0.0 if is_stopped else rate * (0.97 + 0.05 * math.sin(step)),
-                    dead_lettered=0.2 if step % 37 == 0 else 0.0,
-                    dead_lettered_by={"schema_invalid": 0.2} if step % 37 == 0 else {},
+                    dead_lettered=letters,
+                    dead_lettered_by={"schema_invalid": letters} if letters else {},
                     lag=lag(max(stops - ago, 0.0)) + int(5 + 4 * math.sin(step)),
                     lag_seconds=max(stops - ago, 0.0),
                 )
@@ -289,6 +291,7 @@ def guarded() -> Story:
         state=IntegrationState.GUARDED,
         state_since=now - 95,
         limited_by=Limit.GUARDED,
+        guard=GuardEvidence(20, 20, "schema_invalid", "/answers/0/score: maximum 10, got number"),
         recent_letters=[letter(1_204_400 + number, now - 95 - number) for number in range(6)],
     )
     story.change(
