@@ -19,6 +19,7 @@ from typing import Final
 import uvloop
 
 from streamer import logs
+from streamer.access import Access
 from streamer.core.errors import SettingsError
 from streamer.destinations import open_destination
 from streamer.inbound.inbound import Inbound
@@ -126,7 +127,8 @@ class Service:
         self.inbound = None if settings.inbound is None else Inbound(settings, timings)
         """The way back; None: it is off."""
         self._view = ServiceView(self)
-        self._server = Server(settings.server, self._view)
+        access = Access(host=settings.server.host, token_file=settings.server.token_file)
+        self._server = Server(settings.server, self._view, access)
 
     @property
     def port(self) -> int:

@@ -32,6 +32,7 @@ PARTS = [
     "listening",
     "logs",
     "settings",
+    "access",
     "receipts",
     "kafka",
     "status",

@@ -37,6 +37,17 @@ class Event(enum.Enum):
         "The HTTP server for health, metrics and status listens on this address.",
         ("host", "port"),
     )
+    SERVER_TOKEN_UNREADABLE = (
+        "server.token_unreadable",
+        ERROR,
+        Fault.SET_UP,
+        (
+            "The token of the HTTP server cannot be read. The last one counts; without one, /status and /metrics answer"
+            " 503. Delivery goes on. This is logged once."
+        ),
+        ("detail",),
+        "Have the file written again. streamer reads it when it changes; no restart is needed.",
+    )
     CONFIG_LOADED = ("config.loaded", INFO, None, "The configuration was loaded and is in use.", ("config_sha256",))
     SUMMARY = (
         "service.summarised",

@@ -28,6 +28,7 @@ from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.guarding import tell_still_stopped, tell_stopped
 from streamer.pipeline.joining import join, watch_topics
 from streamer.pipeline.letters_shown import guard_evidence, recent_letter
+from streamer.pipeline.members import Members
 from streamer.pipeline.ports import Brokers
 from streamer.pipeline.reader import Reader
 from streamer.pipeline.subscription import Subscription
@@ -103,6 +104,7 @@ class Pipeline:
         self.asker = Asker(
             name, brokers=brokers, source=self.source, assignment=self.assignment, contact=contact, timings=timings
         )
+        self.members = Members(name, source=self.source, timings=timings)
         self._writer = brokers.writer()
         self.dead_letters = self._new_dead_letters()
         self.worker = make_worker(self.custody, self.dead_letters)
@@ -217,6 +219,7 @@ class Pipeline:
                     ("commit", self.assignment.commit_on_timer(self.source)),
                     ("watch", self._watchdog.run()),
                     ("ask for the ends of", self.asker.run()),
+                    ("list the members of the group of", self.members.run()),
                     ("learn the retention of", self._learn_retention()),
                     ("watch the topics of", self._watch_topics()),
                     ("watch the callbacks of", _raise_from(self._crash)),

@@ -44,6 +44,7 @@ def consumer_status(
         rebalances=dict(pipeline.assignment.rebalances) if pipeline else {},
         buffered_records=pipeline.custody.load.records if pipeline else 0,
         buffered_bytes=pipeline.custody.load.bytes + pipeline.worker.parked_bytes if pipeline else 0,
+        members=pipeline.members.latest if pipeline and pipeline.is_connected else (),
         recent_letters=runner.recent_letters.letters,
         missing_topics=pipeline.source.missing_topics() if pipeline and pipeline.is_connected else (),
         guard=pipeline.guard_evidence if pipeline else None,

@@ -17,7 +17,7 @@ from streamer.settings.clash import Clash
 from streamer.settings.document import Document, Fault, KeyPath, read
 from streamer.settings.files import file_clashes, with_line_break
 from streamer.settings.model import Settings
-from streamer.settings.remarks import unknown_variables, unmatched_names
+from streamer.settings.remarks import open_listener, unknown_variables, unmatched_names
 from streamer.settings.sections import LINE_BREAKS
 
 _MAX_SHOWN_CHARACTERS: Final = 40
@@ -54,7 +54,7 @@ def examine(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Setti
     environ = os.environ if environ is None else environ
     settings, tree, describe = _load(path, environ, _clashes_and_files)
     broken = (*_with_line_break(tree), *with_line_break(settings))
-    remarks = [*unmatched_names(settings), *(Fault(path, _LINE_BREAK) for path in broken)]
+    remarks = [*unmatched_names(settings), *open_listener(settings), *(Fault(path, _LINE_BREAK) for path in broken)]
     texts = [describe(remark) for remark in sorted(remarks, key=describe.order)]
     return settings, [*texts, *unknown_variables(settings, environ)]
 

@@ -16,6 +16,7 @@ from streamer.core.delivery.attempt import Verdict
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
 from streamer.core.records.account import Account
+from streamer.core.records.group_member import GroupMember
 from streamer.core.records.obstacles import PartitionFault
 from streamer.logs.fault import FaultLine
 from streamer.status.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram
@@ -61,16 +62,6 @@ class IntegrationState(enum.StrEnum):
     RESTARTING = "restarting"
     """Failed, and waiting to be restarted."""
     DRAINING = "draining"
-
-
-class GroupMember(NamedTuple):
-    """One member of a consumer group, as the brokers know it."""
-
-    client_id: str
-    host: str
-    partitions: int
-    is_this: bool
-    """Whether it is this process."""
 
 
 class GuardEvidence(NamedTuple):

@@ -50,6 +50,7 @@ AT_ONCE: Final = Timings(
     revoke_drain=0.05,
     ask_every=0.005,
     ask_timeout=0.05,
+    members_every=0.005,
     say_silent_after=0.0,
     say_silent_every=0.0,
     watch_every=0.001,

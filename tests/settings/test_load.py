@@ -24,7 +24,7 @@ def test_defaults_are_the_documented_ones(load_text: LoadText, good: str) -> Non
     assert settings.model_dump(exclude={"kafka", "destinations", "integrations", "directory"}) == {
         "state_dir": Path("state"),
         "receipts": {"window": 86_400.0, "max_bytes": 4 << 30},
-        "server": {"host": "127.0.0.1", "port": 8_080},
+        "server": {"host": "127.0.0.1", "port": 8_080, "token_file": None},
         "log": {"level": "info", "format": "auto"},
         "inbound": None,
     }
