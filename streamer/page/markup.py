@@ -50,7 +50,7 @@ def _escaped(child: Child) -> str:
     return "".join(map(_escaped, child))
 
 
-@lru_cache(_MAX_ATTRIBUTES)
+@lru_cache(_MAX_ATTRIBUTES, typed=True)
 def _attribute(key: str, value: str | float) -> str:
     name = key.removesuffix("_").replace("_", "-")
     return f' {name}="{escape(value)}"' if value != "" else f" {name}"

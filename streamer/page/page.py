@@ -1,6 +1,7 @@
 """The page over HTTP: the document, its changes as server-sent events, and its two files."""
 
 import asyncio
+import time
 from importlib.resources import files
 from typing import Final
 
@@ -15,6 +16,9 @@ MAX_VIEWERS: Final = 20
 
 MAX_WRITE_SECONDS: Final = 10.0
 """A browser that takes nothing for so long is disconnected; it connects again by itself."""
+
+MAX_STREAM_SECONDS: Final = 600.0
+"""After so long a browser has to connect again, which it does by itself: the token may have been replaced meanwhile."""
 
 RETRY_MS: Final = 1_000
 """After so long a browser connects again."""
@@ -73,7 +77,8 @@ class Page:
             await response.prepare(request)
             await self._write(response, f"retry: {RETRY_MS}\n\n".encode())
             shown: dict[str, str] = {}
-            while not self._ending.is_set() and not _has_left(request):
+            ends_at = time.monotonic() + MAX_STREAM_SECONDS
+            while not self._ending.is_set() and not _has_left(request) and time.monotonic() < ends_at:
                 parts = self._screen.frame().parts()
                 changed = {name: part for name, part in parts.items() if shown.get(name) != part}
                 shown = parts

@@ -2,6 +2,7 @@
 
 import re
 import time
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -220,6 +221,17 @@ async def test_where_there_is_no_room_the_page_is_loaded_again(
         await expect(page.locator("#connection")).to_contain_text("This page reloads itself every 5 s")
         story.told = stories.held().told
         await expect(page.locator("h1")).to_contain_text("held for")
+
+
+async def test_a_browser_gives_the_token_as_a_password(chromium: Chromium, tmp_path: Path) -> None:
+    """For the stream as well: a script cannot give it a header."""
+    file = tmp_path / "token"
+    file.write_text("s3cret")
+    async with (
+        serving(stories.well(), token_file=file) as server,
+        chromium.page(credentials=("anyone", "s3cret"), tolerated="status of 401") as page,
+    ):
+        await open_live(page, url_of(server))
 
 
 async def test_hostile_names_run_nothing(chromium: Chromium) -> None:

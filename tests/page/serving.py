@@ -4,11 +4,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
 import orjson
 
+from streamer.access import Access
 from streamer.server import Server
 from tests.page.stories import Story
 
@@ -25,9 +27,9 @@ class Loopback:
 
 
 @asynccontextmanager
-async def serving(story: Story, *, port: int = 0) -> AsyncIterator[Server]:
+async def serving(story: Story, *, port: int = 0, token_file: Path | None = None) -> AsyncIterator[Server]:
     """The server, listening."""
-    server = Server(Loopback(port=port), story)
+    server = Server(Loopback(port=port), story, Access(host="127.0.0.1", token_file=token_file))
     await server.start()
     try:
         yield server

@@ -125,7 +125,7 @@ async def test_a_viewer_that_takes_nothing_is_dropped(server: Server, monkeypatc
     with socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4_096)
         slow.connect(("127.0.0.1", server.port))
-        slow.sendall(b"GET /page/events HTTP/1.1\r\nHost: streamer\r\n\r\n")
+        slow.sendall(b"GET /page/events HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
         await until(server, 1)
         await until(server, 0)
 
@@ -142,6 +142,14 @@ async def test_a_server_with_viewers_stops_at_once(story: Story) -> None:
         assert time.monotonic() - began < SHUTDOWN_SECONDS
         async with asyncio.timeout(MAX_WAIT_SECONDS):
             await stream.content.read()  # the stream has ended in order
+
+
+async def test_a_stream_ends_in_time_to_ask_for_the_token_again(
+    client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(page, "MAX_STREAM_SECONDS", 0.2)
+    async with client.get("/page/events") as stream, asyncio.timeout(MAX_WAIT_SECONDS):
+        await stream.content.read()
 
 
 async def test_texts_that_are_not_unicode_are_shown(client: aiohttp.ClientSession, story: Story) -> None:
