@@ -7,13 +7,12 @@ from collections.abc import AsyncIterator
 
 import aiohttp
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 
 from streamer.page import page, screen
 from streamer.page.screen import Screen
 from streamer.server import SHUTDOWN_SECONDS, Server
 from tests.page import stories
-from tests.page.reading import Element, read
+from tests.page.agreement import assert_agreement
 from tests.page.serving import MAX_WAIT_SECONDS, next_event, serving, url_of
 from tests.page.stories import Story
 
@@ -173,59 +172,10 @@ def test_rendering_a_hundred_partitions_is_quick() -> None:
     assert min(seconds() for _ in range(20)) < 0.02
 
 
-TERMS = ("consumed", "delivered", "duplicate", "handed_back", "in_flight")
-
-
 async def test_page_status_and_metrics_agree(client: aiohttp.ClientSession, story: Story) -> None:
     """Whoever looks at two of them at night must not wonder which one is right."""
-    story.told = stories.held().told
-    shown = read(await (await client.get("/")).text())
-    status = await (await client.get("/status")).json()
-    metrics = metrics_of(await (await client.get("/metrics")).text())
-    for name in stories.INTEGRATIONS:
-        row, told = shown.one(id="integrations").one(data_key=name), status["integrations"][name]
-        for term in TERMS:
-            assert term_of(row, term) == told["account"][term], (name, term)
-            suffix = "" if term == "in_flight" else "_total"
-            assert term_of(row, term) == metrics[f"streamer_records_{term}{suffix}", name], (name, term)
-        for term in ("filtered", "dead_lettered"):
-            assert term_of(row, term) == sum(told["account"][term].values())
-            assert term_of(row, term) == metrics[f"streamer_records_{term}_total", name]
-        lag = row.one(data_label="Lag, records").number()
-        assert lag == told["lag"] == metrics["streamer_consumer_lag", name]
-        assert row.one(data_label="Limited by").one("data").attributes["value"] == told["limited_by"]
-        waits = seconds_of(row.one(data_label="Oldest waits"))
-        assert waits == pytest.approx(told["lag_seconds"], abs=10)
-    row, told = shown.one(id="destinations").one(data_key="production"), status["destinations"]["production"]
-    assert {item.attributes["data-key"]: item.number() for item in row.all("li")} == told["requests"]
-    assert [cell.attributes["value"] for cell in row.one(data_label="In flight").all("data")] == [
-        str(told["in_flight"]),
-        str(told["limit"]),
-    ]
-    assert seconds_of(row.one(data_label="Latency p99")) == told["request_seconds"]["p99_at_most"]
-    assert metrics["streamer_concurrency_limit", "production"] == told["limit"]
-    assert shown.one("footer").text.count(status["config_sha256"]) == 1
-    partitions = shown.one(id="partitions").one("tbody")
-    for name in stories.INTEGRATIONS:
-        for place in status["integrations"][name]["partitions"]:
-            row = partitions.one(data_key=f"{name} {place['topic']}-{place['partition']}")
-            figures = [row.one(data_label=label).number() for label in ("Position", "End", "Lag, records", "Parked")]
-            assert figures == [place["position"], place["high_watermark"], place["lag"], place["parked"]]
-
-
-def term_of(row: Element, term: str) -> float:
-    return row.one(data_term=term).number()
-
-
-def seconds_of(cell: Element) -> float:
-    return float((cell.one("time").attributes["datetime"] or "").removeprefix("PT").removesuffix("S"))
-
-
-def metrics_of(text: str) -> dict[tuple[str, str], float]:
-    """Sums of the samples, by name and by integration or destination."""
-    sums: dict[tuple[str, str], float] = {}
-    for family in text_string_to_metric_families(text):
-        for sample in family.samples:
-            subject = sample.labels.get("integration") or sample.labels.get("destination", "")
-            sums[sample.name, subject] = sums.get((sample.name, subject), 0.0) + sample.value
-    return sums
+    for tell in (stories.held, stories.guarded, stories.with_way_back):
+        story.told = tell().told
+        async with client.get("/") as _:
+            await asyncio.sleep(screen.TICK_SECONDS)  # the next frame shows this story
+        await assert_agreement(client)
