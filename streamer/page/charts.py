@@ -124,8 +124,9 @@ def chart(subject: str, title: str, lines: Sequence[Line], words: Callable[[floa
     ends = [f"{line.label} {_last(line, words)}".strip() for line in lines]
     said = ", ".join(ends)
     label = f"{subject}: {title.lower()} in the last 15 minutes. Now {said}; highest {words(highest)}."
+    edge = math.ceil(now / STEP_SECONDS) * STEP_SECONDS  # the picture changes with a new point, and not in between
     paths = [
-        element("path", d=path(line.values, now, highest), class_=f"line line-{place}")
+        element("path", d=path(line.values, edge, highest), class_=f"line line-{place}")
         for place, line in enumerate(lines)
     ]
     return element(
@@ -169,12 +170,15 @@ def _key(place: int, text: str) -> Markup:
     return element("span", swatch, text, class_="key")
 
 
-def path(values: Sequence[tuple[float, float | None]], now: float, highest: float) -> str:
-    """The line through the values, in units of the picture; broken where a value is missing."""
+def path(values: Sequence[tuple[float, float | None]], edge: float, highest: float) -> str:
+    """The line through the values, in units of the picture; broken where a value is missing.
+
+    ``edge``: what is on the right, in seconds since the epoch; ``highest``: what is at the top.
+    """
     parts: list[str] = []
     before: float | None = None
     for at, value in values:
-        x = WIDTH - (now - at) / STEP_SECONDS
+        x = WIDTH - (edge - at) / STEP_SECONDS
         if value is None or x < 0 or not math.isfinite(value):
             before = None
             continue

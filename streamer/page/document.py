@@ -53,7 +53,8 @@ def icon_of(view: View) -> str:
 def title_of(view: View) -> str:
     """What a tab shows."""
     level, problems = view.verdict.level, view.verdict.problems
-    about = f": {problems[0].subject[:MAX_TITLE_CHARACTERS]}" if problems else ""
+    subject = problems[0].subject.partition(" (")[0][:MAX_TITLE_CHARACTERS] if problems else ""
+    about = f": {subject}" if subject else ""
     return f"{SYMBOLS[level]} {WORDS[level]}{about} · streamer"
 
 

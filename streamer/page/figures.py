@@ -35,7 +35,10 @@ def duration(seconds: float | None) -> Markup:
 
 
 def duration_words(seconds: float) -> str:
-    """A duration without markup, rounded down: 250 ms, 12 s, 4 min, 5 h, 6 days."""
+    """A duration without markup, rounded down: 250 ms, 12 s, 4 min, 5 h, 6 days.
+
+    Beside a moment it is enough: an exact age would change each second.
+    """
     if seconds <= 0:
         return "0 s"
     return f"{seconds * 1_000:.0f} ms" if seconds < 1 else figures.duration(seconds)

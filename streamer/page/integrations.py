@@ -14,6 +14,7 @@ from streamer.page.parts import NOTHING, badge, cell, do, heading, name, since, 
 from streamer.page.view import View
 from streamer.status import ConsumerStatus, DestinationStatus, IntegrationState, IntegrationStatus
 from streamer.status.figures import counted
+from streamer.status.history import MAX_STEP_SECONDS, IntegrationPoint
 from streamer.status.verdict import Level
 
 LIMITS: Final[Mapping[Limit, str]] = {
@@ -88,8 +89,7 @@ def consumer_rows(
         about: what stands below its name.
         terms: words for terms of the account that differ.
     """
-    points = view.integration_points.get(consumer.name)
-    point = points[-1] if points else None
+    point = _latest_point(consumer, view)
     figures = element(
         "tr",
         element(
@@ -126,6 +126,12 @@ def consumer_rows(
     return element("tbody", figures, account, role="rowgroup", data_key=consumer.name)
 
 
+def _latest_point(consumer: ConsumerStatus, view: View) -> IntegrationPoint | None:
+    """The last step; None: it is too long ago to be now."""
+    points = view.integration_points.get(consumer.name)
+    return points[-1] if points and view.now - points[-1].at <= MAX_STEP_SECONDS else None
+
+
 def _state(consumer: ConsumerStatus, view: View) -> Markup:
     """In a word, why, and since when. A destination that is closed closes its integrations."""
     closed = _closed_destination(consumer, view)
@@ -137,6 +143,12 @@ def _state(consumer: ConsumerStatus, view: View) -> Markup:
     elif closed is not None:
         level, word = DESTINATION_STATES[closed.state]
         at, reason = view.wall_time(closed.since), closed.reason
+    elif consumer.guard is not None:
+        guard = consumer.guard
+        reason = (
+            f"{guard.set_aside} of {counted(guard.seen, 'record')} would become dead letters:"
+            f" {guard.reason}, {guard.detail}"
+        )
     elif left_out and level is Level.WELL:
         level, reason = Level.WATCH, f"{counted(left_out, 'partition')} not read"
     return joined([badge(level, word), since(at, view.now), _reason(reason)])
@@ -152,7 +164,8 @@ def _next_step(consumer: ConsumerStatus, view: View) -> str:
 
 def _closed_destination(consumer: ConsumerStatus, view: View) -> DestinationStatus | None:
     """The destination, if it is what keeps the integration from delivering."""
-    if consumer.state is not IntegrationState.RUNNING or consumer.kafka_silent_seconds is not None:
+    is_running = consumer.state is IntegrationState.RUNNING and consumer.kafka_silent_seconds is None
+    if not is_running or not isinstance(consumer, IntegrationStatus):
         return None
     destination = view.destination(consumer.destination)
     return None if destination is None or destination.state is State.OK else destination

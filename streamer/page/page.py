@@ -39,7 +39,7 @@ class Page:
         """Serve the page at ``/``."""
         add = application.router.add_get
         add("/", self.get)
-        add("/page/events", self.events)
+        add("/page/events", self.events, allow_head=False)
         add("/page/page.css", self.get_css)
         add("/page/page.js", self.get_js)
         application.on_shutdown.append(self.end)

@@ -36,7 +36,7 @@ class _Row(NamedTuple):
 def partitions(view: View) -> Markup:
     """The section of all partitions."""
     rows = [_Row(consumer, partition) for consumer in view.status.consumers for partition in consumer.partitions]
-    shown = rows if len(rows) <= MAX_PARTITIONS else sorted(rows, key=_urgency)[:MAX_PARTITIONS]
+    shown = rows if len(rows) <= MAX_PARTITIONS else _most_urgent(rows)
     return joined(
         [
             heading("partitions", "Partitions", _note(rows, shown)),
@@ -55,7 +55,13 @@ def partitions(view: View) -> Markup:
 def _note(rows: Sequence[_Row], shown: Sequence[_Row]) -> str:
     if len(rows) == len(shown):
         return f"{len(rows):,}"
-    return f"{len(shown):,} of {len(rows):,}: those with a fault first, then those with the most lag"
+    return f"{len(shown):,} of {len(rows):,}: those with a fault, then those with the most lag; /status has all"
+
+
+def _most_urgent(rows: Sequence[_Row]) -> Sequence[_Row]:
+    """Those with a fault first; else in their own order, so that rows do not change places with their lag."""
+    urgent = {id(row) for row in sorted(rows, key=_urgency)[:MAX_PARTITIONS]}
+    return sorted((row for row in rows if id(row) in urgent), key=lambda row: _urgency(row)[0])
 
 
 def _urgency(row: _Row) -> tuple[int, float]:

@@ -5,7 +5,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from streamer.page.figures import count, duration, moment
+from streamer.page.figures import count, duration_words, moment
 from streamer.page.markup import Child, element
 from streamer.status.verdict import Level
 
@@ -58,7 +58,11 @@ def tally(counts: Mapping[str, int], *, is_failed: Callable[[str], bool] = lambd
 
 def since(at: float | None, now: float) -> Markup | None:
     """Since when, and how long that is; ``at`` and ``now`` in seconds since the epoch."""
-    return None if at is None else element("span", "since ", moment(at, now), ", ", duration(now - at), class_="quiet")
+    return (
+        None
+        if at is None
+        else element("span", "since ", moment(at, now), ", ", duration_words(now - at), class_="quiet")
+    )
 
 
 def do(next_step: str) -> Markup | None:

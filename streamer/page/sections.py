@@ -9,7 +9,7 @@ from streamer.logs.observing import observing
 from streamer.page.charts import charts
 from streamer.page.destinations import destinations
 from streamer.page.faults import faults, letters
-from streamer.page.figures import duration, moment
+from streamer.page.figures import duration_words, moment
 from streamer.page.group import groups
 from streamer.page.integrations import integrations
 from streamer.page.markup import element, joined
@@ -62,7 +62,7 @@ def _other(problem: Problem) -> Markup:
 def foot(view: View) -> Markup:
     """What runs, and where to look further."""
     status = view.status
-    running = duration(view.now - status.started_at)
+    running = duration_words(view.now - status.started_at)
     entries = [
         ("Version", status.version),
         ("Commit", status.commit),

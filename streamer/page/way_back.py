@@ -6,7 +6,7 @@ from typing import Final
 from markupsafe import Markup
 
 from streamer.core.inbound.call import CallOutcome
-from streamer.page.figures import count, duration, moment
+from streamer.page.figures import count, duration_words, moment
 from streamer.page.integrations import COLUMNS, consumer_rows
 from streamer.page.markup import Child, element, joined
 from streamer.page.parts import badge, cell, heading, name, quiet, table, tally
@@ -59,7 +59,7 @@ def _directory(directory: DirectoryStatus, view: View) -> Markup:
         ("Outbox", joined([count(directory.outbox_records), " records, ", is_publishing])),
         (
             "Oldest in the outbox",
-            "" if oldest is None else joined([moment(oldest, view.now), ", ", duration(view.now - oldest)]),
+            "" if oldest is None else joined([moment(oldest, view.now), ", ", duration_words(view.now - oldest)]),
         ),
         ("Published here", joined([count(directory.published), ", skipped ", count(directory.skipped)])),
         ("Cannot publish", directory.publishing_fault),

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 
 from streamer.cli import dlq
 from streamer.page import sections
-from streamer.page.charts import HEIGHT, WIDTH, path
+from streamer.page.charts import HEIGHT, WIDTH, charts, path
 from streamer.page.document import document
 from streamer.page.faults import commands
 from streamer.page.figures import duration_words, latency_words, moment, rate_words
@@ -238,6 +238,12 @@ def test_points_are_placed_by_their_time() -> None:
     now = 1_000.0
     line = path([(now - 5, 0.0), (now, 4.0), (now - 5_000, 1.0)], now, 4.0)
     assert line == f"M{WIDTH - 1.5} {HEIGHT - 1}.0h.5L{WIDTH} 2.0"
+
+
+def test_charts_change_with_a_new_point_and_not_in_between() -> None:
+    told = stories.well(now=1_000.0).told
+    first, second, third = (charts(View.of(told, now=now, monotonic_now=0.0)) for now in (1_000.1, 1_004.9, 1_005.1))
+    assert first == second != third
 
 
 def test_charts_say_their_last_values_in_words() -> None:
