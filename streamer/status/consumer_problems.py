@@ -92,7 +92,9 @@ def _starting(consumer: ConsumerStatus, status: ServiceStatus, risk: Risk, now: 
         (
             line
             for line in reversed(status.last_faults)
-            if line.subject == consumer.name and line.event_name == Event.KAFKA_UNAVAILABLE.event_name
+            if line.subject == consumer.name
+            and line.event_name == Event.KAFKA_UNAVAILABLE.event_name
+            and line.at > now - (seconds or 0.0) - PATIENCE_SECONDS  # not one of an earlier start
         ),
         None,
     )
