@@ -49,8 +49,8 @@ DESTINATION_STATES: Final[Mapping[State, tuple[Level, str]]] = {
 COLUMNS: Final = (
     ("Integration", False),
     ("State", False),
-    ("In, per second", True),
-    ("Out, per second", True),
+    ("In per second", True),
+    ("Out per second", True),
     ("Lag, records", True),
     ("Oldest waits", True),
     ("Drained in", True),
@@ -100,8 +100,8 @@ def consumer_rows(
             role="rowheader",
         ),
         cell("State", _state(consumer, view)),
-        cell("In, per second", UNKNOWN if point is None else per_second(point.consumed), is_number=True),
-        cell("Out, per second", UNKNOWN if point is None else per_second(point.settled), is_number=True),
+        cell("In per second", UNKNOWN if point is None else per_second(point.consumed), is_number=True),
+        cell("Out per second", UNKNOWN if point is None else per_second(point.settled), is_number=True),
         cell("Lag, records", count(consumer.lag), is_number=True),
         cell("Oldest waits", duration(consumer.lag_seconds(view.now)), is_number=True),
         cell("Drained in", _drained(consumer), is_number=True),
@@ -158,7 +158,15 @@ def _next_step(consumer: ConsumerStatus, view: View) -> str:
     closed = _closed_destination(consumer, view)
     if closed is not None:
         return closed.next_step
-    problem = next((problem for problem in view.verdict.problems if problem.subject == consumer.name), None)
+    is_silent = consumer.kafka_silent_seconds is not None
+    problem = next(
+        (
+            problem
+            for problem in view.verdict.problems
+            if problem.subject == consumer.name or (is_silent and problem.subject.startswith("Kafka"))
+        ),
+        None,
+    )
     return "" if problem is None else problem.next_step
 
 

@@ -69,7 +69,7 @@ def test_a_row_says_what_an_integration_does() -> None:
     sprig = row(page, "integrations", "sprig")
     assert "Running" in sprig.one(data_label="State").text
     assert sprig.one(data_label="Lag, records").number() == 0
-    assert sprig.one(data_label="In, per second").number() > 0
+    assert sprig.one(data_label="In per second").number() > 0
     assert sprig.one(data_label="Until retention").text == "6 days"
     assert "adds up" in sprig.text
 
@@ -99,6 +99,11 @@ def test_a_state_is_a_word_and_since_when(tell: stories.Tell, integration: str, 
     state = row(page, "integrations", integration).one(data_label="State")
     assert word in state.text
     assert "since" in state.text
+
+
+def test_each_row_that_waits_for_kafka_says_what_to_do() -> None:
+    _, page = look(stories.silent_kafka())
+    assert all("Do: Check the brokers" in row(page, "integrations", name).text for name in stories.INTEGRATIONS)
 
 
 def test_what_is_not_known_is_not_0() -> None:
