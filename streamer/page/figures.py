@@ -10,6 +10,9 @@ from streamer.status import figures
 
 UNKNOWN: Final = element("span", "not known", class_="quiet")
 
+_ROUNDED_FROM_SECONDS: Final = 120.0
+"""From it on, words are rounded to minutes and more; the seconds are shown to who points at them."""
+
 _FEW: Final = 10
 """Below it, a tenth matters."""
 
@@ -57,7 +60,8 @@ def latency_words(seconds: float) -> str:
 
 
 def _duration(seconds: float, words: str) -> Markup:
-    return element("time", words, datetime=f"PT{max(seconds, 0.0):.3f}S")
+    exact = f"{seconds:,.0f} s" if seconds >= _ROUNDED_FROM_SECONDS else None
+    return element("time", words, datetime=f"PT{max(seconds, 0.0):.3f}S", title=exact)
 
 
 def moment(at: float, now: float) -> Markup:
@@ -65,4 +69,5 @@ def moment(at: float, now: float) -> Markup:
     then = datetime.fromtimestamp(at, UTC)
     is_today = then.date() == datetime.fromtimestamp(now, UTC).date()
     words = then.strftime("%H:%M:%S") if is_today else f"{then.day} {then.strftime('%b %H:%M')}"
-    return element("time", words, datetime=then.isoformat(timespec="milliseconds").replace("+00:00", "Z"))
+    exact = then.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return element("time", words, datetime=exact, title=exact)

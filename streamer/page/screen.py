@@ -28,12 +28,12 @@ class Frame:
         return document(self.view, self.sections)
 
     def parts(self) -> dict[str, str]:
-        """What a browser replaces, by name: ``title``, ``icon`` and ``level`` beside the contents of elements."""
+        """By name, for a browser: the contents of elements, and what it needs beside them."""
         return {
             "title": title_of(self.view),
             "icon": icon_of(self.view),
             "level": self.view.verdict.level.value,
-            "headline": self.view.verdict.headline,
+            "version": f"{self.view.status.version} {self.view.status.commit}",
             "clock": clock_of(self.view),
             **self.sections,
         }

@@ -211,6 +211,17 @@ async def test_a_lost_connection_is_told_and_comes_back_by_itself(chromium: Chro
             await expect(page.locator("#live")).to_have_text("Live")
 
 
+async def test_an_upgraded_server_brings_its_own_page(chromium: Chromium) -> None:
+    """Its style and script may be others than those that an open page has."""
+    story = stories.well()
+    async with serving(story) as server, chromium.page(tolerated=LEFT) as page:
+        await open_live(page, url_of(server))
+        await page.evaluate("document.body.dataset.loaded = 'before'")
+        story.change(version="1.2.4")
+        await expect(page.locator("body[data-loaded]")).to_have_count(0)
+        await expect(page.locator("#foot")).to_contain_text("1.2.4")
+
+
 async def test_where_there_is_no_room_the_page_is_loaded_again(
     chromium: Chromium, monkeypatch: pytest.MonkeyPatch
 ) -> None:

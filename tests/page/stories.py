@@ -477,7 +477,6 @@ def hostile() -> Story:
         integrations=integrations,
         destinations=[production],
         instance=text(),
-        version=text(),
         last_faults=[
             FaultLine(now - number, text(), text(), text(), text(), detail=text(), data_at_risk=text())
             for number in range(7)

@@ -7,11 +7,12 @@
   const STREAM_AGAIN_MS = 30000;
 
   const byId = (id) => document.getElementById(id);
-  const PARTS = ["verdict", "integrations", "destinations", "partitions", "faults", "letters", "charts", "groups", "way-back", "foot"];
+  const PARTS = [...document.querySelectorAll("main > section, footer")].map((part) => part.id);
 
   let source = null;
   let reloading = 0; // the timer of the fallback
   let heardAt = Date.now(); // when the server last said something
+  let version = ""; // of the server
   const kept = new Map(); // parts that could not be put in whole, because text in them is selected
 
   // --- changing nodes in place
@@ -93,6 +94,8 @@
   }
 
   function show(parts) {
+    if (version !== "" && "version" in parts && parts.version !== version) location.reload(); // it was upgraded
+    version = parts.version || version;
     for (const [id, html] of [...kept]) if (!(id in parts)) put(id, html);
     for (const id of PARTS) if (id in parts) put(id, parts[id]);
     if ("clock" in parts) put("clock", parts.clock);
