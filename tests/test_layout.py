@@ -43,6 +43,7 @@ PARTS = [
     "operations",
     "integration",
     "service_view",
+    "page",
     "server",
     "service",
     "devkit",
