@@ -52,7 +52,7 @@ class Integration:
         self.name = name
         self.settings = settings.integrations[name]
         self.destination = destination
-        self.latency_seconds: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(LATENCY_SECONDS))
+        self.latency_seconds = {topic: Histogram(LATENCY_SECONDS) for topic in self.settings.topics}
         """Broker's time of a record to its 2xx, by topic."""
         self.filtered_out = FilteredOut()
         """Topics that have nothing to deliver, because all their latest records are ``not_in_stream``."""

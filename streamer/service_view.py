@@ -3,6 +3,7 @@
 import os
 import platform
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Final, Protocol
@@ -27,6 +28,7 @@ from streamer.status import (
     IntegrationState,
     IntegrationStatus,
     ReceiptsStatus,
+    Reload,
     ServiceStatus,
 )
 from streamer.status.histogram import Histogram
@@ -108,6 +110,7 @@ class ServiceView:
             commit=os.environ.get("STREAMER_COMMIT", "unknown"),
             config_sha256=service.settings.fingerprint(),
             mapping_version=MAPPING_VERSION,
+            config_reloads=self._config_reloads(),
             started_at=service.started_at,
             is_draining=service.is_draining,
             integrations=[self._show(integration) for integration in service.integrations.values()],
@@ -116,6 +119,11 @@ class ServiceView:
             inbound=None if service.inbound is None else self._show_inbound(service.inbound),
             last_faults=list(logger().last_faults),
         )
+
+    def _config_reloads(self) -> Counter[Reload]:
+        listener = None if self._service.inbound is None else self._service.inbound.listener
+        of_keys = (destination.status.key_reloads for destination in self._service.destinations.values())
+        return sum(of_keys, Counter() if listener is None else listener.secret_reloads)
 
     def _destinations(self) -> Check:
         """One destination held leaves the others delivering: ready, degraded. All held: not ready."""
@@ -164,6 +172,7 @@ class ServiceView:
             group=integration.settings.group_id,
             destination=integration.settings.destination,
             state=self._state_of(integration.runner),
+            topics=integration.settings.topics,
             reason="its state cannot be shown; see the log for observer.failed",
             restarts=integration.runner.restarts,
             receipts=ReceiptsStatus(is_available=False, entries=0, bytes=0, shrunk_total=0),

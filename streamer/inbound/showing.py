@@ -1,6 +1,6 @@
 """What is shown of the way back: `streamer.status` filled in."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from streamer.inbound.inbound import Inbound
 from streamer.inbound.listener import Listener
@@ -10,6 +10,9 @@ from streamer.status import ConsumerStatus, DirectoryStatus, InboundStatus, Webh
 
 if TYPE_CHECKING:
     from streamer.inbound.keeper import Keeper
+
+
+_BOTH: Final = (True, False)
 
 
 def inbound_status(inbound: Inbound, consumer: ConsumerStatus | None) -> InboundStatus:
@@ -55,6 +58,8 @@ def _webhooks(listener: Listener) -> WebhooksStatus:
             for webhook in counts.duration_seconds
             for result in Result
         },
-        calls=counts.calls,
+        calls={
+            (webhook, is_known): counts.calls[webhook, is_known] for webhook in counts.webhooks for is_known in _BOTH
+        },
         request_seconds=counts.duration_seconds,
     )

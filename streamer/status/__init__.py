@@ -14,6 +14,7 @@ from streamer.status.snapshot import (
     PartitionStatus,
     ReceiptsStatus,
     RecentLetter,
+    Reload,
     ServiceStatus,
     StatusSource,
 )
@@ -32,6 +33,7 @@ __all__ = [
     "PartitionStatus",
     "ReceiptsStatus",
     "RecentLetter",
+    "Reload",
     "ServiceStatus",
     "StatusSource",
     "WebhooksStatus",

@@ -47,6 +47,15 @@ class BatchResult(enum.StrEnum):
     REFUSED = "refused"
 
 
+class Reload(enum.StrEnum):
+    """How it ended that a part of the configuration was read again while the process runs."""
+
+    APPLIED = "applied"
+    """It has changed, and is in use."""
+    FAILED = "failed"
+    """It cannot be read; the one read before stays in use."""
+
+
 class IntegrationState(enum.StrEnum):
     """What an integration does."""
 
@@ -104,6 +113,8 @@ class DestinationStatus:
     retries: Counter[str] = field(default_factory=Counter)
     """Requests whose calls are sent again, by HTTP status or network fault."""
     batches: Counter[BatchResult] = field(default_factory=Counter)
+    key_reloads: Counter[Reload] = field(default_factory=Counter)
+    """How often its key was read again, if it has changed or could not be read."""
     request_seconds: Histogram = field(default_factory=lambda: Histogram(DURATION_SECONDS))
     recent_request_seconds: RecentHistogram = field(default_factory=lambda: RecentHistogram(DURATION_SECONDS))
     """Those of the last minutes."""
@@ -222,6 +233,8 @@ class ConsumerStatus:
     group: str
     destination: str
     state: IntegrationState
+    topics: Sequence[str] = ()
+    """Those that it reads."""
     reason: str = ""
     restarts: int = 0
     partitions: Sequence[PartitionStatus] = ()
@@ -297,6 +310,8 @@ class ServiceStatus:
     config_sha256: str
     """Short fingerprint of the configuration in force."""
     mapping_version: str
+    config_reloads: Mapping[Reload, int] = field(default_factory=dict)
+    """How often files that the configuration names were read again, if they had changed or could not be read."""
     started_at: float
     """Seconds since the epoch."""
     is_draining: bool
