@@ -26,6 +26,7 @@ from streamer.receipts import ProblemKind, Receipts, destination_fingerprint
 from streamer.settings import Settings
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
 from streamer.timings import Timings
+from streamer.tracing import tracer
 
 
 class Integration:
@@ -114,6 +115,10 @@ class Integration:
             ages[record.ledger.topic].append(now - record.record.timestamp / 1000)
         for topic, seconds in ages.items():
             self.latency_seconds[topic].observe_all(seconds)
+        trace_id = tracer().trace_id()
+        if trace_id is not None:
+            for topic, seconds in ages.items():
+                self.latency_seconds[topic].exemplify(max(seconds), trace_id, now)
 
     def summarise(self) -> None:
         """Log what has happened since the start, once a minute, and how far it is behind."""

@@ -32,6 +32,7 @@ from streamer.status import (
     ServiceStatus,
 )
 from streamer.status.histogram import Histogram
+from streamer.tracing import tracer
 
 if TYPE_CHECKING:
     from streamer.inbound.keeper import Keeper
@@ -111,6 +112,7 @@ class ServiceView:
             config_sha256=service.settings.fingerprint(),
             mapping_version=MAPPING_VERSION,
             config_reloads=self._config_reloads(),
+            trace_spans=tracer().counts(),
             started_at=service.started_at,
             is_draining=service.is_draining,
             integrations=[self._show(integration) for integration in service.integrations.values()],

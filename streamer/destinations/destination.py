@@ -25,6 +25,7 @@ from streamer.logs import Event, logger
 from streamer.settings import DestinationSettings
 from streamer.status import DestinationStatus, Reload
 from streamer.timings import Timings
+from streamer.tracing import tracer
 
 _EVENTS: Final = {
     State.OK: Event.DESTINATION_RESUMED,
@@ -200,7 +201,7 @@ class Destination:
             self._limits.pop(attempt, None)
         answer = exchange.answer
         verdict = self._machine.finish(attempt, answer, time.monotonic(), random.random(), size)  # noqa: S311 - jitter
-        self.status.record(answer, exchange.seconds, exchange.sent_bytes, len(bodies), verdict)
+        self.status.record(answer, exchange.seconds, exchange.sent_bytes, len(bodies), verdict, tracer().trace_id())
         refunds = self._machine.take_refunds()
         if refunds:
             for listeners in self._listeners:

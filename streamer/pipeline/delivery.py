@@ -33,6 +33,7 @@ from streamer.pipeline.endings import unless_cancelled
 from streamer.pipeline.intake import Intake, MapsRecords
 from streamer.pipeline.worker import Prepare
 from streamer.receipts import NoReceipts, Receipts
+from streamer.tracing import Span, tracer
 
 
 class Delivery:
@@ -213,6 +214,10 @@ class Delivery:
         return self._shipping.next(time.monotonic(), self._destination.wanted())
 
     async def _send(self, shipment: Shipment, attempt: Attempt) -> None:
+        with tracer().process("deliver", self._integration, shipment.records) as span:
+            await self._send_traced(shipment, attempt, span)
+
+    async def _send_traced(self, shipment: Shipment, attempt: Attempt, span: Span) -> None:
         records = shipment.records
         began = time.time()
         try:
@@ -229,12 +234,13 @@ class Delivery:
                 self._all_answered.set()
         # No await from here on: a batch ends as a whole or not at all.
         if verdict is Verdict.DELIVERED:
-            self._accepted(shipment, began)
+            self._accepted(shipment, began, span)
         else:
-            self._failed(shipment, attempt, verdict, answer, began)
+            span.fail(answer.error)
+            self._failed(shipment, attempt, verdict, answer, began, span)
         self._work.set()
 
-    def _accepted(self, shipment: Shipment, began: float) -> None:
+    def _accepted(self, shipment: Shipment, began: float, span: Span) -> None:
         records = shipment.records
         now = time.time()
         by_ledger: defaultdict[PartitionLedger, list[OpenRecord]] = defaultdict(list)
@@ -250,9 +256,13 @@ class Delivery:
             destination=self._destination.name,
             calls=len(records),
             duration_seconds=round(now - began, 3),
+            trace_id=span.trace_id,
+            span_id=span.span_id,
         )
 
-    def _failed(self, shipment: Shipment, attempt: Attempt, verdict: Verdict, answer: Answer, began: float) -> None:
+    def _failed(
+        self, shipment: Shipment, attempt: Attempt, verdict: Verdict, answer: Answer, began: float, span: Span
+    ) -> None:
         failure = Failure(
             attempt=attempt,
             verdict=verdict,
@@ -262,10 +272,10 @@ class Delivery:
             jitter=random.random(),  # noqa: S311 - jitter
         )
         aftermath = self._shipping.failed(shipment, failure)
-        self._tell(aftermath, len(shipment.records), answer)
+        self._tell(aftermath, len(shipment.records), answer, span)
         self._dead_letters.add(aftermath.letters)
 
-    def _tell(self, aftermath: Aftermath, calls: int, answer: Answer) -> None:
+    def _tell(self, aftermath: Aftermath, calls: int, answer: Answer, span: Span) -> None:
         if aftermath.attempts:
             logger().emit(
                 Event.BATCH_RETRYING,
@@ -275,6 +285,8 @@ class Delivery:
                 attempt=aftermath.attempts,
                 error_type=answer.error,
                 wait_seconds=round(aftermath.wait_seconds, 1),
+                trace_id=span.trace_id,
+                span_id=span.span_id,
             )
         if aftermath.is_split:
             logger().emit(
@@ -283,6 +295,8 @@ class Delivery:
                 destination=self._destination.name,
                 calls=calls,
                 status=answer.status,
+                trace_id=span.trace_id,
+                span_id=span.span_id,
             )
 
     def _take_back(self, attempts: Sequence[Attempt]) -> None:

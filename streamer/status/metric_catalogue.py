@@ -100,6 +100,13 @@ OF_SERVICE: Final[tuple[Series[ServiceStatus], ...]] = (
         lambda service: {result.value: service.config_reloads.get(result, 0) for result in Reload},
         "result",
     ),
+    counter(
+        "streamer_trace_spans_total",
+        "Spans of traces. exported: the collector has them. failed: it did not take them. dropped: too many waited.",
+        lambda service: service.trace_spans,
+        "result",
+        exists="while traces are on",
+    ),
     histogram(
         "streamer_event_loop_lag_seconds",
         "How late the event loop runs what is due, in seconds.",

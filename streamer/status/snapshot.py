@@ -122,7 +122,15 @@ class DestinationStatus:
     batch_bytes: Histogram = field(default_factory=lambda: Histogram(BATCH_BYTES))
     retry_after_seconds: Histogram = field(default_factory=lambda: Histogram(RETRY_AFTER_SECONDS))
 
-    def record(self, answer: Answer, seconds: float, sent_bytes: int, calls: int, verdict: Verdict) -> None:
+    def record(
+        self,
+        answer: Answer,
+        seconds: float,
+        sent_bytes: int,
+        calls: int,
+        verdict: Verdict,
+        trace_id: str | None = None,
+    ) -> None:
         """Count one request.
 
         Args:
@@ -131,6 +139,7 @@ class DestinationStatus:
             sent_bytes: bytes of its body on the wire.
             calls: how many calls it carried.
             verdict: what the answer means for the calls.
+            trace_id: that it is a part of, if it is sampled.
         """
         result = _result_of(verdict, calls)
         self.requests[answer.error or str(answer.status)] += 1
@@ -138,6 +147,8 @@ class DestinationStatus:
         if result is BatchResult.RETRIED:
             self.retries[answer.error] += 1
         self.request_seconds.observe(seconds)
+        if trace_id is not None:
+            self.request_seconds.exemplify(seconds, trace_id, time.time())
         self.recent_request_seconds.observe(seconds)
         self.batch_calls.observe(calls)
         self.batch_bytes.observe(sent_bytes)
@@ -310,6 +321,8 @@ class ServiceStatus:
     config_sha256: str
     """Short fingerprint of the configuration in force."""
     mapping_version: str
+    trace_spans: Mapping[str, int] = field(default_factory=dict)
+    """Spans by what became of them; empty: traces are off."""
     config_reloads: Mapping[Reload, int] = field(default_factory=dict)
     """How often files that the configuration names were read again, if they had changed or could not be read."""
     started_at: float

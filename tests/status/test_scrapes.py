@@ -41,12 +41,14 @@ TRACE: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 MAX_SCRAPE_SECONDS: Final = 0.020
 SCRAPES: Final = 20
-"""The fastest one counts: other programs have their turns on this machine."""
+"""The cheapest one counts, and only the time in which it had a core: other programs have their turns, too."""
 
 
 ALL: Final[tuple[Series[Any], ...]] = (*OF_SERVICE, *OF_CONSUMER, *OF_INTEGRATION, *OF_DESTINATION, *OF_INBOUND)
 FROM_THE_START: Final = [
-    series for series in ALL if not re.search("while its lag|once they|can be asked|first such", series.exists)
+    series
+    for series in ALL
+    if not re.search("while its lag|once they|can be asked|first such|while traces", series.exists)
 ]
 
 
@@ -239,6 +241,6 @@ def known(runner: Runner) -> bool:
 
 
 def seconds_of(metrics: Metrics, accept: str) -> float:
-    began = time.perf_counter()
+    began = time.thread_time()
     metrics.render(accept)
-    return time.perf_counter() - began
+    return time.thread_time() - began

@@ -26,7 +26,9 @@ from streamer.status.series import Series
 _INTRODUCTION: Final = """\
 `/metrics` serves these in the format of Prometheus, or as OpenMetrics if the `Accept` header asks for it. Names and
 labels are a contract: dashboards and alerts may use them. No label is taken from a record, so their number is bounded.
-Counters start at 0 with the process. The standard metrics of the Python client are served too (`process_*`,
+Counters start at 0 with the process. In OpenMetrics, buckets of `streamer_event_latency_seconds` and
+`streamer_http_request_duration_seconds` name the trace of their latest value, where traces are on
+([tracing.md](tracing.md)). The standard metrics of the Python client are served too (`process_*`,
 `python_*`).
 
 For each integration and partition, at any time:
