@@ -17,7 +17,7 @@ from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.outbox import Outbox, Shipment
 from streamer.core.delivery.parked import Parked
 from streamer.core.delivery.retry import RetryPolicy
-from streamer.core.delivery.shipping import Aftermath, Failure, Shipping
+from streamer.core.delivery.shipping import Failure, Shipping
 from streamer.core.model import Record
 from streamer.core.records.custody import Custody
 from streamer.core.records.ledger import PartitionLedger
@@ -31,6 +31,7 @@ from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.deliveries import deliveries_of
 from streamer.pipeline.endings import unless_cancelled
 from streamer.pipeline.intake import Intake, MapsRecords
+from streamer.pipeline.telling import Teller
 from streamer.pipeline.worker import Prepare
 from streamer.receipts import NoReceipts, Receipts
 from streamer.tracing import Span, tracer
@@ -68,6 +69,7 @@ class Delivery:
         self.prepare = prepare
         self._integration = integration
         self._destination = destination
+        self._tell = Teller(integration, destination.name)
         self._mapper = mapper
         self._receipts: Receipts | NoReceipts = receipts
         if mapper.keeps_latest:
@@ -250,15 +252,7 @@ class Delivery:
         self._shipping.accepted(shipment, by_ledger, time.monotonic())
         self._dead_letters.guards.note_delivered(len(records))
         self._observe_latency(records, now)
-        logger().emit(
-            Event.BATCH_DELIVERED,
-            integration=self._integration,
-            destination=self._destination.name,
-            calls=len(records),
-            duration_seconds=round(now - began, 3),
-            trace_id=span.trace_id,
-            span_id=span.span_id,
-        )
+        self._tell.delivered(len(records), now - began, span)
 
     def _failed(
         self, shipment: Shipment, attempt: Attempt, verdict: Verdict, answer: Answer, began: float, span: Span
@@ -272,32 +266,8 @@ class Delivery:
             jitter=random.random(),  # noqa: S311 - jitter
         )
         aftermath = self._shipping.failed(shipment, failure)
-        self._tell(aftermath, len(shipment.records), answer, span)
+        self._tell.failed(aftermath, len(shipment.records), answer, span)
         self._dead_letters.add(aftermath.letters)
-
-    def _tell(self, aftermath: Aftermath, calls: int, answer: Answer, span: Span) -> None:
-        if aftermath.attempts:
-            logger().emit(
-                Event.BATCH_RETRYING,
-                integration=self._integration,
-                destination=self._destination.name,
-                calls=calls,
-                attempt=aftermath.attempts,
-                error_type=answer.error,
-                wait_seconds=round(aftermath.wait_seconds, 1),
-                trace_id=span.trace_id,
-                span_id=span.span_id,
-            )
-        if aftermath.is_split:
-            logger().emit(
-                Event.BATCH_SPLIT,
-                integration=self._integration,
-                destination=self._destination.name,
-                calls=calls,
-                status=answer.status,
-                trace_id=span.trace_id,
-                span_id=span.span_id,
-            )
 
     def _take_back(self, attempts: Sequence[Attempt]) -> None:
         """These failures turned out to be the destination's fault: nothing is charged, and no call waits for them."""
