@@ -248,8 +248,10 @@ async def test_no_span_holds_a_value_a_key_or_a_secret(engine: Delivering, recor
     with recorded.on():
         async with engine.running(engine.deliver):
             await eventually(lambda: len(engine.letters()) == 2)
+        with tracer().commit("surveys", [TOPIC]), tracer().request("GET", "http://me:hunter2@host/p?key=hunter2", 0):
+            pass
     told = " ".join(span.to_json() for span in recorded.exporter.get_finished_spans())
-    for secret in (KEY.decode(), "streamer_test_key", "not JSON", "user_"):
+    for secret in (KEY.decode(), "streamer_test_key", "not JSON", "user_1", "hunter2"):
         assert secret not in told, secret
     assert ApiRequest("DELETE", "/v1/users/jane", b"").shown_path == "/v1/users/REDACTED"
     assert ApiRequest("POST", "/v2/users", b"").shown_path == "/v2/users"
