@@ -26,12 +26,18 @@ MAX_QUEUE_SPANS: Final = 2_048
 CLOSE_SECONDS: Final = 2.0
 """Longest time to send what is left when the process ends."""
 
+_BATCH_SPANS: Final = 512
+"""Spans of one export, as the library has it."""
+
 _LOOK_SECONDS: Final = 0.05
 _NOT_TAKEN: Final = (
     "OpenTelemetry does not understand the value of a variable (OTEL_TRACES_SAMPLER, OTEL_TRACES_SAMPLER_ARG,"
     " OTEL_RESOURCE_ATTRIBUTES, OTEL_EXPORTER_OTLP_HEADERS, ...) and does without it; traces are sent"
 )
-_LIBRARY: Final = "opentelemetry"
+_LIBRARIES: Final = ("opentelemetry", "requests", "urllib3")
+"""What works in the thread of the export. Our log is written by the event loop alone."""
+
+_STATUSES: Final = range(100, 600)
 
 
 class CountingExporter(SpanExporter):
@@ -67,7 +73,9 @@ class BoundedProcessor(BatchSpanProcessor):
     """Drops spans when too many wait. The library would drop others than these, and log each one."""
 
     def __init__(self, exporter: CountingExporter, *, max_spans: int) -> None:
-        super().__init__(exporter, max_queue_size=max_spans, max_export_batch_size=min(max_spans, 512))
+        # A batch cannot be larger than the queue; otherwise OTEL_BSP_MAX_EXPORT_BATCH_SIZE or the library decides.
+        batch = max_spans if max_spans < _BATCH_SPANS else None
+        super().__init__(exporter, max_queue_size=max_spans, max_export_batch_size=batch)
         self._exporter = exporter
         self._max_spans = max_spans
         self._admitted = 0
@@ -85,25 +93,27 @@ class BoundedProcessor(BatchSpanProcessor):
 
 
 class LibraryLines(logging.Handler):
-    """Takes what the library logs, from whatever thread. Nothing of it is passed on: it may quote headers with keys."""
+    """Takes what the libraries log, from whatever thread. Nothing is passed on: it may quote headers with keys."""
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
         self.lines = 0
         self.cause = ""
         """Why the last export failed."""
-        self._library = logging.getLogger(_LIBRARY)
-        self._propagated = self._library.propagate
+        self._loggers = [logging.getLogger(name) for name in _LIBRARIES]
+        self._propagated = [library.propagate for library in self._loggers]
 
     def attach(self) -> None:
         """Take its lines from now on."""
-        self._library.addHandler(self)
-        self._library.propagate = False
+        for library in self._loggers:
+            library.addHandler(self)
+            library.propagate = False
 
     def detach(self) -> None:
         """Let them go where they went before."""
-        self._library.removeHandler(self)
-        self._library.propagate = self._propagated
+        for library, propagated in zip(self._loggers, self._propagated, strict=True):
+            library.removeHandler(self)
+            library.propagate = propagated
 
     def emit(self, record: logging.LogRecord) -> None:
         """Note a status or the type of an error."""
@@ -111,7 +121,7 @@ class LibraryLines(logging.Handler):
         for part in record.args if isinstance(record.args, tuple) else ():
             if isinstance(part, Exception):
                 self.cause = f"the collector cannot be reached ({type(part).__name__})"
-            elif isinstance(part, int) and not isinstance(part, bool):
+            elif isinstance(part, int) and part in _STATUSES:
                 self.cause = f"the collector answered with HTTP status {part}"
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import threading
@@ -135,6 +136,27 @@ async def test_a_collector_that_never_answers_does_not_keep_the_process_from_end
             began = time.monotonic()
             await asyncio.to_thread(stack.close)
         assert time.monotonic() - began < CLOSE_SECONDS + 8
+
+
+@pytest.mark.parametrize(
+    ("line", "cause"),
+    [
+        (("Failed to export %s batch code: %s, reason: %s", "spans", 503, "hunter2"), "answered with HTTP status 503"),
+        (
+            ("Transient error %s, retrying in %.2fs.", ConnectionError("hunter2"), 1.5),
+            "cannot be reached (ConnectionErr",
+        ),
+        (("retry %d of %d: %s", 2, 6, "hunter2"), ""),
+    ],
+)
+def test_of_a_line_of_the_library_only_the_cause_is_kept(line: tuple[Any, ...], cause: str) -> None:
+    lines = LibraryLines()
+    lines.attach()
+    logging.getLogger("opentelemetry.exporter").warning(*line)
+    lines.detach()
+    assert cause in lines.cause
+    assert bool(cause) is bool(lines.cause)
+    assert "hunter2" not in lines.cause
 
 
 class Stuck(SpanExporter):

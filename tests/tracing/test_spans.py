@@ -4,6 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Final
 
 import pytest
@@ -22,6 +23,7 @@ from streamer.tracing.exporting import ExportingTracer, LibraryLines
 from streamer.tracing.open_telemetry import MAX_LINKS
 from streamer.tracing.spans import using
 from tests.doubles.destination import ACCEPTED, status
+from tests.doubles.kafka import MemoryRecord
 from tests.inbound.engine import InboundEngine, call
 from tests.pipeline.delivering import Delivering
 from tests.pipeline.engine import GROUP, LETTERS, TOPIC, eventually
@@ -167,6 +169,16 @@ async def test_a_dead_letter_keeps_its_producers_context_and_its_span_links_to_i
     assert first.attributes is not None
     assert first.attributes["streamer.dead_letter.reason"] == "decode_error"
     assert first.attributes["streamer.record.offset"] == 0
+
+
+def test_a_batch_of_several_topics_names_none_of_them(recorded: Recorded) -> None:
+    held = [SimpleNamespace(record=MemoryRecord(name, 0, 0, 0, None, b"{}", ())) for name in ("a", "b")]
+    with recorded.on(), tracer().process("deliver", "surveys", held), tracer().commit("surveys", {"a", "b"}):
+        pass
+    for name in ("deliver", "commit"):
+        attributes = recorded.one(name).attributes
+        assert attributes is not None
+        assert "messaging.destination.name" not in attributes
 
 
 async def test_a_transaction_of_the_way_back_is_a_span(tmp_path: Path, recorded: Recorded) -> None:
