@@ -95,7 +95,7 @@ class HttpConnections:
         Args:
             method: of the request.
             url: where it goes.
-            body: in bytes.
+            body: sent as it is; empty: none.
             headers: beside those of HTTP itself, and of the trace that it is a part of.
             document: the body of a 2xx is appended to it.
             resend_count: how often what it carries was sent before.

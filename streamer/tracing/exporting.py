@@ -81,6 +81,11 @@ class BoundedProcessor(BatchSpanProcessor):
         self._admitted = 0
         self.dropped = 0
 
+    @property
+    def unsent(self) -> int:
+        """Spans that wait or are being sent."""
+        return self._admitted - self._exporter.exported - self._exporter.failed
+
     def on_end(self, span: ReadableSpan) -> None:
         """Queue a span."""
         if span.context is None or not span.context.trace_flags.sampled:
@@ -185,7 +190,10 @@ class ExportingTracer(OpenTelemetryTracer):
             closing.join(_LOOK_SECONDS)
         if closing.is_alive():
             self._exporter.shutdown()  # it ends the wait for another attempt
-        self.tell()
+            lost = self._processor.unsent + self._exporter.failed + self._processor.dropped
+            logger().emit(Event.TRACES_LOST, detail="the service ended before the collector had them", spans=lost)
+        else:
+            self.tell()
         self._lines.detach()
 
 
