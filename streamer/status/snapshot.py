@@ -50,6 +50,15 @@ class BatchResult(enum.StrEnum):
     REFUSED = "refused"
 
 
+class Reload(enum.StrEnum):
+    """How it ended that a part of the configuration was read again while the process runs."""
+
+    APPLIED = "applied"
+    """It has changed, and is in use."""
+    FAILED = "failed"
+    """It cannot be read; the one read before stays in use."""
+
+
 class IntegrationState(enum.StrEnum):
     """What an integration does."""
 
@@ -111,6 +120,8 @@ class DestinationStatus:
     retries: Counter[str] = field(default_factory=Counter)
     """Requests whose calls are sent again, by HTTP status or network fault."""
     batches: Counter[BatchResult] = field(default_factory=Counter)
+    key_reloads: Counter[Reload] = field(default_factory=Counter)
+    """How often its key was read again, if it has changed or could not be read."""
     request_seconds: Histogram = field(default_factory=lambda: Histogram(DURATION_SECONDS))
     recent_request_seconds: RecentHistogram = field(default_factory=lambda: RecentHistogram(DURATION_SECONDS))
     """Those of the last minutes."""
@@ -118,7 +129,15 @@ class DestinationStatus:
     batch_bytes: Histogram = field(default_factory=lambda: Histogram(BATCH_BYTES))
     retry_after_seconds: Histogram = field(default_factory=lambda: Histogram(RETRY_AFTER_SECONDS))
 
-    def record(self, answer: Answer, seconds: float, sent_bytes: int, calls: int, verdict: Verdict) -> None:
+    def record(
+        self,
+        answer: Answer,
+        seconds: float,
+        sent_bytes: int,
+        calls: int,
+        verdict: Verdict,
+        trace_id: str | None = None,
+    ) -> None:
         """Count one request.
 
         Args:
@@ -127,6 +146,7 @@ class DestinationStatus:
             sent_bytes: bytes of its body on the wire.
             calls: how many calls it carried.
             verdict: what the answer means for the calls.
+            trace_id: that it is a part of, if it is sampled.
         """
         result = _result_of(verdict, calls)
         self.requests[answer.error or str(answer.status)] += 1
@@ -134,6 +154,8 @@ class DestinationStatus:
         if result is BatchResult.RETRIED:
             self.retries[answer.error] += 1
         self.request_seconds.observe(seconds)
+        if trace_id is not None:
+            self.request_seconds.exemplify(seconds, trace_id, time.time())
         self.recent_request_seconds.observe(seconds)
         self.batch_calls.observe(calls)
         self.batch_bytes.observe(sent_bytes)
@@ -236,6 +258,8 @@ class ConsumerStatus:
     group: str
     destination: str
     state: IntegrationState
+    topics: Sequence[str] = ()
+    """Those that it reads."""
     reason: str = ""
     restarts: int = 0
     partitions: Sequence[PartitionStatus] = ()
@@ -317,6 +341,10 @@ class ServiceStatus:
     config_sha256: str
     """Short fingerprint of the configuration in force."""
     mapping_version: str
+    trace_spans: Mapping[str, int] = field(default_factory=dict)
+    """Spans by what became of them; empty: traces are off."""
+    config_reloads: Mapping[Reload, int] = field(default_factory=dict)
+    """How often files that the configuration names were read again, if they had changed or could not be read."""
     started_at: float
     """Seconds since the epoch."""
     is_draining: bool

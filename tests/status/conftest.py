@@ -78,6 +78,7 @@ def _integration() -> IntegrationStatus:
         group="streamer.sprig",
         destination="production",
         state=IntegrationState.RUNNING,
+        topics=("surveys",),
         partitions=[
             PartitionStatus(topic="surveys", partition=0, account=_account(), assigned=assigned),
             PartitionStatus(topic="surveys", partition=1, account=Account(), assigned=None),

@@ -16,7 +16,7 @@ from streamer.status import (
     ReceiptsStatus,
     ServiceStatus,
 )
-from streamer.status.histogram import Histogram
+from streamer.status.histogram import LATENCY_SECONDS, Histogram
 from streamer.status.inbound_metrics import OF_INBOUND, Inbound
 from streamer.status.metric_catalogue import (
     OF_CONSUMER,
@@ -167,6 +167,10 @@ def test_a_series_that_an_integration_does_not_have_from_the_start_says_so(serie
         group="streamer.sprig",
         destination="production",
         state=IntegrationState.STARTING,
+        topics=("surveys",),
+        commits={"stored": 0},
+        rebalances={"assigned": 0},
+        latency_seconds={"surveys": Histogram(LATENCY_SECONDS)},
         receipts=ReceiptsStatus(is_available=True, entries=0, bytes=0, shrunk_total=0),
     )
     assert (series.read(nothing_yet) == {}) is bool(series.exists)
