@@ -18,6 +18,7 @@ MODULES = {
 }
 
 PARTS = [
+    "level_signals",
     "stop_signals",
     "core.model",
     "core.errors",

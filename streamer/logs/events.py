@@ -25,7 +25,7 @@ class Event(enum.Enum):
 
     ``fields`` are all the fields that such a line can have beside the common ones; see `streamer.logs.fields`.
     ``next_step`` is what a line says unless the caller gives a better one. ``max_lines`` is how many lines of one kind
-    and subject are written in `streamer.logs.FOLD_SECONDS`; the others are counted. None: each one is written.
+    and subject are written in a window of `streamer.logs.folding`; the others are counted. None: each one is written.
     """
 
     SERVICE_STARTED = ("service.started", INFO, None, "The service started.", ())
@@ -37,15 +37,26 @@ class Event(enum.Enum):
         "The HTTP server for health, metrics and status listens on this address.",
         ("host", "port"),
     )
+    LOG_LEVEL_CHANGED = (
+        "log.level_changed",
+        INFO,
+        None,
+        "A signal changed the level of the log: SIGUSR1 to debug, SIGUSR2 back to log.level. Written at any level.",
+        ("written_from",),
+    )
     CONFIG_LOADED = ("config.loaded", INFO, None, "The configuration was loaded and is in use.", ("config_sha256",))
     SUMMARY = (
         "service.summarised",
         INFO,
         None,
-        "What became of the integration's records since the process started; written once a minute.",
         (
-            *("integration", "consumed", "delivered", "duplicate", "filtered", "dead_lettered", "handed_back"),
-            *("in_flight", "lag", "drain_eta_seconds", "silent_seconds", "destination", "destination_state"),
+            "What happened to the integration's records since its last such line, and how it stands. At most once a"
+            " minute, and at the end; not while no record comes or waits and nothing changes. Totals are in /status."
+        ),
+        (
+            *("integration", "destination", "destination_state", "limited_by", "lag", "lag_seconds"),
+            *("drain_eta_seconds", "silent_seconds", "seconds", "consumed_per_second", "settled_per_second"),
+            *("delivered", "duplicate", "filtered", "dead_lettered", "dead_letter_reasons", "handed_back", "in_flight"),
         ),
     )
 
@@ -58,7 +69,7 @@ class Event(enum.Enum):
         "Do what the detail says. If that does not help, check the brokers, kafka.bootstrap_servers, and the network.",
         1,
     )
-    KAFKA_RECOVERED = ("kafka.recovered", INFO, None, "The brokers answer again.", ("integration",))
+    KAFKA_RECOVERED = ("kafka.recovered", INFO, None, "The brokers answer again.", ("integration",), "", 2)
     KAFKA_CREDENTIALS_MISSING = (
         "kafka.credentials_missing",
         WARNING,
@@ -84,7 +95,7 @@ class Event(enum.Enum):
         "The credentials for the brokers are usable again.",
         (),
         "",
-        1,
+        2,
     )
     TRANSACTION_OPEN = (
         "transaction.open",
@@ -116,6 +127,8 @@ class Event(enum.Enum):
         None,
         "Topics that were missing exist now, and are read.",
         ("integration", "detail"),
+        "",
+        2,
     )
     TOPIC_CREATED = (
         "topic.created",
@@ -130,6 +143,8 @@ class Event(enum.Enum):
         None,
         "The consumer group assigned the partition to this instance.",
         (*_PARTITION, "position"),
+        "",
+        10,
     )
     PARTITION_REVOKED = (
         "partition.revoked",
@@ -137,6 +152,8 @@ class Event(enum.Enum):
         None,
         "The partition no longer belongs to this instance. Its next owner reads the open records again.",
         (*_PARTITION, "handed_back"),
+        "",
+        10,
     )
     POLL_FAILED = (
         "poll.failed",
@@ -162,6 +179,8 @@ class Event(enum.Enum):
         None,
         "The partition that was left out is read again.",
         _PARTITION,
+        "",
+        2,
     )
     RECORDS_REREAD = (
         "records.reread",
@@ -271,6 +290,7 @@ class Event(enum.Enum):
             " (for Sprig: sprig.answer_event_types and sprig.lifecycle_event_types). The filtered records are still"
             " on Kafka: to read them again, stop streamer and set the group's positions back."
         ),
+        2,
     )
     TOPIC_RESUMED = (
         "topic.resumed",
@@ -278,6 +298,8 @@ class Event(enum.Enum):
         None,
         "The topic has records again that are not filtered.",
         ("integration", "topic"),
+        "",
+        2,
     )
     RECORD_WARNING = (
         "record.warned",
@@ -308,6 +330,7 @@ class Event(enum.Enum):
         ),
         ("destination", "error_type"),
         "Check the destination's write_key or api_key, region and endpoint.",
+        2,
     )
     DESTINATION_BACKING_OFF = (
         "destination.backing_off",
@@ -316,6 +339,7 @@ class Event(enum.Enum):
         "The destination fails or asked streamer to wait. streamer sends only probes; records wait on Kafka.",
         ("destination", "error_type"),
         "No action is needed: delivery resumes when the destination answers.",
+        2,
     )
     DESTINATION_RESUMED = (
         "destination.resumed",
@@ -323,6 +347,8 @@ class Event(enum.Enum):
         None,
         "The destination accepts calls again.",
         ("destination",),
+        "",
+        2,
     )
     DESTINATION_KEY_UNREADABLE = (
         "destination.key_unreadable",
@@ -452,6 +478,7 @@ class Event(enum.Enum):
         ),
         ("reason", "detail"),
         "Do what detail says. No restart is needed.",
+        2,
     )
     DIRECTORY_RECOVERED = (
         "directory.recovered",
@@ -459,6 +486,8 @@ class Event(enum.Enum):
         None,
         "The database of the directory of users can be used again.",
         ("away_seconds",),
+        "",
+        2,
     )
     IDENTIFICATION_SUSPENDED = (
         "identification.suspended",
@@ -479,7 +508,7 @@ class Event(enum.Enum):
         None,
         "The directory says again which users devices have.",
         ("away_seconds",),
-        1,
+        2,
     )
     OUTBOX_STALLED = (
         "outbox.stalled",
@@ -535,6 +564,7 @@ class Event(enum.Enum):
         "The integration failed and restarts from its committed positions. Open records will be read again.",
         ("integration", "error_type", "stack", "wait_seconds"),
         "Report this line as a bug.",
+        2,
     )
     TASK_FAILED = (
         "task.failed",

@@ -139,7 +139,7 @@ class DeadLetters:
             await self._write_all()
         finally:
             self.guards.remember()
-            self.tell()
+            self.tell(is_end=True)
 
     async def _write_all(self) -> None:
         failures = 0
@@ -229,18 +229,20 @@ class DeadLetters:
             was_sent=letter.opened is not None,
         )
         if told is not None:
-            self._emit(told, None)
+            self._emit(told)
 
-    def tell(self) -> None:
-        """Log the dead letters since this was last called that were not logged at once; call it once a minute."""
+    def tell(self, *, is_end: bool = False) -> None:
+        """Log the dead letters that were not logged at once, as far as they are due; call it once a minute.
+
+        Args:
+            is_end: whether all of them are due.
+        """
         mapped, answered = self.guards.mapped - self._told_of[0], self.guards.answered - self._told_of[1]
         self._told_of = self.guards.mapped, self.guards.answered
-        for told in self._tally.take():
-            # What was set aside at the end of the last minute may be written in this one.
-            records = max(answered if told.was_sent else mapped, told.records)
-            self._emit(told, told.records / records)
+        for told in self._tally.take(mapped=mapped, answered=answered, is_end=is_end):
+            self._emit(told)
 
-    def _emit(self, told: Told, share: float | None) -> None:
+    def _emit(self, told: Told) -> None:
         logger().emit(
             Event.CALL_DEAD_LETTERED if self._has_calls else Event.EVENT_DEAD_LETTERED,
             integration=self._integration,
@@ -252,7 +254,7 @@ class DeadLetters:
             dead_letter_topic=told.dead_letter_topic,
             message_id=told.message_id,
             records=told.records,
-            share=None if share is None else round(share, 3),
+            share=round(told.records / told.among, 3) if told.among else None,
         )
 
     def _tell_failure(self, letter: PendingLetter, detail: str) -> None:
