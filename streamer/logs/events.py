@@ -144,7 +144,7 @@ class Event(enum.Enum):
         "The consumer group assigned the partition to this instance.",
         (*_PARTITION, "position"),
         "",
-        10,
+        4,
     )
     PARTITION_REVOKED = (
         "partition.revoked",
@@ -153,7 +153,7 @@ class Event(enum.Enum):
         "The partition no longer belongs to this instance. Its next owner reads the open records again.",
         (*_PARTITION, "handed_back"),
         "",
-        10,
+        4,
     )
     POLL_FAILED = (
         "poll.failed",
@@ -266,11 +266,11 @@ class Event(enum.Enum):
         Fault.REFUSED,
         (
             "Records were written to the dead-letter topic, with the reason in their headers. The first one with a"
-            " reason and detail is logged at once. The others are one line a minute, with the place of their first one."
+            " reason and detail is logged at once. The others are a line after 1, 2, 4 .. 16 minutes, with their number"
+            " and the place of their first one."
         ),
         (*_PARTITION, "offset", "reason", "detail", "dead_letter_topic", "message_id", "records", "share"),
         "Remove the cause together with the producer, then run streamer dlq redrive.",
-        100,
     )
     EVENT_DUPLICATE = (
         "event.duplicate",
@@ -461,12 +461,11 @@ class Event(enum.Enum):
         Fault.REFUSED,
         (
             "Calls of webhooks were written to the dead-letter topic, with the reason in their headers. The first one"
-            " with a reason and detail is logged at once. The others are one line a minute, with the place of their"
-            " first one."
+            " with a reason and detail is logged at once. The others are a line after 1, 2, 4 .. 16 minutes, with their"
+            " number and the place of their first one."
         ),
         (*_PARTITION, "offset", "reason", "detail", "dead_letter_topic", "message_id", "records", "share"),
         "Do what detail says. A call whose reason is internal_error is a bug of streamer's: report the line.",
-        100,
     )
     DIRECTORY_UNAVAILABLE = (
         "directory.unavailable",

@@ -1,11 +1,11 @@
 """Folding: at most so many lines of one kind in a window, then one line that says how many were left out.
 
-A window that leaves lines out is followed by one that is twice as long: a fault that lasts for hours is a line each few
-minutes. After a pause, the kind is new again and its next line is written at once.
+While lines go on coming, each window is twice as long as the one before, and at most two lines are written in it: a
+fault that lasts for hours is a line each few minutes. After a pause, the kind is new again.
 """
 
 import math
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import Final, Generic, TypeVar
 
 Key = TypeVar("Key", bound=Hashable)
@@ -24,11 +24,16 @@ QUIET_SECONDS: Final = 90.0
 """Without a line for this long, a kind is forgotten. What it left out is told then at the latest."""
 
 
+MAX_LINES_LATER: Final = 2
+"""Most lines in all windows of a kind but the first one: what has begun, and that it is over."""
+
+
 class _Window(Generic[Line]):
-    __slots__ = ("began", "last", "last_at", "level", "seconds", "suppressed", "written")
+    __slots__ = ("began", "is_first", "last", "last_at", "level", "seconds", "suppressed", "written")
 
     def __init__(self, began: float) -> None:
         self.began = began
+        self.is_first = True
         self.seconds = FOLD_SECONDS
         self.last: Line
         self.last_at = began
@@ -51,9 +56,14 @@ class _Window(Generic[Line]):
         return min(self.ends, self.quiet_at) if self.suppressed else self.quiet_at
 
     def follow(self, now: float, *, written: int) -> None:
-        """Begin the next window, of whose lines so many count as written already."""
+        """Begin the next window, of whose lines so many count as written already.
+
+        It is twice as long as this one, or as the time since this one began: lines that come once a minute are folded
+        as well.
+        """
+        self.seconds = min(2 * max(self.seconds, now - self.began), MAX_FOLD_SECONDS)
         self.began = now
-        self.seconds = min(self.seconds * 2, MAX_FOLD_SECONDS)
+        self.is_first = False
         self.written = written
         self.suppressed = 0
 
@@ -61,18 +71,28 @@ class _Window(Generic[Line]):
 class Folding(Generic[Key, Line]):
     """Decides which lines are written. Time is passed in, in monotonic seconds."""
 
-    def __init__(self, *, max_keys: int = MAX_KEYS) -> None:
+    def __init__(self, *, join: Callable[[Line, Line], Line] | None = None, max_keys: int = MAX_KEYS) -> None:
+        """Begin with no line.
+
+        Args:
+            join: makes one line of two that are left out, the later one second; None: the later one.
+            max_keys: see `MAX_KEYS`.
+        """
+        self._join = join or (lambda _earlier, later: later)
         self._max_keys = max_keys
         self._windows: dict[Key, _Window[Line]] = {}  # in the order in which the kinds were new
         self._ended: list[tuple[Line, int]] = []
         self._due = math.inf
         """Nothing ends before."""
 
-    def admits(self, key: Key, line: Line, max_lines: int, now: float, *, level: int = 0) -> bool:
-        """Whether to write ``line``; if not, it is counted.
+    def admits(self, key: Key, line: Line, max_lines: int, now: float, *, level: int = 0) -> int | None:
+        """Decide about ``line``. It is written or counted.
 
         It is written if it is one of the first ``max_lines`` of its key in the window, or if its level is higher than
         that of any line of the key before. Call `ended` first, so that windows that are over have been removed.
+
+        Returns:
+            None: it is left out. Else how many lines before it were left out and are told with it.
         """
         window = self._windows.get(key)
         if window is None:
@@ -81,18 +101,22 @@ class Folding(Generic[Key, Line]):
             window = self._windows[key] = _Window(now)
         elif now >= window.ends:
             window.follow(now, written=0)
-        window.last, window.last_at = line, now
-        is_admitted = window.written < max_lines or level > window.level
+        window.last_at = now
+        allowed = max_lines if window.is_first else min(max_lines, MAX_LINES_LATER)
+        is_admitted = window.written < allowed or level > window.level
+        before = window.suppressed
         if is_admitted:
             window.written += 1
             window.level = max(level, window.level)
+            window.suppressed = 0
         else:
+            window.last = self._join(window.last, line) if before else line
             window.suppressed += 1
         self._due = min(self._due, window.due)
-        return is_admitted
+        return before if is_admitted else None
 
     def ended(self, now: float) -> list[tuple[Line, int]]:
-        """The last line of each window that is over and left lines out, and how many. Each is returned once."""
+        """The lines left out of each window that is over, joined to one, and how many. Each is returned once."""
         if now >= self._due:
             for key, window in list(self._windows.items()):
                 if now >= window.quiet_at:

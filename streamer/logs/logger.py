@@ -9,7 +9,7 @@ import contextlib
 import logging
 import sys
 import time
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from traceback import extract_tb
 from typing import Final, Protocol
 
@@ -54,12 +54,10 @@ class EventLogger:
         folding: Folding[tuple[object, ...], _Line] | None = None,
         *,
         level: int = logging.DEBUG,
-        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``folding`` None: each line is written. ``level``: the least one. ``clock``: monotonic seconds."""
+        """``folding`` None: each line is written. ``level``: the least one."""
         self._folding = folding
         self._level = self.configured_level = level
-        self._clock = clock
         self.last_faults = LastFaults()
 
     def writes(self, level: int) -> bool:
@@ -87,10 +85,14 @@ class EventLogger:
             self._write(event, fields)
             return
         self.write_folded()
-        if event.max_lines is None or self._folding.admits(
-            fold_key(event, fields), (event, fields), event.max_lines, self._clock(), level=event.level
-        ):
+        if event.max_lines is None:
             self._write(event, fields)
+            return
+        suppressed = self._folding.admits(
+            fold_key(event, fields), (event, fields), event.max_lines, time.monotonic(), level=event.level
+        )
+        if suppressed is not None:
+            self._write(event, {**fields, "suppressed": suppressed or None})
 
     def emit_at(self, event: Event, level: int, **fields: object) -> None:
         """Write one line at another level than the event's own, however many there are."""
@@ -100,7 +102,7 @@ class EventLogger:
     def write_folded(self) -> None:
         """Write how many lines were folded in windows that are over; call it now and then while nothing is logged."""
         if self._folding is not None:
-            self._write_suppressed(self._folding.ended(self._clock()))
+            self._write_suppressed(self._folding.ended(time.monotonic()))
 
     def flush(self) -> None:
         """Write how many lines were folded and not reported yet; called before the process ends."""
@@ -117,6 +119,15 @@ class EventLogger:
             event.event_name,
             **{name: value for name, value in fields.items() if value is not None},
         )
+
+
+def _join(earlier: _Line, later: _Line) -> _Line:
+    """The later one of two folded lines, with the records of both."""
+    event, fields = later
+    records, before = fields.get("records"), earlier[1].get("records")
+    if isinstance(records, int) and isinstance(before, int):
+        fields = {**fields, "records": records + before}
+    return event, fields
 
 
 def _fault_line(event: Event, fields: dict[str, object]) -> FaultLine:
@@ -163,7 +174,7 @@ def configured(
     descriptor = sys.stdout.fileno() if file_descriptor is None else file_descriptor
     writer = LineWriter(descriptor, on_dropped=lambda lines: logger().emit(Event.LINES_DROPPED, lines=lines))
     level = logging.getLevelNamesMapping()[choice.level.upper()]
-    previous, _current = _current, EventLogger(Folding(), level=level)
+    previous, _current = _current, EventLogger(Folding(join=_join), level=level)
     structlog.configure(
         processors=processors_for(choice.format, choice.profile, descriptor),
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),

@@ -10,7 +10,7 @@ from streamer.logs.subject import fold_key
 
 def test_what_was_held_back_is_told_once() -> None:
     folding: Folding[str, int] = Folding()
-    assert [folding.admits("a", number, 2, now=number) for number in range(4)] == [True, True, False, False]
+    assert [folding.admits("a", number, 2, now=number) for number in range(4)] == [0, 0, None, None]
     assert folding.ended(9.9) == []
     assert folding.ended(10) == [(3, 2)]
     assert folding.ended(20) == []
@@ -22,7 +22,7 @@ def test_after_a_pause_the_next_line_is_written_at_once() -> None:
         folding.admits("a", now, 1, now=now)
         folding.ended(now)
     assert folding.ended(99 + QUIET_SECONDS) == [(99, 29)]
-    assert folding.admits("a", 0, 1, now=99 + QUIET_SECONDS)
+    assert folding.admits("a", 0, 1, now=99 + QUIET_SECONDS) == 0
 
 
 def lines_of(seconds: int, every: int) -> list[int]:
@@ -31,29 +31,47 @@ def lines_of(seconds: int, every: int) -> list[int]:
     written = []
     for now in range(seconds):
         written += [now for _ in folding.ended(now)]
-        if now % every == 0 and folding.admits("a", now, 1, now=now):
+        if now % every == 0 and folding.admits("a", now, 1, now=now) is not None:
             written.append(now)
     return written
 
 
 def test_a_fault_that_lasts_for_hours_is_a_line_each_ten_minutes() -> None:
     assert lines_of(4 * 3_600, 1)[:8] == [0, 10, 30, 70, 150, 310, 630, 1_230]
-    assert lines_of(3_600, 11) == [0, 11, 31, 71, 151, 311, 631, 1_231, 1_831, 2_431, 3_031]
+    assert lines_of(3_600, 11)[:5] == [0, 11, 33, 77, 165]
+    assert lines_of(3_600, 60) == [0, 60, 180, 420, 900, 1_500, 2_100, 2_700, 3_300]
     assert max(b - a for a, b in zip(lines_of(9_000, 3), lines_of(9_000, 3)[1:], strict=False)) == MAX_FOLD_SECONDS
+
+
+def test_the_first_lines_are_many_and_the_later_ones_few() -> None:
+    folding: Folding[str, int] = Folding()
+    for now in range(30):
+        folding.ended(now)
+        folding.admits("a", now, 5, now=now)
+    assert [folding.admits("b", number, 5, now=30) for number in range(6)] == [0] * 5 + [None]
+    assert (29, 20) in folding.ended(41)
+    assert [folding.admits("a", number, 5, now=41) for number in range(3)] == [None] * 3
+
+
+def test_lines_that_are_left_out_are_joined() -> None:
+    folding: Folding[str, int] = Folding(join=lambda earlier, later: earlier + later)
+    for number in (1, 10, 100):
+        folding.admits("a", number, 1, now=0)
+    assert folding.ended(10) == [(110, 2)]
 
 
 def test_a_higher_level_is_never_left_out() -> None:
     """A write key that becomes wrong while the destination asks to wait again and again needs a person now."""
     folding: Folding[str, str] = Folding()
     written = [
-        text
+        (text, before)
         for now, (text, level) in enumerate(
             [("waits", WARNING), ("works", INFO), ("waits", WARNING), ("held", ERROR), ("works", INFO), ("held", ERROR)]
         )
-        if folding.admits("a", text, 2, now=now, level=level)
+        if (before := folding.admits("a", text, 2, now=now, level=level)) is not None
     ]
-    assert written == ["waits", "works", "held"]
-    assert folding.ended(10) == [("held", 3)], "the present state"
+    assert written == [("waits", 0), ("works", 0), ("held", 1)]
+    assert folding.ended(10) == [("held", 2)], "the present state"
 
 
 def test_it_is_bounded_and_still_tells() -> None:
@@ -71,9 +89,19 @@ def test_each_line_is_written_or_counted(steps: list[tuple[int, str]], max_lines
     for passed, key in steps:
         now += passed
         told += sum(suppressed for _, suppressed in folding.ended(now))
-        told += folding.admits(key, now, max_lines, now=now)
+        before = folding.admits(key, now, max_lines, now=now)
+        told += 0 if before is None else 1 + before
     told += sum(suppressed for _, suppressed in folding.ended(float("inf")))
     assert told == len(steps)
+
+
+def test_a_state_that_has_ended_is_not_told_later() -> None:
+    folding: Folding[str, str] = Folding()
+    for now in (0, 5, 11, 12):
+        folding.ended(now)
+        folding.admits("a", "away", 1, now=now)
+    assert folding.admits("a", "back", 2, now=20) == 2
+    assert folding.ended(1_000) == []
 
 
 def test_states_of_one_thing_are_folded_together() -> None:

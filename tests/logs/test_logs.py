@@ -172,6 +172,15 @@ def test_lines_of_one_kind_and_subject_are_folded(written: Written) -> None:
     ]
 
 
+def test_folded_lines_lose_no_record(written: Written) -> None:
+    def write() -> None:
+        for records in (1, 20, 300):
+            logger().emit(Event.RECORD_WARNING, integration="a", reason="identities_absent", records=records)
+
+    lines = [json.loads(line) for line in written(write)]
+    assert [(line["records"], line.get("suppressed")) for line in lines] == [(1, None), (320, 2)]
+
+
 def test_what_libraries_log_is_written_in_our_form_on_one_line(line_of: LineOf) -> None:
     def lose_connection() -> None:
         raise ConnectionError("secret answer")
