@@ -1,6 +1,6 @@
 # The service and the sandbox in one image. It has no root, no compiler and no package cache, and every package is locked.
 #
-#   docker build -t streamer .
+#   docker build --build-arg COMMIT="$(git rev-parse HEAD)" -t streamer .
 #   docker run -v "$PWD/streamer.yaml":/etc/streamer/streamer.yaml:ro -v streamer-state:/var/lib/streamer streamer
 #
 # In the configuration file, `server: {host: 0.0.0.0}` lets others ask for health, metrics and status.
@@ -28,6 +28,9 @@ COPY --from=build /opt/streamer /opt/streamer
 # A number, because Kubernetes' runAsNonRoot cannot check a name.
 RUN install --directory --owner 10001 --group 10001 /var/lib/streamer
 ENV PATH=/opt/streamer/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
+# What `streamer version`, /status and streamer_build_info say.
+ARG COMMIT=unknown
+ENV STREAMER_COMMIT=$COMMIT
 USER 10001:10001
 # The default `state_dir: ./state` is in this directory.
 WORKDIR /var/lib/streamer

@@ -18,7 +18,8 @@ from typing import Final
 
 import uvloop
 
-from streamer import logs
+from streamer import __version__, logs
+from streamer.commit import commit
 from streamer.core.errors import SettingsError
 from streamer.destinations import open_destination
 from streamer.inbound.inbound import Inbound
@@ -161,7 +162,7 @@ class Service:
         """
         logger().emit(Event.CONFIG_LOADED, config_sha256=self.settings.fingerprint())
         await self._server.start()
-        logger().emit(Event.SERVICE_STARTED)
+        logger().emit(Event.SERVICE_STARTED, version=__version__, commit=commit())
         for integration in self.integrations.values():
             with observing("findings", integration=integration.name):
                 integration.tell_findings()

@@ -1,6 +1,5 @@
 """What the service shows of itself: `streamer.status` filled in from the parts that own the state."""
 
-import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -8,6 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Final, Protocol
 
 from streamer import __version__
+from streamer.commit import commit
 from streamer.core.delivery.transitions import State
 from streamer.core.mapping.version import MAPPING_VERSION
 from streamer.destinations import Destination
@@ -105,7 +105,7 @@ class ServiceView:
         return ServiceStatus(
             version=__version__,
             python=platform.python_version(),
-            commit=os.environ.get("STREAMER_COMMIT", "unknown"),
+            commit=commit(),
             config_sha256=service.settings.fingerprint(),
             mapping_version=MAPPING_VERSION,
             started_at=service.started_at,

@@ -18,6 +18,7 @@ MODULES = {
 }
 
 PARTS = [
+    "commit",
     "level_signals",
     "stop_signals",
     "core.model",

@@ -28,7 +28,7 @@ class Event(enum.Enum):
     and subject are written in a window of `streamer.logs.folding`; the others are counted. None: each one is written.
     """
 
-    SERVICE_STARTED = ("service.started", INFO, None, "The service started.", ())
+    SERVICE_STARTED = ("service.started", INFO, None, "The service started.", ("version", "commit"))
     SERVICE_STOPPED = ("service.stopped", INFO, None, "The service stopped.", ())
     SERVER_LISTENING = (
         "server.listening",
