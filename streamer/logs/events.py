@@ -270,7 +270,7 @@ class Event(enum.Enum):
             " and the place of their first one."
         ),
         (*_PARTITION, "offset", "reason", "detail", "dead_letter_topic", "message_id", "records", "share"),
-        "Remove the cause together with the producer, then run streamer dlq redrive.",
+        "Correct what detail says, together with the producer. Then run streamer dlq redrive: no record is lost.",
     )
     EVENT_DUPLICATE = (
         "event.duplicate",
@@ -338,7 +338,7 @@ class Event(enum.Enum):
         Fault.UNHAPPY,
         "The destination fails or asked streamer to wait. streamer sends only probes; records wait on Kafka.",
         ("destination", "error_type"),
-        "No action is needed: delivery resumes when the destination answers.",
+        "No action is needed: delivery resumes when the destination answers. If this lasts, ask who runs it.",
         2,
     )
     DESTINATION_RESUMED = (
@@ -381,7 +381,7 @@ class Event(enum.Enum):
             "The mass guard stopped the integration: too many of its latest records would be dead letters."
             " Its records wait on Kafka."
         ),
-        ("integration", "set_aside", "seen"),
+        ("integration", "set_aside", "seen", "reason", "detail"),
         "Check the reasons of the integration's dead letters. The most common cause is a topic with another dialect.",
     )
 

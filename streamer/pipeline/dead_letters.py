@@ -18,7 +18,7 @@ from streamer.core.dead_letters.letter import COMPLETE, Composer, Form, Refusal,
 from streamer.core.dead_letters.tally import Tally, Told
 from streamer.core.errors import UnavailableError
 from streamer.core.mapping.version import MAPPING_VERSION
-from streamer.core.model import Record
+from streamer.core.model import DeadLetterReason, Record
 from streamer.core.records.pending_letter import PendingLetter
 from streamer.kafka import RefusedWriteError
 from streamer.logs import Event, logger, place_of
@@ -47,7 +47,7 @@ class DeadLetters:
         contact: Contact,
         timings: Timings,
         on_written: Callable[[PendingLetter], None],
-        on_guarded: Callable[[int, int], None],
+        on_guarded: Callable[[int, int, PendingLetter], None],
     ) -> None:
         """Begin with nothing to write.
 
@@ -59,8 +59,8 @@ class DeadLetters:
             contact: knows whether the brokers answer.
             timings: how long to wait for a confirmation, and after a failure.
             on_written: called with each confirmed dead letter, to end its record.
-            on_guarded: called once when a guard trips, with how many of the last records were set aside, and of how
-                many.
+            on_guarded: called once when a guard trips, with how many of the last records were set aside, of how many,
+                and the last one of them.
         """
         self._writer = writer
         self._integration = subscription.name
@@ -111,7 +111,7 @@ class DeadLetters:
         if evidence is not None:
             self.guard()
             self.guards.remember()
-            self._on_guarded(*evidence)
+            self._on_guarded(*evidence, letters[-1])
         else:
             self._work.set()
 
@@ -254,8 +254,17 @@ class DeadLetters:
             dead_letter_topic=told.dead_letter_topic,
             message_id=told.message_id,
             records=told.records,
+            next_step=self._next_step(told),
             share=round(told.records / told.among, 3) if told.among else None,
         )
+
+    def _next_step(self, told: Told) -> str | None:
+        if self._has_calls:
+            return None
+        redrive = f"streamer dlq redrive --integration {self._integration} --reason {told.reason} --execute"
+        if told.reason is DeadLetterReason.INTERNAL_ERROR:
+            return f"Report this line as a bug. No record is lost: once it is corrected, run {redrive}."
+        return f"Correct what detail says, together with the producer. Then run {redrive}. No record is lost."
 
     def _tell_failure(self, letter: PendingLetter, detail: str) -> None:
         topic: str | None = None

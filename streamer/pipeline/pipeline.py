@@ -261,10 +261,10 @@ class Pipeline:
     def _on_letter_written(self, letter: PendingLetter) -> None:
         self.worker.letter_written(letter)
 
-    def _on_guarded(self, bad: int, seen: int) -> None:
+    def _on_guarded(self, bad: int, seen: int, last: PendingLetter) -> None:
         self._guard_memory.remember()
         self._reader.is_stopped = True
-        tell_stopped(self.name, bad, seen)
+        tell_stopped(self.name, bad, seen, last)
 
     def _stay_guarded(self) -> None:
         """The mass guard stopped this very configuration before: reading on would dead-letter more of the same."""
