@@ -182,6 +182,12 @@ class TestEcs:
         assert {*line} - known <= {field.ecs_name for field in FIELDS.values()}
 
 
+@pytest.mark.parametrize(("name", "ecs_name"), [("trace_id", "trace.id"), ("span_id", "span.id")])
+def test_traces_are_found_under_the_names_of_the_schema(name: str, ecs_name: str) -> None:
+    if name in FIELDS:
+        assert FIELDS[name].ecs_name == ecs_name
+
+
 def test_the_names_of_the_page_are_those_of_common_fields() -> None:
     assert set(ECS_COMMON_FIELDS) <= set(COMMON_FIELDS)
 
