@@ -49,6 +49,7 @@ ECS_COMMON_FIELDS: Final = {
     "fault": "labels.fault",
     "data_at_risk": "labels.data_at_risk",
     "next_step": "labels.next_step",
+    "runbook": "labels.runbook",
     "suppressed": "labels.suppressed",
 }
 """Outside name -> the name in the Elastic Common Schema. What is missing is left out there."""
