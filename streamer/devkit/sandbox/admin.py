@@ -23,7 +23,8 @@ import orjson
 from aiohttp import web
 
 from streamer.core.model import Json
-from streamer.devkit.sandbox.faults import FaultScript, FaultsError, read_faults, write_faults
+from streamer.devkit.sandbox.fault_script import FaultScript
+from streamer.devkit.sandbox.faults import FaultsError, read_faults, write_faults
 from streamer.devkit.sandbox.platform_routes import Platforms
 from streamer.devkit.sandbox.record import LATEST_CALLS, ReceivedCall, SandboxRecord
 

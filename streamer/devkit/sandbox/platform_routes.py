@@ -12,7 +12,8 @@ from aiohttp import web
 
 from streamer.core.model import Json
 from streamer.devkit.sandbox.answers import NO_REPLY, SUCCESS, Reply
-from streamer.devkit.sandbox.faults import Action, FaultScript
+from streamer.devkit.sandbox.fault_script import FaultScript
+from streamer.devkit.sandbox.faults import Action
 from streamer.devkit.sandbox.platforms import (
     BAD_REQUEST,
     Platform,

@@ -30,7 +30,8 @@ from streamer.devkit.sandbox.answers import (
     read_request,
     refuse,
 )
-from streamer.devkit.sandbox.faults import Action, Fault, FaultScript
+from streamer.devkit.sandbox.fault_script import FaultScript
+from streamer.devkit.sandbox.faults import Action, Fault
 from streamer.devkit.sandbox.platform_routes import Platforms
 from streamer.devkit.sandbox.record import DEDUP_WINDOW_SECONDS, MAX_IDS, SandboxRecord, Verdict
 from streamer.devkit.sandbox.record_file import RecordFile
