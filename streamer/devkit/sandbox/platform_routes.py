@@ -51,9 +51,12 @@ class Platforms:
         self._open: Counter[tuple[Platform, str]] = Counter()
 
     def routes(self) -> list[web.RouteDef]:
-        """The endpoints of the module's docstring."""
-        calls = [web.route("*", f"/{platform}/{{rest:.*}}", self._take) for platform in Platform]
-        return [*calls, web.get("/_sandbox/platforms", self._show)]
+        """The paths of the platforms' APIs."""
+        return [web.route("*", f"/{platform}/{{rest:.*}}", self._take) for platform in Platform]
+
+    def admin_routes(self) -> list[web.RouteDef]:
+        """The endpoint of the module's docstring."""
+        return [web.get("/_sandbox/platforms", self._show)]
 
     def require_key(self, key: str) -> None:
         """Take no other key from now on."""
