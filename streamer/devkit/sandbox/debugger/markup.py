@@ -33,6 +33,11 @@ def count(number: int) -> str:
     return f"{number:,}"
 
 
+def things(number: int, noun: str) -> str:
+    """A number of things with their name, such as 1 call or 12,431 calls."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def rate(per_second: float) -> str:
     """A rate: one decimal below 10."""
     return f"{per_second:.1f}" if per_second < 10 else f"{per_second:,.0f}"  # noqa: PLR2004 - for the reader's eye
