@@ -24,15 +24,16 @@ demo: setup ## watch sample events leave a real Kafka and arrive, each once, in 
 	@$(BIN)/streamer demo
 
 test: setup lint ## everything: linters, types, tests (under 9 minutes on 2 cores); JOBS=1: one test file at a time
-	@$(BIN)/pytest --numprocesses $(or $(JOBS),3) --dist loadfile
+	@$(BIN)/pytest --numprocesses $(or $(JOBS),3) --dist loadfile --no-loadscope-reorder
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-docs: setup ## write the pages in docs/ that are made from the code
+docs: setup ## write the pages in docs/ and the dashboard, which are made from the code
 	@$(BIN)/python -m streamer.devkit.docs
+	@$(BIN)/python -m tools.dashboard
 
 pictures: setup ## take the docs' pictures of the pages, with the system's Chromium
 	@STREAMER_PICTURES=1 $(BIN)/pytest -q tests/browser

@@ -18,15 +18,19 @@ from typing import Final, Literal
 
 import pytest
 from axe_playwright_python.async_playwright import Axe
-from playwright.async_api import Browser, ConsoleMessage, Error, Page, Request, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Error, Page, Request, async_playwright, expect
 
-WIDTH: Final = 1200
-HEIGHT: Final = 800
+WIDTH: Final = 1080
+HEIGHT: Final = 720
 PHONE_WIDTH: Final = 360
 PHONE_HEIGHT: Final = 740
 
+Scheme = Literal["light", "dark"]
+
 MAX_WAIT_MS: Final = 20_000
 """Longest wait for something to appear on a page: generous, because machines are busy."""
+
+expect.set_options(timeout=MAX_WAIT_MS)
 
 PICTURES: Final = Path(__file__).parents[2] / "docs" / "pictures"
 MAX_PICTURE_BYTES: Final = 150_000
@@ -72,7 +76,7 @@ class Chromium:
         *,
         width: int = WIDTH,
         height: int = HEIGHT,
-        scheme: Literal["light", "dark"] = "light",
+        scheme: Scheme = "light",
         javascript: bool = True,
         tolerated: str = "(?!)",
         credentials: tuple[str, str] | None = None,
