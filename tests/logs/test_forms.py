@@ -147,7 +147,6 @@ class TestEcs:
                 "topic": "surveys",
                 "partition": 3,
                 "reason": "no_leader",
-                "runbook": runbook_of(Event.PARTITION_LEFT_OUT),
             },
         }
 
