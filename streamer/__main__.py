@@ -32,7 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     argv = sys.argv[1:] if argv is None else argv
     with STOP_SIGNALS.caught() if argv[:1] == ["run"] else nullcontext():
-        return _run(argv)
+        try:
+            return _run(argv)
+        except KeyboardInterrupt:
+            print("streamer: interrupted", file=sys.stderr)  # noqa: T201 - for people
+            return EXIT_INTERRUPTED
 
 
 def _run(argv: Sequence[str]) -> int:
@@ -50,8 +54,6 @@ def _run(argv: Sequence[str]) -> int:
     except UnavailableError as error:
         print(f"streamer: {error}", file=sys.stderr)  # noqa: T201 - for people
         return EXIT_UNAVAILABLE
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has ended, as `head` does. Python would report an error when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

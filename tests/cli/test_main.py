@@ -66,7 +66,7 @@ def test_the_version_command_tells_what_it_stands_on(capsys: pytest.CaptureFixtu
         (SettingsError(["a: wrong", "b: wrong"]), 78, "streamer: 2 faults:\n  a: wrong\n  b: wrong\n"),
         (SettingsError(["a: wrong"]), 78, "streamer: 1 fault:\n  a: wrong\n"),
         (UnavailableError("the broker is away"), 69, "streamer: the broker is away\n"),
-        (KeyboardInterrupt(), 130, ""),
+        (KeyboardInterrupt(), 130, "streamer: interrupted\n"),
     ],
 )
 def test_an_error_ends_with_its_code_and_without_a_traceback(

@@ -48,6 +48,18 @@ def sample_events(number: int) -> Iterator[SampleEvent]:
         index += 1
 
 
+def steady_events(number: int, *, first: int) -> Iterator[SampleEvent]:
+    """Make ``number`` records that must all be delivered; indices from ``first`` on, so that no messageId repeats."""
+    index = first
+    made = 0
+    while made < number:
+        event = _events_of(INTEGRATIONS[index % len(INTEGRATIONS)], index)[0]
+        if event.outcome is Outcome.DELIVERED:
+            yield event
+            made += 1
+        index += 1
+
+
 def _events_of(integration: str, index: int) -> list[SampleEvent]:
     user = f"usr_{index % 500:05}"
     key = user.encode()

@@ -1,0 +1,83 @@
+"""Produces sample events, and remembers where each one is on Kafka."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from aiokafka import AIOKafkaProducer
+
+from streamer.core.mapping import Mapper
+from streamer.core.model import Outcome, TrackCall
+from streamer.devkit.demo.events import INTEGRATIONS, SampleEvent
+from streamer.settings import Settings
+
+
+class Place(NamedTuple):
+    """Where a record is."""
+
+    topic: str
+    partition: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """An event that Kafka has confirmed."""
+
+    event: SampleEvent
+    place: Place
+    message_id: str | None
+    """Of its call; None: it must make none."""
+
+
+class Producer:
+    """Produces sample events to the topics of their integrations."""
+
+    def __init__(self, settings: Settings, client: AIOKafkaProducer) -> None:
+        self._settings = settings
+        self._client = client
+        self.confirmed = 0
+        """Events that Kafka has confirmed."""
+        self._mappers = {name: Mapper(settings.mapping(name)) for name in INTEGRATIONS}
+
+    async def produce(self, events: Iterable[SampleEvent], *, per_second: float | None = None) -> list[Produced]:
+        """Produce events, and wait until all of them are confirmed.
+
+        Args:
+            events: what to produce.
+            per_second: at what rate; None: as fast as it goes.
+        """
+        loop = asyncio.get_running_loop()
+        begun, sent = loop.time(), []
+        for number, event in enumerate(events):
+            if per_second is not None:
+                await asyncio.sleep(max(0.0, begun + number / per_second - loop.time()))
+            topic = self._settings.integrations[event.integration].topics[0]
+            confirmation = await self._client.send(topic, key=event.key, value=event.value)
+            confirmation.add_done_callback(self._count)
+            sent.append((event, confirmation))
+        return [Produced(event, _place_of(await confirmed), self._message_id(event)) for event, confirmed in sent]
+
+    def _count(self, _: object) -> None:
+        self.confirmed += 1
+
+    def _message_id(self, event: SampleEvent) -> str | None:
+        if event.outcome is not Outcome.DELIVERED:
+            return None
+        call = self._mappers[event.integration].map(event.value, 0)
+        assert isinstance(call, TrackCall), "a sample event that must be delivered makes a call"
+        return call.message_id
+
+
+@contextlib.asynccontextmanager
+async def producing(settings: Settings) -> AsyncIterator[Producer]:
+    """A producer that is connected while the context lasts."""
+    servers = settings.kafka.bootstrap_servers
+    async with AIOKafkaProducer(bootstrap_servers=servers, linger_ms=5, acks="all") as client:
+        yield Producer(settings, client)
+
+
+def _place_of(metadata: "object") -> Place:
+    return Place(metadata.topic, metadata.partition, metadata.offset)  # type: ignore[attr-defined]
