@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import argparse
 
 EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
 EXIT_UNAVAILABLE: Final = 69
 EXIT_SETTINGS: Final = 78
 EXIT_INTERRUPTED: Final = 130
@@ -42,7 +43,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: Sequence[str]) -> int:
     from streamer.core.errors import SettingsError, UnavailableError  # noqa: PLC0415 - see above, as those below
 
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    if not argv:
+        parser.print_help()
+        return EXIT_USAGE  # nothing was asked for: a script that has lost its argument must not seem to succeed
+    args = parser.parse_args(argv)
     try:
         code: int = args.run(args)
         sys.stdout.flush()
@@ -65,7 +70,18 @@ def _parser() -> "argparse.ArgumentParser":
     import argparse  # noqa: PLC0415
 
     from streamer import __version__  # noqa: PLC0415
-    from streamer.cli import check, demo, dlq, run, sandbox, users, version, webhook  # noqa: PLC0415
+    from streamer.cli import (  # noqa: PLC0415
+        check,
+        completion,
+        demo,
+        dlq,
+        init,
+        run,
+        sandbox,
+        users,
+        version,
+        webhook,
+    )
     from streamer.cli import map as map_command  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(
@@ -75,8 +91,21 @@ def _parser() -> "argparse.ArgumentParser":
     )
     parser.add_argument("--version", action="version", version=f"streamer {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, demo, check, map_command, dlq, users, webhook, sandbox, version):
+    for command in (
+        run,
+        demo,
+        init,
+        check,
+        map_command,
+        dlq,
+        users,
+        webhook,
+        sandbox,
+        completion,
+        version,
+    ):
         command.add_parser(commands)
+    completion.complete(parser)
     return parser
 
 

@@ -14,14 +14,26 @@ from streamer.__main__ import main
 from streamer.cli import version
 from streamer.core.errors import SettingsError, UnavailableError
 
-COMMANDS = ("run", "demo", "check", "map", "dlq", "users", "webhook", "sandbox", "version")
+COMMANDS = (
+    "run",
+    "demo",
+    "init",
+    "check",
+    "map",
+    "dlq",
+    "users",
+    "webhook",
+    "sandbox",
+    "completion",
+    "version",
+)
 
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["--help"])
     assert exit_.value.code == 0
-    listed = re.findall(r"^ {4}(\w+) ", capsys.readouterr().out, re.MULTILINE)
+    listed = re.findall(r"^ {4}(\w+)(?: |$)", capsys.readouterr().out, re.MULTILINE)
     assert tuple(listed) == COMMANDS
 
 
@@ -35,7 +47,7 @@ def test_each_command_explains_itself_with_an_example(command: str, capsys: pyte
 
 
 @pytest.mark.parametrize(
-    "argv", [[], ["nonsense"], ["check", "--nonsense"], ["demo", "--events", "0"], ["demo", "--events"]]
+    "argv", [["nonsense"], ["check", "--nonsense"], ["demo", "--events", "0"], ["demo", "--events"]]
 )
 def test_wrong_usage_ends_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
@@ -44,6 +56,15 @@ def test_wrong_usage_ends_with_2(argv: list[str], capsys: pytest.CaptureFixture[
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("usage: streamer")
+
+
+def test_streamer_alone_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """For people. It counts as wrong usage, so that a script that has lost its argument does not seem to succeed."""
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert out.startswith("usage: streamer")
+    assert "commands:" in out
+    assert err == ""
 
 
 def test_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
