@@ -20,6 +20,7 @@ COMMANDS = (
     "init",
     "check",
     "map",
+    "send",
     "dlq",
     "users",
     "webhook",

@@ -9,7 +9,7 @@ from typing import Final
 
 from streamer.devkit.demo.events import INTEGRATIONS, sample_events
 from streamer.devkit.demo.playground import Playground
-from streamer.devkit.demo.showing import show
+from streamer.devkit.demo.showing import show, show_line
 
 SAMPLES: Final = 30
 """Sample events that are written to the files to send."""
@@ -29,11 +29,12 @@ def show_places(ground: Playground) -> None:
         ("configuration", str(ground.config)),
         ("log of the service", str(ground.service.log_path)),
     ):
-        print(f"{name:<30} {place}")
+        show_line(f"{name:<30} {place}")
     show()
-    show("Five commands to try, in another terminal:")
+    show("Five commands to try, in another terminal, after the first line:")
+    show_line(f"  export STREAMER_CONFIG={shlex.quote(str(ground.config))}")
     for command in commands(ground, files["sprig"]):
-        print(f"  {command}")
+        show_line(f"  {command}")
     show()
     show("Everything runs until Ctrl-C, and is deleted then.")
 
@@ -48,14 +49,13 @@ def write_samples(directory: Path) -> dict[str, Path]:
 
 
 def commands(ground: Playground, events: Path) -> list[str]:
-    """Commands to paste into a shell."""
-    streamer, config = shlex.quote(own_command()), shlex.quote(str(ground.config))
-    file = shlex.quote(str(events))
+    """Commands to paste into a shell in which ``STREAMER_CONFIG`` names the configuration."""
+    streamer, file = shlex.quote(own_command()), shlex.quote(str(events))
     return [
-        f"{streamer} map --config {config} --integration sprig {file}",
-        f"{streamer} send sprig {file} --config {config}",
-        f"{streamer} dlq ls --config {config}",
-        f"{streamer} check --config {config} --connect",
+        f"{streamer} map --integration sprig {file}",
+        f"{streamer} send sprig {file}",
+        f"{streamer} dlq ls",
+        f"{streamer} check --connect",
         f"curl -X PUT {ground.sandbox.url}/_sandbox/faults -d '{FAULT}'",
     ]
 

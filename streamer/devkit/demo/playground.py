@@ -13,7 +13,7 @@ import yaml
 
 from streamer.core.errors import UnavailableError
 from streamer.devkit.broker import Broker, free_port
-from streamer.devkit.demo import way_back
+from streamer.devkit.demo import inbound_set_up
 from streamer.devkit.demo.events import DISABLED_EVENTS, INTEGRATIONS
 from streamer.devkit.demo.service_process import ServiceProcess
 from streamer.devkit.demo.showing import say
@@ -133,8 +133,8 @@ def _configuration(directory: Path, servers: str, endpoint: str, port: int, webh
             for name in INTEGRATIONS
         },
     }
-    if way_back.is_installed():
-        document |= way_back.sections(f"{directory}/directory.db", webhook_port)
+    if inbound_set_up.is_installed():
+        document |= inbound_set_up.sections(f"{directory}/directory.db", webhook_port)
     return document
 
 
@@ -158,4 +158,4 @@ async def _make_topics(settings: Settings) -> None:
     for integration in settings.integrations.values():
         await create_topics(settings.kafka, integration.topics, partitions=PARTITIONS)
     if settings.inbound is not None:
-        await way_back.make_topics(settings, partitions=PARTITIONS)
+        await inbound_set_up.make_topics(settings, partitions=PARTITIONS)

@@ -26,6 +26,11 @@ def show(text: str = "") -> None:
     print("\n".join(wrapped(text)), flush=True)
 
 
+def show_line(text: str) -> None:
+    """Print a line as it is, such as a command to copy."""
+    print(text, flush=True)
+
+
 def show_title(number: int, title: str) -> None:
     """Begin an act."""
     print(f"\n{number}. {title}", flush=True)

@@ -3,8 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import aiohttp
 import orjson
@@ -12,16 +11,14 @@ import orjson
 from streamer.core.errors import UnavailableError
 from streamer.core.inbound.call import IgnoredReason
 from streamer.devkit.demo.events import SampleEvent
+from streamer.devkit.demo.inbound_set_up import SECRET, WEBHOOK
+from streamer.devkit.demo.playground import Playground
 from streamer.devkit.demo.producing import Producer
 from streamer.devkit.demo.showing import show, show_checks, show_table
 from streamer.devkit.sandbox.server import Sandbox
 from streamer.devkit.sandbox.webhook import WebhookDestination
-from streamer.kafka import create_topics
 from streamer.kafka.topic_reader import TopicReader
 from streamer.settings import Settings
-
-if TYPE_CHECKING:
-    from streamer.devkit.demo.playground import Playground
 
 PEOPLE: Final = 40
 """Users of the app that the demo plays."""
@@ -31,50 +28,12 @@ STALLED_AFTER_SECONDS: Final = 60.0
 
 LOOK_SECONDS: Final = 0.1
 
-_WEBHOOK: Final = "demo"
-_SECRET: Final = "the shared secret of the demo"  # noqa: S105 - it protects nothing
 _BATCH_CALLS: Final = 100
 _RENAMED: Final = "app-user-renamed"
 _OK: Final = 200
 
 
-def is_installed() -> bool:
-    """Whether the extra ``inbound`` is there, which the directory needs."""
-    return find_spec("sqlalchemy") is not None
-
-
-def sections(directory: str, port: int) -> dict[str, Any]:
-    """What the way back adds to the configuration of the demo.
-
-    Args:
-        directory: path of the file for the users.
-        port: where the webhooks are received.
-    """
-    return {
-        "inbound": {
-            "listen": {"port": port},
-            "webhooks": {_WEBHOOK: {"secrets": [_SECRET]}},
-            "dead_letters": {"topic": "segment.inbound.dlq"},
-        },
-        "directory": {"url": f"sqlite:///{directory}"},
-    }
-
-
-async def make_topics(settings: Settings, *, partitions: int) -> None:
-    """Create the topics of the way back; the one for profiles is compacted.
-
-    Raises:
-        UnavailableError: the brokers refuse, or cannot be asked.
-    """
-    inbound = settings.inbound
-    assert inbound is not None, "the demo's configuration has it"
-    calls = [inbound.topic, inbound.triggers_topic, inbound.dead_letters.topic]
-    await create_topics(settings.kafka, calls, partitions=partitions)
-    compacted = {"cleanup.policy": "compact"}
-    await create_topics(settings.kafka, [inbound.profiles_topic], partitions=partitions, values=compacted)
-
-
-async def play(ground: "Playground", producer: Producer, events: Sequence[SampleEvent], write_key: str) -> bool:
+async def play(ground: Playground, producer: Producer, events: Sequence[SampleEvent], write_key: str) -> bool:
     """Let the app's users appear in the directory, and show the account; True if all checks passed.
 
     Args:
@@ -105,17 +64,17 @@ async def play(ground: "Playground", producer: Producer, events: Sequence[Sample
     return await _show_account(ground, own_events=len(events), forwarded=record.accepted - before)
 
 
-async def _connect(ground: "Playground") -> None:
+async def _connect(ground: Playground) -> None:
     """Let the sandbox forward to the webhook of the service what it accepts from now on, as Segment does."""
     inbound = ground.settings.inbound
     assert inbound is not None, "the demo's configuration has it"
     assert inbound.listen is not None, "the demo's configuration has it"
-    url = f"http://127.0.0.1:{inbound.listen.port}/webhooks/segment/{_WEBHOOK}"
-    ground.sandbox.webhook = WebhookDestination(url, _SECRET, max_calls=_BATCH_CALLS)
+    url = f"http://127.0.0.1:{inbound.listen.port}/webhooks/segment/{WEBHOOK}"
+    ground.sandbox.webhook = WebhookDestination(url, SECRET, max_calls=_BATCH_CALLS)
     await ground.sandbox.webhook.start()
 
 
-async def _is_applied(ground: "Playground", expected: int, forwarded: int) -> bool:
+async def _is_applied(ground: Playground, expected: int, forwarded: int) -> bool:
     """Whether all calls have come back, and everything that they change is published."""
     webhook = ground.sandbox.webhook
     assert webhook is not None, "connected before"
@@ -133,7 +92,7 @@ def _account_of(inbound: Mapping[str, Any]) -> dict[str, int]:
     return {term: sum(value.values()) if isinstance(value, dict) else value for term, value in values.items()}
 
 
-async def _show_account(ground: "Playground", *, own_events: int, forwarded: int) -> bool:
+async def _show_account(ground: Playground, *, own_events: int, forwarded: int) -> bool:
     inbound = (await ground.service.status())["inbound"]
     account = _account_of(inbound)
     ignored = inbound["account"].get("ignored", {}).get(IgnoredReason.OWN_EVENT, 0)
