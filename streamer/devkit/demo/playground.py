@@ -79,6 +79,7 @@ async def running(*, is_for_people: bool) -> AsyncIterator[Playground]:
             settings = load(config, environ={})
             await _make_topics(settings)
             service = ServiceProcess(config, ports[0], session)
+            say("demo: starting the service")
             service.spawn()
             try:
                 await service.until_ready()
