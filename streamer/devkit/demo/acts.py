@@ -2,10 +2,9 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -14,17 +13,12 @@ from streamer.core.records.account import Totals
 from streamer.devkit.demo.events import SampleEvent, steady_events
 from streamer.devkit.demo.playground import SESSION_MS, Playground
 from streamer.devkit.demo.producing import Produced, Producer
-from streamer.devkit.demo.showing import say, show, show_checks, show_document, show_moment, show_table
+from streamer.devkit.demo.showing import say, show, show_checks, show_document, show_table
+from streamer.devkit.demo.watch import LOOK_SECONDS, TELL_SECONDS, Watch
 from streamer.devkit.sandbox.faults import Action, Fault
 
 STALLED_AFTER_SECONDS: Final = 60.0
 """After so long without progress, an act ends, and its checks show what is missing."""
-
-LOOK_SECONDS: Final = 0.1
-"""How often it is looked whether something has moved."""
-
-TELL_SECONDS: Final = 1.0
-"""How often a line says how far it is."""
 
 STEADY_PER_SECOND: Final = 60.0
 """How many events arrive a second while a fault lasts."""
@@ -131,7 +125,7 @@ async def survive_outage(ground: Playground, producer: Producer, *, first: int) 
     events = list(steady_events(OUTAGE_EVENTS, first=first))
     record = ground.sandbox.record
     dead_lettered = _dead_lettered(await ground.service.totals())
-    watch = _Watch(ground, producer, record.accepted)
+    watch = Watch(ground, producer, record.accepted)
     ground.sandbox.faults.set(Fault(action=Action(status=503), for_seconds=OUTAGE_SECONDS))
     watch.tell(
         f"Segment answers 503 to each request from now on. {STEADY_PER_SECOND:.0f} events a second go on arriving."
@@ -152,7 +146,7 @@ async def survive_kill(ground: Playground, producer: Producer, *, first: int) ->
     """The service is killed and started again; its account just before, and whether all checks passed."""
     events = list(steady_events(KILL_EVENTS, first=first))
     service, loop = ground.service, asyncio.get_running_loop()
-    watch = _Watch(ground, producer, ground.sandbox.record.accepted)
+    watch = Watch(ground, producer, ground.sandbox.record.accepted)
     ground.sandbox.faults.set(Fault(action=Action(latency_seconds=KILL_LATENCY_SECONDS)))
     watch.tell(
         f"Segment takes {KILL_LATENCY_SECONDS:g} s for each answer, so that requests are in flight."
@@ -246,59 +240,3 @@ async def _until_idle(ground: Playground) -> None:
         if not any(total.in_flight for total in (await ground.service.totals()).values()):
             return
         await asyncio.sleep(LOOK_SECONDS)
-
-
-class _Watch:
-    """Tells what happens while an act lasts."""
-
-    def __init__(self, ground: Playground, producer: Producer, accepted: int) -> None:
-        self._ground = ground
-        self._producer = producer
-        self._accepted = accepted
-        self._produced = producer.confirmed
-        self._begun = asyncio.get_running_loop().time()
-        ground.service.new_log_lines()  # what it has said before belongs to no act
-
-    def tell(self, text: str) -> None:
-        """Print what happened now."""
-        show_moment(asyncio.get_running_loop().time() - self._begun, text)
-
-    @asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        """While the context lasts, print what the service says about its destination, and how far it is."""
-        async with asyncio.TaskGroup() as tasks:
-            watching = tasks.create_task(self._watch())
-            yield
-            self._tell_log_lines()
-            watching.cancel()
-
-    async def _watch(self) -> None:
-        loop = asyncio.get_running_loop()
-        tell_at = self._begun + TELL_SECONDS
-        while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            self._tell_log_lines()
-            if loop.time() >= tell_at:
-                record = self._ground.sandbox.record
-                delivered = record.accepted - self._accepted
-                produced = self._producer.confirmed - self._produced
-                self.tell(f"{produced} events arrived, {delivered} are delivered, {produced - delivered} wait.")
-                tell_at += TELL_SECONDS
-
-    def _tell_log_lines(self) -> None:
-        for line in self._ground.service.new_log_lines():
-            if str(line.get("event_name", "")).startswith("destination."):
-                self.tell(f"The service logs: {_said(line)}")
-
-
-def _said(line: dict[str, Any]) -> str:
-    """A line of the log, as far as a reader of the demo needs it."""
-    reason = line.get("error.type") or line.get("reason")
-    risk = line.get("data_at_risk")
-    parts = [
-        f"{str(line.get('severity_text', '')).lower()} {line['event_name']}",
-        f" ({reason})" if reason else "",
-        f", data at risk: {risk}" if risk else "",
-        f". {line['next_step']}" if line.get("next_step") else "",
-    ]
-    return "".join(parts)

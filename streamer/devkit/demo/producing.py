@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
 
+from streamer.core.errors import UnavailableError
 from streamer.core.mapping import Mapper
 from streamer.core.model import Outcome, TrackCall
 from streamer.devkit.demo.events import INTEGRATIONS, SampleEvent
+from streamer.kafka.options import describe_kafka_error
 from streamer.settings import Settings
 
 
@@ -73,10 +76,17 @@ class Producer:
 
 @contextlib.asynccontextmanager
 async def producing(settings: Settings) -> AsyncIterator[Producer]:
-    """A producer that is connected while the context lasts."""
+    """A producer that is connected while the context lasts.
+
+    Raises:
+        UnavailableError: Kafka is not available, or does not take the events.
+    """
     servers = settings.kafka.bootstrap_servers
-    async with AIOKafkaProducer(bootstrap_servers=servers, linger_ms=5, acks="all") as client:
-        yield Producer(settings, client)
+    try:
+        async with AIOKafkaProducer(bootstrap_servers=servers, linger_ms=5, acks="all") as client:
+            yield Producer(settings, client)
+    except KafkaError as error:
+        raise UnavailableError(f"the demo cannot produce its events: {describe_kafka_error(error)}") from error
 
 
 def _place_of(metadata: "object") -> Place:

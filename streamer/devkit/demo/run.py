@@ -13,6 +13,7 @@ from streamer.devkit.demo.places import show_places
 from streamer.devkit.demo.playground import WRITE_KEY, Playground, running
 from streamer.devkit.demo.producing import producing
 from streamer.devkit.demo.showing import say, show_title
+from streamer.pipeline.runner import root_of
 
 OWN_EVENTS: Final = 100
 """Survey events of the act about the way back."""
@@ -33,7 +34,10 @@ async def play(events: int, *, stay: Stay | None) -> bool:
         UnavailableError: Kafka cannot be fetched or started, or the service ended.
     """
     async with running(is_for_people=stay is not None) as ground:
-        passed = await _play(ground, events)
+        try:
+            passed = await _play(ground, events)
+        except ExceptionGroup as group:
+            raise root_of(group) from None
         if not passed:
             say(f"demo: the service's log is {ground.service.log_path}")
             say("\n".join(ground.service.log_tail()))
