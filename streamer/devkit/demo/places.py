@@ -7,12 +7,15 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from streamer.devkit.demo.events import INTEGRATIONS, sample_events
+from streamer.devkit.demo.events import BROKEN, INTEGRATIONS, steady_events
 from streamer.devkit.demo.playground import Playground
 from streamer.devkit.demo.showing import show, show_line
 
 SAMPLES: Final = 30
-"""Sample events that are written to the files to send."""
+"""Sample events that are written to the files to send; each file gets one that is broken as well."""
+
+FIRST_SAMPLE: Final = 1_000_000
+"""Index of the first of them: far above those that the demo produces itself, so that they are no duplicates."""
 
 FAULT: Final = '[{"for_seconds": 20, "action": {"status": 503}}]'
 
@@ -42,9 +45,10 @@ def show_places(ground: Playground) -> None:
 def write_samples(directory: Path) -> dict[str, Path]:
     """Write a file with sample events for each platform, one a line, and return their paths by integration."""
     files = {name: directory / f"{name}.jsonl" for name in INTEGRATIONS}
+    samples = list(steady_events(SAMPLES, first=FIRST_SAMPLE))
     for name, path in files.items():
-        values = [event.value for event in sample_events(SAMPLES) if event.integration == name]
-        path.write_bytes(b"".join(value + b"\n" for value in dict.fromkeys(values)))
+        values = [*(event.value for event in samples if event.integration == name), BROKEN]
+        path.write_bytes(b"".join(value + b"\n" for value in values))
     return files
 
 
