@@ -54,6 +54,11 @@ class Produce(Protocol):
 ConsumeAll = Callable[[str], Awaitable[list[ConsumerRecord]]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that use the real broker come first: they take longest, and a long one at the end would run alone."""
+    items.sort(key=lambda item: item.get_closest_marker("kafka") is None)
+
+
 @pytest.fixture
 async def sandbox() -> AsyncIterator[Sandbox]:
     """Segment, with nothing received yet."""

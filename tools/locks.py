@@ -13,7 +13,7 @@ _ENTRY: Final = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)(?:\[[^\]]*\])?==(?P<vers
 def requirements_by_lock(project: dict[str, Any]) -> dict[str, list[str]]:
     """Lock file -> what it must hold, from the tables of ``pyproject.toml``."""
     extras = project["project"]["optional-dependencies"]
-    installed: list[str] = [*project["project"]["dependencies"], *extras["inbound"]]
+    installed: list[str] = [*project["project"]["dependencies"], *extras["inbound"], *extras["otel"]]
     return {
         "requirements.lock": installed,
         "requirements-dev.lock": [
