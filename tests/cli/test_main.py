@@ -102,6 +102,19 @@ def test_an_error_ends_with_its_code_and_without_a_traceback(
     assert capsys.readouterr() == ("", text)
 
 
+def test_ctrl_c_before_a_command_runs_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half a second passes before that: the command line is being loaded."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("streamer.__main__._parser", interrupted)
+    assert main(["demo"]) == 130
+    assert capsys.readouterr() == ("", "streamer: interrupted\n")
+
+
 def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(_args: argparse.Namespace) -> int:
         raise KeyError

@@ -25,6 +25,7 @@ class Watch:
         self._accepted = accepted
         self._produced = producer.confirmed
         self._begun = asyncio.get_running_loop().time()
+        self._headline_about: tuple[str, ...] | None = None
         ground.service.new_log_lines()  # what it has said before belongs to no act
 
     def tell(self, text: str) -> None:
@@ -47,11 +48,22 @@ class Watch:
             await asyncio.sleep(LOOK_SECONDS)
             self._tell_log_lines()
             if loop.time() >= tell_at:
+                await self.tell_headline()
                 record = self._ground.sandbox.record
                 delivered = record.accepted - self._accepted
                 produced = self._producer.confirmed - self._produced
                 self.tell(f"{produced} events arrived, {delivered} are delivered, {produced - delivered} wait.")
                 tell_at += TELL_SECONDS
+
+    async def tell_headline(self) -> None:
+        """Print the first line of the service's page if it is about something else than before."""
+        verdict = (await self._ground.service.status()).get("verdict")
+        if verdict is None:
+            return
+        about = (verdict["level"], *(problem["subject"] for problem in verdict["problems"]))
+        if about != self._headline_about:
+            self._headline_about = about
+            self.tell(f"The page of the service says: {verdict['headline']}")
 
     def _tell_log_lines(self) -> None:
         for line in self._ground.service.new_log_lines():
