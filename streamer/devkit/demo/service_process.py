@@ -88,6 +88,8 @@ class ServiceProcess:
         answer = await self._get("/status")
         if answer is None:
             raise self._unavailable("does not answer")
+        if answer[0] != _OK:
+            raise self._unavailable(f"answers {answer[0]} at /status")
         document: dict[str, Any] = orjson.loads(answer[1])
         return document
 
