@@ -134,7 +134,6 @@ async def survive_outage(ground: Playground, producer: Producer, *, first: int) 
         produced = await producer.produce(events, per_second=STEADY_PER_SECOND)
         await _until(lambda: _accepted(ground, produced) == len(produced), ground)
     watch.tell("All of them are delivered.")
-    await watch.tell_headline()
     set_aside = _dead_lettered(await ground.service.totals()) - dead_lettered
     return show_checks([_accepted_once(ground, produced), (f"none was dead-lettered ({set_aside})", set_aside == 0)])
 

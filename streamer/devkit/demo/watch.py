@@ -1,6 +1,7 @@
 """Tells second by second what happens while an act of the demo lasts."""
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any, Final
@@ -15,6 +16,9 @@ LOOK_SECONDS: Final = 0.1
 TELL_SECONDS: Final = 1.0
 """How often a line says how far it is."""
 
+HEADLINE_SECONDS: Final = 4.0
+"""When the first line of the page is told: the service asks the brokers every 3 s how many records wait."""
+
 
 class Watch:
     """Tells what happens while an act lasts."""
@@ -25,7 +29,6 @@ class Watch:
         self._accepted = accepted
         self._produced = producer.confirmed
         self._begun = asyncio.get_running_loop().time()
-        self._headline_about: tuple[str, ...] | None = None
         ground.service.new_log_lines()  # what it has said before belongs to no act
 
     def tell(self, text: str) -> None:
@@ -43,26 +46,24 @@ class Watch:
 
     async def _watch(self) -> None:
         loop = asyncio.get_running_loop()
-        tell_at = self._begun + TELL_SECONDS
+        tell_at, headline_at = self._begun + TELL_SECONDS, self._begun + HEADLINE_SECONDS
         while True:
             await asyncio.sleep(LOOK_SECONDS)
             self._tell_log_lines()
+            if loop.time() >= headline_at:
+                await self._tell_headline()
+                headline_at = math.inf
             if loop.time() >= tell_at:
-                await self.tell_headline()
                 record = self._ground.sandbox.record
                 delivered = record.accepted - self._accepted
                 produced = self._producer.confirmed - self._produced
                 self.tell(f"{produced} events arrived, {delivered} are delivered, {produced - delivered} wait.")
                 tell_at += TELL_SECONDS
 
-    async def tell_headline(self) -> None:
-        """Print the first line of the service's page if it is about something else than before."""
+    async def _tell_headline(self) -> None:
+        """Print the first line of the service's page."""
         verdict = (await self._ground.service.status()).get("verdict")
-        if verdict is None:
-            return
-        about = (verdict["level"], *(problem["subject"] for problem in verdict["problems"]))
-        if about != self._headline_about:
-            self._headline_about = about
+        if verdict is not None:
             self.tell(f"The page of the service says: {verdict['headline']}")
 
     def _tell_log_lines(self) -> None:
