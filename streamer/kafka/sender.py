@@ -41,7 +41,7 @@ class Sender:
     def __init__(self, kafka: KafkaSettings) -> None:
         """Prepare; nothing is connected before the context begins."""
         self._client = new_client(kafka, request_timeout_seconds=REQUEST_SECONDS, acks="all", enable_idempotence=True)
-        self._has_failed = False
+        self._unconfirmed = 0
 
     async def __aenter__(self) -> Self:
         """Connect.
@@ -56,9 +56,9 @@ class Sender:
             raise UnavailableError(describe_kafka_error(error)) from error
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        """Disconnect. What is not confirmed is given up if there was a failure."""
-        if kind is not None or self._has_failed:
+    async def __aexit__(self, *_: object) -> None:
+        """Disconnect at once. What is not confirmed by now is given up: the client would wait for it."""
+        if self._unconfirmed:
             await drop_producer(self._client, timeout_seconds=CLOSE_SECONDS)
         else:
             await close(self._client.stop)
@@ -76,7 +76,8 @@ class Sender:
             confirmation: Confirmation = await self._client.send(topic, value, key=key, headers=list(headers))
         except KafkaError as error:
             raise self._failure(error) from error
-        confirmation.add_done_callback(take_exception)
+        self._unconfirmed += 1
+        confirmation.add_done_callback(self._note)
         return confirmation
 
     async def confirmed(self, confirmation: Confirmation, *, timeout_seconds: float) -> Place:
@@ -90,14 +91,19 @@ class Sender:
             async with asyncio.timeout(timeout_seconds):
                 metadata = await asyncio.shield(confirmation)
         except TimeoutError as error:
-            self._has_failed = True
             raise UnavailableError(f"the brokers did not confirm a record within {timeout_seconds:g} s") from error
         except KafkaError as error:
             raise self._failure(error) from error
         return Place(metadata.topic, metadata.partition, metadata.offset)
 
-    def _failure(self, error: KafkaError) -> UnavailableError | RefusedWriteError:
-        self._has_failed = True
+    def _note(self, confirmation: Confirmation) -> None:
+        """A record is confirmed, or its producer can write no more: then it stays unconfirmed."""
+        take_exception(confirmation)
+        if not confirmation.cancelled() and confirmation.exception() is None:
+            self._unconfirmed -= 1
+
+    @staticmethod
+    def _failure(error: KafkaError) -> UnavailableError | RefusedWriteError:
         refusal = REFUSALS.get(type(error))
         if refusal is not None:
             return RefusedWriteError(refusal, describe_kafka_error(error))
