@@ -12,13 +12,15 @@ second ends at once. The exit code is 0 after a drained signal, and 78 when our 
 
 import asyncio
 import gc
+import os
 import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import uvloop
 
-from streamer import logs
+from streamer import logs, tracing
+from streamer.access import Access
 from streamer.core.errors import SettingsError
 from streamer.destinations import open_destination
 from streamer.inbound.inbound import Inbound
@@ -33,6 +35,7 @@ from streamer.service_view import ServiceView
 from streamer.settings import Settings
 from streamer.settings.inbound import INBOUND
 from streamer.status.histogram import DURATION_SECONDS, Histogram
+from streamer.status.history import STEP_SECONDS, History
 from streamer.stop_signals import FORCED, STOP_SIGNALS
 from streamer.timings import PRODUCTION, Timings
 
@@ -60,8 +63,18 @@ def main(settings: Settings, *, release_guard: Sequence[str] = ()) -> int:
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     configured = logs.configured(settings.log, said_elsewhere=ABOUT_CONNECTIONS)
-    with configured, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        configured,
+        tracing.configured(tracing.switch_of(os.environ), _groups(settings), lambda: STOP_SIGNALS.count > 1),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         return runner.run(_run_until_signal(settings, release_guard))
+
+
+def _groups(settings: Settings) -> dict[str, str]:
+    """The consumer group of each integration, the way back included."""
+    groups = {name: integration.group_id for name, integration in settings.integrations.items()}
+    return groups if settings.inbound is None else groups | {INBOUND: settings.inbound.group_id}
 
 
 async def _run_until_signal(settings: Settings, release_guard: Sequence[str]) -> int:
@@ -106,6 +119,7 @@ class Service:
         self.is_draining = False
         self.loop_lag_seconds = Histogram(DURATION_SECONDS)
         """How late the event loop runs what is due."""
+        self.history = History()
         self.destinations = {
             name: open_destination(name, destination, timings) for name, destination in settings.destinations.items()
         }
@@ -123,7 +137,9 @@ class Service:
         }
         self.inbound = None if settings.inbound is None else Inbound(settings, timings)
         """The way back; None: it is off."""
-        self._server = Server(settings.server, ServiceView(self))
+        self._view = ServiceView(self)
+        access = Access(host=settings.server.host, token_file=settings.server.token_file)
+        self._server = Server(settings.server, self._view, access)
 
     @property
     def port(self) -> int:
@@ -163,6 +179,7 @@ class Service:
                 side_tasks = [
                     tasks.create_task(self._summarise(), name="summary"),
                     tasks.create_task(self._sample(), name="sample"),
+                    tasks.create_task(self._note_history(), name="history"),
                     *(
                         tasks.create_task(destination.watch_key(), name=f"write key of {name}")
                         for name, destination in self.destinations.items()
@@ -223,6 +240,8 @@ class Service:
             await asyncio.sleep(SAMPLE_SECONDS)
             passed = loop.time() - began
             self.loop_lag_seconds.observe(max(passed - SAMPLE_SECONDS, 0.0))
+            with observing("traces"):
+                tracing.tracer().tell()
             for destination in self.destinations.values():
                 with observing("requests that hang"):
                     destination.end_hanging()
@@ -231,6 +250,12 @@ class Service:
                     runner.note_limit(passed)
                 with observing("rate", integration=runner.name):
                     runner.note_rate(loop.time())
+
+    async def _note_history(self) -> None:
+        while True:
+            with observing("history"):
+                self.history.note(self._view.status(), time.time())
+            await asyncio.sleep(STEP_SECONDS)
 
     def _runners(self) -> Iterator[Runner]:
         yield from (integration.runner for integration in self.integrations.values())

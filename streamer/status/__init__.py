@@ -1,5 +1,6 @@
 """What the service knows of itself: the snapshot, and how it is shown as a document and as metrics."""
 
+from streamer.core.records.group_member import GroupMember
 from streamer.status.inbound_snapshot import DirectoryStatus, WebhooksStatus
 from streamer.status.snapshot import (
     AssignedPartition,
@@ -7,13 +8,14 @@ from streamer.status.snapshot import (
     Check,
     ConsumerStatus,
     DestinationStatus,
-    GroupMember,
+    GuardEvidence,
     InboundStatus,
     IntegrationState,
     IntegrationStatus,
     PartitionStatus,
     ReceiptsStatus,
     RecentLetter,
+    Reload,
     ServiceStatus,
     StatusSource,
 )
@@ -26,12 +28,14 @@ __all__ = [
     "DestinationStatus",
     "DirectoryStatus",
     "GroupMember",
+    "GuardEvidence",
     "InboundStatus",
     "IntegrationState",
     "IntegrationStatus",
     "PartitionStatus",
     "ReceiptsStatus",
     "RecentLetter",
+    "Reload",
     "ServiceStatus",
     "StatusSource",
     "WebhooksStatus",

@@ -16,9 +16,12 @@ from streamer.core.delivery.attempt import Verdict
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
 from streamer.core.records.account import Account
+from streamer.core.records.group_member import GroupMember
 from streamer.core.records.obstacles import PartitionFault
+from streamer.logs.events import Event
 from streamer.logs.fault import FaultLine
 from streamer.status.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram
+from streamer.status.history import History
 from streamer.status.inbound_snapshot import DirectoryStatus, WebhooksStatus
 from streamer.status.recent import RecentHistogram
 
@@ -47,6 +50,15 @@ class BatchResult(enum.StrEnum):
     REFUSED = "refused"
 
 
+class Reload(enum.StrEnum):
+    """How it ended that a part of the configuration was read again while the process runs."""
+
+    APPLIED = "applied"
+    """It has changed, and is in use."""
+    FAILED = "failed"
+    """It cannot be read; the one read before stays in use."""
+
+
 class IntegrationState(enum.StrEnum):
     """What an integration does."""
 
@@ -62,14 +74,16 @@ class IntegrationState(enum.StrEnum):
     DRAINING = "draining"
 
 
-class GroupMember(NamedTuple):
-    """One member of a consumer group, as the brokers know it."""
+class GuardEvidence(NamedTuple):
+    """Why the mass guard stopped an integration."""
 
-    client_id: str
-    host: str
-    partitions: int
-    is_this: bool
-    """Whether it is this process."""
+    set_aside: int
+    """Records that would have become dead letters."""
+    seen: int
+    """Of how many."""
+    reason: str
+    """That of most of them."""
+    detail: str
 
 
 class RecentLetter(NamedTuple):
@@ -97,6 +111,8 @@ class DestinationStatus:
     since: float = field(default_factory=time.monotonic)
     reason: str = ""
     next_step: str = ""
+    key_name: str = "write key"
+    """What its credential is called: "write key" or "API key"."""
     next_probe_at: float | None = None
     """When it is tried next; None: it takes requests, or it is not known."""
     requests: Counter[str] = field(default_factory=Counter)
@@ -104,6 +120,8 @@ class DestinationStatus:
     retries: Counter[str] = field(default_factory=Counter)
     """Requests whose calls are sent again, by HTTP status or network fault."""
     batches: Counter[BatchResult] = field(default_factory=Counter)
+    key_reloads: Counter[Reload] = field(default_factory=Counter)
+    """How often its key was read again, if it has changed or could not be read."""
     request_seconds: Histogram = field(default_factory=lambda: Histogram(DURATION_SECONDS))
     recent_request_seconds: RecentHistogram = field(default_factory=lambda: RecentHistogram(DURATION_SECONDS))
     """Those of the last minutes."""
@@ -111,7 +129,15 @@ class DestinationStatus:
     batch_bytes: Histogram = field(default_factory=lambda: Histogram(BATCH_BYTES))
     retry_after_seconds: Histogram = field(default_factory=lambda: Histogram(RETRY_AFTER_SECONDS))
 
-    def record(self, answer: Answer, seconds: float, sent_bytes: int, calls: int, verdict: Verdict) -> None:
+    def record(
+        self,
+        answer: Answer,
+        seconds: float,
+        sent_bytes: int,
+        calls: int,
+        verdict: Verdict,
+        trace_id: str | None = None,
+    ) -> None:
         """Count one request.
 
         Args:
@@ -120,6 +146,7 @@ class DestinationStatus:
             sent_bytes: bytes of its body on the wire.
             calls: how many calls it carried.
             verdict: what the answer means for the calls.
+            trace_id: that it is a part of, if it is sampled.
         """
         result = _result_of(verdict, calls)
         self.requests[answer.error or str(answer.status)] += 1
@@ -127,6 +154,8 @@ class DestinationStatus:
         if result is BatchResult.RETRIED:
             self.retries[answer.error] += 1
         self.request_seconds.observe(seconds)
+        if trace_id is not None:
+            self.request_seconds.exemplify(seconds, trace_id, time.time())
         self.recent_request_seconds.observe(seconds)
         self.batch_calls.observe(calls)
         self.batch_bytes.observe(sent_bytes)
@@ -167,6 +196,11 @@ class AssignedPartition:
     """Since when this instance has a receipt of every delivery from the partition; None: it has no receipts."""
 
     @property
+    def unread(self) -> int | None:
+        """Records from the next offset to the high watermark, offsets without a record included; None: not known."""
+        return None if self.high_watermark is None else max(self.high_watermark - self.next_offset, 0)
+
+    @property
     def lag(self) -> int | None:
         """Records from the committed position (before the first commit: from the start) to the high watermark."""
         if self.high_watermark is None:
@@ -192,6 +226,8 @@ class PartitionStatus:
     assigned: AssignedPartition | None
     left_out: PartitionFault | None = None
     """Why the partition, which is ours, is not read now; it may not be known yet where to begin in it."""
+    left_out_since: float | None = None
+    """Since when, in seconds since the epoch."""
 
     @property
     def in_flight(self) -> int:
@@ -222,6 +258,8 @@ class ConsumerStatus:
     group: str
     destination: str
     state: IntegrationState
+    topics: Sequence[str] = ()
+    """Those that it reads."""
     reason: str = ""
     restarts: int = 0
     partitions: Sequence[PartitionStatus] = ()
@@ -244,6 +282,12 @@ class ConsumerStatus:
     """All members of its group, as the brokers said lately; empty: not asked yet, or no broker answers."""
     recent_letters: Sequence[RecentLetter] = ()
     """The newest last."""
+    missing_topics: Sequence[str] = ()
+    """Topics of the configuration that do not exist, or that streamer has no right to see."""
+    is_known: bool = True
+    """False: its state could not be found out, because of a bug."""
+    guard: GuardEvidence | None = None
+    """Why the mass guard has stopped it; None: it has not, or it did before this process started."""
 
     @property
     def lag(self) -> int | None:
@@ -297,6 +341,10 @@ class ServiceStatus:
     config_sha256: str
     """Short fingerprint of the configuration in force."""
     mapping_version: str
+    trace_spans: Mapping[str, int] = field(default_factory=dict)
+    """Spans by what became of them; empty: traces are off."""
+    config_reloads: Mapping[Reload, int] = field(default_factory=dict)
+    """How often files that the configuration names were read again, if they had changed or could not be read."""
     started_at: float
     """Seconds since the epoch."""
     is_draining: bool
@@ -308,6 +356,23 @@ class ServiceStatus:
     """The way back; None: it is off."""
     last_faults: Sequence[FaultLine] = ()
     """The latest log lines about faults; from `streamer.logs.EventLogger.last_faults`."""
+    faults: Mapping[Event, int] = field(default_factory=dict)
+    """How often each event about a fault occurred; from `streamer.logs.EventLogger.faults`."""
+    memory_bytes: int | None = None
+    """Memory that only this process has; None: not known. So is the next one."""
+    memory_limit_bytes: int | None = None
+    """What its control group may have."""
+    instance: str = ""
+    """Host name and process id, such as "web-7, process 4711"."""
+    history: History = field(default_factory=History)
+    """The last 15 minutes. Not of this moment only: it goes on changing."""
+
+    @property
+    def consumers(self) -> Sequence[ConsumerStatus]:
+        """All that read topics here: the integrations, and the way back if it applies calls."""
+        inbound = self.inbound
+        back = [] if inbound is None or inbound.consumer is None else [inbound.consumer]
+        return [*self.integrations, *back]
 
 
 class StatusSource(Protocol):

@@ -184,6 +184,9 @@ async def test_a_held_destination_is_probed_with_its_key_read_again(target: Targ
         await target.send()
         assert target.destination.status.state is State.HELD
         assert (target.destination.status.reason, target.client.renewals) == ("401", 1)
+        next_probe_at = target.destination.status.next_probe_at
+        assert next_probe_at is not None
+        assert 0 < next_probe_at - target.destination.status.since < 2
         assert target.client.keys_read == 0
         async with asyncio.timeout(2):
             assert await target.send() is Verdict.RETRY_FREE
@@ -193,7 +196,7 @@ async def test_a_held_destination_is_probed_with_its_key_read_again(target: Targ
             assert await target.send() is Verdict.DELIVERED
     assert target.destination.state is State.OK
     assert [line["event"] for line in lines] == ["destination.held", "destination.resumed"]
-    assert target.destination.status.next_step == ""
+    assert (target.destination.status.next_step, target.destination.status.next_probe_at) == ("", None)
 
 
 @pytest.mark.parametrize(

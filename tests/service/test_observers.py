@@ -90,7 +90,7 @@ async def test_status_metrics_and_summary_go_on_while_a_pipeline_leaves_its_grou
         status, metrics = await get(service, "/status"), await get(service, "/metrics")
         seen = len(lines)
         await eventually(lambda: summaries_of(lines[seen:], "one") > 1)
-        assert '"position":7' in status
+        assert '"position": 7' in status
         assert 'topic="answers"' in metrics
         assert failures_in(lines) == set()
 
