@@ -2,17 +2,21 @@
 
 import asyncio
 import contextlib
+import functools
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import orjson
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
+from aiokafka.structs import RecordMetadata
 
 from streamer.core.errors import UnavailableError
 from streamer.core.mapping import Mapper
 from streamer.core.model import Outcome, TrackCall
 from streamer.devkit.demo.events import INTEGRATIONS, SampleEvent
+from streamer.devkit.sandbox.server import Sandbox
 from streamer.kafka.options import describe_kafka_error
 from streamer.settings import Settings
 
@@ -36,10 +40,11 @@ class Produced:
 
 
 class Producer:
-    """Produces sample events to the topics of their integrations."""
+    """Produces sample events to the topics of their integrations, and tells the sandbox where each one is."""
 
-    def __init__(self, settings: Settings, client: AIOKafkaProducer) -> None:
+    def __init__(self, settings: Settings, client: AIOKafkaProducer, sandbox: Sandbox) -> None:
         self._settings = settings
+        self._sandbox = sandbox
         self._client = client
         self.confirmed = 0
         """Events that Kafka has confirmed."""
@@ -59,23 +64,29 @@ class Producer:
                 await asyncio.sleep(max(0.0, begun + number / per_second - loop.time()))
             topic = self._settings.integrations[event.integration].topics[0]
             confirmation = await self._client.send(topic, key=event.key, value=event.value)
-            confirmation.add_done_callback(self._count)
-            sent.append((event, confirmation))
-        return [Produced(event, _place_of(await confirmed), self._message_id(event)) for event, confirmed in sent]
+            message_id = self._message_id(event)
+            confirmation.add_done_callback(functools.partial(self._note, event, message_id))
+            sent.append((event, confirmation, message_id))
+        return [Produced(event, _place_of(await confirmed), message_id) for event, confirmed, message_id in sent]
 
-    def _count(self, _: object) -> None:
+    def _note(self, event: SampleEvent, message_id: str | None, confirmation: "asyncio.Future[RecordMetadata]") -> None:
+        """A record is confirmed, or never will be."""
+        if confirmation.cancelled() or confirmation.exception() is not None:
+            return
         self.confirmed += 1
+        if message_id is not None:
+            self._sandbox.tell_source(message_id, *_place_of(confirmation.result()), orjson.loads(event.value))
 
     def _message_id(self, event: SampleEvent) -> str | None:
-        if event.outcome is not Outcome.DELIVERED:
+        if event.outcome not in {Outcome.DELIVERED, Outcome.DUPLICATE}:
             return None
         call = self._mappers[event.integration].map(event.value, 0)
-        assert isinstance(call, TrackCall), "a sample event that must be delivered makes a call"
+        assert isinstance(call, TrackCall), "a sample event that must be delivered makes a call, and so does its copy"
         return call.message_id
 
 
 @contextlib.asynccontextmanager
-async def producing(settings: Settings) -> AsyncIterator[Producer]:
+async def producing(settings: Settings, sandbox: Sandbox) -> AsyncIterator[Producer]:
     """A producer that is connected while the context lasts.
 
     Raises:
@@ -84,10 +95,10 @@ async def producing(settings: Settings) -> AsyncIterator[Producer]:
     servers = settings.kafka.bootstrap_servers
     try:
         async with AIOKafkaProducer(bootstrap_servers=servers, linger_ms=5, acks="all") as client:
-            yield Producer(settings, client)
+            yield Producer(settings, client, sandbox)
     except KafkaError as error:
         raise UnavailableError(f"the demo cannot produce its events: {describe_kafka_error(error)}") from error
 
 
-def _place_of(metadata: "object") -> Place:
-    return Place(metadata.topic, metadata.partition, metadata.offset)  # type: ignore[attr-defined]
+def _place_of(metadata: RecordMetadata) -> Place:
+    return Place(metadata.topic, metadata.partition, metadata.offset)

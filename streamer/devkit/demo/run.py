@@ -57,7 +57,7 @@ async def keep(stay: Stay) -> bool:
 
 async def _play(ground: Playground, number: int) -> bool:
     events = list(sample_events(number))
-    async with producing(ground.settings) as producer:
+    async with producing(ground.settings, ground.sandbox) as producer:
         show_title(1, "One event of each platform, before and after")
         shown = await acts.show_each_platform(ground, producer, events)
         show_title(2, f"{number:,} events as fast as it goes")

@@ -1,8 +1,10 @@
 """The parts of the demo that need nothing to run: its events, and how it shows things."""
 
+import asyncio
 import json
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +15,10 @@ from streamer.core.model import Filtered, MappingSettings, Outcome, TrackCall
 from streamer.core.records.account import Totals
 from streamer.devkit.demo import places, showing
 from streamer.devkit.demo.events import DISABLED_EVENTS, INTEGRATIONS, sample_events, steady_events
+from streamer.devkit.demo.producing import Producer
 from streamer.devkit.demo.service_process import totals_of
+from streamer.devkit.sandbox.server import Sandbox
+from streamer.settings import load
 
 DOCUMENTS = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
@@ -61,6 +66,45 @@ def test_sample_events_that_must_be_filtered_are() -> None:
     filtered = [event for event in sample_events(300) if event.outcome is Outcome.FILTERED]
     assert len({event.integration for event in filtered}) == len(INTEGRATIONS)
     assert all(isinstance(mappers[event.integration].map(event.value, 0), Filtered) for event in filtered)
+
+
+class Topics:
+    """A Kafka client that confirms each record at once."""
+
+    def __init__(self) -> None:
+        self.offset = 0
+
+    async def send(self, topic: str, *, key: bytes, value: bytes) -> "asyncio.Future[Any]":
+        assert key
+        assert value
+        confirmation: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        confirmation.set_result(SimpleNamespace(topic=topic, partition=1, offset=self.offset))
+        self.offset += 1
+        return confirmation
+
+
+async def test_the_sandbox_is_told_where_each_record_is(tmp_path: Path) -> None:
+    """So that its debugger shows a call beside the records that it was made from, the copy of one included."""
+    document = {
+        "kafka": {"bootstrap_servers": "127.0.0.1:1"},
+        "destinations": {"segment": {"write_key": "key", "endpoint": "http://127.0.0.1:1"}},
+        "integrations": {
+            name: {"dialect": name, "topics": [f"surveys.{name}"], "destination": "segment"} for name in INTEGRATIONS
+        },
+    }
+    config = tmp_path / "streamer.yaml"
+    config.write_text(json.dumps(document))
+    sandbox = Sandbox()
+    producer = Producer(load(config, environ={}), cast("Any", Topics()), sandbox)
+
+    first, copy, *_ = await producer.produce(sample_events(6))
+    await asyncio.sleep(0)  # confirmations that are there at once are noted in the loop's next round
+
+    assert first.message_id == copy.message_id
+    told = sandbox.sources.of(first.message_id)
+    assert [(source.topic, source.partition, source.offset) for source in told] == [first.place, copy.place]
+    assert told[0].value == json.loads(first.event.value)
+    assert producer.confirmed == 6
 
 
 def test_an_account_of_the_status_is_summed_up() -> None:
