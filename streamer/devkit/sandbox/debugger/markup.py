@@ -20,7 +20,10 @@ _SHOWN: Final = {code: f"\\u{code:04x}" for code in _HIDDEN}
 
 def text(raw: object) -> str:
     """A text for HTML, in an element or in a quoted attribute."""
-    return html.escape(str(raw).translate(_SHOWN), quote=True)
+    plain = str(raw)
+    if not plain.isprintable():  # nearly every text is, and looking is much faster than translating
+        plain = plain.translate(_SHOWN)
+    return html.escape(plain, quote=True)
 
 
 def name(raw: object) -> str:
@@ -31,6 +34,11 @@ def name(raw: object) -> str:
 def count(number: int) -> str:
     """A number of things, such as 12,431."""
     return f"{number:,}"
+
+
+def things(number: int, noun: str) -> str:
+    """A number of things with their name, such as 1 call or 12,431 calls."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def rate(per_second: float) -> str:

@@ -21,7 +21,7 @@ const searched = () => {
 const address = (callId) => {
   const given = searched();
   if (callId) given.set("call", callId);
-  return given.size ? `/?${given}` : "/";
+  return String(given) ? `/?${given}` : "/";
 };
 const openedId = () => call.hidden ? "" : call.dataset.id || new URLSearchParams(location.search).get("call") || "";
 const selectedIn = (node) => {
@@ -127,6 +127,7 @@ document.addEventListener("visibilitychange", () => { // browsers open few conne
 let searchTimer = 0;
 const search = () => {
   clearTimeout(searchTimer);
+  element("clear").hidden = !String(searched());
   history.replaceState(null, "", address(openedId()));
   cursor = ""; // all matching calls, from the beginning
   isPaused = false;

@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 
 from streamer.devkit.sandbox.debugger.call_views import MEANINGS
-from streamer.devkit.sandbox.debugger.markup import count, duration, rate, text
+from streamer.devkit.sandbox.debugger.markup import count, duration, rate, text, things
 from streamer.devkit.sandbox.debugger.presets import DURATIONS, PRESETS, describe, ending
 from streamer.devkit.sandbox.discards import Discard
 from streamer.devkit.sandbox.explained import EXPLAINED
@@ -110,7 +110,7 @@ def show_running(running: Sequence[RunningFault]) -> str:
         return "<p>No fault runs: the sandbox answers as Segment does.</p>"
     items = "".join(
         f"<li><span><b>{text(describe(each.fault))}</b><br>since {duration(each.age_seconds)},"
-        f" hit {count(each.requests)} {'request' if each.requests == 1 else 'requests'},"
+        f" hit {things(each.requests, 'request')},"
         f" {ending(each.ends_in_seconds, each.times_left)}</span>"
         f' <button type="button" class="end" data-end="{each.number}"'
         f' aria-label="End: {text(describe(each.fault))}">End</button></li>'
@@ -133,7 +133,7 @@ def show_swallowed(calls: Counter[Discard], requests: Counter[Discard]) -> str:
 
 def _discard(code: Discard, calls: int, requests: int) -> str:
     explained = EXPLAINED[code]
-    counted = [f"{count(number)} {name}" for name, number in (("calls", calls), ("requests", requests)) if number]
+    counted = [things(number, noun) for noun, number in (("call", calls), ("request", requests)) if number]
     return (
         f"<dt><code>{code}</code> {', '.join(counted)}</dt><dd>{text(explained.what)}"
         f' <span class="quiet">{text(explained.rule)}</span> {text(explained.remedy)}</dd>'
@@ -154,10 +154,9 @@ def _stand_in(platform: Platform, stand_in: StandIn) -> str:
         for event in reversed(latest)
     )
     answers = _numbers({str(status): number for status, number in stand_in.answers.items()})
-    return (
-        f"<section><h3>{platform}</h3><p>{count(len(stand_in.users))} users, {count(len(stand_in.events))} events kept."
-        f" Requests by answer: {answers}.</p>" + (f"<ul>{events}</ul>" if events else "") + "</section>"
-    )
+    known = f"{things(len(stand_in.users), 'user')}, {things(len(stand_in.events), 'event')} kept."
+    listed = f"<ul>{events}</ul>" if events else ""
+    return f"<section><h3>{platform}</h3><p>{known} Requests by answer: {answers}.</p>{listed}</section>"
 
 
 def show_webhook(webhook: WebhookDestination | None) -> str:

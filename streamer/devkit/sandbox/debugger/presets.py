@@ -84,8 +84,8 @@ def _action(action: Action) -> str:
 def _match(match: Match) -> str:
     conditions = []
     if match.message_ids:
-        first, *others = sorted(match.message_ids)
-        conditions.append(f"with messageId {first}" + (f" or one of {len(others)} others" if others else ""))
+        ids = sorted(match.message_ids)
+        conditions.append(f"with messageId {ids[0]}" if len(ids) == 1 else f"with one of {len(ids)} messageIds")
     if match.event is not None:
         conditions.append(f"with event {match.event}")
     if match.marked is not None:
@@ -93,7 +93,7 @@ def _match(match: Match) -> str:
     if match.path is not None:
         conditions.append(f"to {match.path}")
     if match.every > 1:
-        conditions.append(f"every {match.every}th of them")
+        conditions.append(f"1 of every {match.every} of them")
     return f" to requests {', '.join(conditions)}" if conditions else ""
 
 

@@ -32,7 +32,7 @@ from streamer.devkit.sandbox.faults import Fault, FaultsError
 from streamer.devkit.sandbox.record import SandboxRecord, Verdict
 from streamer.devkit.sandbox.sources import Sources, SourcesError, read_sources
 
-MAX_VIEWERS: Final = 20
+MAX_VIEWERS: Final = 10
 """Most pages that watch at the same time; further ones are answered 503 and show what was when they were loaded."""
 
 WRITE_SECONDS: Final = 10.0
@@ -107,6 +107,7 @@ class Debugger:
             user=text(query.user),
             event=text(query.event),
             verdicts=_verdict_options(query.verdict),
+            clear_hidden="hidden" if query.is_empty else "",
             found=show_found(found, query, self._record.received),
             rows=show_rows(found, query, opened=opened),
             layout="with-call" if opened else "",
