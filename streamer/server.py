@@ -1,8 +1,9 @@
-"""The HTTP server for health, metrics, version and status. All requests are GET, and none of them changes anything.
+"""The HTTP server for health, metrics, version, status and the page. All requests are GET; none changes anything.
 
     /livez /readyz /startupz   200 or 503; ?verbose, ?exclude=CHECK, /readyz/CHECK; JSON when ``Accept`` asks for it
     /metrics                   for Prometheus
     /version /status           JSON
+    /                          a page for people; `streamer.page` adds its routes
 
 `streamer.access` decides who gets an answer. The server listens on the loopback interface unless the configuration says
 otherwise, and no answer holds a secret or a value of a record.
@@ -20,6 +21,7 @@ from streamer.core.errors import UnavailableError
 from streamer.listening import listen_on
 from streamer.logs import logger
 from streamer.logs.events import Event
+from streamer.page import Page
 from streamer.status import Check, StatusSource
 from streamer.status.document import document_of, version_of
 from streamer.status.metrics import Metrics
@@ -48,6 +50,7 @@ class Server:
         self._access = access or Access()
         self._source = source
         self._metrics = Metrics(source.status)
+        self.page = Page(source)
         self._runner: web.AppRunner | None = None
         self.port = address.port
         """The port that is listened on, once started."""
@@ -90,6 +93,7 @@ class Server:
         application.router.add_get("/metrics", self._get_metrics)
         application.router.add_get("/version", self._get_version)
         application.router.add_get("/status", self._get_status)
+        self.page.add_routes(application)
         return application
 
     async def _get_metrics(self, request: web.Request) -> web.Response:

@@ -4,11 +4,13 @@ import os
 import platform
 import socket
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Final, Protocol
 
 from streamer import __version__
+from streamer.commit import commit
 from streamer.core.delivery.transitions import State
 from streamer.core.mapping.version import MAPPING_VERSION
 from streamer.destinations import Destination
@@ -30,10 +32,13 @@ from streamer.status import (
     IntegrationState,
     IntegrationStatus,
     ReceiptsStatus,
+    Reload,
     ServiceStatus,
 )
 from streamer.status.histogram import Histogram
 from streamer.status.history import History
+from streamer.status.memory import memory_bytes, memory_limit_bytes
+from streamer.tracing import tracer
 
 if TYPE_CHECKING:
     from streamer.inbound.keeper import Keeper
@@ -115,9 +120,11 @@ class ServiceView:
         return ServiceStatus(
             version=__version__,
             python=platform.python_version(),
-            commit=os.environ.get("STREAMER_COMMIT", "unknown"),
+            commit=commit(),
             config_sha256=service.settings.fingerprint(),
             mapping_version=MAPPING_VERSION,
+            config_reloads=self._config_reloads(),
+            trace_spans=tracer().counts(),
             started_at=service.started_at,
             is_draining=service.is_draining,
             integrations=[self._show(integration) for integration in service.integrations.values()],
@@ -125,9 +132,17 @@ class ServiceView:
             loop_lag_seconds=service.loop_lag_seconds,
             inbound=None if service.inbound is None else self._show_inbound(service.inbound),
             last_faults=list(logger().last_faults),
+            faults=Counter(logger().faults),
+            memory_bytes=memory_bytes(),
+            memory_limit_bytes=memory_limit_bytes(),
             instance=f"{socket.gethostname()}, process {os.getpid()}",
             history=service.history,
         )
+
+    def _config_reloads(self) -> Counter[Reload]:
+        listener = None if self._service.inbound is None else self._service.inbound.listener
+        of_keys = (destination.status.key_reloads for destination in self._service.destinations.values())
+        return sum(of_keys, Counter() if listener is None else listener.secret_reloads)
 
     def _destinations(self) -> Check:
         """One destination held leaves the others delivering: ready, degraded. All held: not ready."""
@@ -173,6 +188,7 @@ class ServiceView:
             group=integration.settings.group_id,
             destination=integration.settings.destination,
             state=self._state_of(integration.runner),
+            topics=integration.settings.topics,
             reason="its state cannot be shown; see the log for observer.failed",
             restarts=integration.runner.restarts,
             is_known=False,
@@ -199,7 +215,7 @@ class ServiceView:
         state = self._state_of(runner)
         if self._states.get(runner.name, (None, 0.0))[0] is not state:
             self._states[runner.name] = state, time.time()
-        return consumer_status(runner, state, self._states[runner.name][1], receipts)
+        return consumer_status(runner, state, state_since=self._states[runner.name][1], receipts=receipts)
 
     def _state_of(self, runner: Runner) -> IntegrationState:
         pipeline = runner.pipeline
