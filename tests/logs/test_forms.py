@@ -19,6 +19,7 @@ from streamer.logs import Event, logger
 from streamer.logs.fields import COMMON_FIELDS, ECS_COMMON_FIELDS, FIELDS
 from streamer.logs.forms import ECS_VERSION
 from streamer.logs.resource import resource
+from streamer.logs.runbooks import PAGE, runbook_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ class TestConsole:
         names = re.findall(r"(\w+)=", line)
         assert names == [
             *("integration", "destination", "topic", "error_type", "data_at_risk", "next_step"),
-            *("meaning", "fault", "lag"),
+            *("meaning", "fault", "runbook", "lag"),
         ]
 
     def test_where_no_terminal_is_a_line_stays_a_line(self, tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ class TestConsole:
     def test_a_long_line_is_wrapped_between_words(self, width: int) -> None:
         topic = "a-topic.whose-name-is-longer-than-a-narrow-terminal"
         lines = on_terminal(width, Event.DESTINATION_HELD, **{**HELD, "topic": topic})
-        assert all(len(line) <= max(width, 40) or topic in line for line in lines)
+        assert all(len(line) <= max(width, 40) or topic in line or PAGE in line for line in lines)
         assert [line[:9] for line in lines[1:]] == [" " * 9] * (len(lines) - 1)
         whole = " ".join(line.strip() for line in lines)
         assert f'next_step="{Event.DESTINATION_HELD.next_step}" meaning="{Event.DESTINATION_HELD.meaning}"' in whole
@@ -144,6 +145,7 @@ class TestEcs:
                 "topic": "surveys",
                 "partition": 3,
                 "reason": "no_leader",
+                "runbook": runbook_of(Event.PARTITION_LEFT_OUT),
             },
         }
 
