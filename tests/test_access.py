@@ -13,6 +13,8 @@ from structlog.testing import capture_logs
 import streamer.access
 from streamer.access import HEADERS, Access
 from streamer.server import Server
+from streamer.service import Service
+from streamer.settings import Settings
 from streamer.status import Check, ServiceStatus
 
 TOKEN = "t0ken with räre characters"
@@ -265,3 +267,22 @@ def test_a_changed_file_is_looked_at_once_a_second(file: Path, monkeypatch: pyte
     clock[0] += 0.2
     assert token.is_known()
     assert token.is_right(b"another one")
+
+
+async def test_a_service_asks_for_the_token_of_its_configuration(file: Path, tmp_path: Path) -> None:
+    settings = Settings.model_validate(
+        {
+            "kafka": {"bootstrap_servers": "memory:1"},
+            "state_dir": tmp_path / "state",
+            "server": {"port": 0, "token_file": file},
+        }
+    )
+    service = Service(settings)
+    await service._server.start()
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{service.port}") as session:
+            listening = Listening(session, service.port)
+            assert [await listening.status_with(each, "/status") for each in (None, f"Bearer {TOKEN}")] == [401, 200]
+    finally:
+        await service._server.stop()
+    assert TOKEN not in repr(vars(service)) + repr(settings)

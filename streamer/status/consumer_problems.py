@@ -6,6 +6,7 @@ from typing import Final
 from streamer.core.model import FilterReason
 from streamer.core.records.obstacles import Obstacle
 from streamer.logs.events import Event
+from streamer.logs.fault import FaultLine
 from streamer.status.figures import counted, duration, number, shortened
 from streamer.status.problem import Level, Problem
 from streamer.status.risk import Risk, risk_of
@@ -29,6 +30,9 @@ _LEFT_OUT_STEPS: Final = {
     Obstacle.TOPIC_MISSING: "Create the topic, or remove it from the integration's topics.",
     Obstacle.READ_FAILED: "Look at the lines partition.left_out in the log, and at the brokers of these partitions.",
 }
+
+
+_START_FAULTS: Final = frozenset({Event.KAFKA_UNAVAILABLE.event_name, Event.TOPICS_MISSING.event_name})
 
 
 def running_problems(consumer: ConsumerStatus, status: ServiceStatus, now: float) -> Iterator[Problem]:
@@ -87,27 +91,28 @@ def _guarded(consumer: ConsumerStatus, risk: Risk, now: float) -> Problem:
 
 def _starting(consumer: ConsumerStatus, status: ServiceStatus, risk: Risk, now: float) -> Problem:
     is_restart = consumer.state is IntegrationState.RESTARTING
-    seconds = _seconds(consumer, now)
-    fault = next(
-        (
-            line
-            for line in reversed(status.last_faults)
-            if line.subject == consumer.name
-            and line.event_name == Event.KAFKA_UNAVAILABLE.event_name
-            and line.at > now - (seconds or 0.0) - PATIENCE_SECONDS  # not one of an earlier start
-        ),
-        None,
-    )
-    what = "restarting" if is_restart else "starting"
-    what += _for(consumer, now)
-    if is_restart and consumer.reason:
-        what += f", after {consumer.reason}"
-    step = "No action is needed unless it lasts. Then look at the log."
-    if fault is not None:
-        what += ", no broker could be reached"
-        step = f"Check the brokers, kafka.bootstrap_servers and the network: {shortened(fault.detail or fault.reason)}."
-    is_lasting = fault is not None or (seconds is not None and seconds >= PATIENCE_SECONDS)
-    return _of(consumer, risk, Level.ACT if is_lasting else Level.WATCH, what, step)
+    seconds = _seconds(consumer, now) or 0.0
+    what = f"{'restarting' if is_restart else 'starting'}{_for(consumer, now)}"
+    fault = _fault_since(now - seconds - PATIENCE_SECONDS, consumer, status)
+    if fault is None:
+        if is_restart and consumer.reason:
+            what += f", after {consumer.reason}"
+        level = Level.ACT if seconds >= PATIENCE_SECONDS else Level.WATCH
+        return _of(consumer, risk, level, what, "No action is needed unless it lasts. Then look at the log.")
+    detail = shortened(fault.detail or fault.reason)
+    if fault.event_name == Event.TOPICS_MISSING.event_name:
+        return _of(consumer, risk, Level.ACT, f"{what}, {detail}", Event.TOPICS_MISSING.next_step)
+    what += ", the brokers cannot be reached or reject the connection"
+    step = f"Check the brokers, the settings of kafka, and the network between them and this machine ({detail})."
+    return _of(consumer, risk, Level.ACT, what, step)
+
+
+def _fault_since(at: float, consumer: ConsumerStatus, status: ServiceStatus) -> FaultLine | None:
+    """What has kept it from joining its group since ``at``; None: nothing was said of that."""
+    for line in reversed(status.last_faults):
+        if line.subject == consumer.name and line.event_name in _START_FAULTS and line.at > at:
+            return line
+    return None
 
 
 def _reading(consumer: ConsumerStatus, risk: Risk, now: float) -> Iterator[Problem]:

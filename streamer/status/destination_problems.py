@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from streamer.core.delivery.answers import AnswerKind, NetworkFault, answer_of_fault, classify
 from streamer.core.delivery.transitions import State
+from streamer.logs.events import Event
 from streamer.status.figures import duration, share
 from streamer.status.problem import Level, Problem
 from streamer.status.risk import risk_of
@@ -13,10 +15,10 @@ from streamer.status.snapshot import DestinationStatus, IntegrationStatus, Servi
 LASTING_SECONDS: Final = 900.0
 """A destination that backs off for longer does not seem to recover without help."""
 
-LATELY_SECONDS: Final = 60.0
+LATELY_SECONDS: Final = 30.0
 MIN_FAILED_SHARE: Final = 0.2
 MIN_FAILED: Final = 3
-"""A destination that works is told of when at least this share and number of the last minute's requests failed."""
+"""A destination that works is told of when at least this share and number of its requests failed lately."""
 
 _REASONS: Final[Mapping[str, str]] = {
     "401": "wrong {key}",
@@ -62,7 +64,7 @@ def destination_problems(status: ServiceStatus, now: float, monotonic_now: float
         elif destination.state is State.BACKING_OFF:
             yield _backing_off(destination, users, now, monotonic_now)
         else:
-            yield from _failing(destination, users, status, now)
+            yield from _failing(destination, users, status, now, monotonic_now)
 
 
 def _held(
@@ -108,13 +110,18 @@ def _lasting_step(destination: DestinationStatus) -> str:
 
 
 def _failing(
-    destination: DestinationStatus, users: Sequence[IntegrationStatus], status: ServiceStatus, now: float
+    destination: DestinationStatus,
+    users: Sequence[IntegrationStatus],
+    status: ServiceStatus,
+    now: float,
+    monotonic_now: float,
 ) -> Iterator[Problem]:
-    points = [
-        point for point in status.history.destinations.get(destination.name, ()) if point.at > now - LATELY_SECONDS
-    ]
+    # What failed before it recovered is over.
+    begin = now - min(LATELY_SECONDS, monotonic_now - destination.since)
     requests, retried = 0.0, Counter[str]()
-    for point in points:
+    for point in status.history.destinations.get(destination.name, ()):
+        if point.at - point.seconds < begin:
+            continue
         requests += point.requests * point.seconds
         for reason, rate in point.retried_by.items():
             retried[reason] += round(rate * point.seconds)
@@ -122,15 +129,26 @@ def _failing(
     if failed < MIN_FAILED or failed < MIN_FAILED_SHARE * requests:
         return
     [(reason, _)] = retried.most_common(1)
+    risk, is_set_up = risk_of(users, now), _is_set_up(reason)
     yield Problem(
-        level=Level.WATCH,
+        level=Level.ACT if is_set_up or risk.is_data_at_risk else Level.WATCH,
         subject=_subject(destination, users),
-        what=f"{share(failed / requests)} of the last minute's requests failed, most of them:"
+        what=f"{share(failed / requests)} of the requests of the last {duration(LATELY_SECONDS)} failed, most of them:"
         f" {_in_words(reason, destination.key_name)}",
-        data="No data at risk: streamer sends their calls again.",
-        next_step="No action is needed unless it lasts. Then look at the status page of"
+        data=risk.data,
+        next_step=Event.DESTINATION_HELD.next_step
+        if is_set_up
+        else "No action is needed unless it lasts: streamer sends the calls again. Then look at the status page of"
         f" {destination.name}, and at the network on the way to it.",
+        is_data_at_risk=risk.is_data_at_risk,
     )
+
+
+def _is_set_up(reason: str) -> bool:
+    """Whether our set-up is at fault. After other calls were accepted, that takes a while to be sure of."""
+    if reason.isdecimal():
+        return classify(int(reason)) is AnswerKind.SET_UP
+    return reason in list(NetworkFault) and answer_of_fault(NetworkFault(reason)).kind is AnswerKind.SET_UP
 
 
 def _subject(destination: DestinationStatus, users: Sequence[IntegrationStatus]) -> str:

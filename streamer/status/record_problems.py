@@ -21,7 +21,8 @@ MIN_LETTERS: Final = 20
 MIN_LETTERS_SHARE: Final = 0.01
 """They are told of when there are so many, or this share of the records."""
 ACT_LETTERS_SHARE: Final = 0.1
-"""With this share of the records somebody has to act."""
+ACT_LETTERS_SECONDS: Final = 60.0
+"""With this share of the records, and one of them so lately, somebody has to act."""
 
 STUCK_SECONDS: Final = 60.0
 STUCK_LONG_SECONDS: Final = 300.0
@@ -102,16 +103,16 @@ def _dead_letters(consumer: ConsumerStatus, points: Sequence[IntegrationPoint], 
     reasons: Counter[str] = Counter()
     for point in since:
         reasons.update({reason: round(rate * point.seconds) for reason, rate in point.dead_lettered_by.items()})
-    letters, settled = reasons.total(), sum(point.settled * point.seconds for point in since)
-    part = letters / settled if settled else 1.0
+    letters, part = reasons.total(), _share(since)
     if letters < MIN_LETTERS and part < MIN_LETTERS_SHARE:
         return
     [(reason, _)] = reasons.most_common(1)
     details = [letter.detail for letter in consumer.recent_letters if letter.reason == reason]
     why = f"{reason}: {details[-1]}" if details else reason
     seconds = now - since[0].at + since[0].seconds
+    goes_on = any(point.dead_lettered for point in since if point.at > now - ACT_LETTERS_SECONDS)
     yield Problem(
-        level=Level.ACT if part >= ACT_LETTERS_SHARE else Level.WATCH,
+        level=Level.ACT if goes_on and part >= ACT_LETTERS_SHARE else Level.WATCH,
         subject=consumer.name,
         what=f"{share(part)} of the records became dead letters in the last {duration(seconds)}"
         f" ({number(letters)}, most of them {shortened(why)})",
@@ -119,6 +120,13 @@ def _dead_letters(consumer: ConsumerStatus, points: Sequence[IntegrationPoint], 
         next_step="Find the cause with the producer: streamer dlq ls counts them by reason. When it is removed,"
         " streamer dlq redrive delivers them.",
     )
+
+
+def _share(points: Sequence[IntegrationPoint]) -> float:
+    """The share of dead letters from the first one on. It came in the course of the first step, if there are more."""
+    later = points[1:] if any(point.dead_lettered for point in points[1:]) else points
+    settled = sum(point.settled * point.seconds for point in later)
+    return sum(point.dead_lettered * point.seconds for point in later) / settled if settled else 1.0
 
 
 def _receipts(consumer: IntegrationStatus) -> Iterator[Problem]:

@@ -247,7 +247,38 @@ def test_a_destination_that_works_and_fails_often_is_told() -> None:
     history_of(status, answers, answers)
     [problem] = verdict(status).problems
     assert problem.level is Level.WATCH
-    assert problem.what == "40 % of the last minute's requests failed, most of them: server error (503)"
+    assert problem.what == "40 % of the requests of the last 30 s failed, most of them: server error (503)"
+
+
+@pytest.mark.parametrize("reason", [401, 404, 301])
+def test_one_that_begins_to_refuse_our_set_up_needs_help_before_it_is_held(reason: int) -> None:
+    """With few events it takes a while to be sure that no event is at fault."""
+    target = destination()
+    status = service([integration("sprig", partition(waiting()))], [target])
+
+    def answers() -> None:
+        for code, answered in [(200, Answered.DELIVERED)] * 5 + [(reason, Answered.RETRY_CHARGED)] * 5:
+            target.record(answer_of_status(code, None), 0.1, 1, 1, answered)
+
+    history_of(status, answers)
+    [problem] = verdict(status).problems
+    assert (problem.level, problem.next_step) == (
+        Level.ACT,
+        "Check the destination's write_key or api_key, region and endpoint.",
+    )
+    assert problem.data.startswith("No data at risk: 12,431 records wait")
+
+
+def test_what_failed_before_a_destination_recovered_is_over() -> None:
+    target = destination(since=MONOTONIC - 7)
+    status = service(destinations=[target])
+
+    def fails() -> None:
+        for _ in range(10):
+            target.record(answer_of_status(503, None), 0.1, 1, 1, Answered.RETRY_FREE)
+
+    history_of(status, fails, fails, lambda: None)
+    assert verdict(status).level is Level.WELL
 
 
 def test_refused_calls_are_no_fault_of_the_destination() -> None:
@@ -293,10 +324,25 @@ def test_brokers_that_were_never_reached() -> None:
         [integration(state=IntegrationState.STARTING, partitions=[], state_since=NOW - 8)], last_faults=[fault]
     )
     assert verdict(status).headline == (
-        "sprig: starting for 8 s, no broker could be reached. No data at risk: no record waits. Do: Check the brokers,"
-        " kafka.bootstrap_servers and the network: localhost:9092: connection refused."
+        "sprig: starting for 8 s, the brokers cannot be reached or reject the connection. No data at risk: no record"
+        " waits. Do: Check the brokers, the settings of kafka, and the network between them and this machine"
+        " (localhost:9092: connection refused)."
     )
     assert verdict(status).level is Level.ACT
+
+
+def test_a_broker_of_an_earlier_start_explains_nothing() -> None:
+    fault = FaultLine(NOW - 900, "kafka.unavailable", "sprig", "localhost:9092: connection refused", "")
+    status = service([integration(state=IntegrationState.RESTARTING, state_since=NOW - 8)], last_faults=[fault])
+    assert verdict(status).headline.startswith("sprig: restarting for 8 s. No data at risk")
+
+
+def test_a_start_that_waits_for_a_topic_says_so_at_once() -> None:
+    fault = FaultLine(NOW - 5, "topics.missing", "sprig", "the topic surveys does not exist", "")
+    status = service([integration(state=IntegrationState.STARTING, state_since=NOW - 8)], last_faults=[fault])
+    [problem] = verdict(status).problems
+    assert (problem.level, problem.what) == (Level.ACT, "starting for 8 s, the topic surveys does not exist")
+    assert problem.next_step.startswith("Create the topics or grant READ")
 
 
 # -- the integration
@@ -417,6 +463,20 @@ def test_malformed_events_at_20_percent() -> None:
         " missing). No data at risk: the dead-letter topic keeps them. Do: Find the cause with the producer: streamer"
         " dlq ls counts them by reason. When it is removed, streamer dlq redrive delivers them."
     )
+
+
+def test_the_share_of_dead_letters_is_right_as_soon_as_one_step_is_full() -> None:
+    account = Account()
+    status = service([integration("sprig", partition(account=account))])
+    history_of(status, dead_letter(account, 1_500, 10), dead_letter(account, 1_500, 300))
+    assert verdict(status).problems[0].what.startswith("20 % of the records became dead letters in the last 10 s (310,")
+
+
+def test_dead_letters_that_have_ended_are_remembered_for_a_while() -> None:
+    account = Account()
+    status = service([integration("sprig", partition(account=account))])
+    history_of(status, dead_letter(account, 1_500, 300), *[dead_letter(account, 1_500, 0)] * 13)
+    assert verdict(status).level is Level.WATCH
 
 
 @pytest.mark.parametrize(
