@@ -31,8 +31,9 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-docs: setup ## write the pages in docs/ that are made from the code
+docs: setup ## write the pages in docs/ and the dashboard, which are made from the code
 	@$(BIN)/python -m streamer.devkit.docs
+	@$(BIN)/python -m tools.dashboard
 
 pictures: setup ## take the docs' pictures of the pages, with the system's Chromium
 	@STREAMER_PICTURES=1 $(BIN)/pytest -q tests/browser

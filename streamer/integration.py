@@ -26,6 +26,7 @@ from streamer.receipts import ProblemKind, Receipts, destination_fingerprint
 from streamer.settings import Settings
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
 from streamer.timings import Timings
+from streamer.tracing import tracer
 
 
 class Integration:
@@ -52,7 +53,7 @@ class Integration:
         self.name = name
         self.settings = settings.integrations[name]
         self.destination = destination
-        self.latency_seconds: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(LATENCY_SECONDS))
+        self.latency_seconds = {topic: Histogram(LATENCY_SECONDS) for topic in self.settings.topics}
         """Broker's time of a record to its 2xx, by topic."""
         self.filtered_out = FilteredOut()
         """Topics that have nothing to deliver, because all their latest records are ``not_in_stream``."""
@@ -114,6 +115,10 @@ class Integration:
             ages[record.ledger.topic].append(now - record.record.timestamp / 1000)
         for topic, seconds in ages.items():
             self.latency_seconds[topic].observe_all(seconds)
+        trace_id = tracer().trace_id()
+        if trace_id is not None:
+            for topic, seconds in ages.items():
+                self.latency_seconds[topic].exemplify(max(seconds), trace_id, now)
 
     def summarise(self) -> None:
         """Log what has happened since the start, once a minute, and how far it is behind."""

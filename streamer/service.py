@@ -12,13 +12,14 @@ second ends at once. The exit code is 0 after a drained signal, and 78 when our 
 
 import asyncio
 import gc
+import os
 import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import uvloop
 
-from streamer import logs
+from streamer import logs, tracing
 from streamer.access import Access
 from streamer.core.errors import SettingsError
 from streamer.destinations import open_destination
@@ -62,8 +63,18 @@ def main(settings: Settings, *, release_guard: Sequence[str] = ()) -> int:
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     configured = logs.configured(settings.log, said_elsewhere=ABOUT_CONNECTIONS)
-    with configured, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        configured,
+        tracing.configured(tracing.switch_of(os.environ), _groups(settings), lambda: STOP_SIGNALS.count > 1),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         return runner.run(_run_until_signal(settings, release_guard))
+
+
+def _groups(settings: Settings) -> dict[str, str]:
+    """The consumer group of each integration, the way back included."""
+    groups = {name: integration.group_id for name, integration in settings.integrations.items()}
+    return groups if settings.inbound is None else groups | {INBOUND: settings.inbound.group_id}
 
 
 async def _run_until_signal(settings: Settings, release_guard: Sequence[str]) -> int:
@@ -229,6 +240,8 @@ class Service:
             await asyncio.sleep(SAMPLE_SECONDS)
             passed = loop.time() - began
             self.loop_lag_seconds.observe(max(passed - SAMPLE_SECONDS, 0.0))
+            with observing("traces"):
+                tracing.tracer().tell()
             for destination in self.destinations.values():
                 with observing("requests that hang"):
                     destination.end_hanging()

@@ -4,6 +4,7 @@ import os
 import platform
 import socket
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Final, Protocol
@@ -30,10 +31,13 @@ from streamer.status import (
     IntegrationState,
     IntegrationStatus,
     ReceiptsStatus,
+    Reload,
     ServiceStatus,
 )
 from streamer.status.histogram import Histogram
 from streamer.status.history import History
+from streamer.status.memory import memory_bytes, memory_limit_bytes
+from streamer.tracing import tracer
 
 if TYPE_CHECKING:
     from streamer.inbound.keeper import Keeper
@@ -118,6 +122,8 @@ class ServiceView:
             commit=os.environ.get("STREAMER_COMMIT", "unknown"),
             config_sha256=service.settings.fingerprint(),
             mapping_version=MAPPING_VERSION,
+            config_reloads=self._config_reloads(),
+            trace_spans=tracer().counts(),
             started_at=service.started_at,
             is_draining=service.is_draining,
             integrations=[self._show(integration) for integration in service.integrations.values()],
@@ -125,9 +131,17 @@ class ServiceView:
             loop_lag_seconds=service.loop_lag_seconds,
             inbound=None if service.inbound is None else self._show_inbound(service.inbound),
             last_faults=list(logger().last_faults),
+            faults=Counter(logger().faults),
+            memory_bytes=memory_bytes(),
+            memory_limit_bytes=memory_limit_bytes(),
             instance=f"{socket.gethostname()}, process {os.getpid()}",
             history=service.history,
         )
+
+    def _config_reloads(self) -> Counter[Reload]:
+        listener = None if self._service.inbound is None else self._service.inbound.listener
+        of_keys = (destination.status.key_reloads for destination in self._service.destinations.values())
+        return sum(of_keys, Counter() if listener is None else listener.secret_reloads)
 
     def _destinations(self) -> Check:
         """One destination held leaves the others delivering: ready, degraded. All held: not ready."""
@@ -173,6 +187,7 @@ class ServiceView:
             group=integration.settings.group_id,
             destination=integration.settings.destination,
             state=self._state_of(integration.runner),
+            topics=integration.settings.topics,
             reason="its state cannot be shown; see the log for observer.failed",
             restarts=integration.runner.restarts,
             is_known=False,

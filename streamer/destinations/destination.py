@@ -23,8 +23,9 @@ from streamer.destinations.key_check import Ask, KeyCheck
 from streamer.destinations.remedies import held_next_step
 from streamer.logs import Event, logger
 from streamer.settings import DestinationSettings
-from streamer.status import DestinationStatus
+from streamer.status import DestinationStatus, Reload
 from streamer.timings import Timings
+from streamer.tracing import tracer
 
 _EVENTS: Final = {
     State.OK: Event.DESTINATION_RESUMED,
@@ -201,7 +202,7 @@ class Destination:
             self._limits.pop(attempt, None)
         answer = exchange.answer
         verdict = self._machine.finish(attempt, answer, time.monotonic(), random.random(), size)  # noqa: S311 - jitter
-        self.status.record(answer, exchange.seconds, exchange.sent_bytes, len(bodies), verdict)
+        self.status.record(answer, exchange.seconds, exchange.sent_bytes, len(bodies), verdict, tracer().trace_id())
         refunds = self._machine.take_refunds()
         if refunds:
             for listeners in self._listeners:
@@ -221,10 +222,12 @@ class Destination:
         """Read the key again, and call the listeners of `on_key_changed` if it is another one."""
         try:
             if self._client.reread_credentials():
+                self.status.key_reloads[Reload.APPLIED] += 1
                 self._machine.key_changed()
                 for listener in self._key_listeners:
                     listener()
         except UnavailableError as error:
+            self.status.key_reloads[Reload.FAILED] += 1
             logger().emit(Event.DESTINATION_KEY_UNREADABLE, destination=self.name, detail=str(error))
 
     def end_hanging(self) -> None:

@@ -1,6 +1,6 @@
 """What is shown of the way back: `streamer.status` filled in."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from streamer.inbound.inbound import Inbound
 from streamer.inbound.listener import Listener
@@ -11,6 +11,9 @@ from streamer.status import ConsumerStatus, DirectoryStatus, InboundStatus, Webh
 
 if TYPE_CHECKING:
     from streamer.inbound.keeper import Keeper
+
+
+_BOTH: Final = (True, False)
 
 
 def inbound_status(inbound: Inbound, consumer: ConsumerStatus | None) -> InboundStatus:
@@ -56,7 +59,9 @@ def _webhooks(listener: Listener, publisher: Publisher | None) -> WebhooksStatus
             for webhook in counts.duration_seconds
             for result in Result
         },
-        calls=counts.calls,
+        calls={
+            (webhook, is_known): counts.calls[webhook, is_known] for webhook in counts.webhooks for is_known in _BOTH
+        },
         request_seconds=counts.duration_seconds,
         publishing_fault="" if publisher is None else publisher.fault or "",
     )

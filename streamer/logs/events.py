@@ -18,6 +18,7 @@ ERROR: Final = logging.ERROR
 
 _PARTITION: Final = ("integration", "topic", "partition")
 _REQUEST: Final = ("integration", "destination", "calls")
+_TRACE: Final = ("trace_id", "span_id")
 
 
 class Event(enum.Enum):
@@ -58,6 +59,40 @@ class Event(enum.Enum):
             *("integration", "consumed", "delivered", "duplicate", "filtered", "dead_lettered", "handed_back"),
             *("in_flight", "lag", "drain_eta_seconds", "silent_seconds", "destination", "destination_state"),
         ),
+    )
+
+    TRACES_STARTED = (
+        "traces.started",
+        INFO,
+        None,
+        "Traces are on, and are sent to this address; the variables OTEL_* say so.",
+        ("endpoint",),
+    )
+    TRACES_MISCONFIGURED = (
+        "traces.misconfigured",
+        WARNING,
+        Fault.SET_UP,
+        "The variables OTEL_* cannot be followed as they are: detail says what streamer does. Events are delivered.",
+        ("detail",),
+        "Correct the variables and restart streamer. docs/tracing.md lists the ones that count.",
+    )
+    TRACES_LOST = (
+        "traces.lost",
+        WARNING,
+        Fault.SET_UP,
+        "Spans could not be sent to the collector of traces and are lost. Delivery is not affected.",
+        ("detail", "spans"),
+        "Check the collector and OTEL_EXPORTER_OTLP_ENDPOINT. No restart is needed: streamer keeps sending new spans.",
+        1,
+    )
+    TRACES_RESUMED = (
+        "traces.resumed",
+        INFO,
+        None,
+        "The collector of traces takes spans again.",
+        ("spans",),
+        "",
+        1,
     )
 
     KAFKA_UNAVAILABLE = (
@@ -232,14 +267,14 @@ class Event(enum.Enum):
         DEBUG,
         None,
         "The destination accepted a batch.",
-        (*_REQUEST, "duration_seconds"),
+        (*_REQUEST, "duration_seconds", *_TRACE),
     )
     BATCH_RETRYING = (
         "batch.retrying",
         WARNING,
         Fault.UNHAPPY,
         "A request failed. streamer sends its calls again later.",
-        (*_REQUEST, "attempt", "error_type", "wait_seconds"),
+        (*_REQUEST, "attempt", "error_type", "wait_seconds", *_TRACE),
         "No action is needed.",
         1,
     )
@@ -248,7 +283,7 @@ class Event(enum.Enum):
         WARNING,
         Fault.REFUSED,
         "The destination refused a batch. streamer sends it again in parts, to find the calls at fault.",
-        (*_REQUEST, "status"),
+        (*_REQUEST, "status", *_TRACE),
         "No action is needed: the calls at fault will be dead-lettered.",
         1,
     )

@@ -23,9 +23,11 @@ COMMON_FIELDS: Final = {
     "service.name": "`streamer`.",
     "service.version": "streamer's version.",
     "messaging.system": "`kafka`, on lines about a topic, a record or a messageId.",
-    "fault": "Whose fault it is. Only on lines about a fault, as are the next two.",
+    "fault": "Whose fault it is. Only on lines about a fault, as are the next three.",
     "data_at_risk": "`yes` or `no`: whether events are lost.",
     "next_step": "What to do.",
+    "runbook": "The section of the [runbooks](runbooks/README.md) that helps, as a path in the repository. On every"
+    " line of level `error`.",
     "suppressed": "How many lines of this kind and subject were folded into this one.",
 }
 """Outside name -> meaning of the fields that any line may have."""
@@ -53,6 +55,7 @@ FIELDS: Final = {
     ),
     "duplicate": LogField("duplicate", "Records found to be duplicates since the process started."),
     "duration_seconds": LogField("duration_s", "Duration of the request in seconds."),
+    "endpoint": LogField("endpoint", "The address that spans are sent to, without credentials."),
     "environment": LogField("environment", "The setting inbound.environment."),
     "error_type": LogField(
         "error.type", "An HTTP status, a network fault, the type of an error, or the result of a commit."
@@ -94,11 +97,14 @@ FIELDS: Final = {
         "silent_seconds", "Seconds since a broker last answered; absent: none has answered yet."
     ),
     "size": LogField("size", "Bytes of the value."),
+    "span_id": LogField("span_id", "The span of the batch, if it is sampled."),
+    "spans": LogField("spans", "How many spans were lost since the process started."),
     "stack": LogField("exception.stacktrace", "Files, lines and functions that the error passed, the innermost last."),
     "start": LogField("start", "The offset that reading starts from."),
     "status": LogField("http.response.status_code", "HTTP status of the answer."),
     "stored": LogField("stored", "The stored position."),
     "topic": LogField("messaging.destination.name", "Name of the topic."),
+    "trace_id": LogField("trace_id", "The trace of the batch, if it is sampled."),
     "user_id": LogField("user_id", "The userId of the call."),
     "username": LogField("username", "Name of the user in the directory."),
     "values_written": LogField("values_written", "How many values of the user the call wrote."),

@@ -12,7 +12,7 @@ import os
 import re
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Container, Iterator, MutableMapping
 from datetime import UTC, datetime
 from traceback import extract_tb
@@ -26,6 +26,7 @@ from streamer.logs.events import Event
 from streamer.logs.fault import FaultLine
 from streamer.logs.fields import FIELDS
 from streamer.logs.folding import Folding
+from streamer.logs.runbooks import runbook_of
 from streamer.logs.writer import LineWriter
 
 __all__ = ["FOLD_SECONDS", "Event", "EventLogger", "configured", "logger", "place_of"]
@@ -81,6 +82,8 @@ class EventLogger:
         self._folding = folding
         self._level = level
         self.last_faults: deque[FaultLine] = deque(maxlen=MAX_LAST_FAULTS)
+        self.faults: Counter[Event] = Counter()
+        """How often each event about a fault was emitted, whether its line was written, folded or below the level."""
 
     def writes(self, level: int) -> bool:
         """Whether lines of this level are written; asked before fields are collected for a line per record."""
@@ -92,6 +95,8 @@ class EventLogger:
         A line about a fault always says whose fault it is, whether data is at risk and what to do next. ``fields`` may
         replace what the catalogue says about these. Fields that are None are left out.
         """
+        if event.fault is not None:
+            self.faults[event] += 1
         if event.level < self._level:
             return
         if self._folding is None:
@@ -122,7 +127,8 @@ class EventLogger:
 
     def _write(self, event: Event, fields: dict[str, object], level: int | None = None) -> None:
         if event.fault is not None:
-            fields = {"fault": event.fault, "data_at_risk": "no", "next_step": event.next_step, **fields}
+            own = {"fault": event.fault, "data_at_risk": "no", "next_step": event.next_step}
+            fields = {**own, "runbook": runbook_of(event), **fields}
             self.last_faults.append(_fault_line(event, fields))
         structlog.get_logger().log(
             event.level if level is None else level,

@@ -28,6 +28,7 @@ from streamer.pipeline.guarding import Guarding
 from streamer.pipeline.ports import LetterWriter
 from streamer.pipeline.subscription import Subscription
 from streamer.timings import Timings
+from streamer.tracing import tracer
 
 MAX_WRITES_AT_ONCE: Final = 100
 
@@ -202,7 +203,10 @@ class DeadLetters:
         try:
             topic = self._topic_of(letter.record.topic)
             outgoing = self._composer.compose(letter, form, now=time.time())
-            await self._writer.write(topic, outgoing, outgoing.headers, timeout_seconds=self._timings.letter_timeout)
+            with tracer().letter(self._integration, topic, letter.record, letter.reason, letter.message_id):
+                await self._writer.write(
+                    topic, outgoing, outgoing.headers, timeout_seconds=self._timings.letter_timeout
+                )
         except RefusedWriteError as error:
             return error.refusal
         except UnavailableError as error:

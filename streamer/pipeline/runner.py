@@ -12,7 +12,9 @@ from streamer.core.delivery.limiting import Limit, LimitedTime
 from streamer.core.errors import SettingsError, UnavailableError
 from streamer.core.records.account import Account, Totals
 from streamer.core.records.drain import Drain
+from streamer.kafka import CommitResult
 from streamer.logs import Event, logger
+from streamer.pipeline.assignment import REBALANCES
 from streamer.pipeline.contact import Contact
 from streamer.pipeline.endings import unless_cancelled
 from streamer.pipeline.guard_memory import GuardMemory
@@ -66,6 +68,9 @@ class Runner:
         self._make_worker = make_worker
         self._guard_memory = guard_memory
         self._timings = timings
+        self._earlier_commits: Counter[CommitResult] = Counter()
+        self._earlier_rebalances: Counter[str] = Counter()
+        """Of the pipelines before the present one."""
         self._drain = Drain()
         self._settled_at_stall = 0
         self._began = time.monotonic()
@@ -85,6 +90,7 @@ class Runner:
         wait = self._timings.restart_min
         while not stop.is_set():
             self._began = time.monotonic()
+            self._keep_counts()
             self.pipeline = self._new_pipeline()
             try:
                 await unless_cancelled(self.pipeline.run(stop))
@@ -122,6 +128,22 @@ class Runner:
 
     def _settled(self) -> int:
         return sum(account.settled for account in self.accounts.values())
+
+    def _keep_counts(self) -> None:
+        """What ends with the present pipeline and counts since the start of the process."""
+        if self.pipeline is not None:
+            self._earlier_commits.update(self.pipeline.assignment.commits.results)
+            self._earlier_rebalances.update(self.pipeline.assignment.rebalances)
+
+    def commits(self) -> dict[CommitResult, int]:
+        """How many commits have ended in which way."""
+        present = {} if self.pipeline is None else self.pipeline.assignment.commits.results
+        return {result: self._earlier_commits[result] + present.get(result, 0) for result in CommitResult}
+
+    def rebalances(self) -> dict[str, int]:
+        """How often the assignment has changed, by kind."""
+        present = {} if self.pipeline is None else self.pipeline.assignment.rebalances
+        return {kind: self._earlier_rebalances[kind] + present.get(kind, 0) for kind in REBALANCES}
 
     def totals(self) -> Totals:
         """The account, summed over the partitions."""

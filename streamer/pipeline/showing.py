@@ -26,6 +26,7 @@ def consumer_status(
         name=runner.name,
         group=runner.subscription.group_id,
         destination=runner.subscription.destination,
+        topics=runner.subscription.topics,
         state=state,
         state_since=state_since,
         reason=runner.last_error,
@@ -38,10 +39,8 @@ def consumer_status(
         kafka_silent_seconds=runner.contact.silent_seconds(now) if runner.contact.is_silent(now) else None,
         limited_by=runner.limited.lately,
         limited_seconds=runner.limited.seconds,
-        commits={result.value: number for result, number in pipeline.assignment.commits.results.items()}
-        if pipeline
-        else {},
-        rebalances=dict(pipeline.assignment.rebalances) if pipeline else {},
+        commits={result.value: number for result, number in runner.commits().items()},
+        rebalances=runner.rebalances(),
         buffered_records=pipeline.custody.load.records if pipeline else 0,
         buffered_bytes=pipeline.custody.load.bytes + pipeline.worker.parked_bytes if pipeline else 0,
         members=pipeline.members.latest if pipeline and pipeline.is_connected else (),

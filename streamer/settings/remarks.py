@@ -13,9 +13,10 @@ from streamer.core.pushing.pushes import PUSHES
 from streamer.listening import is_loopback
 from streamer.settings.document import Fault, KeyPath
 from streamer.settings.model import Settings
+from streamer.settings.sections import HOST_DEFAULT_VARIABLE
 
 _PREFIX: Final = "STREAMER_"
-_NO_SETTINGS: Final = frozenset({"STREAMER_CONFIG", "STREAMER_COMMIT"})
+_NO_SETTINGS: Final = frozenset({"STREAMER_CONFIG", "STREAMER_COMMIT", HOST_DEFAULT_VARIABLE})
 """Variables that streamer reads, and that are no settings."""
 
 _OF_KUBERNETES: Final = re.compile(

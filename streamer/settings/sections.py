@@ -151,12 +151,18 @@ class ReceiptsSettings(Section):
     the older half of the receipts is deleted."""
 
 
+HOST_DEFAULT_VARIABLE: Final = "STREAMER_DEFAULT_SERVER_HOST"
+"""The environment variable that replaces the default of ``server.host``. The image sets it, because a container that
+listens on its own loopback interface answers no probe. The file and ``STREAMER_SERVER__HOST`` override it."""
+
+
 class ServerSettings(Section):
     """The HTTP server for health, metrics and status. It changes nothing."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. ``127.0.0.1`` answers this machine only; a container needs ``0.0.0.0``, or ``"::"`` for
-    IPv4 and IPv6 at once."""
+    """Address to listen on. ``127.0.0.1`` answers this machine only; ``0.0.0.0`` is all interfaces, and ``"::"`` all
+    of them with IPv4 and IPv6. In the image the default is ``"::"``, which its environment variable
+    ``STREAMER_DEFAULT_SERVER_HOST`` holds."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8_080
     """Port to listen on. With 0, the operating system chooses a free one, which the log shows."""
     token_file: Path | None = None

@@ -15,6 +15,7 @@ from streamer.status.snapshot import (
     PartitionStatus,
     ReceiptsStatus,
     RecentLetter,
+    Reload,
     ServiceStatus,
     StatusSource,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "PartitionStatus",
     "ReceiptsStatus",
     "RecentLetter",
+    "Reload",
     "ServiceStatus",
     "StatusSource",
     "WebhooksStatus",

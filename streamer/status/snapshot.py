@@ -18,6 +18,7 @@ from streamer.core.delivery.transitions import State
 from streamer.core.records.account import Account
 from streamer.core.records.group_member import GroupMember
 from streamer.core.records.obstacles import PartitionFault
+from streamer.logs.events import Event
 from streamer.logs.fault import FaultLine
 from streamer.status.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram
 from streamer.status.history import History
@@ -47,6 +48,15 @@ class BatchResult(enum.StrEnum):
     RETRIED = "retried"
     SPLIT = "split"
     REFUSED = "refused"
+
+
+class Reload(enum.StrEnum):
+    """How it ended that a part of the configuration was read again while the process runs."""
+
+    APPLIED = "applied"
+    """It has changed, and is in use."""
+    FAILED = "failed"
+    """It cannot be read; the one read before stays in use."""
 
 
 class IntegrationState(enum.StrEnum):
@@ -110,6 +120,8 @@ class DestinationStatus:
     retries: Counter[str] = field(default_factory=Counter)
     """Requests whose calls are sent again, by HTTP status or network fault."""
     batches: Counter[BatchResult] = field(default_factory=Counter)
+    key_reloads: Counter[Reload] = field(default_factory=Counter)
+    """How often its key was read again, if it has changed or could not be read."""
     request_seconds: Histogram = field(default_factory=lambda: Histogram(DURATION_SECONDS))
     recent_request_seconds: RecentHistogram = field(default_factory=lambda: RecentHistogram(DURATION_SECONDS))
     """Those of the last minutes."""
@@ -117,7 +129,15 @@ class DestinationStatus:
     batch_bytes: Histogram = field(default_factory=lambda: Histogram(BATCH_BYTES))
     retry_after_seconds: Histogram = field(default_factory=lambda: Histogram(RETRY_AFTER_SECONDS))
 
-    def record(self, answer: Answer, seconds: float, sent_bytes: int, calls: int, verdict: Verdict) -> None:
+    def record(
+        self,
+        answer: Answer,
+        seconds: float,
+        sent_bytes: int,
+        calls: int,
+        verdict: Verdict,
+        trace_id: str | None = None,
+    ) -> None:
         """Count one request.
 
         Args:
@@ -126,6 +146,7 @@ class DestinationStatus:
             sent_bytes: bytes of its body on the wire.
             calls: how many calls it carried.
             verdict: what the answer means for the calls.
+            trace_id: that it is a part of, if it is sampled.
         """
         result = _result_of(verdict, calls)
         self.requests[answer.error or str(answer.status)] += 1
@@ -133,6 +154,8 @@ class DestinationStatus:
         if result is BatchResult.RETRIED:
             self.retries[answer.error] += 1
         self.request_seconds.observe(seconds)
+        if trace_id is not None:
+            self.request_seconds.exemplify(seconds, trace_id, time.time())
         self.recent_request_seconds.observe(seconds)
         self.batch_calls.observe(calls)
         self.batch_bytes.observe(sent_bytes)
@@ -171,6 +194,11 @@ class AssignedPartition:
     retention_headroom_seconds: float | None = None
     receipts_since: float | None = None
     """Since when this instance has a receipt of every delivery from the partition; None: it has no receipts."""
+
+    @property
+    def unread(self) -> int | None:
+        """Records from the next offset to the high watermark, offsets without a record included; None: not known."""
+        return None if self.high_watermark is None else max(self.high_watermark - self.next_offset, 0)
 
     @property
     def lag(self) -> int | None:
@@ -230,6 +258,8 @@ class ConsumerStatus:
     group: str
     destination: str
     state: IntegrationState
+    topics: Sequence[str] = ()
+    """Those that it reads."""
     reason: str = ""
     restarts: int = 0
     partitions: Sequence[PartitionStatus] = ()
@@ -311,6 +341,10 @@ class ServiceStatus:
     config_sha256: str
     """Short fingerprint of the configuration in force."""
     mapping_version: str
+    trace_spans: Mapping[str, int] = field(default_factory=dict)
+    """Spans by what became of them; empty: traces are off."""
+    config_reloads: Mapping[Reload, int] = field(default_factory=dict)
+    """How often files that the configuration names were read again, if they had changed or could not be read."""
     started_at: float
     """Seconds since the epoch."""
     is_draining: bool
@@ -322,6 +356,12 @@ class ServiceStatus:
     """The way back; None: it is off."""
     last_faults: Sequence[FaultLine] = ()
     """The latest log lines about faults; from `streamer.logs.EventLogger.last_faults`."""
+    faults: Mapping[Event, int] = field(default_factory=dict)
+    """How often each event about a fault occurred; from `streamer.logs.EventLogger.faults`."""
+    memory_bytes: int | None = None
+    """Memory that only this process has; None: not known. So is the next one."""
+    memory_limit_bytes: int | None = None
+    """What its control group may have."""
     instance: str = ""
     """Host name and process id, such as "web-7, process 4711"."""
     history: History = field(default_factory=History)

@@ -90,6 +90,7 @@ def test_a_line_has_the_names_that_readers_know(line_of: LineOf) -> None:
         "fault": "refused",
         "data_at_risk": "no",
         "next_step": Event.EVENT_DEAD_LETTERED.next_step,
+        "runbook": "docs/runbooks/README.md#streamerdeadletters",
         "integration": "sprig",
         "messaging.destination.name": "surveys",
         "messaging.destination.partition.id": "3",
@@ -104,6 +105,19 @@ def test_a_line_has_the_names_that_readers_know(line_of: LineOf) -> None:
 def test_the_caller_may_know_better_than_the_catalogue(line_of: LineOf) -> None:
     line = line_of(lambda: logger().emit(Event.RECORDS_LOST, data_at_risk="yes", next_step="Run more instances."))
     assert (line["data_at_risk"], line["next_step"], line["fault"]) == ("yes", "Run more instances.", "set_up")
+
+
+def test_faults_are_counted_whether_their_lines_are_written_or_not(written: Written) -> None:
+    """A metric is made of it, and an alert of that: neither may depend on the level or on folding."""
+    counted = []
+
+    def write() -> None:
+        for event in (Event.KAFKA_UNAVAILABLE, Event.KAFKA_UNAVAILABLE, Event.RECORDS_LOST, Event.SERVICE_STARTED):
+            logger().emit(event)
+        counted.append(dict(logger().faults))
+
+    assert len(written(write, LogChoice(level="error"))) == 1
+    assert counted == [{Event.KAFKA_UNAVAILABLE: 2, Event.RECORDS_LOST: 1}]
 
 
 def test_lines_below_the_level_are_not_written(written: Written) -> None:

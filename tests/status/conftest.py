@@ -13,6 +13,7 @@ from streamer.core.inbound.call import IgnoredReason
 from streamer.core.model import DeadLetterReason, FilterReason
 from streamer.core.records.account import Account
 from streamer.core.records.obstacles import Obstacle, PartitionFault
+from streamer.logs import Event
 from streamer.logs.fault import FaultLine
 from streamer.status import (
     AssignedPartition,
@@ -77,6 +78,7 @@ def _integration() -> IntegrationStatus:
         group="streamer.sprig",
         destination="production",
         state=IntegrationState.RUNNING,
+        topics=("surveys",),
         partitions=[
             PartitionStatus(topic="surveys", partition=0, account=_account(), assigned=assigned),
             PartitionStatus(topic="surveys", partition=1, account=Account(), assigned=None),
@@ -168,6 +170,9 @@ def _service() -> ServiceStatus:
         destinations=[_destination()],
         loop_lag_seconds=Histogram((0.1, 1.0)),
         inbound=_inbound(),
+        faults={Event.DESTINATION_HELD: 2},
+        memory_bytes=200_000_000,
+        memory_limit_bytes=500_000_000,
         last_faults=[
             FaultLine(NOW - 120, "batch.retrying", "sprig", "503", "No action is needed."),
             FaultLine(NOW - 60, "destination.held", "production", "401", "Check the write key."),

@@ -7,6 +7,7 @@ from streamer.devkit.docs.markdown import code, codes, page, table
 from streamer.logs import FOLD_SECONDS, Event
 from streamer.logs.fault import Fault
 from streamer.logs.fields import COMMON_FIELDS, FIELDS
+from streamer.logs.runbooks import ALERTS, runbook_of
 
 _FAULTS: Final = {
     Fault.UNHAPPY: "The destination's. It passes without help.",
@@ -76,5 +77,8 @@ def _section(event: Event) -> list[str]:
     own = [name for name in fields if name not in COMMON_FIELDS]
     if own:
         facts.append(f"Fields: {codes(own)}")
+    runbook = runbook_of(event)
+    if runbook is not None:
+        facts.append(f"Runbook: [{ALERTS[event]}]({runbook.removeprefix('docs/')})")
     next_step = [f"Next step: {event.next_step}"] if event.next_step else []
     return [f"### {event.event_name}", event.meaning, *next_step, "\n".join(f"- {fact}" for fact in facts)]
