@@ -1,6 +1,6 @@
 # The service and the sandbox in one image. It has no root, no compiler and no package cache, and every package is locked.
 #
-#   docker build -t streamer .
+#   docker build --build-arg COMMIT="$(git rev-parse HEAD)" -t streamer .
 #   docker run -v "$PWD/streamer.yaml":/etc/streamer/streamer.yaml:ro -v streamer-state:/var/lib/streamer streamer
 #
 # Health, metrics and status are served on port 8080 of every interface of the container. There is no password unless the
@@ -34,6 +34,9 @@ ENV PATH=/opt/streamer/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 ENV OPENBLAS_NUM_THREADS=1
 # A default only: unlike STREAMER_SERVER__HOST it does not override the configuration file.
 ENV STREAMER_DEFAULT_SERVER_HOST=::
+# What `streamer version`, /status and streamer_build_info say.
+ARG COMMIT=unknown
+ENV STREAMER_COMMIT=$COMMIT
 USER 10001:10001
 # The default `state_dir: ./state` is in this directory.
 WORKDIR /var/lib/streamer

@@ -6,9 +6,10 @@ What loads slowly is imported inside functions, after the signals are caught tha
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
+from streamer.level_signals import LEVEL_SIGNALS
 from streamer.stop_signals import STOP_SIGNALS
 
 if TYPE_CHECKING:
@@ -31,7 +32,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         configuration is wrong, 130 interrupted, 143 `streamer run` was ended by a second signal.
     """
     argv = sys.argv[1:] if argv is None else argv
-    with STOP_SIGNALS.caught() if argv[:1] == ["run"] else nullcontext():
+    with ExitStack() as signals:
+        if argv[:1] == ["run"]:
+            signals.enter_context(LEVEL_SIGNALS.caught())
+            signals.enter_context(STOP_SIGNALS.caught())
         return _run(argv)
 
 

@@ -19,14 +19,17 @@ from typing import Final
 
 import uvloop
 
-from streamer import logs, tracing
+from streamer import __version__, logs, tracing
 from streamer.access import Access
+from streamer.commit import commit
 from streamer.core.errors import SettingsError
 from streamer.destinations import open_destination
 from streamer.inbound.inbound import Inbound
 from streamer.integration import Integration
 from streamer.kafka.client_lines import ABOUT_CONNECTIONS
+from streamer.level_signals import LEVEL_SIGNALS, Wish
 from streamer.logs import Event, logger
+from streamer.logs.events import DEBUG
 from streamer.logs.observing import observing
 from streamer.pipeline.identifying import Identification
 from streamer.pipeline.runner import Runner, root_of
@@ -88,7 +91,10 @@ async def _run_until_signal(settings: Settings, release_guard: Sequence[str]) ->
             running.cancel()
 
     loop = asyncio.get_running_loop()
-    with STOP_SIGNALS.passed_to(lambda count: loop.call_soon_threadsafe(on_signal, count)):
+    with (
+        LEVEL_SIGNALS.passed_to(lambda wish: loop.call_soon_threadsafe(_change_level, wish)),
+        STOP_SIGNALS.passed_to(lambda count: loop.call_soon_threadsafe(on_signal, count)),
+    ):
         try:
             service = Service(settings)
             service.release_guard(release_guard)
@@ -96,6 +102,11 @@ async def _run_until_signal(settings: Settings, release_guard: Sequence[str]) ->
         except asyncio.CancelledError:
             return FORCED
     return 0
+
+
+def _change_level(wish: Wish) -> None:
+    log = logger()
+    log.change_level(DEBUG if wish is Wish.DEBUG else log.configured_level)
 
 
 class Service:
@@ -167,7 +178,7 @@ class Service:
         """
         logger().emit(Event.CONFIG_LOADED, config_sha256=self.settings.fingerprint())
         await self._server.start()
-        logger().emit(Event.SERVICE_STARTED)
+        logger().emit(Event.SERVICE_STARTED, version=__version__, commit=commit())
         for integration in self.integrations.values():
             with observing("findings", integration=integration.name):
                 integration.tell_findings()
@@ -206,6 +217,7 @@ class Service:
                 raise
             raise root_of(refused) from None
         finally:
+            self._summarise_all(is_last=True)
             await self._close()
             logger().emit(Event.SERVICE_STOPPED)
 
@@ -226,12 +238,15 @@ class Service:
     async def _summarise(self) -> None:
         while True:
             await asyncio.sleep(self._timings.summary_every)
-            for integration in self.integrations.values():
-                with observing("summary", integration=integration.name):
-                    integration.summarise()
-            if self.inbound is not None and self.inbound.keeper is not None:
-                with observing("summary", integration=INBOUND):
-                    self.inbound.keeper.summarise()
+            self._summarise_all()
+
+    def _summarise_all(self, *, is_last: bool = False) -> None:
+        for integration in self.integrations.values():
+            with observing("summary", integration=integration.name):
+                integration.summarise(is_last=is_last)
+        if self.inbound is not None and self.inbound.keeper is not None:
+            with observing("summary", integration=INBOUND):
+                self.inbound.keeper.summarise(is_last=is_last)
 
     async def _sample(self) -> None:
         loop = asyncio.get_running_loop()
@@ -250,6 +265,7 @@ class Service:
                     runner.note_limit(passed)
                 with observing("rate", integration=runner.name):
                     runner.note_rate(loop.time())
+            logger().write_folded()
 
     async def _note_history(self) -> None:
         while True:

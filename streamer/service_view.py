@@ -10,6 +10,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Final, Protocol
 
 from streamer import __version__
+from streamer.commit import commit
 from streamer.core.delivery.transitions import State
 from streamer.core.mapping.version import MAPPING_VERSION
 from streamer.destinations import Destination
@@ -119,7 +120,7 @@ class ServiceView:
         return ServiceStatus(
             version=__version__,
             python=platform.python_version(),
-            commit=os.environ.get("STREAMER_COMMIT", "unknown"),
+            commit=commit(),
             config_sha256=service.settings.fingerprint(),
             mapping_version=MAPPING_VERSION,
             config_reloads=self._config_reloads(),
@@ -214,7 +215,7 @@ class ServiceView:
         state = self._state_of(runner)
         if self._states.get(runner.name, (None, 0.0))[0] is not state:
             self._states[runner.name] = state, time.time()
-        return consumer_status(runner, state, self._states[runner.name][1], receipts)
+        return consumer_status(runner, state, state_since=self._states[runner.name][1], receipts=receipts)
 
     def _state_of(self, runner: Runner) -> IntegrationState:
         pipeline = runner.pipeline

@@ -41,6 +41,13 @@ def last(instructions: list[tuple[str, str]], name: str) -> str:
     return [argument for instruction, argument in instructions if instruction == name][-1]
 
 
+def test_the_image_knows_its_commit(instructions: list[tuple[str, str]]) -> None:
+    """In the stage that runs: an argument holds for one stage only."""
+    last_stage = len(instructions) - [name for name, _ in reversed(instructions)].index("FROM")
+    given = instructions[last_stage:]
+    assert given.index(("ARG", "COMMIT=unknown")) < given.index(("ENV", "STREAMER_COMMIT=$COMMIT"))
+
+
 def test_the_compose_file_follows_the_specification() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"],

@@ -18,6 +18,8 @@ MODULES = {
 }
 
 PARTS = [
+    "commit",
+    "level_signals",
     "stop_signals",
     "core.model",
     "core.errors",

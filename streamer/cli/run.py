@@ -16,7 +16,8 @@ def add_parser(commands: "Commands") -> None:
         help="run the service: deliver survey events until SIGTERM or SIGINT",
         description="Deliver survey events until SIGTERM or SIGINT; then finish the requests in flight, commit, and"
         " exit with 0. A second signal ends the process at once. While brokers or topics are not available, streamer"
-        " keeps trying and reports that it is not ready.",
+        " keeps trying and reports that it is not ready. SIGUSR1 sets the log's level to debug,"
+        " SIGUSR2 sets it back to log.level: kill -USR1 PID.",
         epilog="Exit codes: 0 after one signal, 143 after a second one, 69 the HTTP port, a write key file or state_dir"
         " cannot be used, 78 faults in the configuration, or the brokers reject the credentials at the start."
         " Example: streamer run --config streamer.yaml",

@@ -20,7 +20,7 @@ from streamer.core.errors import UnavailableError
 from streamer.destinations.client import Client
 from streamer.destinations.http import Exchange
 from streamer.destinations.key_check import Ask, KeyCheck
-from streamer.destinations.remedies import held_next_step
+from streamer.destinations.remedies import backing_off_next_step, held_next_step
 from streamer.logs import Event, logger
 from streamer.settings import DestinationSettings
 from streamer.status import DestinationStatus, Reload
@@ -260,6 +260,8 @@ class Destination:
         status.next_step = _EVENTS[status.state].next_step
         if status.state is State.HELD:
             status.next_step = held_next_step(status.reason, self.settings)
+        elif status.state is State.BACKING_OFF:
+            status.next_step = backing_off_next_step(status.reason, self.settings)
         if is_changed:
             self._tell()
         self._wake_next()

@@ -275,11 +275,11 @@ class Pipeline:
             self._recent_letters.note(recent_letter(letter, time.time()))
         self.worker.letter_written(letter)
 
-    def _on_guarded(self, bad: int, seen: int) -> None:
+    def _on_guarded(self, bad: int, seen: int, last: PendingLetter) -> None:
         self._guard_memory.remember()
         self._reader.is_stopped = True
         self.guard_evidence = guard_evidence(bad, seen, self.dead_letters)
-        tell_stopped(self.name, bad, seen)
+        tell_stopped(self.name, bad, seen, last)
 
     def _stay_guarded(self) -> None:
         """The mass guard stopped this very configuration before: reading on would dead-letter more of the same."""

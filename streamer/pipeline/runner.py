@@ -5,11 +5,11 @@ import contextlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from typing import NamedTuple
 
 from streamer import logs
 from streamer.core.delivery.limiting import Limit, LimitedTime
 from streamer.core.errors import SettingsError, UnavailableError
+from streamer.core.model import DeadLetterReason
 from streamer.core.records.account import Account, Totals
 from streamer.core.records.drain import Drain
 from streamer.kafka import CommitResult
@@ -150,6 +150,10 @@ class Runner:
         ledgers = self.pipeline.assignment.ledgers.values() if self.pipeline is not None else ()
         return Totals.of(self.accounts.values(), in_flight=sum(ledger.open_records for ledger in ledgers))
 
+    def dead_letter_reasons(self) -> Counter[DeadLetterReason]:
+        """How many records were dead-lettered for each reason, in all partitions."""
+        return sum((account.dead_lettered for account in self.accounts.values()), Counter())
+
     def drain_eta_seconds(self, now: float) -> dict[str, float]:
         """How long the lag of each topic takes at the rate of the last minute, where that can be said.
 
@@ -176,18 +180,6 @@ class Runner:
             limit = Limit.FETCH if self.pipeline is None else self.pipeline.limited_by(time.monotonic())
         self.limited.add(limit, seconds)
 
-    def behind(self, now: float) -> "Behind":
-        """How far it is behind; ``now`` in monotonic seconds."""
-        lags = self.pipeline.lags(now) if self.pipeline is not None else {}
-        known = [lag for lag in lags.values() if lag is not None]
-        etas = self._drain.seconds(lags)
-        silent = self.contact.silent_seconds(now)
-        return Behind(
-            lag=sum(known) if lags and len(known) == len(lags) else None,
-            drain_eta_seconds=round(max(etas.values()), 1) if lags and len(etas) == len(lags) else None,
-            silent_seconds=round(silent, 1) if silent is not None and self.contact.is_silent(now) else None,
-        )
-
     def _tell_failure(self, error: Exception, wait_seconds: float) -> None:
         cause = root_of(error)
         self.restarts += 1
@@ -204,14 +196,6 @@ class Runner:
             stack=logs.place_of(cause),
             wait_seconds=wait_seconds,
         )
-
-
-class Behind(NamedTuple):
-    """How far a subscription is behind, as a log line says it: what is not known is None, and left out."""
-
-    lag: int | None = None
-    drain_eta_seconds: float | None = None
-    silent_seconds: float | None = None
 
 
 def root_of(error: BaseException) -> BaseException:

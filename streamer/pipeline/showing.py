@@ -11,14 +11,18 @@ from streamer.status import AssignedPartition, ConsumerStatus, IntegrationState,
 
 
 def consumer_status(
-    runner: Runner, state: IntegrationState, state_since: float, receipts: Receipts | None = None
+    runner: Runner,
+    state: IntegrationState,
+    *,
+    state_since: float | None = None,
+    receipts: Receipts | None = None,
 ) -> ConsumerStatus:
     """The state of a runner, at this moment.
 
     Args:
         runner: what to show.
         state: what it does.
-        state_since: since when, in seconds since the epoch.
+        state_since: since when, in seconds since the epoch; None: that does not matter.
         receipts: those of its deliveries, if it delivers.
     """
     pipeline, now = runner.pipeline, time.monotonic()

@@ -176,9 +176,12 @@ class LogSettings(Section):
     """The log, which goes to standard output, one line for each log event."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """Log events below this level are not written."""
+    """Log events below this level are not written. While the service runs, the signal SIGUSR1 sets the level to debug
+    and SIGUSR2 sets it back to this one."""
     format: Literal["auto", "console", "json"] = "auto"
     """Form of a line. ``auto``: text for people (``console``) on a terminal, else JSON."""
+    profile: Literal["otel", "ecs"] = "otel"
+    """Field names in JSON lines: OpenTelemetry's, or those of the Elastic Common Schema (``ecs``)."""
 
 
 def read_secret_file(path: Path, setting: str) -> str:

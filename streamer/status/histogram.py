@@ -63,13 +63,13 @@ class Histogram:
 
     def copy(self) -> "Histogram":
         """One with the same values, which stays as it is."""
-        copied = Histogram(self._bounds)
+        copied = Histogram(self.bounds)
         copied.include(self)
         return copied
 
     def since(self, earlier: "Histogram") -> "Histogram":
         """The values that were added after ``earlier`` was copied from this one."""
-        added = Histogram(self._bounds)
+        added = Histogram(self.bounds)
         added._counts = [now - before for now, before in zip(self._counts, earlier._counts, strict=True)]  # noqa: SLF001
         added.sum = self.sum - earlier.sum
         return added
@@ -95,4 +95,4 @@ class Histogram:
     def quantile_at_most(self, share: float) -> float | None:
         """As `quantile`; a value above all bounds counts as the highest bound."""
         bound = self.quantile(share)
-        return None if bound is None else min(bound, self._bounds[-1])
+        return None if bound is None else min(bound, self.bounds[-1])

@@ -131,6 +131,7 @@ async def test_dead_letters_that_say_the_same_are_one_line(engine: Delivering) -
         ("JSON:", 5, 299, round(299 / 901, 3)),
         ("JSON:", 901, 2, 1.0),
     ]
+    assert "streamer dlq redrive --integration surveys --reason decode_error --execute" in told[0]["next_step"]
 
 
 class TestRefusals:

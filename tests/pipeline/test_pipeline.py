@@ -523,7 +523,10 @@ class TestDeadLetters:
                 await eventually(lambda: heir._reader.turned_at > turned_at)
                 assert not hand_of(heir).open
         assert not engine.letters(), "none was confirmed before it tripped"
-        assert sum(line["event"].startswith("integration.") for line in lines) == 2
+        stopped, still_stopped = [line for line in lines if line["event"].startswith("integration.")]
+        assert (stopped["reason"], stopped["detail"]) == ("rejected_400", "planted"), "no dead letter says it"
+        for line in (stopped, still_stopped):
+            assert "--release-guard surveys" in line["next_step"]
         engine.section["dead_letters"] = {"max_ratio": 1}
         async with engine.running() as freed:
             assert not freed.is_guarded

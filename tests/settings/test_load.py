@@ -25,7 +25,7 @@ def test_defaults_are_the_documented_ones(load_text: LoadText, good: str) -> Non
         "state_dir": Path("state"),
         "receipts": {"window": 86_400.0, "max_bytes": 4 << 30},
         "server": {"host": "127.0.0.1", "port": 8_080, "token_file": None},
-        "log": {"level": "info", "format": "auto"},
+        "log": {"level": "info", "format": "auto", "profile": "otel"},
         "inbound": None,
     }
     assert settings.destinations["production"].model_dump(exclude={"write_key"}) == {
