@@ -94,7 +94,7 @@ def _of_destination(subject: str, view: View) -> Iterator[Markup]:
         Line("all", _values(points, lambda point: point.requests)),
         Line("failed", _values(points, lambda point: point.failed)),
     ]
-    yield chart(subject, "Latency, at most", latencies, latency_words, view.now)
+    yield chart(subject, "Latency", latencies, latency_words, view.now)
     yield chart(subject, "Requests", requests, _rate, view.now)
 
 

@@ -12,6 +12,7 @@ from streamer.page.markup import element, joined
 from streamer.page.parts import NOTHING, badge, cell, do, heading, name, quiet, since, table, tally
 from streamer.page.view import View
 from streamer.status import DestinationStatus
+from streamer.status.destination_problems import reason_in_words
 
 _COLUMNS: Final = (
     ("Destination", False),
@@ -40,6 +41,7 @@ def destinations(view: View) -> Markup:
 def _destination(destination: DestinationStatus, view: View) -> Markup:
     level, word = DESTINATION_STATES[destination.state]
     lately = destination.recent_request_seconds.lately()
+    code = element("code", destination.reason)
     is_ok = destination.state is State.OK
     return element(
         "tr",
@@ -48,7 +50,9 @@ def _destination(destination: DestinationStatus, view: View) -> Markup:
             "State",
             badge(level, word),
             since(view.wall_time(destination.since), view.now),
-            None if is_ok or not destination.reason else element("span", destination.reason, class_="reason"),
+            None
+            if is_ok or not destination.reason
+            else element("span", reason_in_words(destination), " ", code, class_="reason"),
             None if is_ok else do(destination.next_step),
         ),
         cell("Answers since the start", _answers(destination.requests)),

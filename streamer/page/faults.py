@@ -30,7 +30,7 @@ def faults(view: View) -> Markup:
     entries = [_fault(line, view) for line in sorted(lines, key=lambda line: line.at, reverse=True)]
     return joined(
         [
-            heading("faults", "Last faults", "lines of one kind and subject are one entry"),
+            heading("faults", "Last faults", "lines of one kind, subject and reason are one entry"),
             element("ol", entries, class_="entries")
             if entries
             else element("p", "No fault has been logged since the start.", class_="quiet"),

@@ -13,6 +13,7 @@ from streamer.page.markup import Child, element, joined
 from streamer.page.parts import NOTHING, badge, cell, do, heading, name, since, table
 from streamer.page.view import View
 from streamer.status import ConsumerStatus, DestinationStatus, IntegrationState, IntegrationStatus
+from streamer.status.destination_problems import reason_in_words
 from streamer.status.figures import counted
 from streamer.status.history import MAX_STEP_SECONDS, IntegrationPoint
 from streamer.status.verdict import Level
@@ -142,7 +143,7 @@ def _state(consumer: ConsumerStatus, view: View) -> Markup:
         level, word, at = Level.ACT, "No broker answers", view.now - consumer.kafka_silent_seconds
     elif closed is not None:
         level, word = DESTINATION_STATES[closed.state]
-        at, reason = view.wall_time(closed.since), closed.reason
+        at, reason = view.wall_time(closed.since), reason_in_words(closed)
     elif consumer.guard is not None:
         guard = consumer.guard
         reason = (

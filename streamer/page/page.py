@@ -78,13 +78,13 @@ class Page:
             await self._write(response, f"retry: {RETRY_MS}\n\n".encode())
             shown: dict[str, str] = {}
             ends_at = time.monotonic() + MAX_STREAM_SECONDS
-            while not self._ending.is_set() and not _has_left(request) and time.monotonic() < ends_at:
+            while not self._ending.is_set() and time.monotonic() < ends_at:
                 parts = self._screen.frame().parts()
                 changed = {name: part for name, part in parts.items() if shown.get(name) != part}
                 shown = parts
                 await self._write(response, b"data: " + _encoded_json(changed) + b"\n\n")
                 await self._next_tick()
-        except (ConnectionError, TimeoutError):  # it has left, or takes nothing
+        except (ConnectionError, TimeoutError):  # it has left, or takes nothing; each tick writes, and so finds out
             if request.transport is not None:
                 request.transport.abort()
         return response
@@ -99,10 +99,6 @@ class Page:
                 await self._ending.wait()
         except TimeoutError:
             pass
-
-
-def _has_left(request: web.Request) -> bool:
-    return request.transport is None or request.transport.is_closing()
 
 
 def _encoded_json(parts: dict[str, str]) -> bytes:

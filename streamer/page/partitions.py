@@ -54,7 +54,7 @@ def partitions(view: View) -> Markup:
 
 def _note(rows: Sequence[_Row], shown: Sequence[_Row]) -> str:
     if len(rows) == len(shown):
-        return f"{len(rows):,}"
+        return f"{len(rows):,}; the brokers are asked every 3 s where they end"
     return f"{len(shown):,} of {len(rows):,}: those with a fault, then those with the most lag; /status has all"
 
 

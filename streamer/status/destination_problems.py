@@ -160,6 +160,11 @@ def _subject(destination: DestinationStatus, users: Sequence[IntegrationStatus])
     return f"{destination.name} (used by {', '.join(user.name for user in users)})"
 
 
+def reason_in_words(destination: DestinationStatus) -> str:
+    """Why it is held or backs off: "wrong write key"; empty where nothing is wrong."""
+    return _in_words(destination.reason, destination.key_name) if destination.reason else ""
+
+
 def _in_words(reason: str, key_name: str) -> str:
     if reason in _WRONG_ADDRESS:
         return f"wrong address ({reason})"

@@ -22,8 +22,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 LIVE_SECONDS: Final = 2.0
 """Within how long the page shows a call."""
 
-PICTURE_WIDTH: Final = 960
-PICTURE_HEIGHT: Final = 580
+PICTURE_WIDTH: Final = 1000
+PICTURE_HEIGHT: Final = 600
 
 TAIL_ENDED: Final = r"page/events.*ERR_ABORTED"
 """A page that searches closes its live tail and opens another; the browser calls that a failed request."""

@@ -78,9 +78,10 @@ def test_a_held_destination_is_told_in_the_rows_of_its_integrations() -> None:
     _, page = look(stories.held())
     sprig = row(page, "integrations", "sprig")
     assert "Held" in sprig.one(data_label="State").text
-    assert "401" in sprig.one(data_label="State").text
+    assert "wrong write key" in sprig.one(data_label="State").text
     assert stories.HELD_NEXT_STEP in sprig.text
     production = row(page, "destinations", "production")
+    assert "wrong write key 401" in production.one(data_label="State").text
     assert production.one(data_label="Next probe").text.startswith("in 1")
     assert production.one("li", data_key="401").text == "401 × 12"  # noqa: RUF001
 

@@ -1,7 +1,7 @@
 """Which Kafka records calls were made from, as whoever produced the records told the sandbox.
 
 A call does not say where its record lies, and streamer sends Segment nothing that only a sandbox could use. So whoever
-produces the records, such as ``streamer demo``, tells the sandbox their places, before or after the calls arrive.
+produces the records may tell the sandbox where they lie, before or after the calls arrive.
 """
 
 from collections import OrderedDict
