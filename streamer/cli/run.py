@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from streamer.cli.options import add_config
+from streamer.cli.options import add_config, complete_integrations
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands
@@ -23,7 +23,7 @@ def add_parser(commands: "Commands") -> None:
         " Example: streamer run --config streamer.yaml",
     )
     add_config(parser)
-    parser.add_argument(
+    releasing = parser.add_argument(
         "--release-guard",
         metavar="INTEGRATION",
         action="append",
@@ -32,6 +32,7 @@ def add_parser(commands: "Commands") -> None:
         " watching it, and stops it again if too many of the next records would be dead letters. Can be repeated. Do"
         " not leave it in the start command: it would release the guard at every start",
     )
+    complete_integrations(releasing)
     parser.set_defaults(run=run)
 
 

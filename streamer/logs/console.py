@@ -13,7 +13,7 @@ from typing import Any, Final
 
 _SUBJECT: Final = ("integration", "destination", "webhook", "topic", "partition")
 _REASON: Final = ("reason", "error_type", "detail")
-_ADVICE: Final = ("data_at_risk", "next_step")
+_ADVICE: Final = ("data_at_risk", "next_step", "runbook")
 _FIRST: Final = (*_SUBJECT, *_REASON, *_ADVICE)
 
 _INDENT: Final = 9

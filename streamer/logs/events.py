@@ -103,7 +103,7 @@ class Event(enum.Enum):
         "The collector of traces takes spans again.",
         ("spans",),
         "",
-        1,
+        2,
     )
 
     KAFKA_UNAVAILABLE = (

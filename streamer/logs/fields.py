@@ -49,6 +49,7 @@ ECS_COMMON_FIELDS: Final = {
     "fault": "labels.fault",
     "data_at_risk": "labels.data_at_risk",
     "next_step": "labels.next_step",
+    "runbook": "labels.runbook",
     "suppressed": "labels.suppressed",
 }
 """Outside name -> the name in the Elastic Common Schema. What is missing is left out there."""
@@ -130,7 +131,7 @@ FIELDS: Final = {
         "silent_seconds", "Seconds since a broker last answered; absent: none has answered yet."
     ),
     "size": LogField("size", "Bytes of the value."),
-    "span_id": LogField("span_id", "The span of the batch, if it is sampled."),
+    "span_id": LogField("span_id", "The span of the batch, if it is sampled.", "span.id"),
     "spans": LogField("spans", "How many spans were lost since the process started."),
     "stack": LogField(
         "exception.stacktrace",
@@ -141,7 +142,7 @@ FIELDS: Final = {
     "status": LogField("http.response.status_code", "HTTP status of the answer.", "http.response.status_code"),
     "stored": LogField("stored", "The stored position."),
     "topic": LogField("messaging.destination.name", "Name of the topic."),
-    "trace_id": LogField("trace_id", "The trace of the batch, if it is sampled."),
+    "trace_id": LogField("trace_id", "The trace of the batch, if it is sampled.", "trace.id"),
     "user_id": LogField("user_id", "The userId of the call."),
     "username": LogField("username", "Name of the user in the directory."),
     "values_written": LogField("values_written", "How many values of the user the call wrote."),

@@ -19,6 +19,7 @@ _STATES: Final = {
         (Event.PARTITION_LEFT_OUT, Event.PARTITION_RESUMED),
         (Event.TOPICS_MISSING, Event.TOPICS_FOUND),
         (Event.TOPIC_FILTERED_OUT, Event.TOPIC_RESUMED),
+        (Event.TRACES_LOST, Event.TRACES_RESUMED),
     )
     for event in events
 }

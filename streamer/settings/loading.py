@@ -54,7 +54,11 @@ def examine(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Setti
     environ = os.environ if environ is None else environ
     settings, tree, describe = _load(path, environ, _clashes_and_files)
     broken = (*_with_line_break(tree), *with_line_break(settings))
-    remarks = [*unmatched_names(settings), *open_listener(settings), *(Fault(path, _LINE_BREAK) for path in broken)]
+    remarks = [
+        *unmatched_names(settings),
+        *open_listener(settings, environ),
+        *(Fault(path, _LINE_BREAK) for path in broken),
+    ]
     texts = [describe(remark) for remark in sorted(remarks, key=describe.order)]
     return settings, [*texts, *unknown_variables(settings, environ)]
 

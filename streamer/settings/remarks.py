@@ -47,10 +47,10 @@ def unmatched_names(settings: Settings) -> Iterator[Fault]:
                 yield Fault((*path, "rename"), f"has {event}, which is never sent: disabled has it too")
 
 
-def open_listener(settings: Settings) -> Iterator[Fault]:
-    """A listener that other machines can reach, and that asks nobody for a token."""
+def open_listener(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fault]:
+    """A listener that other machines can reach, and that asks nobody for a token. The image's default is meant so."""
     server = settings.server
-    if not is_loopback(server.host) and server.token_file is None:
+    if server.host != environ.get(HOST_DEFAULT_VARIABLE) and not is_loopback(server.host) and server.token_file is None:
         text = "lets everybody who reaches the port see /status and /metrics; set server.token_file, or keep others"
         yield Fault(("server", "host"), f"{text} away with a firewall or network policy")
 

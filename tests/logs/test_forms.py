@@ -19,6 +19,7 @@ from streamer.logs import Event, logger
 from streamer.logs.fields import COMMON_FIELDS, ECS_COMMON_FIELDS, FIELDS
 from streamer.logs.forms import ECS_VERSION
 from streamer.logs.resource import resource
+from streamer.logs.runbooks import runbook_of
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class TestConsole:
         assert re.match(r"\d\d:\d\d:\d\d error   destination\.held integration=sprig destination=main ", line)
         names = re.findall(r"(\w+)=", line)
         assert names == [
-            *("integration", "destination", "topic", "error_type", "data_at_risk", "next_step"),
+            *("integration", "destination", "topic", "error_type", "data_at_risk", "next_step", "runbook"),
             *("meaning", "fault", "lag"),
         ]
 
@@ -87,10 +88,11 @@ class TestConsole:
     def test_a_long_line_is_wrapped_between_words(self, width: int) -> None:
         topic = "a-topic.whose-name-is-longer-than-a-narrow-terminal"
         lines = on_terminal(width, Event.DESTINATION_HELD, **{**HELD, "topic": topic})
-        assert all(len(line) <= max(width, 40) or topic in line for line in lines)
+        assert all(len(line) <= max(width, 40) or " " not in line.strip() for line in lines[1:])
         assert [line[:9] for line in lines[1:]] == [" " * 9] * (len(lines) - 1)
         whole = " ".join(line.strip() for line in lines)
-        assert f'next_step="{Event.DESTINATION_HELD.next_step}" meaning="{Event.DESTINATION_HELD.meaning}"' in whole
+        assert f'next_step="{Event.DESTINATION_HELD.next_step}" runbook=' in whole
+        assert f' meaning="{Event.DESTINATION_HELD.meaning}"' in whole
         assert f"topic={topic} " in whole
 
     def test_what_could_take_over_the_terminal_is_escaped(self, tmp_path: Path) -> None:
@@ -140,6 +142,7 @@ class TestEcs:
                 "fault": "kafka",
                 "data_at_risk": "no",
                 "next_step": Event.PARTITION_LEFT_OUT.next_step,
+                "runbook": runbook_of(Event.PARTITION_LEFT_OUT),
                 "integration": "sprig",
                 "topic": "surveys",
                 "partition": 3,

@@ -207,7 +207,7 @@ class TestVariables:
         environ = {
             "STREAMER_CONFIG": "x",
             "STREAMER_COMMIT": "x",
-            "STREAMER_DEFAULT_SERVER_HOST": "::",
+            "STREAMER_DEFAULT_SERVER_HOST": "127.0.0.1",
             "STREAMER_STATE_DIR": "state",
             "STREAMER_KAFKA__CLIENT_ID": "x",
             "STREAMER_SERVICE_HOST": "10.0.0.1",
