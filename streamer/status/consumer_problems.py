@@ -8,9 +8,10 @@ from streamer.core.records.obstacles import Obstacle
 from streamer.logs.events import Event
 from streamer.logs.fault import FaultLine
 from streamer.status.figures import counted, duration, number, shortened
+from streamer.status.partition_snapshot import PartitionStatus
 from streamer.status.problem import Level, Problem
 from streamer.status.risk import Risk, risk_of
-from streamer.status.snapshot import ConsumerStatus, IntegrationState, PartitionStatus, ServiceStatus
+from streamer.status.snapshot import ConsumerStatus, IntegrationState, ServiceStatus
 
 PATIENCE_SECONDS: Final = 60.0
 """A start, a restart or a partition that is left out may pass without help for so long."""

@@ -7,10 +7,11 @@ from typing import Final
 from streamer.core.delivery.answers import AnswerKind, NetworkFault, answer_of_fault, classify
 from streamer.core.delivery.transitions import State
 from streamer.logs.events import Event
+from streamer.status.destination_snapshot import DestinationStatus
 from streamer.status.figures import duration, share
 from streamer.status.problem import Level, Problem
 from streamer.status.risk import risk_of
-from streamer.status.snapshot import DestinationStatus, IntegrationStatus, ServiceStatus
+from streamer.status.snapshot import IntegrationStatus, ServiceStatus
 
 LASTING_SECONDS: Final = 900.0
 """A destination that backs off for longer does not seem to recover without help."""

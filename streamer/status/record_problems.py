@@ -8,9 +8,10 @@ from streamer.core.delivery.transitions import State
 from streamer.logs.events import Event
 from streamer.status.figures import counted, duration, number, share, shortened
 from streamer.status.history import IntegrationPoint
+from streamer.status.partition_snapshot import PartitionStatus
 from streamer.status.problem import Level, Problem
 from streamer.status.risk import risk_of
-from streamer.status.snapshot import ConsumerStatus, IntegrationState, IntegrationStatus, PartitionStatus, ServiceStatus
+from streamer.status.snapshot import ConsumerStatus, IntegrationState, IntegrationStatus, ServiceStatus
 
 LOST_SECONDS: Final = 3_600.0
 """So long a loss is the first thing to be told; after that it is only remembered."""

@@ -5,25 +5,19 @@ the sums of `streamer.core.records.account.Account` add up in it.
 """
 
 import enum
-import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from streamer.core.delivery.answers import Answer
-from streamer.core.delivery.attempt import Verdict
 from streamer.core.delivery.limiting import Limit
-from streamer.core.delivery.transitions import State
-from streamer.core.records.account import Account
 from streamer.core.records.group_member import GroupMember
-from streamer.core.records.obstacles import PartitionFault
 from streamer.logs.events import Event
 from streamer.logs.fault import FaultLine
-from streamer.status.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram
+from streamer.status.destination_snapshot import DestinationStatus, Reload
+from streamer.status.histogram import Histogram
 from streamer.status.history import History
 from streamer.status.inbound_snapshot import DirectoryStatus, WebhooksStatus
-from streamer.status.recent import RecentHistogram
+from streamer.status.partition_snapshot import PartitionStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +33,6 @@ class Check:
     def is_degraded(self) -> bool:
         """Whether the check passes although something is wrong."""
         return self.ok and bool(self.detail)
-
-
-class BatchResult(enum.StrEnum):
-    """What became of one request's batch."""
-
-    DELIVERED = "delivered"
-    RETRIED = "retried"
-    SPLIT = "split"
-    REFUSED = "refused"
-
-
-class Reload(enum.StrEnum):
-    """How it ended that a part of the configuration was read again while the process runs."""
-
-    APPLIED = "applied"
-    """It has changed, and is in use."""
-    FAILED = "failed"
-    """It cannot be read; the one read before stays in use."""
 
 
 class IntegrationState(enum.StrEnum):
@@ -97,147 +73,6 @@ class RecentLetter(NamedTuple):
     reason: str
     detail: str
     message_id: str | None
-
-
-@dataclass(slots=True, kw_only=True)
-class DestinationStatus:
-    """One destination, filled in by `streamer.destinations.destination.Destination`. Times are monotonic seconds."""
-
-    name: str
-    limit: int
-    """Requests that may be in flight."""
-    in_flight: int = 0
-    state: State = State.OK
-    since: float = field(default_factory=time.monotonic)
-    reason: str = ""
-    next_step: str = ""
-    key_name: str = "write key"
-    """What its credential is called: "write key" or "API key"."""
-    next_probe_at: float | None = None
-    """When it is tried next; None: it takes requests, or it is not known."""
-    requests: Counter[str] = field(default_factory=Counter)
-    """By HTTP status, or by the network fault that occurred instead."""
-    retries: Counter[str] = field(default_factory=Counter)
-    """Requests whose calls are sent again, by HTTP status or network fault."""
-    batches: Counter[BatchResult] = field(default_factory=Counter)
-    key_reloads: Counter[Reload] = field(default_factory=Counter)
-    """How often its key was read again, if it has changed or could not be read."""
-    request_seconds: Histogram = field(default_factory=lambda: Histogram(DURATION_SECONDS))
-    recent_request_seconds: RecentHistogram = field(default_factory=lambda: RecentHistogram(DURATION_SECONDS))
-    """Those of the last minutes."""
-    batch_calls: Histogram = field(default_factory=lambda: Histogram(BATCH_CALLS))
-    batch_bytes: Histogram = field(default_factory=lambda: Histogram(BATCH_BYTES))
-    retry_after_seconds: Histogram = field(default_factory=lambda: Histogram(RETRY_AFTER_SECONDS))
-
-    def record(
-        self,
-        answer: Answer,
-        seconds: float,
-        sent_bytes: int,
-        calls: int,
-        verdict: Verdict,
-        trace_id: str | None = None,
-    ) -> None:
-        """Count one request.
-
-        Args:
-            answer: how it ended.
-            seconds: how long it took.
-            sent_bytes: bytes of its body on the wire.
-            calls: how many calls it carried.
-            verdict: what the answer means for the calls.
-            trace_id: that it is a part of, if it is sampled.
-        """
-        result = _result_of(verdict, calls)
-        self.requests[answer.error or str(answer.status)] += 1
-        self.batches[result] += 1
-        if result is BatchResult.RETRIED:
-            self.retries[answer.error] += 1
-        self.request_seconds.observe(seconds)
-        if trace_id is not None:
-            self.request_seconds.exemplify(seconds, trace_id, time.time())
-        self.recent_request_seconds.observe(seconds)
-        self.batch_calls.observe(calls)
-        self.batch_bytes.observe(sent_bytes)
-        if answer.retry_after_seconds is not None:
-            self.retry_after_seconds.observe(answer.retry_after_seconds)
-
-
-def _result_of(verdict: Verdict, calls: int) -> BatchResult:
-    if verdict is Verdict.DELIVERED:
-        return BatchResult.DELIVERED
-    if verdict in {Verdict.RETRY_CHARGED, Verdict.RETRY_FREE, Verdict.REFUSED_FREE}:
-        return BatchResult.RETRIED
-    return BatchResult.SPLIT if calls > 1 else BatchResult.REFUSED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssignedPartition:
-    """A partition while it is assigned to us. Positions are offsets; times are seconds since the epoch."""
-
-    in_flight: int
-    """Records read and not settled, the parked ones included."""
-    parked: int
-    position: int
-    """The position that may be committed now."""
-    committed: int | None
-    next_offset: int
-    """Where it is read next: behind what was read and is not settled."""
-    high_watermark: int | None
-    """The broker's end of the partition, as of the last seconds; None: not known now."""
-    ends_known_at: float | None = None
-    """When a broker last said where the partition ends; None: none has since it is ours."""
-    open_transaction_since: float | None = None
-    """Since when an open transaction keeps it from being read; None: none does, or not for long."""
-    oldest_waiting_at: float | None = None
-    """The timestamp of the oldest record that is not settled; None: no record waits, or it was not looked at yet."""
-    retention_headroom_seconds: float | None = None
-    receipts_since: float | None = None
-    """Since when this instance has a receipt of every delivery from the partition; None: it has no receipts."""
-
-    @property
-    def unread(self) -> int | None:
-        """Records from the next offset to the high watermark, offsets without a record included; None: not known."""
-        return None if self.high_watermark is None else max(self.high_watermark - self.next_offset, 0)
-
-    @property
-    def lag(self) -> int | None:
-        """Records from the committed position (before the first commit: from the start) to the high watermark."""
-        if self.high_watermark is None:
-            return None
-        return max(self.high_watermark - (self.position if self.committed is None else self.committed), 0)
-
-    def lag_seconds(self, now: float) -> float | None:
-        """Age of the oldest record that is not settled; 0: no record waits; None: not known."""
-        if self.oldest_waiting_at is not None:
-            return max(now - self.oldest_waiting_at, 0.0)
-        if self.high_watermark is None or self.high_watermark > self.next_offset:
-            return None
-        return 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionStatus:
-    """A partition that this process has or had. Its account stays; ``assigned`` ends with the assignment."""
-
-    topic: str
-    partition: int
-    account: Account
-    assigned: AssignedPartition | None
-    left_out: PartitionFault | None = None
-    """Why the partition, which is ours, is not read now; it may not be known yet where to begin in it."""
-    left_out_since: float | None = None
-    """Since when, in seconds since the epoch."""
-
-    @property
-    def in_flight(self) -> int:
-        """Records read and not settled; what was open when the assignment ended is in ``account.handed_back``."""
-        return 0 if self.assigned is None else self.assigned.in_flight
-
-    @property
-    def unaccounted(self) -> int:
-        """By how much the account does not add up; anything but 0 is a bug of ours."""
-        return self.account.unaccounted(self.in_flight)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
