@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint docs bench bench-full soak lock release clean
+.PHONY: help setup demo test lint docs pictures bench bench-full soak lock release clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -31,8 +31,12 @@ lint: setup ## ruff and mypy
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
 
-docs: setup ## write the pages in docs/ that are made from the code
+docs: setup ## write the pages in docs/ and the dashboard, which are made from the code
 	@$(BIN)/python -m streamer.devkit.docs
+	@$(BIN)/python -m tools.dashboard
+
+pictures: setup ## take the docs' pictures of the pages, with the system's Chromium
+	@STREAMER_PICTURES=1 $(BIN)/pytest -q tests/browser
 
 bench: setup ## what an event costs and how long it takes, in 4 minutes; options go into ARGS (ARGS=--help)
 	@$(BIN)/python -m bench $(ARGS)

@@ -18,7 +18,7 @@ from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from streamer.devkit.broker import free_port
-from streamer.devkit.broker.broker import DIE_WITH_PARENT
+from streamer.devkit.child_process import DIE_WITH_PARENT
 
 HOST: Final = "127.0.0.1"
 END_SECONDS: Final = 30.0

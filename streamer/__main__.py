@@ -6,15 +6,17 @@ What loads slowly is imported inside functions, after the signals are caught tha
 import os
 import sys
 from collections.abc import Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
+from streamer.level_signals import LEVEL_SIGNALS
 from streamer.stop_signals import STOP_SIGNALS
 
 if TYPE_CHECKING:
     import argparse
 
 EXIT_FAILED: Final = 1
+EXIT_USAGE: Final = 2
 EXIT_UNAVAILABLE: Final = 69
 EXIT_SETTINGS: Final = 78
 EXIT_INTERRUPTED: Final = 130
@@ -31,14 +33,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         configuration is wrong, 130 interrupted, 143 `streamer run` was ended by a second signal.
     """
     argv = sys.argv[1:] if argv is None else argv
-    with STOP_SIGNALS.caught() if argv[:1] == ["run"] else nullcontext():
-        return _run(argv)
+    with ExitStack() as signals:
+        if argv[:1] == ["run"]:
+            signals.enter_context(LEVEL_SIGNALS.caught())
+            signals.enter_context(STOP_SIGNALS.caught())
+        try:
+            return _run(argv)
+        except KeyboardInterrupt:
+            print("streamer: interrupted", file=sys.stderr)  # noqa: T201 - for people
+            return EXIT_INTERRUPTED
 
 
 def _run(argv: Sequence[str]) -> int:
     from streamer.core.errors import SettingsError, UnavailableError  # noqa: PLC0415 - see above, as those below
 
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    if not argv:
+        parser.print_help()
+        return EXIT_USAGE  # nothing was asked for: a script that has lost its argument must not seem to succeed
+    args = parser.parse_args(argv)
     try:
         code: int = args.run(args)
         sys.stdout.flush()
@@ -50,8 +63,6 @@ def _run(argv: Sequence[str]) -> int:
     except UnavailableError as error:
         print(f"streamer: {error}", file=sys.stderr)  # noqa: T201 - for people
         return EXIT_UNAVAILABLE
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has ended, as `head` does. Python would report an error when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -63,7 +74,19 @@ def _parser() -> "argparse.ArgumentParser":
     import argparse  # noqa: PLC0415
 
     from streamer import __version__  # noqa: PLC0415
-    from streamer.cli import check, demo, dlq, run, sandbox, users, version, webhook  # noqa: PLC0415
+    from streamer.cli import (  # noqa: PLC0415
+        check,
+        completion,
+        demo,
+        dlq,
+        init,
+        run,
+        sandbox,
+        send,
+        users,
+        version,
+        webhook,
+    )
     from streamer.cli import map as map_command  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(
@@ -73,8 +96,22 @@ def _parser() -> "argparse.ArgumentParser":
     )
     parser.add_argument("--version", action="version", version=f"streamer {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, demo, check, map_command, dlq, users, webhook, sandbox, version):
+    for command in (
+        run,
+        demo,
+        init,
+        check,
+        map_command,
+        send,
+        dlq,
+        users,
+        webhook,
+        sandbox,
+        completion,
+        version,
+    ):
         command.add_parser(commands)
+    completion.complete(parser)
     return parser
 
 

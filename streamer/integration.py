@@ -3,7 +3,6 @@
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Final
 
 from streamer.core.delivery.parked import Parked
@@ -20,12 +19,14 @@ from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.delivery import Delivery
 from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.identifying import Identification, Identifier
-from streamer.pipeline.runner import Behind, Runner
+from streamer.pipeline.minute import Minute
+from streamer.pipeline.runner import Runner
 from streamer.pipeline.subscription import fetch_share_of, subscription_of
 from streamer.receipts import ProblemKind, Receipts, destination_fingerprint
 from streamer.settings import Settings
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
 from streamer.timings import Timings
+from streamer.tracing import tracer
 
 
 class Integration:
@@ -52,7 +53,7 @@ class Integration:
         self.name = name
         self.settings = settings.integrations[name]
         self.destination = destination
-        self.latency_seconds: defaultdict[str, Histogram] = defaultdict(lambda: Histogram(LATENCY_SECONDS))
+        self.latency_seconds = {topic: Histogram(LATENCY_SECONDS) for topic in self.settings.topics}
         """Broker's time of a record to its 2xx, by topic."""
         self.filtered_out = FilteredOut()
         """Topics that have nothing to deliver, because all their latest records are ``not_in_stream``."""
@@ -78,6 +79,7 @@ class Integration:
             timings=timings,
         )
         """Runs its pipelines."""
+        self._minute = Minute(self.runner, destination_state=lambda: destination.state.value)
         destination.on_key_changed(self._on_key_changed)
 
     def _destination_fingerprint(self) -> str:
@@ -114,25 +116,21 @@ class Integration:
             ages[record.ledger.topic].append(now - record.record.timestamp / 1000)
         for topic, seconds in ages.items():
             self.latency_seconds[topic].observe_all(seconds)
+        trace_id = tracer().trace_id()
+        if trace_id is not None:
+            for topic, seconds in ages.items():
+                self.latency_seconds[topic].exemplify(max(seconds), trace_id, now)
 
-    def summarise(self) -> None:
-        """Log what has happened since the start, once a minute, and how far it is behind."""
+    def summarise(self, *, is_last: bool = False) -> None:
+        """Log what has happened since this was last called, if anything has, and how far it is behind.
+
+        Args:
+            is_last: whether the process ends.
+        """
         for part, observe in (("topics", self._watch_topics), ("findings", self.tell_findings)):
             with observing(part, integration=self.name):
                 observe()
-        behind = Behind()
-        with observing("lag", integration=self.name):
-            behind = self.runner.behind(time.monotonic())
-        logger().emit(
-            Event.SUMMARY,
-            integration=self.name,
-            **asdict(self.runner.totals()),
-            lag=behind.lag,
-            drain_eta_seconds=behind.drain_eta_seconds,
-            silent_seconds=behind.silent_seconds,
-            destination=self.settings.destination,
-            destination_state=self.destination.state.value,
-        )
+        self._minute.tell(is_last=is_last)
 
     def tell_findings(self) -> None:
         """Log what befell the receipts, and what was accepted although a platform's documents rule it out."""

@@ -1,6 +1,7 @@
 """Listening on an address, for each of streamer's HTTP servers."""
 
 import socket
+from ipaddress import ip_address
 from typing import Final
 
 from aiohttp import web
@@ -40,3 +41,11 @@ def _site(runner: web.BaseRunner, host: str, port: int, backlog: int) -> web.Bas
         return web.TCPSite(runner, "0.0.0.0", port, backlog=backlog)  # noqa: S104 - asked for; here is no IPv6
     listening = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=backlog)
     return web.SockSite(runner, listening, backlog=backlog)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or address is one that stands for this machine only."""
+    try:
+        return ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower().rstrip(".") == "localhost"

@@ -1,11 +1,12 @@
-"""The HTTP server for health, metrics, version and status. All requests are GET, and none of them changes anything.
+"""The HTTP server for health, metrics, version, status and the page. All requests are GET; none changes anything.
 
     /livez /readyz /startupz   200 or 503; ?verbose, ?exclude=CHECK, /readyz/CHECK; JSON when ``Accept`` asks for it
     /metrics                   for Prometheus
     /version /status           JSON
+    /                          a page for people; `streamer.page` adds its routes
 
-There is no authentication. So the server listens on the loopback interface unless the configuration says otherwise,
-and no answer holds a secret or a value of a record.
+`streamer.access` decides who gets an answer. The server listens on the loopback interface unless the configuration says
+otherwise, and no answer holds a secret or a value of a record.
 """
 
 import time
@@ -15,18 +16,18 @@ from typing import Final, Protocol
 import orjson
 from aiohttp import web
 
+from streamer.access import Access
 from streamer.core.errors import UnavailableError
 from streamer.listening import listen_on
 from streamer.logs import logger
 from streamer.logs.events import Event
+from streamer.page import Page
 from streamer.status import Check, StatusSource
 from streamer.status.document import document_of, version_of
 from streamer.status.metrics import Metrics
 
 SHUTDOWN_SECONDS: Final = 1.0
 """How long requests in progress may take when the service stops."""
-
-_HEADERS: Final = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
 
 
 class Address(Protocol):
@@ -44,10 +45,12 @@ class Address(Protocol):
 class Server:
     """Answers with the state that ``source`` returns, from `start` to `stop`."""
 
-    def __init__(self, address: Address, source: StatusSource) -> None:
+    def __init__(self, address: Address, source: StatusSource, access: Access | None = None) -> None:
         self._address = address
+        self._access = access or Access()
         self._source = source
         self._metrics = Metrics(source.status)
+        self.page = Page(source)
         self._runner: web.AppRunner | None = None
         self.port = address.port
         """The port that is listened on, once started."""
@@ -78,6 +81,7 @@ class Server:
 
     def _application(self) -> web.Application:
         application = web.Application()
+        self._access.install(application)
         for path, checks in (
             ("/livez", self._source.live),
             ("/readyz", self._source.ready),
@@ -89,11 +93,12 @@ class Server:
         application.router.add_get("/metrics", self._get_metrics)
         application.router.add_get("/version", self._get_version)
         application.router.add_get("/status", self._get_status)
+        self.page.add_routes(application)
         return application
 
     async def _get_metrics(self, request: web.Request) -> web.Response:
         body, content_type = self._metrics.render(request.headers.get("Accept", ""))
-        return web.Response(body=body, headers={"Content-Type": content_type, **_HEADERS})
+        return web.Response(body=body, headers={"Content-Type": content_type})
 
     async def _get_version(self, _request: web.Request) -> web.Response:
         return _json(version_of(self._source.status()))
@@ -108,13 +113,13 @@ def _probe(name: str, checks: Callable[[], Sequence[Check]]) -> Callable[[web.Re
         excluded = set(request.query.getall("exclude", ()))
         asked = [check for check in checks() if check.name not in excluded and only in {None, check.name}]
         if only is not None and not asked:
-            return web.Response(status=404, text=f"/{name} has no check with this name\n", headers=_HEADERS)
+            return web.Response(status=404, text=f"/{name} has no check with this name\n")
         passed = all(check.ok for check in asked)
         status = 200 if passed else 503
         if "application/json" in request.headers.get("Accept", ""):
             return _json(_document(asked), status=status)
         text = _word(asked) if passed and "verbose" not in request.query else _lines(name, asked)
-        return web.Response(status=status, text=text, headers=_HEADERS)
+        return web.Response(status=status, text=text)
 
     return answer
 
@@ -155,7 +160,7 @@ def _verdict(check: Check) -> str:
 
 def _json(document: object, *, status: int = 200) -> web.Response:
     return web.Response(
-        body=orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE),
+        body=orjson.dumps(document, option=orjson.OPT_APPEND_NEWLINE | orjson.OPT_INDENT_2),
         status=status,
-        headers={"Content-Type": "application/json", **_HEADERS},
+        headers={"Content-Type": "application/json"},
     )

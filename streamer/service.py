@@ -12,19 +12,24 @@ second ends at once. The exit code is 0 after a drained signal, and 78 when our 
 
 import asyncio
 import gc
+import os
 import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
 import uvloop
 
-from streamer import logs
+from streamer import __version__, logs, tracing
+from streamer.access import Access
+from streamer.commit import commit
 from streamer.core.errors import SettingsError
 from streamer.destinations import open_destination
 from streamer.inbound.inbound import Inbound
 from streamer.integration import Integration
 from streamer.kafka.client_lines import ABOUT_CONNECTIONS
+from streamer.level_signals import LEVEL_SIGNALS, Wish
 from streamer.logs import Event, logger
+from streamer.logs.events import DEBUG
 from streamer.logs.observing import observing
 from streamer.pipeline.identifying import Identification
 from streamer.pipeline.runner import Runner, root_of
@@ -33,6 +38,7 @@ from streamer.service_view import ServiceView
 from streamer.settings import Settings
 from streamer.settings.inbound import INBOUND
 from streamer.status.histogram import DURATION_SECONDS, Histogram
+from streamer.status.history import STEP_SECONDS, History
 from streamer.stop_signals import FORCED, STOP_SIGNALS
 from streamer.timings import PRODUCTION, Timings
 
@@ -60,8 +66,18 @@ def main(settings: Settings, *, release_guard: Sequence[str] = ()) -> int:
     gc.freeze()
     gc.set_threshold(GC_THRESHOLD)
     configured = logs.configured(settings.log, said_elsewhere=ABOUT_CONNECTIONS)
-    with configured, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+    with (
+        configured,
+        tracing.configured(tracing.switch_of(os.environ), _groups(settings), lambda: STOP_SIGNALS.count > 1),
+        asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
+    ):
         return runner.run(_run_until_signal(settings, release_guard))
+
+
+def _groups(settings: Settings) -> dict[str, str]:
+    """The consumer group of each integration, the way back included."""
+    groups = {name: integration.group_id for name, integration in settings.integrations.items()}
+    return groups if settings.inbound is None else groups | {INBOUND: settings.inbound.group_id}
 
 
 async def _run_until_signal(settings: Settings, release_guard: Sequence[str]) -> int:
@@ -75,7 +91,10 @@ async def _run_until_signal(settings: Settings, release_guard: Sequence[str]) ->
             running.cancel()
 
     loop = asyncio.get_running_loop()
-    with STOP_SIGNALS.passed_to(lambda count: loop.call_soon_threadsafe(on_signal, count)):
+    with (
+        LEVEL_SIGNALS.passed_to(lambda wish: loop.call_soon_threadsafe(_change_level, wish)),
+        STOP_SIGNALS.passed_to(lambda count: loop.call_soon_threadsafe(on_signal, count)),
+    ):
         try:
             service = Service(settings)
             service.release_guard(release_guard)
@@ -83,6 +102,11 @@ async def _run_until_signal(settings: Settings, release_guard: Sequence[str]) ->
         except asyncio.CancelledError:
             return FORCED
     return 0
+
+
+def _change_level(wish: Wish) -> None:
+    log = logger()
+    log.change_level(DEBUG if wish is Wish.DEBUG else log.configured_level)
 
 
 class Service:
@@ -106,6 +130,7 @@ class Service:
         self.is_draining = False
         self.loop_lag_seconds = Histogram(DURATION_SECONDS)
         """How late the event loop runs what is due."""
+        self.history = History()
         self.destinations = {
             name: open_destination(name, destination, timings) for name, destination in settings.destinations.items()
         }
@@ -123,7 +148,9 @@ class Service:
         }
         self.inbound = None if settings.inbound is None else Inbound(settings, timings)
         """The way back; None: it is off."""
-        self._server = Server(settings.server, ServiceView(self))
+        self._view = ServiceView(self)
+        access = Access(host=settings.server.host, token_file=settings.server.token_file)
+        self._server = Server(settings.server, self._view, access)
 
     @property
     def port(self) -> int:
@@ -151,7 +178,7 @@ class Service:
         """
         logger().emit(Event.CONFIG_LOADED, config_sha256=self.settings.fingerprint())
         await self._server.start()
-        logger().emit(Event.SERVICE_STARTED)
+        logger().emit(Event.SERVICE_STARTED, version=__version__, commit=commit())
         for integration in self.integrations.values():
             with observing("findings", integration=integration.name):
                 integration.tell_findings()
@@ -163,6 +190,7 @@ class Service:
                 side_tasks = [
                     tasks.create_task(self._summarise(), name="summary"),
                     tasks.create_task(self._sample(), name="sample"),
+                    tasks.create_task(self._note_history(), name="history"),
                     *(
                         tasks.create_task(destination.watch_key(), name=f"write key of {name}")
                         for name, destination in self.destinations.items()
@@ -189,6 +217,7 @@ class Service:
                 raise
             raise root_of(refused) from None
         finally:
+            self._summarise_all(is_last=True)
             await self._close()
             logger().emit(Event.SERVICE_STOPPED)
 
@@ -209,12 +238,15 @@ class Service:
     async def _summarise(self) -> None:
         while True:
             await asyncio.sleep(self._timings.summary_every)
-            for integration in self.integrations.values():
-                with observing("summary", integration=integration.name):
-                    integration.summarise()
-            if self.inbound is not None and self.inbound.keeper is not None:
-                with observing("summary", integration=INBOUND):
-                    self.inbound.keeper.summarise()
+            self._summarise_all()
+
+    def _summarise_all(self, *, is_last: bool = False) -> None:
+        for integration in self.integrations.values():
+            with observing("summary", integration=integration.name):
+                integration.summarise(is_last=is_last)
+        if self.inbound is not None and self.inbound.keeper is not None:
+            with observing("summary", integration=INBOUND):
+                self.inbound.keeper.summarise(is_last=is_last)
 
     async def _sample(self) -> None:
         loop = asyncio.get_running_loop()
@@ -223,6 +255,8 @@ class Service:
             await asyncio.sleep(SAMPLE_SECONDS)
             passed = loop.time() - began
             self.loop_lag_seconds.observe(max(passed - SAMPLE_SECONDS, 0.0))
+            with observing("traces"):
+                tracing.tracer().tell()
             for destination in self.destinations.values():
                 with observing("requests that hang"):
                     destination.end_hanging()
@@ -231,6 +265,13 @@ class Service:
                     runner.note_limit(passed)
                 with observing("rate", integration=runner.name):
                     runner.note_rate(loop.time())
+            logger().write_folded()
+
+    async def _note_history(self) -> None:
+        while True:
+            with observing("history"):
+                self.history.note(self._view.status(), time.time())
+            await asyncio.sleep(STEP_SECONDS)
 
     def _runners(self) -> Iterator[Runner]:
         yield from (integration.runner for integration in self.integrations.values())

@@ -2,12 +2,15 @@
 
 import os
 import platform
+import socket
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Final, Protocol
 
 from streamer import __version__
+from streamer.commit import commit
 from streamer.core.delivery.transitions import State
 from streamer.core.mapping.version import MAPPING_VERSION
 from streamer.destinations import Destination
@@ -19,17 +22,23 @@ from streamer.logs.observing import observing
 from streamer.pipeline import Pipeline
 from streamer.pipeline.runner import Runner
 from streamer.pipeline.showing import consumer_status
+from streamer.receipts import Receipts
 from streamer.settings import Settings
 from streamer.settings.inbound import INBOUND
 from streamer.status import (
     Check,
+    ConsumerStatus,
     InboundStatus,
     IntegrationState,
     IntegrationStatus,
     ReceiptsStatus,
+    Reload,
     ServiceStatus,
 )
 from streamer.status.histogram import Histogram
+from streamer.status.history import History
+from streamer.status.memory import memory_bytes, memory_limit_bytes
+from streamer.tracing import tracer
 
 if TYPE_CHECKING:
     from streamer.inbound.keeper import Keeper
@@ -72,12 +81,18 @@ class Parts(Protocol):
     def loop_lag_seconds(self) -> Histogram:
         """How late the event loop runs what is due."""
 
+    @property
+    def history(self) -> History:
+        """The last 15 minutes."""
+
 
 class ServiceView:
     """Tells the state of the service; a `streamer.status.StatusSource`."""
 
     def __init__(self, service: Parts) -> None:
         self._service = service
+        self._states: dict[str, tuple[IntegrationState, float]] = {}
+        """In which state each runner was seen last, and since when, in seconds since the epoch."""
 
     def live(self) -> Sequence[Check]:
         """Whether this process works. That the event loop turns is shown by the answer itself."""
@@ -105,9 +120,11 @@ class ServiceView:
         return ServiceStatus(
             version=__version__,
             python=platform.python_version(),
-            commit=os.environ.get("STREAMER_COMMIT", "unknown"),
+            commit=commit(),
             config_sha256=service.settings.fingerprint(),
             mapping_version=MAPPING_VERSION,
+            config_reloads=self._config_reloads(),
+            trace_spans=tracer().counts(),
             started_at=service.started_at,
             is_draining=service.is_draining,
             integrations=[self._show(integration) for integration in service.integrations.values()],
@@ -115,7 +132,17 @@ class ServiceView:
             loop_lag_seconds=service.loop_lag_seconds,
             inbound=None if service.inbound is None else self._show_inbound(service.inbound),
             last_faults=list(logger().last_faults),
+            faults=Counter(logger().faults),
+            memory_bytes=memory_bytes(),
+            memory_limit_bytes=memory_limit_bytes(),
+            instance=f"{socket.gethostname()}, process {os.getpid()}",
+            history=service.history,
         )
+
+    def _config_reloads(self) -> Counter[Reload]:
+        listener = None if self._service.inbound is None else self._service.inbound.listener
+        of_keys = (destination.status.key_reloads for destination in self._service.destinations.values())
+        return sum(of_keys, Counter() if listener is None else listener.secret_reloads)
 
     def _destinations(self) -> Check:
         """One destination held leaves the others delivering: ready, degraded. All held: not ready."""
@@ -148,10 +175,7 @@ class ServiceView:
     def _show_inbound(self, inbound: Inbound) -> InboundStatus | None:
         with observing("status", integration=INBOUND):
             keeper = inbound.keeper
-            state = None if keeper is None else self._state_of(keeper.runner)
-            return inbound_status(
-                inbound, None if keeper is None or state is None else consumer_status(keeper.runner, state)
-            )
+            return inbound_status(inbound, None if keeper is None else self._consumer(keeper.runner))
         return None
 
     def _show(self, integration: Integration) -> IntegrationStatus:
@@ -164,13 +188,15 @@ class ServiceView:
             group=integration.settings.group_id,
             destination=integration.settings.destination,
             state=self._state_of(integration.runner),
+            topics=integration.settings.topics,
             reason="its state cannot be shown; see the log for observer.failed",
             restarts=integration.runner.restarts,
+            is_known=False,
             receipts=ReceiptsStatus(is_available=False, entries=0, bytes=0, shrunk_total=0),
         )
 
     def _integration(self, integration: Integration) -> IntegrationStatus:
-        shared = consumer_status(integration.runner, self._state_of(integration.runner), integration.receipts)
+        shared = self._consumer(integration.runner, integration.receipts)
         return IntegrationStatus(
             **{field.name: getattr(shared, field.name) for field in fields(shared)},
             dialect=integration.settings.dialect,
@@ -184,6 +210,12 @@ class ServiceView:
                 shrunk_total=integration.receipts.shrunk_total,
             ),
         )
+
+    def _consumer(self, runner: Runner, receipts: Receipts | None = None) -> ConsumerStatus:
+        state = self._state_of(runner)
+        if self._states.get(runner.name, (None, 0.0))[0] is not state:
+            self._states[runner.name] = state, time.time()
+        return consumer_status(runner, state, state_since=self._states[runner.name][1], receipts=receipts)
 
     def _state_of(self, runner: Runner) -> IntegrationState:
         pipeline = runner.pipeline

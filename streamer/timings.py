@@ -72,6 +72,8 @@ class Timings:
     """How long an open transaction must keep a partition from being read before that is said and shown."""
     retention_every: float = 600.0
     """How often the brokers are asked how long topics keep their records."""
+    members_every: float = 30.0
+    """How often the brokers are asked who the members of the consumer group are."""
     watch_every: float = 10.0
     """How often the watchdog looks."""
     count_every: float = 60.0

@@ -41,6 +41,13 @@ def last(instructions: list[tuple[str, str]], name: str) -> str:
     return [argument for instruction, argument in instructions if instruction == name][-1]
 
 
+def test_the_image_knows_its_commit(instructions: list[tuple[str, str]]) -> None:
+    """In the stage that runs: an argument holds for one stage only."""
+    last_stage = len(instructions) - [name for name, _ in reversed(instructions)].index("FROM")
+    given = instructions[last_stage:]
+    assert given.index(("ARG", "COMMIT=unknown")) < given.index(("ENV", "STREAMER_COMMIT=$COMMIT"))
+
+
 def test_the_compose_file_follows_the_specification() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"],
@@ -70,7 +77,7 @@ def test_each_service_that_another_waits_for_says_when_it_is_healthy(compose: An
         if dependency["condition"] == "service_healthy"
     ]
 
-    assert set(awaited) == {"kafka", "sandbox"}
+    assert set(awaited) == {"kafka", "sandbox", "prometheus"}
     assert all("healthcheck" in services[name] for name in awaited)
 
 
@@ -112,6 +119,18 @@ def test_the_image_starts_the_service(instructions: list[tuple[str, str]]) -> No
     assert last(instructions, "STOPSIGNAL") == "SIGTERM"
     _, _, check = last(instructions, "HEALTHCHECK").partition("CMD ")
     assert "/livez" in json.loads(check)[-1]
+
+
+def test_probes_reach_the_server_of_the_image_unless_the_file_closes_it(
+    instructions: list[tuple[str, str]], tmp_path: Path
+) -> None:
+    """Probes come from outside of the container, where its loopback interface cannot be reached."""
+    environ = dict(pair.split("=", 1) for name, argument in instructions if name == "ENV" for pair in argument.split())
+    closed = tmp_path / "streamer.yaml"
+    closed.write_text(CONFIG.read_text("utf-8") + "server: {host: 127.0.0.1}\n", "utf-8")
+
+    assert load(CONFIG, environ).server.host == "::"
+    assert load(closed, environ).server.host == "127.0.0.1"
 
 
 def test_what_the_image_copies_exists_and_is_not_ignored(

@@ -14,7 +14,7 @@ LINK: Final = re.compile(r"\[[^\]]*\]\((?!https?:)(?P<path>[^)#]*)(?:#(?P<anchor
 FILE: Final = re.compile(r"`((?:[\w.-]+/)+[\w.-]*)`")
 """A path in code: with a slash, and without a blank or a wildcard."""
 
-TOP: Final = {".ci", "bench", "docs", "examples", "schemas", "streamer", "tests", "tools"}
+TOP: Final = {".ci", "bench", "deploy", "docs", "examples", "schemas", "streamer", "tests", "tools"}
 """A path begins with one of these, or belongs to somebody else."""
 
 

@@ -7,19 +7,28 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.testing import capture_logs
 
 from streamer.core.delivery.transitions import State
 from streamer.core.errors import UnavailableError
 from streamer.core.model import FilterReason
+from streamer.core.records.account import Account
 from streamer.core.records.filtered_out import MIN_FILTERED
+from streamer.core.records.ledger import PartitionLedger
+from streamer.core.records.open_record import OpenRecord
 from streamer.destinations import Destination
 from streamer.integration import Integration
 from streamer.receipts import Deliveries, ProblemKind, digest_of
 from streamer.service_view import ServiceView
 from streamer.settings import Settings
+from streamer.status.histogram import Example
 from streamer.timings import PRODUCTION
+from streamer.tracing import tracer
+from streamer.tracing.exporting import ExportingTracer, LibraryLines
+from streamer.tracing.spans import using
 from tests.doubles.destination import MemoryClient, status
+from tests.doubles.kafka import MemoryRecord
 
 NOW = 1_770_000_000.0
 
@@ -43,6 +52,23 @@ def opened(directory: Path, **changes: Any) -> Iterator[tuple[Integration, Memor
         yield integration, client
     finally:
         integration.receipts.close()
+
+
+def test_the_latency_of_a_delivery_names_its_trace(tmp_path: Path) -> None:
+    lines = LibraryLines()
+    lines.attach()
+    records = [
+        OpenRecord(MemoryRecord("surveys", 0, offset, 1_769_999_999_000, None, b"{}", ()), ledger, "evt", b"{}")
+        for offset, ledger in enumerate([PartitionLedger("surveys", 0, 0, Account())] * 2)
+    ]
+    with opened(tmp_path) as (integration, _), using(ExportingTracer(InMemorySpanExporter(), {}, lines)):
+        integration._observe_latency(records, NOW)
+        assert not integration.latency_seconds["surveys"].examples, "there is no trace yet"
+        with tracer().process("deliver", "surveys", records) as span:
+            integration._observe_latency(records, NOW)
+        [example] = integration.latency_seconds["surveys"].examples.values()
+    assert span.trace_id is not None
+    assert example == Example(1.0, span.trace_id, NOW)
 
 
 def deliver(integration: Integration) -> None:

@@ -18,6 +18,8 @@ MODULES = {
 }
 
 PARTS = [
+    "commit",
+    "level_signals",
     "stop_signals",
     "core.model",
     "core.errors",
@@ -31,7 +33,9 @@ PARTS = [
     "cancelling",
     "listening",
     "logs",
+    "tracing",
     "settings",
+    "access",
     "receipts",
     "kafka",
     "status",
@@ -42,6 +46,7 @@ PARTS = [
     "operations",
     "integration",
     "service_view",
+    "page",
     "server",
     "service",
     "devkit",
@@ -54,6 +59,7 @@ PARTS = [
 LIBRARIES = {
     "aiokafka": {"kafka", "devkit"},
     "lmdb": {"receipts"},
+    "opentelemetry": {"tracing"},
     "sqlalchemy": {"directory"},
     "alembic": {"directory"},
     "asyncpg": {"directory"},
@@ -117,12 +123,12 @@ def libraries_of(node: ast.AST) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("module", ["streamer.service", "streamer.cli.users", "streamer.directory"])
-def test_what_the_extra_brings_is_not_loaded_without_need(module: str) -> None:
-    """An installation without the extra ``inbound`` delivers events."""
+def test_what_extras_bring_is_not_loaded_without_need(module: str) -> None:
+    """An installation without the extras ``inbound`` and ``otel`` delivers events."""
     loaded = subprocess.run(
         [sys.executable, "-c", f"import sys, {module}; print(*sys.modules)"], capture_output=True, text=True, check=True
     )
-    assert not {"sqlalchemy", "alembic", "asyncpg", "aiosqlite"} & set(loaded.stdout.split())
+    assert not {"sqlalchemy", "alembic", "asyncpg", "aiosqlite", "opentelemetry"} & set(loaded.stdout.split())
 
 
 def test_no_imports_run_in_a_circle() -> None:

@@ -15,7 +15,7 @@ ROOT: Final = Path(__file__).parent.parent
 INSTALLS: Final = re.compile(r"pip3? install (?:[^\n;|&]*[ \"'])?streamer(?![\w./-])")
 """An installation of the package that is called ``streamer`` on the package index, with or without extras."""
 
-DIRECTORIES: Final = ("bench", "docs", "examples", "schemas", "streamer", "tests", "tools")
+DIRECTORIES: Final = ("bench", "deploy", "docs", "examples", "schemas", "streamer", "tests", "tools")
 TEXTS: Final = {".html", ".json", ".md", ".py", ".toml", ".yaml"}
 
 

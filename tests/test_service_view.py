@@ -100,6 +100,23 @@ def test_one_that_is_paused_is_ready_unless_its_brokers_stopped_answering(
         assert check(service).ok is is_ready
 
 
+def test_a_state_is_shown_with_since_when(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [1_000.0]
+    monkeypatch.setattr("streamer.service_view.time.time", lambda: clock[0])
+    with opened(tmp_path, Timings(), "running") as service:
+        view = ServiceView(service)
+
+        def seen() -> tuple[str, float | None]:
+            [integration] = view.status().integrations
+            return integration.state, integration.state_since
+
+        assert seen() == ("starting", 1_000.0)
+        clock[0] = 1_010.0
+        assert seen() == ("starting", 1_000.0)
+        service.is_draining = True
+        assert seen() == ("draining", 1_010.0)
+
+
 def test_a_partition_that_waits_for_a_transaction_degrades_it(tmp_path: Path) -> None:
     with opened(tmp_path, Timings()) as service:
         join(service, open_since=time.monotonic() - 60)

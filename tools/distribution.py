@@ -59,13 +59,14 @@ def check_wheel(wheel: Path, tracked: Collection[str]) -> None:
     _compare("the wheel", ours, package | schemas, "correct [tool.setuptools] in pyproject.toml")
 
 
-def try_wheel(wheel: Path, directory: Path, *, version: str, sample: Path, config: Path) -> None:
+def try_wheel(wheel: Path, directory: Path, *, version: str, commit: str, sample: Path, config: Path) -> None:
     """Install a wheel into a new virtual environment, without a network, and use it.
 
     Args:
         wheel: what to install.
         directory: for the environment.
         version: what ``streamer version`` must say.
+        commit: what it must say of that.
         sample: a record that ``streamer map`` must make a call of; that needs the schemas.
         config: the configuration for it, with an integration ``sprig``.
 
@@ -79,8 +80,8 @@ def try_wheel(wheel: Path, directory: Path, *, version: str, sample: Path, confi
     (site / "locked.pth").write_text(sysconfig.get_path("purelib") + "\n")
     python, command = directory / "bin" / "python", directory / "bin" / "streamer"
     _run(str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-index", str(wheel))
-    said = _run(str(command), "version").splitlines()[0]
-    if said != f"streamer {version}":
+    said = _run(str(command), "version").splitlines()[:2]
+    if said != [f"streamer {version}", f"commit {commit[:12]}"]:
         raise ReleaseError(f"`streamer version` of the wheel says {said!r}")
     mapped = _run(str(command), "map", "--config", str(config), "--integration", "sprig", "--raw", str(sample))
     if '"outcome":"delivered"' not in mapped:

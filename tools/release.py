@@ -19,6 +19,7 @@ from tools.changelog import TAG_PREFIX, ReleaseError
 
 PROJECT: Final = "pyproject.toml"
 CHANGELOG: Final = "CHANGELOG.md"
+COMMIT: Final = "streamer/commit.py"
 BRANCH: Final = "main"
 SAMPLE: Final = "tests/samples/sprig/01-nps.json"
 CONFIG: Final = "examples/streamer.yaml"
@@ -93,23 +94,42 @@ def _run_tests(root: Path) -> None:
 
 
 def _build(root: Path, version: str, texts: dict[str, str]) -> list[Path]:
-    """Build sdist and wheel with the texts of the release, check both, and put them into ``dist/``."""
+    """Build sdist and wheel with the texts of the release, check both, and put them into ``dist/``.
+
+    The commit that they name is the one before that of the release, which is made only when all else is done.
+    """
     tracked = _git(root, "ls-files", "-z").rstrip("\0").split("\0")
     with tempfile.TemporaryDirectory() as name:
         source, built = Path(name) / "source", Path(name) / "built"
         for file in tracked:
             (source / file).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(root / file, source / file)
-        for file, text in texts.items():
+        commit = _git(root, "rev-parse", "HEAD").strip()
+        for file, text in {**texts, COMMIT: _with_commit((root / COMMIT).read_text("utf-8"), commit)}.items():
             (source / file).write_text(text, "utf-8")
         built.mkdir()
         sdist, wheel = distribution.build(source, built)
         distribution.check_sdist(sdist, tracked)
         distribution.check_wheel(wheel, tracked)
-        distribution.try_wheel(wheel, Path(name) / "venv", version=version, sample=root / SAMPLE, config=root / CONFIG)
+        distribution.try_wheel(
+            wheel,
+            Path(name) / "venv",
+            version=version,
+            commit=commit,
+            sample=root / SAMPLE,
+            config=root / CONFIG,
+        )
         target = root / "dist"
         target.mkdir(exist_ok=True)
         return [Path(shutil.copy2(file, target)) for file in (sdist, wheel)]
+
+
+def _with_commit(text: str, commit: str) -> str:
+    """The module that knows the commit, once it does."""
+    unknown = 'COMMIT: Final = ""'
+    if unknown not in text:
+        raise ReleaseError(f"{COMMIT} has no line {unknown}")
+    return text.replace(unknown, f'COMMIT: Final = "{commit}"', 1)
 
 
 def _git(root: Path, *arguments: str) -> str:

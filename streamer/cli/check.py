@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import sys
 from typing import TYPE_CHECKING, Final
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from streamer.cli.options import Commands
     from streamer.settings import Settings
     from streamer.settings.inbound import InboundSettings
+    from streamer.tracing.switch import Switch
 
 EXIT_UNAVAILABLE: Final = 69
 
@@ -43,9 +45,11 @@ def run(args: argparse.Namespace) -> int:
     """Check, and print the result: a summary on stdout, problems on stderr."""
     # The model and the clients take a third of a second to load; `streamer --help` should not wait for them.
     from streamer.settings import examine  # noqa: PLC0415
+    from streamer.tracing.switch import switch_of  # noqa: PLC0415
 
     settings, warnings = examine(args.config)
-    _print_warnings(warnings)
+    switch = switch_of(os.environ)
+    _print_warnings([*warnings, switch.problem] if switch.problem else warnings)
     if args.connect:
         from streamer.operations.connection_check import look  # noqa: PLC0415
 
@@ -57,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
             count = "is 1 problem" if len(found) == 1 else f"are {len(found)} problems"
             print(f"streamer: {args.config} is valid, but there {count}:", *found, sep="\n  ", file=sys.stderr)
             return EXIT_UNAVAILABLE
-    _print_summary(settings)
+    _print_summary(settings, switch)
     return 0
 
 
@@ -78,7 +82,7 @@ def _print_warnings(warnings: "Iterable[str]") -> None:
         print(f"streamer: warning: {warning}", file=sys.stderr)
 
 
-def _print_summary(settings: "Settings") -> None:
+def _print_summary(settings: "Settings", switch: "Switch") -> None:
     for name, integration in settings.integrations.items():
         destination = settings.destinations[integration.destination]
         dead_letters = dict.fromkeys(integration.dead_letter_topic(topic) for topic in integration.topics)
@@ -89,4 +93,5 @@ def _print_summary(settings: "Settings") -> None:
         )
     if settings.inbound is not None:
         _print_inbound(settings.inbound, settings)
+    print(switch)
     print(f"configuration {settings.fingerprint()} has no faults")

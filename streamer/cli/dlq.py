@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from streamer.cli.options import add_config
+from streamer.cli.options import add_config, complete_integrations
 from streamer.cli.output import Row, print_rows, utc
 from streamer.cli.progress import ProgressBar
 from streamer.cli.quiet import quiet_client
@@ -111,12 +111,14 @@ def _add_redrive(parts: "Commands") -> None:
 def _add_selection(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add = parser.add_argument
-    add(
-        "--integration",
-        metavar="NAME",
-        action="append",
-        default=[],
-        help="only dead letters of this integration, or of the way back (inbound); repeatable",
+    complete_integrations(
+        add(
+            "--integration",
+            metavar="NAME",
+            action="append",
+            default=[],
+            help="only dead letters of this integration, or of the way back (inbound); repeatable",
+        )
     )
     reasons = [reason.value for reason in DeadLetterReason]
     add(

@@ -4,18 +4,16 @@ import argparse
 import datetime as dt
 import sys
 import time
-import traceback
-from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from streamer.cli.options import add_config
-from streamer.core.errors import RecordError
-from streamer.core.model import DeadLetterReason, Filtered, Outcome, TrackCall
+from streamer.cli.dry_mapping import dry_end
+from streamer.cli.options import add_config, complete_integrations
+from streamer.cli.record_values import STDIN, values_in
+from streamer.core.model import Filtered, TrackCall
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands
@@ -40,7 +38,9 @@ def add_parser(commands: "Commands") -> None:
         " streamer map --config streamer.yaml --integration sprig --canonical events.jsonl",
     )
     add_config(parser)
-    parser.add_argument("--integration", metavar="NAME", required=True, help="whose settings to map with")
+    complete_integrations(
+        parser.add_argument("--integration", metavar="NAME", required=True, help="whose settings to map with")
+    )
     parser.add_argument("--raw", action="store_true", help="each file is one whole record value, not a line each")
     parser.add_argument(
         "--canonical",
@@ -78,9 +78,10 @@ def run(args: argparse.Namespace) -> int:
     canonical = mapper if args.canonical and isinstance(mapper, Mapper) else None
     for name in args.files:
         try:
-            for value in _values(name, raw=args.raw):
-                end = _canonical_line(canonical, value, record_time_ms) if canonical else None
-                sys.stdout.buffer.write(end or _line(mapper, value, record_time_ms))
+            with nullcontext(sys.stdin.buffer) if name == STDIN else Path(name).open("rb") as file:
+                for value in values_in(file, raw=args.raw):
+                    end = _canonical_line(canonical, value, record_time_ms) if canonical else None
+                    sys.stdout.buffer.write(end or _line(mapper, value, record_time_ms))
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -91,29 +92,9 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _values(name: str, *, raw: bool) -> Iterator[bytes]:
-    """The record values of one file. A newline ends a value, so the last one makes no empty value after it."""
-    with nullcontext(sys.stdin.buffer) if name == "-" else Path(name).open("rb") as file:
-        if raw:
-            yield file.read()
-        else:
-            yield from (line.removesuffix(b"\n") for line in file)
-
-
-@dataclass(slots=True)
-class _End:
-    """How one record ends, as far as mapping goes."""
-
-    outcome: Outcome = Outcome.DELIVERED
-    reason: str | None = None
-    detail: str | None = None
-    call: TrackCall | None = None
-    """The call, if its outcome is delivered."""
-
-
 def _line(mapper: "MapsRecords", value: bytes, record_time_ms: int) -> bytes:
     """How one record ends, and its calls, as a line of JSON."""
-    end = _end_of(lambda: mapper.map(value, record_time_ms, (), None))
+    end = dry_end(lambda: mapper.map(value, record_time_ms, (), None))
     calls = [] if end.call is None else [orjson.Fragment(end.call.body)]
     return orjson.dumps({"outcome": end.outcome, "reason": end.reason, "detail": end.detail, "calls": calls}) + b"\n"
 
@@ -130,7 +111,7 @@ def _canonical_line(mapper: "Mapper", value: bytes, record_time_ms: int) -> byte
         document = mapper.to_document(event)
         return mapper.write(event)
 
-    end = _end_of(map_keeping_the_event)
+    end = dry_end(map_keeping_the_event)
     line = {"outcome": end.outcome, "reason": end.reason, "detail": end.detail, "event": document}
     try:
         return orjson.dumps(line) + b"\n"
@@ -138,23 +119,6 @@ def _canonical_line(mapper: "Mapper", value: bytes, record_time_ms: int) -> byte
         # Only what is not sent can be so deep in a record that is delivered.
         detail = end.detail or "the event is nested too deeply to be shown"
         return orjson.dumps({**line, "detail": detail, "event": None}) + b"\n"
-
-
-def _end_of(map_record: Callable[[], TrackCall | Filtered]) -> _End:
-    """How a record ends; a bug of ours on one record is shown as the service would treat it."""
-    try:
-        end = map_record()
-    except RecordError as error:
-        return _End(Outcome.DEAD_LETTERED, error.reason, error.detail)
-    except Exception as error:  # noqa: BLE001 - see above
-        return _End(Outcome.DEAD_LETTERED, DeadLetterReason.INTERNAL_ERROR, _place_of(error))
-    return _End(Outcome.FILTERED, end.reason) if isinstance(end, Filtered) else _End(call=end)
-
-
-def _place_of(error: Exception) -> str:
-    """Type and place of an unexpected error; its text may quote the record."""
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} at {Path(frame.filename).stem}:{frame.lineno}"
 
 
 def _epoch_ms(text: str) -> int:

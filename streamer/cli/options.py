@@ -3,11 +3,28 @@
 import argparse
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 - argparse has no public name for it
     """Where `add_parser` of a command registers it."""
+
+
+def complete_integrations(option: argparse.Action) -> None:
+    """Have shells complete the names of integrations for an option or argument."""
+    option.completer = _integrations  # type: ignore[attr-defined] # argcomplete looks for it under this name
+
+
+def _integrations(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
+    """The names of the integrations in the configuration, whatever else is wrong with it; none if it cannot be read."""
+    import yaml  # noqa: PLC0415 - only a shell that asks for completions needs it
+
+    try:
+        document = yaml.safe_load(parsed_args.config.read_text("utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return []
+    names = document.get("integrations") if isinstance(document, dict) else None
+    return [str(name) for name in names] if isinstance(names, dict) else []
 
 
 def add_config(parser: argparse.ArgumentParser) -> None:

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from streamer.cli.options import add_config
+from streamer.cli.options import add_config, complete_integrations
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands
@@ -16,13 +16,14 @@ def add_parser(commands: "Commands") -> None:
         help="run the service: deliver survey events until SIGTERM or SIGINT",
         description="Deliver survey events until SIGTERM or SIGINT; then finish the requests in flight, commit, and"
         " exit with 0. A second signal ends the process at once. While brokers or topics are not available, streamer"
-        " keeps trying and reports that it is not ready.",
+        " keeps trying and reports that it is not ready. SIGUSR1 sets the log's level to debug,"
+        " SIGUSR2 sets it back to log.level: kill -USR1 PID.",
         epilog="Exit codes: 0 after one signal, 143 after a second one, 69 the HTTP port, a write key file or state_dir"
         " cannot be used, 78 faults in the configuration, or the brokers reject the credentials at the start."
         " Example: streamer run --config streamer.yaml",
     )
     add_config(parser)
-    parser.add_argument(
+    releasing = parser.add_argument(
         "--release-guard",
         metavar="INTEGRATION",
         action="append",
@@ -31,6 +32,7 @@ def add_parser(commands: "Commands") -> None:
         " watching it, and stops it again if too many of the next records would be dead letters. Can be repeated. Do"
         " not leave it in the start command: it would release the guard at every start",
     )
+    complete_integrations(releasing)
     parser.set_defaults(run=run)
 
 

@@ -33,7 +33,8 @@ Destinations of the kinds sprig and product_fruits have stand-ins with users of 
   endpoint: http://127.0.0.1:8090/product-fruits
   curl http://127.0.0.1:8090/_sandbox/platforms
 
-Open http://127.0.0.1:8090/ for a page with the latest calls. Faults can be changed while it runs:
+Its debugger is at http://127.0.0.1:8090/: calls as they arrive, search, one call beside the record it came from, why
+Segment would swallow a call, and buttons that start and end faults. Faults can also be scripted while it runs:
   curl -X PUT http://127.0.0.1:8090/_sandbox/faults -d '[{"times": 3, "action": {"status": 429, "retry_after": 2}}]'
 """
 
@@ -159,7 +160,8 @@ async def _serve(args: argparse.Namespace, faults: "list[Fault]", webhook_secret
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     await sandbox.start(args.host, args.port, allow_remote=args.allow_remote)
-    print(f"sandbox: listening on {sandbox.url} (Ctrl-C ends it)", file=sys.stderr, flush=True)
+    print(f"sandbox: listening on {sandbox.url} (Ctrl-C ends it)", file=sys.stderr)
+    print(f"sandbox: open {sandbox.url}/ in a browser to see calls as they arrive", file=sys.stderr, flush=True)
     try:
         await stop.wait()
     finally:

@@ -41,3 +41,11 @@ def positive(text: str) -> int:
     if not (text.isascii() and text.isdigit() and int(text)):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return int(text)
+
+
+def header(text: str) -> tuple[str, bytes]:
+    """A header of a record: ``NAME=VALUE``; the value may be empty, or have more equals signs."""
+    name, separator, value = text.partition("=")
+    if not (name and separator):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
+    return name, value.encode()

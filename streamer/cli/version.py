@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
 from streamer import __version__
+from streamer.commit import commit
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands
@@ -18,8 +19,8 @@ def add_parser(commands: "Commands") -> None:
     """Register the command."""
     parser = commands.add_parser(
         "version",
-        help="print the versions of streamer, Python and the main libraries",
-        description="Print the versions of streamer, Python and the main libraries, one per line.",
+        help="print version and commit of streamer, and the versions of Python and the main libraries",
+        description="Print version and commit of streamer, and the versions of Python and its main libraries.",
         epilog="Example: streamer version",
     )
     parser.set_defaults(run=run)
@@ -28,6 +29,7 @@ def add_parser(commands: "Commands") -> None:
 def run(_args: argparse.Namespace) -> int:
     """Print name and version, one per line."""
     print(f"streamer {__version__}")
+    print(f"commit {commit()}")
     print(f"{platform.python_implementation()} {platform.python_version()}")
     for library in _LIBRARIES:
         print(f"{library} {version(library)}")

@@ -55,7 +55,7 @@ class BearerClient:
             """Whether it accepted anything with this key. Before that, what it says may be that of another server."""
         return has_changed
 
-    async def send(self, bodies: Sequence[bytes], *, resend_count: int) -> Exchange:  # noqa: ARG002 - no API asks for it
+    async def send(self, bodies: Sequence[bytes], *, resend_count: int) -> Exchange:
         """Make one request.
 
         Args:
@@ -68,7 +68,12 @@ class BearerClient:
         if request.body:
             headers["Content-Type"] = "application/json"
         exchange = await self._connections.request(
-            request.method, self._settings.url + request.path, request.body, headers
+            request.method,
+            self._settings.url + request.path,
+            request.body,
+            headers,
+            resend_count=resend_count,
+            shown_url=self._settings.url + request.shown_path,
         )
         if exchange.answer.kind is AnswerKind.ACCEPTED:
             self._has_accepted = True

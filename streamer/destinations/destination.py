@@ -20,11 +20,12 @@ from streamer.core.errors import UnavailableError
 from streamer.destinations.client import Client
 from streamer.destinations.http import Exchange
 from streamer.destinations.key_check import Ask, KeyCheck
-from streamer.destinations.remedies import held_next_step
+from streamer.destinations.remedies import backing_off_next_step, held_next_step
 from streamer.logs import Event, logger
 from streamer.settings import DestinationSettings
-from streamer.status import DestinationStatus
+from streamer.status import DestinationStatus, Reload
 from streamer.timings import Timings
+from streamer.tracing import tracer
 
 _EVENTS: Final = {
     State.OK: Event.DESTINATION_RESUMED,
@@ -78,7 +79,8 @@ class Destination:
             held_probe_seconds=timings.held_probe,
             now=time.monotonic(),
         )
-        self.status = DestinationStatus(name=name, limit=self._machine.limit)
+        key_name = "write key" if settings.key_setting == "write_key" else "API key"
+        self.status = DestinationStatus(name=name, limit=self._machine.limit, key_name=key_name)
         """Kept up to date for whoever asks."""
         self._waiting: list[_Waiter] = []
         self._alarm: asyncio.TimerHandle | None = None
@@ -164,7 +166,7 @@ class Destination:
         attempt = self._machine.start(
             time.monotonic(), calls, is_retry=is_retry, is_resend=is_resend, integration=integration
         )
-        self.status.in_flight = self._machine.in_flight
+        self.status.in_flight, self.status.next_probe_at = self._machine.in_flight, self._machine.next_probe_at
         self._wake_next()
         return attempt
 
@@ -200,7 +202,7 @@ class Destination:
             self._limits.pop(attempt, None)
         answer = exchange.answer
         verdict = self._machine.finish(attempt, answer, time.monotonic(), random.random(), size)  # noqa: S311 - jitter
-        self.status.record(answer, exchange.seconds, exchange.sent_bytes, len(bodies), verdict)
+        self.status.record(answer, exchange.seconds, exchange.sent_bytes, len(bodies), verdict, tracer().trace_id())
         refunds = self._machine.take_refunds()
         if refunds:
             for listeners in self._listeners:
@@ -220,10 +222,12 @@ class Destination:
         """Read the key again, and call the listeners of `on_key_changed` if it is another one."""
         try:
             if self._client.reread_credentials():
+                self.status.key_reloads[Reload.APPLIED] += 1
                 self._machine.key_changed()
                 for listener in self._key_listeners:
                     listener()
         except UnavailableError as error:
+            self.status.key_reloads[Reload.FAILED] += 1
             logger().emit(Event.DESTINATION_KEY_UNREADABLE, destination=self.name, detail=str(error))
 
     def end_hanging(self) -> None:
@@ -252,9 +256,12 @@ class Destination:
         status.in_flight, status.limit, status.reason = machine.in_flight, machine.limit, standing.reason
         is_changed = standing.state is not status.state
         status.state, status.since = standing.state, standing.since
+        status.next_probe_at = machine.next_probe_at
         status.next_step = _EVENTS[status.state].next_step
         if status.state is State.HELD:
             status.next_step = held_next_step(status.reason, self.settings)
+        elif status.state is State.BACKING_OFF:
+            status.next_step = backing_off_next_step(status.reason, self.settings)
         if is_changed:
             self._tell()
         self._wake_next()

@@ -30,6 +30,7 @@ from streamer.core.delivery.answers import (
 from streamer.core.errors import UnavailableError
 from streamer.destinations.connector import Connector, Response, UnaskedAnswerError
 from streamer.destinations.way_out import tls_context
+from streamer.tracing import tracer
 
 MAX_ANSWER_BYTES: Final = 65_536
 """Most of an answer's body that is read; the connection of a longer one is closed. Its content is not looked at, unless
@@ -79,14 +80,37 @@ class HttpConnections:
         self._open_requests: dict[aiohttp.ClientSession, int] = {}
 
     async def request(
-        self, method: str, url: str, body: bytes, headers: Mapping[str, str], document: bytearray | None = None
+        self,
+        method: str,
+        url: str,
+        body: bytes,
+        headers: Mapping[str, str],
+        document: bytearray | None = None,
+        *,
+        resend_count: int = 0,
+        shown_url: str | None = None,
     ) -> Exchange:
-        """Make one request; redirects are not followed. The body of a 2xx is appended to ``document``, if given."""
+        """Make one request; redirects are not followed.
+
+        Args:
+            method: of the request.
+            url: where it goes.
+            body: sent as it is; empty: none.
+            headers: beside those of HTTP itself, and of the trace that it is a part of.
+            document: the body of a 2xx is appended to it.
+            resend_count: how often what it carries was sent before.
+            shown_url: what traces show as its address, if the address holds a value of a record.
+        """
         session = self._current_session()
         self._open_requests[session] += 1
         started = time.monotonic()
         try:
-            answer = await _exchange(session, method, url, body, headers, document)
+            with tracer().request(method, shown_url or url, resend_count) as span:
+                answer = await _exchange(session, method, url, body, span.pass_on(headers), document)
+                if answer.status is not None:
+                    span.answered(answer.status)
+                if answer.error:
+                    span.fail(answer.error)
         finally:
             self._open_requests[session] -= 1
             self._retire(session)

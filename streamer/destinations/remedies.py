@@ -1,4 +1,4 @@
-"""What to do about a destination that is held, by the reason: not every wrong set-up is a wrong write key."""
+"""What to do about a destination that is held or backs off, by the reason: not every fault is a wrong write key."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -19,8 +19,17 @@ def held_next_step(reason: str, settings: DestinationSettings) -> str:
         settings: of the destination.
     """
     remedy = _REMEDIES.get("3xx" if reason.startswith("3") else reason)
-    if remedy is None:
-        return Event.DESTINATION_HELD.next_step
+    return Event.DESTINATION_HELD.next_step if remedy is None else _filled_in(remedy, settings)
+
+
+def backing_off_next_step(reason: str, settings: DestinationSettings) -> str:
+    """What to do about a destination that backs off; ``reason`` is an HTTP status or a `NetworkFault`."""
+    if reason == "429":
+        return _filled_in(_TOO_MANY, settings)
+    return Event.DESTINATION_BACKING_OFF.next_step
+
+
+def _filled_in(remedy: str, settings: DestinationSettings) -> str:
     return remedy.format(
         host=urlsplit(settings.url).hostname,
         key=settings.key_setting,
@@ -31,6 +40,11 @@ def held_next_step(reason: str, settings: DestinationSettings) -> str:
 
 _APIS: Final = {"segment": "Segment's HTTP API", "sprig": "Sprig's API", "product_fruits": "Product Fruits' API"}
 _WRONG_ADDRESS: Final = "Check {address}: {host} answers, but {api} is not at this address."
+
+_TOO_MANY: Final = (
+    "No action is needed if this ends within minutes. If it lasts, set rate_limit of the destination to what {host}"
+    " allows, and find out what else sends with the same {key}."
+)
 
 _REMEDIES: Final[Mapping[str, str]] = {
     NetworkFault.TLS_VERIFICATION: (
@@ -60,7 +74,10 @@ _REMEDIES: Final[Mapping[str, str]] = {
         "Set region: eu of the destination: Segment says that the source of this write key takes events in the EU."
         ' If that is wrong, set settings_endpoint: "", so that streamer does not ask about keys.'
     ),
-    "401": "Check the destination's {key}.",
+    "401": (
+        "{host} rejects the {key}. Put the right one into {key}_file, which is read again before each probe, or into"
+        " {key} and restart streamer."
+    ),
     "403": "Check the destination's {key}, and whether a firewall or proxy before {host} refuses the requests.",
     "404": _WRONG_ADDRESS,
     "405": _WRONG_ADDRESS,

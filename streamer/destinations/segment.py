@@ -71,7 +71,7 @@ class SegmentClient:
             resend_count: how often these calls were sent before; 0 on the first attempt.
         """
         body, headers = self._request(bodies, resend_count)
-        return await self._connections.request("POST", self._url, body, headers)
+        return await self._connections.request("POST", self._url, body, headers, resend_count=resend_count)
 
     async def ask_about_key(self, timeout_seconds: float) -> KeyAnswer:
         """Ask whether the write key exists, where `DestinationSettings.asks_about_key`.

@@ -39,6 +39,7 @@ from streamer.kafka import TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.timings import Timings
+from streamer.tracing import tracer
 
 USER: Final = "calls"
 """Name of this user of the directory."""
@@ -212,12 +213,13 @@ class Applier:
             return
         began = time.monotonic()
         try:
-            ends = await transact(
-                [taken.call for taken in self._in_hand if taken.call is not None],
-                directory=self._directory,
-                rules=self._rules,
-                timeout_seconds=self._timings.directory_transaction,
-            )
+            with tracer().process("apply", self._name, self._in_hand):
+                ends = await transact(
+                    [taken.call for taken in self._in_hand if taken.call is not None],
+                    directory=self._directory,
+                    rules=self._rules,
+                    timeout_seconds=self._timings.directory_transaction,
+                )
         except UnavailableError as error:
             self._waiting.put_back(self._in_hand)
             self._try_at = time.monotonic() + self._backoff.next_seconds()

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from dataclasses import asdict
 from typing import Final
 
 from streamer.core.errors import UnavailableError
@@ -20,7 +19,8 @@ from streamer.logs.observing import observing
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.endings import unless_stopped
 from streamer.pipeline.guard_memory import GuardMemory
-from streamer.pipeline.runner import Behind, Runner
+from streamer.pipeline.minute import Minute
+from streamer.pipeline.runner import Runner
 from streamer.pipeline.subscription import fetch_share_of, subscription_to_calls
 from streamer.settings import Settings
 from streamer.timings import Timings
@@ -73,6 +73,7 @@ class Keeper:
             guard_memory=GuardMemory(None, fingerprint=""),
             timings=timings,
         )
+        self._minute = Minute(self.runner, destination_state=lambda: "ok" if self.availability.is_up else "held")
 
     def _new_applier(self, custody: Custody, dead_letters: DeadLetters) -> Applier:
         return Applier(
@@ -171,20 +172,12 @@ class Keeper:
                 else:
                     self.availability.worked(_FORGETTING)
 
-    def summarise(self) -> None:
-        """Log what has happened since the start, once a minute, and how far it is behind."""
+    def summarise(self, *, is_last: bool = False) -> None:
+        """Log what has happened since this was last called, if anything has, and how far it is behind.
+
+        Args:
+            is_last: whether the process ends.
+        """
         if self.runner.pipeline is not None:
             self.runner.pipeline.dead_letters.tell()
-        behind = Behind()
-        with observing("lag", integration=self.runner.name):
-            behind = self.runner.behind(time.monotonic())
-        logger().emit(
-            Event.SUMMARY,
-            integration=self.runner.name,
-            **asdict(self.runner.totals()),
-            lag=behind.lag,
-            drain_eta_seconds=behind.drain_eta_seconds,
-            silent_seconds=behind.silent_seconds,
-            destination=self.runner.subscription.destination,
-            destination_state="ok" if self.availability.is_up else "held",
-        )
+        self._minute.tell(is_last=is_last)

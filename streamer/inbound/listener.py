@@ -7,6 +7,7 @@ checks come in the order of `Listener._receive`; the first that fails answers.
 
 import asyncio
 import time
+from collections import Counter
 from typing import Final
 
 from aiohttp import web
@@ -25,6 +26,7 @@ from streamer.inbound.webhook_secrets import WebhookSecrets
 from streamer.listening import listen_on
 from streamer.logs import Event, logger
 from streamer.settings.inbound import InboundSettings
+from streamer.status import Reload
 from streamer.timings import PRODUCTION, Timings
 
 PATH: Final = "/webhooks/segment/"
@@ -68,6 +70,11 @@ class Listener:
     def open_bytes(self) -> int:
         """Bytes of bodies that are received and not answered."""
         return self._open_bytes.held
+
+    @property
+    def secret_reloads(self) -> Counter[Reload]:
+        """How often files of secrets were read again, if they had changed or could not be read."""
+        return sum((secrets.reloads for secrets in self._secrets.values()), Counter())
 
     async def start(self) -> None:
         """Read the secrets, and listen.

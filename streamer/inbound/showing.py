@@ -1,15 +1,19 @@
 """What is shown of the way back: `streamer.status` filled in."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from streamer.inbound.inbound import Inbound
 from streamer.inbound.listener import Listener
 from streamer.inbound.tally import CallKind
 from streamer.inbound.webhook_counts import Result
+from streamer.kafka import Publisher
 from streamer.status import ConsumerStatus, DirectoryStatus, InboundStatus, WebhooksStatus
 
 if TYPE_CHECKING:
     from streamer.inbound.keeper import Keeper
+
+
+_BOTH: Final = (True, False)
 
 
 def inbound_status(inbound: Inbound, consumer: ConsumerStatus | None) -> InboundStatus:
@@ -21,7 +25,7 @@ def inbound_status(inbound: Inbound, consumer: ConsumerStatus | None) -> Inbound
         directory=None if keeper is None else _directory(keeper),
         calls={} if keeper is None else {_texts(kind): number for kind, number in keeper.tally.calls.items()},
         remarks={} if keeper is None else {remark.value: n for remark, n in keeper.tally.remarks.items()},
-        webhooks=None if listener is None else _webhooks(listener),
+        webhooks=None if listener is None else _webhooks(listener, inbound.publisher),
     )
 
 
@@ -47,7 +51,7 @@ def _directory(keeper: "Keeper") -> DirectoryStatus:
     )
 
 
-def _webhooks(listener: Listener) -> WebhooksStatus:
+def _webhooks(listener: Listener, publisher: Publisher | None) -> WebhooksStatus:
     counts = listener.counts
     return WebhooksStatus(
         requests={
@@ -55,6 +59,9 @@ def _webhooks(listener: Listener) -> WebhooksStatus:
             for webhook in counts.duration_seconds
             for result in Result
         },
-        calls=counts.calls,
+        calls={
+            (webhook, is_known): counts.calls[webhook, is_known] for webhook in counts.webhooks for is_known in _BOTH
+        },
         request_seconds=counts.duration_seconds,
+        publishing_fault="" if publisher is None else publisher.fault or "",
     )

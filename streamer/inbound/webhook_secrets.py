@@ -1,11 +1,13 @@
 """The secrets of one webhook. Those in files are read again when the files change, without a restart."""
 
 import hmac
+from collections import Counter
 from pathlib import Path
 
 from streamer.core.errors import UnavailableError
 from streamer.logs import Event, logger
 from streamer.settings.inbound import WebhookSettings
+from streamer.status import Reload
 
 _Mark = tuple[int, int, int]
 """What changes with a file: its inode, the time of its last change in nanoseconds, its size."""
@@ -32,6 +34,8 @@ class WebhookSecrets:
         self._files = [path for path in (settings.secrets_file, settings.bearer_token_file) if path is not None]
         self._marks: list[_Mark | None] = []
         self._has_told = False
+        self.reloads: Counter[Reload] = Counter()
+        """How often they were read again."""
         self.secrets: tuple[str, ...]
         self._bearer_token: bytes | None
         self._read()
@@ -57,8 +61,10 @@ class WebhookSecrets:
             if not self._has_told:
                 logger().emit(Event.WEBHOOK_SECRETS_UNREADABLE, webhook=self._name, detail=str(error))
             self._has_told = True
+            self.reloads[Reload.FAILED] += 1
             return False
         self._has_told = False
+        self.reloads[Reload.APPLIED] += 1
         return True
 
     def needs_bearer_token(self) -> bool:

@@ -41,6 +41,7 @@ from streamer.kafka.ordered_producer import FencedError, OrderedProducer
 from streamer.kafka.poll_errors import DamagedError, LeftOutError, PollError, PositionsGoneError
 from streamer.kafka.producer import DeadLetterProducer, RefusedWriteError
 from streamer.kafka.publisher import Publisher
+from streamer.kafka.sender import Place, Sender
 from streamer.kafka.source import Source
 from streamer.kafka.unreadable import Salvaged
 
@@ -53,11 +54,13 @@ __all__ = [
     "FencedError",
     "LeftOutError",
     "OrderedProducer",
+    "Place",
     "PollError",
     "PositionsGoneError",
     "Publisher",
     "RefusedWriteError",
     "Salvaged",
+    "Sender",
     "Source",
     "StoredPosition",
     "TopicPartition",

@@ -33,7 +33,7 @@ COMPRESSION: Final = "zstd"
 MAX_REQUEST_BYTES: Final = (1 << 31) - 1
 """Largest record that the client passes on: the broker decides what is too large, after compression."""
 
-_REFUSALS: Final = {
+REFUSALS: Final = {
     MessageSizeTooLargeError: Refusal.TOO_LARGE,
     RecordListTooLargeError: Refusal.TOO_LARGE,
     InvalidTimestampError: Refusal.TIME,
@@ -44,6 +44,7 @@ _REFUSALS: Final = {
     # The client does not know INVALID_RECORD, which newer brokers answer, and takes it for an error without a name.
     UnknownError: Refusal.UNCLEAR,
 }
+"""Errors that mean: the broker does not take the record as it is."""
 
 
 def new_client(kafka: KafkaSettings, *, request_timeout_seconds: float, **options: Any) -> AIOKafkaProducer:
@@ -139,7 +140,7 @@ class DeadLetterProducer:
         except TimeoutError as error:
             raise UnavailableError(f"the brokers did not confirm the write within {timeout_seconds:g} s") from error
         except KafkaError as error:
-            refusal = _REFUSALS.get(type(error))
+            refusal = REFUSALS.get(type(error))
             if refusal is not None:
                 raise RefusedWriteError(refusal, type(error).__name__) from error
             raise UnavailableError(describe_kafka_error(error)) from error

@@ -15,8 +15,9 @@ from aiokafka.errors import (
 
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
+from streamer.core.records.group_member import GroupMember
 from streamer.core.records.obstacles import PartitionFault
-from streamer.kafka import group_positions, log_bounds, log_ends, unreadable
+from streamer.kafka import group_positions, log_bounds, log_ends, members, unreadable
 from streamer.kafka.adjusting import hold_until_sought, join_without_all_topics
 from streamer.kafka.closing import close, stop_consumer
 from streamer.kafka.finding import keep_finding
@@ -209,6 +210,14 @@ class Source:
             UnavailableError: the coordinator cannot be asked, or cannot tell yet.
         """
         return await group_positions.fetch(self._joined, self._group_id, partitions)
+
+    async def members(self, *, timeout_seconds: float) -> list[GroupMember]:
+        """The members of the group, this one first.
+
+        Raises:
+            UnavailableError: the coordinator does not answer, or not with the members.
+        """
+        return await members.members(self._joined, self._group_id, timeout_seconds=timeout_seconds)
 
     def partitions_of(self, topic: str) -> list[TopicPartition]:
         """All partitions of a topic, whoever has them, as far as the client has heard."""

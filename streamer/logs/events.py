@@ -18,6 +18,7 @@ ERROR: Final = logging.ERROR
 
 _PARTITION: Final = ("integration", "topic", "partition")
 _REQUEST: Final = ("integration", "destination", "calls")
+_TRACE: Final = ("trace_id", "span_id")
 
 
 class Event(enum.Enum):
@@ -25,10 +26,10 @@ class Event(enum.Enum):
 
     ``fields`` are all the fields that such a line can have beside the common ones; see `streamer.logs.fields`.
     ``next_step`` is what a line says unless the caller gives a better one. ``max_lines`` is how many lines of one kind
-    and subject are written in `streamer.logs.FOLD_SECONDS`; the others are counted. None: each one is written.
+    and subject are written in a window of `streamer.logs.folding`; the others are counted. None: each one is written.
     """
 
-    SERVICE_STARTED = ("service.started", INFO, None, "The service started.", ())
+    SERVICE_STARTED = ("service.started", INFO, None, "The service started.", ("version", "commit"))
     SERVICE_STOPPED = ("service.stopped", INFO, None, "The service stopped.", ())
     SERVER_LISTENING = (
         "server.listening",
@@ -37,16 +38,72 @@ class Event(enum.Enum):
         "The HTTP server for health, metrics and status listens on this address.",
         ("host", "port"),
     )
+    SERVER_TOKEN_UNREADABLE = (
+        "server.token_unreadable",
+        ERROR,
+        Fault.SET_UP,
+        (
+            "The token of the HTTP server cannot be read. The last one counts; without one, /status and /metrics answer"
+            " 503. Delivery goes on. This is logged once."
+        ),
+        ("detail",),
+        "Have the file written again. streamer reads it when it changes; no restart is needed.",
+    )
+    LOG_LEVEL_CHANGED = (
+        "log.level_changed",
+        INFO,
+        None,
+        "A signal changed the level of the log: SIGUSR1 to debug, SIGUSR2 back to log.level. Written at any level.",
+        ("written_from",),
+    )
     CONFIG_LOADED = ("config.loaded", INFO, None, "The configuration was loaded and is in use.", ("config_sha256",))
     SUMMARY = (
         "service.summarised",
         INFO,
         None,
-        "What became of the integration's records since the process started; written once a minute.",
         (
-            *("integration", "consumed", "delivered", "duplicate", "filtered", "dead_lettered", "handed_back"),
-            *("in_flight", "lag", "drain_eta_seconds", "silent_seconds", "destination", "destination_state"),
+            "What happened to the integration's records since its last such line, and how it stands. At most once a"
+            " minute, and at the end; not while no record comes or waits and nothing changes. Totals are in /status."
         ),
+        (
+            *("integration", "destination", "destination_state", "limited_by", "lag", "lag_seconds"),
+            *("drain_eta_seconds", "silent_seconds", "seconds", "consumed_per_second", "settled_per_second"),
+            *("delivered", "duplicate", "filtered", "dead_lettered", "dead_letter_reasons", "handed_back", "in_flight"),
+        ),
+    )
+
+    TRACES_STARTED = (
+        "traces.started",
+        INFO,
+        None,
+        "Traces are on, and are sent to this address; the variables OTEL_* say so.",
+        ("endpoint",),
+    )
+    TRACES_MISCONFIGURED = (
+        "traces.misconfigured",
+        WARNING,
+        Fault.SET_UP,
+        "The variables OTEL_* cannot be followed as they are: detail says what streamer does. Events are delivered.",
+        ("detail",),
+        "Correct the variables and restart streamer. docs/tracing.md lists the ones that count.",
+    )
+    TRACES_LOST = (
+        "traces.lost",
+        WARNING,
+        Fault.SET_UP,
+        "Spans could not be sent to the collector of traces and are lost. Delivery is not affected.",
+        ("detail", "spans"),
+        "Check the collector and OTEL_EXPORTER_OTLP_ENDPOINT. No restart is needed: streamer keeps sending new spans.",
+        1,
+    )
+    TRACES_RESUMED = (
+        "traces.resumed",
+        INFO,
+        None,
+        "The collector of traces takes spans again.",
+        ("spans",),
+        "",
+        2,
     )
 
     KAFKA_UNAVAILABLE = (
@@ -58,7 +115,7 @@ class Event(enum.Enum):
         "Do what the detail says. If that does not help, check the brokers, kafka.bootstrap_servers, and the network.",
         1,
     )
-    KAFKA_RECOVERED = ("kafka.recovered", INFO, None, "The brokers answer again.", ("integration",))
+    KAFKA_RECOVERED = ("kafka.recovered", INFO, None, "The brokers answer again.", ("integration",), "", 2)
     KAFKA_CREDENTIALS_MISSING = (
         "kafka.credentials_missing",
         WARNING,
@@ -84,7 +141,7 @@ class Event(enum.Enum):
         "The credentials for the brokers are usable again.",
         (),
         "",
-        1,
+        2,
     )
     TRANSACTION_OPEN = (
         "transaction.open",
@@ -116,6 +173,8 @@ class Event(enum.Enum):
         None,
         "Topics that were missing exist now, and are read.",
         ("integration", "detail"),
+        "",
+        2,
     )
     TOPIC_CREATED = (
         "topic.created",
@@ -130,6 +189,8 @@ class Event(enum.Enum):
         None,
         "The consumer group assigned the partition to this instance.",
         (*_PARTITION, "position"),
+        "",
+        4,
     )
     PARTITION_REVOKED = (
         "partition.revoked",
@@ -137,6 +198,8 @@ class Event(enum.Enum):
         None,
         "The partition no longer belongs to this instance. Its next owner reads the open records again.",
         (*_PARTITION, "handed_back"),
+        "",
+        4,
     )
     POLL_FAILED = (
         "poll.failed",
@@ -162,6 +225,8 @@ class Event(enum.Enum):
         None,
         "The partition that was left out is read again.",
         _PARTITION,
+        "",
+        2,
     )
     RECORDS_REREAD = (
         "records.reread",
@@ -221,14 +286,14 @@ class Event(enum.Enum):
         DEBUG,
         None,
         "The destination accepted a batch.",
-        (*_REQUEST, "duration_seconds"),
+        (*_REQUEST, "duration_seconds", *_TRACE),
     )
     BATCH_RETRYING = (
         "batch.retrying",
         WARNING,
         Fault.UNHAPPY,
         "A request failed. streamer sends its calls again later.",
-        (*_REQUEST, "attempt", "error_type", "wait_seconds"),
+        (*_REQUEST, "attempt", "error_type", "wait_seconds", *_TRACE),
         "No action is needed.",
         1,
     )
@@ -237,7 +302,7 @@ class Event(enum.Enum):
         WARNING,
         Fault.REFUSED,
         "The destination refused a batch. streamer sends it again in parts, to find the calls at fault.",
-        (*_REQUEST, "status"),
+        (*_REQUEST, "status", *_TRACE),
         "No action is needed: the calls at fault will be dead-lettered.",
         1,
     )
@@ -247,11 +312,11 @@ class Event(enum.Enum):
         Fault.REFUSED,
         (
             "Records were written to the dead-letter topic, with the reason in their headers. The first one with a"
-            " reason and detail is logged at once. The others are one line a minute, with the place of their first one."
+            " reason and detail is logged at once. The others are a line after 1, 2, 4 .. 16 minutes, with their number"
+            " and the place of their first one."
         ),
         (*_PARTITION, "offset", "reason", "detail", "dead_letter_topic", "message_id", "records", "share"),
-        "Remove the cause together with the producer, then run streamer dlq redrive.",
-        100,
+        "Correct what detail says, together with the producer. Then run streamer dlq redrive: no record is lost.",
     )
     EVENT_DUPLICATE = (
         "event.duplicate",
@@ -271,6 +336,7 @@ class Event(enum.Enum):
             " (for Sprig: sprig.answer_event_types and sprig.lifecycle_event_types). The filtered records are still"
             " on Kafka: to read them again, stop streamer and set the group's positions back."
         ),
+        2,
     )
     TOPIC_RESUMED = (
         "topic.resumed",
@@ -278,6 +344,8 @@ class Event(enum.Enum):
         None,
         "The topic has records again that are not filtered.",
         ("integration", "topic"),
+        "",
+        2,
     )
     RECORD_WARNING = (
         "record.warned",
@@ -308,6 +376,7 @@ class Event(enum.Enum):
         ),
         ("destination", "error_type"),
         "Check the destination's write_key or api_key, region and endpoint.",
+        2,
     )
     DESTINATION_BACKING_OFF = (
         "destination.backing_off",
@@ -315,7 +384,8 @@ class Event(enum.Enum):
         Fault.UNHAPPY,
         "The destination fails or asked streamer to wait. streamer sends only probes; records wait on Kafka.",
         ("destination", "error_type"),
-        "No action is needed: delivery resumes when the destination answers.",
+        "No action is needed: delivery resumes when the destination answers. If this lasts, ask who runs it.",
+        2,
     )
     DESTINATION_RESUMED = (
         "destination.resumed",
@@ -323,6 +393,8 @@ class Event(enum.Enum):
         None,
         "The destination accepts calls again.",
         ("destination",),
+        "",
+        2,
     )
     DESTINATION_KEY_UNREADABLE = (
         "destination.key_unreadable",
@@ -355,7 +427,7 @@ class Event(enum.Enum):
             "The mass guard stopped the integration: too many of its latest records would be dead letters."
             " Its records wait on Kafka."
         ),
-        ("integration", "set_aside", "seen"),
+        ("integration", "set_aside", "seen", "reason", "detail"),
         "Check the reasons of the integration's dead letters. The most common cause is a topic with another dialect.",
     )
 
@@ -435,12 +507,11 @@ class Event(enum.Enum):
         Fault.REFUSED,
         (
             "Calls of webhooks were written to the dead-letter topic, with the reason in their headers. The first one"
-            " with a reason and detail is logged at once. The others are one line a minute, with the place of their"
-            " first one."
+            " with a reason and detail is logged at once. The others are a line after 1, 2, 4 .. 16 minutes, with their"
+            " number and the place of their first one."
         ),
         (*_PARTITION, "offset", "reason", "detail", "dead_letter_topic", "message_id", "records", "share"),
         "Do what detail says. A call whose reason is internal_error is a bug of streamer's: report the line.",
-        100,
     )
     DIRECTORY_UNAVAILABLE = (
         "directory.unavailable",
@@ -452,6 +523,7 @@ class Event(enum.Enum):
         ),
         ("reason", "detail"),
         "Do what detail says. No restart is needed.",
+        2,
     )
     DIRECTORY_RECOVERED = (
         "directory.recovered",
@@ -459,6 +531,8 @@ class Event(enum.Enum):
         None,
         "The database of the directory of users can be used again.",
         ("away_seconds",),
+        "",
+        2,
     )
     IDENTIFICATION_SUSPENDED = (
         "identification.suspended",
@@ -479,7 +553,7 @@ class Event(enum.Enum):
         None,
         "The directory says again which users devices have.",
         ("away_seconds",),
-        1,
+        2,
     )
     OUTBOX_STALLED = (
         "outbox.stalled",
@@ -535,6 +609,7 @@ class Event(enum.Enum):
         "The integration failed and restarts from its committed positions. Open records will be read again.",
         ("integration", "error_type", "stack", "wait_seconds"),
         "Report this line as a bug.",
+        2,
     )
     TASK_FAILED = (
         "task.failed",

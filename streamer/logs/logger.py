@@ -1,60 +1,35 @@
-"""Structured logs: one JSON object a line on standard output, or readable lines on a terminal.
+"""How log lines are written.
 
-Callers write ``logger().emit(Event.BATCH_RETRYING, integration="sprig", calls=25)``. What can be said is catalogued in
-`streamer.logs.events`; field names are short in code, and `_name_for_outside` gives them the OpenTelemetry names that
-readers know (`streamer.logs.fields`). Lines of one kind and subject are folded, secrets are removed, and what libraries
-log gets the same form. If nobody reads standard output, lines are dropped; the service never waits for a reader.
+Code names an event of the catalogue and gives the fields; both are short names, and `streamer.logs.forms` gives them
+the names that readers know. Lines of one kind and subject are folded, and what libraries log gets the same form. If
+nobody reads standard output, lines are dropped; the service never waits for a reader.
 """
 
 import contextlib
 import logging
-import os
-import re
 import sys
 import time
-from collections import deque
-from collections.abc import Container, Iterator, MutableMapping
-from datetime import UTC, datetime
+from collections import Counter
+from collections.abc import Container, Iterator
 from traceback import extract_tb
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-import orjson
 import structlog
 
-from streamer import __version__
-from streamer.logs.events import Event
-from streamer.logs.fault import FaultLine
-from streamer.logs.fields import FIELDS
+from streamer.logs.events import INFO, Event
+from streamer.logs.fault import FaultLine, LastFaults
 from streamer.logs.folding import Folding
+from streamer.logs.forms import processors_for
+from streamer.logs.runbooks import runbook_of
+from streamer.logs.subject import fold_key
 from streamer.logs.writer import LineWriter
 
-__all__ = ["FOLD_SECONDS", "Event", "EventLogger", "configured", "logger", "place_of"]
-
-FOLD_SECONDS: Final = 10.0
-"""Lines of one kind and subject beyond `Event.max_lines` within this time are counted instead of written."""
+__all__ = ["Event", "EventLogger", "configured", "logger", "place_of"]
 
 MAX_DETAIL_CHARACTERS: Final = 500
 """Longest text of a library that is logged. Only its first line is: the next ones quote what it worked on."""
 
-MAX_LAST_FAULTS: Final = 20
-"""Lines about faults that `last_faults` keeps."""
-
-_SUBJECT: Final = ("integration", "destination", "topic", "partition", "webhook", "reason", "error_type", "logger")
-"""The fields that make up the subject of a line. Lines that differ in one of them are never folded together."""
-
-_OUTSIDE_NAMES: Final = {name: field.outside_name for name, field in FIELDS.items()}
-
-_SEVERITIES: Final = {"debug": ("DEBUG", 5), "info": ("INFO", 9), "warning": ("WARN", 13), "error": ("ERROR", 17)}
-"""Level -> OpenTelemetry's severity text and number."""
-
-_SECRET_NAME: Final = re.compile(r"(key|password|token|secret|authorization)$", re.IGNORECASE)
-_URL_CREDENTIALS: Final = re.compile(rb'(?<=://)[^/\s"]+(?=@)')
-
-_KAFKA_FIELDS: Final = frozenset({"message_id", "offset", "partition", "topic"})
-
-_MEANINGS: Final = {event.event_name: event.meaning for event in Event}
-
-Fields = MutableMapping[str, Any]
+_Line = tuple[Event, dict[str, object]]
 
 
 class Choice(Protocol):
@@ -68,62 +43,83 @@ class Choice(Protocol):
     def format(self) -> str:
         """``json``, ``console``, or ``auto``: readable on a terminal, JSON otherwise."""
 
+    @property
+    def profile(self) -> str:
+        """Whose names JSON lines have: ``otel`` or ``ecs``."""
+
 
 class EventLogger:
-    """Writes catalogued events. ``last_faults`` has the newest lines about faults, for the status page."""
+    """Writes catalogued events. ``last_faults`` has the latest faults that lines were about, for the status."""
 
     def __init__(
         self,
-        folding: Folding[tuple[object, ...], tuple[Event, dict[str, object]]] | None = None,
+        folding: Folding[tuple[object, ...], _Line] | None = None,
         *,
         level: int = logging.DEBUG,
     ) -> None:
+        """``folding`` None: each line is written. ``level``: the least one."""
         self._folding = folding
-        self._level = level
-        self.last_faults: deque[FaultLine] = deque(maxlen=MAX_LAST_FAULTS)
+        self._level = self.configured_level = level
+        self.last_faults = LastFaults()
+        self.faults: Counter[Event] = Counter()
+        """How often each event about a fault was emitted, whether its line was written, folded or below the level."""
 
     def writes(self, level: int) -> bool:
         """Whether lines of this level are written; asked before fields are collected for a line per record."""
         return level >= self._level
 
+    def change_level(self, level: int) -> None:
+        """Write only lines of this level or a higher one from now on. The line that says so is always written."""
+        self._level = min(level, INFO)
+        self.emit_at(Event.LOG_LEVEL_CHANGED, INFO, written_from=logging.getLevelName(level).lower())
+        self._level = level
+
     def emit(self, event: Event, **fields: object) -> None:
-        """Write one line, or only count it if too many of its kind and subject were written in the last seconds.
+        """Write one line, or only count it if too many of its kind and subject were written lately.
 
         A line about a fault always says whose fault it is, whether data is at risk and what to do next. ``fields`` may
         replace what the catalogue says about these. Fields that are None are left out.
         """
+        if event.fault is not None:
+            self.faults[event] += 1
+            own = {"fault": event.fault, "data_at_risk": "no", "next_step": event.next_step}
+            fields = {**own, "runbook": runbook_of(event), **fields}
+            self.last_faults.note(_fault_line(event, fields))
         if event.level < self._level:
             return
         if self._folding is None:
             self._write(event, fields)
             return
-        now = time.monotonic()
-        self._write_suppressed(self._folding.ended(now))
+        self.write_folded()
         if event.max_lines is None:
             self._write(event, fields)
             return
-        key = (event, *(fields.get(name) for name in _SUBJECT))
-        if self._folding.admits(key, (event, fields), event.max_lines, now):
-            self._write(event, fields)
+        suppressed = self._folding.admits(
+            fold_key(event, fields), (event, fields), event.max_lines, time.monotonic(), level=event.level
+        )
+        if suppressed is not None:
+            self._write(event, {**fields, "suppressed": suppressed or None})
 
     def emit_at(self, event: Event, level: int, **fields: object) -> None:
         """Write one line at another level than the event's own, however many there are."""
         if level >= self._level:
             self._write(event, fields, level)
 
+    def write_folded(self) -> None:
+        """Write how many lines were folded in windows that are over; call it now and then while nothing is logged."""
+        if self._folding is not None:
+            self._write_suppressed(self._folding.ended(time.monotonic()))
+
     def flush(self) -> None:
         """Write how many lines were folded and not reported yet; called before the process ends."""
         if self._folding is not None:
             self._write_suppressed(self._folding.ended(float("inf")))
 
-    def _write_suppressed(self, ended: list[tuple[tuple[Event, dict[str, object]], int]]) -> None:
+    def _write_suppressed(self, ended: list[tuple[_Line, int]]) -> None:
         for (event, fields), suppressed in ended:
             self._write(event, {**fields, "suppressed": suppressed})
 
     def _write(self, event: Event, fields: dict[str, object], level: int | None = None) -> None:
-        if event.fault is not None:
-            fields = {"fault": event.fault, "data_at_risk": "no", "next_step": event.next_step, **fields}
-            self.last_faults.append(_fault_line(event, fields))
         structlog.get_logger().log(
             event.level if level is None else level,
             event.event_name,
@@ -131,10 +127,27 @@ class EventLogger:
         )
 
 
+def _join(earlier: _Line, later: _Line) -> _Line:
+    """The later one of two folded lines, with the records of both."""
+    event, fields = later
+    records, before = fields.get("records"), earlier[1].get("records")
+    if isinstance(records, int) and isinstance(before, int):
+        fields = {**fields, "records": records + before}
+    return event, fields
+
+
 def _fault_line(event: Event, fields: dict[str, object]) -> FaultLine:
-    subject = fields.get("integration") or fields.get("destination") or ""
-    reason = fields.get("error_type") or fields.get("reason") or fields.get("detail") or ""
-    return FaultLine(time.time(), event.event_name, str(subject), str(reason), str(fields["next_step"]))
+    subject = fields.get("integration") or fields.get("destination") or fields.get("webhook") or ""
+    detail = str(fields.get("detail") or "")
+    return FaultLine(
+        at=time.time(),
+        event_name=event.event_name,
+        subject=str(subject),
+        reason=str(fields.get("error_type") or fields.get("reason") or ""),
+        next_step=str(fields["next_step"]),
+        detail=detail,
+        data_at_risk=str(fields["data_at_risk"]),
+    )
 
 
 _current = EventLogger()
@@ -158,7 +171,7 @@ def configured(
     """Log as configured while the context lasts. At its end all lines are written, if somebody reads them.
 
     Args:
-        choice: level and format.
+        choice: level, format and profile.
         file_descriptor: where lines go; None: standard output.
         said_elsewhere: formats of lines of libraries that are written at the level ``debug``, because a line of ours
             says the same.
@@ -167,9 +180,9 @@ def configured(
     descriptor = sys.stdout.fileno() if file_descriptor is None else file_descriptor
     writer = LineWriter(descriptor, on_dropped=lambda lines: logger().emit(Event.LINES_DROPPED, lines=lines))
     level = logging.getLevelNamesMapping()[choice.level.upper()]
-    previous, _current = _current, EventLogger(Folding(FOLD_SECONDS), level=level)
+    previous, _current = _current, EventLogger(Folding(join=_join), level=level)
     structlog.configure(
-        processors=_processors(choice.format, descriptor),
+        processors=processors_for(choice.format, choice.profile, descriptor),
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
         logger_factory=lambda *_: writer,
         cache_logger_on_first_use=False,
@@ -210,58 +223,3 @@ class _LibraryHandler(logging.Handler):
             )
         except Exception:  # noqa: BLE001 - what goes wrong in logging must not end what was logging
             self.handleError(record)
-
-
-def _processors(form: str, descriptor: int) -> list[structlog.typing.Processor]:
-    is_terminal = os.isatty(descriptor)
-    if form == "console" or (form == "auto" and is_terminal):
-        renderer = structlog.dev.ConsoleRenderer(colors=is_terminal)
-        return [structlog.processors.add_log_level, _drop_secrets, _add_clock_time, renderer, _encode]
-    return [structlog.processors.add_log_level, _drop_secrets, _name_for_outside, _render_json]
-
-
-def _drop_secrets(_logger: object, _method: str, fields: Fields) -> Fields:
-    for name in [name for name in fields if _SECRET_NAME.search(name)]:
-        del fields[name]
-    return fields
-
-
-def _add_clock_time(_logger: object, _method: str, fields: Fields) -> Fields:
-    fields["timestamp"] = datetime.now(UTC).strftime("%H:%M:%S")
-    return fields
-
-
-def _name_for_outside(_logger: object, _method: str, fields: Fields) -> Fields:
-    """Replace short names by the names that readers of logs know, in the order in which people read a line."""
-    level, name = fields.pop("level"), fields.pop("event")
-    severity_text, severity_number = _SEVERITIES[level]
-    line: Fields = {
-        "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "level": level,
-        "severity_text": severity_text,
-        "severity_number": severity_number,
-        "event_name": name,
-        "body": _MEANINGS.get(name, name),
-        "logger": fields.pop("logger", "streamer"),
-        "service.name": "streamer",
-        "service.version": __version__,
-    }
-    if not _KAFKA_FIELDS.isdisjoint(fields):
-        line["messaging.system"] = "kafka"
-    if "partition" in fields:
-        fields["partition"] = str(fields["partition"])
-    line.update((_OUTSIDE_NAMES.get(field, field), value) for field, value in fields.items())
-    return line
-
-
-def _render_json(_logger: object, _method: str, fields: Fields) -> bytes:
-    return _without_credentials(orjson.dumps(fields, default=str))
-
-
-def _encode(_logger: object, _method: str, line: Any) -> bytes:
-    return _without_credentials(line.encode())
-
-
-def _without_credentials(line: bytes) -> bytes:
-    """Applied to the whole line, so that no nested field can hold a URL with credentials."""
-    return _URL_CREDENTIALS.sub(b"REDACTED", line)

@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
+from typing import Final
 
 from streamer.core.records import statement as statements
 from streamer.core.records.account import Account
@@ -26,6 +27,9 @@ from streamer.pipeline.left_out import LeftOut
 from streamer.pipeline.ports import RecordSource
 from streamer.pipeline.starts import Starts
 from streamer.timings import Timings
+
+REBALANCES: Final = ("assigned", "revoked", "lost")
+"""The kinds of changes of an assignment."""
 
 
 class Assignment:
@@ -67,7 +71,7 @@ class Assignment:
         self.changed = asyncio.Event()
         """Set whenever partitions are taken or given, or may be read from now on; cleared by whoever waits for it."""
         self.commits = Commits(integration, contact)
-        self.rebalances = {"assigned": 0, "revoked": 0, "lost": 0}
+        self.rebalances = dict.fromkeys(REBALANCES, 0)
         self.assigned_since: dict[TopicPartition, float] = {}
         """Since when, in seconds since the epoch, each partition has been ours without a break."""
         self.left_out = LeftOut(integration, timings)

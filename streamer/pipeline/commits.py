@@ -10,6 +10,7 @@ from streamer.kafka import CommitResult, StoredPosition, TopicPartition
 from streamer.logs import Event, logger
 from streamer.pipeline.contact import Contact
 from streamer.pipeline.ports import RecordSource
+from streamer.tracing import tracer
 
 MAX_CLAIMS: Final = 64
 """Most commits of unknown fate that are remembered for a partition; beyond it, a rebalance costs repeats."""
@@ -91,9 +92,12 @@ class Commits:
         if not changed:
             return CommitResult.STORED
         before = dict(ledgers)
-        result = await source.commit(changed)
-        self.results[result] += 1
         topics = {partition.topic for partition in changed}
+        with tracer().commit(self._integration, topics) as span:
+            result = await source.commit(changed)
+            if result is not CommitResult.STORED:
+                span.fail(result.value)
+        self.results[result] += 1
         self._note_refused(result, topics)
         for partition, claim in changed.items():
             if ledgers.get(partition) is not before[partition]:

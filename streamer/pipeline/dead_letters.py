@@ -18,7 +18,7 @@ from streamer.core.dead_letters.letter import COMPLETE, Composer, Form, Refusal,
 from streamer.core.dead_letters.tally import Tally, Told
 from streamer.core.errors import UnavailableError
 from streamer.core.mapping.version import MAPPING_VERSION
-from streamer.core.model import Record
+from streamer.core.model import DeadLetterReason, Record
 from streamer.core.records.pending_letter import PendingLetter
 from streamer.kafka import RefusedWriteError
 from streamer.logs import Event, logger, place_of
@@ -28,6 +28,7 @@ from streamer.pipeline.guarding import Guarding
 from streamer.pipeline.ports import LetterWriter
 from streamer.pipeline.subscription import Subscription
 from streamer.timings import Timings
+from streamer.tracing import tracer
 
 MAX_WRITES_AT_ONCE: Final = 100
 
@@ -47,7 +48,7 @@ class DeadLetters:
         contact: Contact,
         timings: Timings,
         on_written: Callable[[PendingLetter], None],
-        on_guarded: Callable[[int, int], None],
+        on_guarded: Callable[[int, int, PendingLetter], None],
     ) -> None:
         """Begin with nothing to write.
 
@@ -59,8 +60,8 @@ class DeadLetters:
             contact: knows whether the brokers answer.
             timings: how long to wait for a confirmation, and after a failure.
             on_written: called with each confirmed dead letter, to end its record.
-            on_guarded: called once when a guard trips, with how many of the last records were set aside, and of how
-                many.
+            on_guarded: called once when a guard trips, with how many of the last records were set aside, of how many,
+                and the last one of them.
         """
         self._writer = writer
         self._integration = subscription.name
@@ -111,7 +112,7 @@ class DeadLetters:
         if evidence is not None:
             self.guard()
             self.guards.remember()
-            self._on_guarded(*evidence)
+            self._on_guarded(*evidence, letters[-1])
         else:
             self._work.set()
 
@@ -139,7 +140,7 @@ class DeadLetters:
             await self._write_all()
         finally:
             self.guards.remember()
-            self.tell()
+            self.tell(is_end=True)
 
     async def _write_all(self) -> None:
         failures = 0
@@ -202,7 +203,10 @@ class DeadLetters:
         try:
             topic = self._topic_of(letter.record.topic)
             outgoing = self._composer.compose(letter, form, now=time.time())
-            await self._writer.write(topic, outgoing, outgoing.headers, timeout_seconds=self._timings.letter_timeout)
+            with tracer().letter(self._integration, topic, letter.record, letter.reason, letter.message_id):
+                await self._writer.write(
+                    topic, outgoing, outgoing.headers, timeout_seconds=self._timings.letter_timeout
+                )
         except RefusedWriteError as error:
             return error.refusal
         except UnavailableError as error:
@@ -229,18 +233,20 @@ class DeadLetters:
             was_sent=letter.opened is not None,
         )
         if told is not None:
-            self._emit(told, None)
+            self._emit(told)
 
-    def tell(self) -> None:
-        """Log the dead letters since this was last called that were not logged at once; call it once a minute."""
+    def tell(self, *, is_end: bool = False) -> None:
+        """Log the dead letters that were not logged at once, as far as they are due; call it once a minute.
+
+        Args:
+            is_end: whether all of them are due.
+        """
         mapped, answered = self.guards.mapped - self._told_of[0], self.guards.answered - self._told_of[1]
         self._told_of = self.guards.mapped, self.guards.answered
-        for told in self._tally.take():
-            # What was set aside at the end of the last minute may be written in this one.
-            records = max(answered if told.was_sent else mapped, told.records)
-            self._emit(told, told.records / records)
+        for told in self._tally.take(mapped=mapped, answered=answered, is_end=is_end):
+            self._emit(told)
 
-    def _emit(self, told: Told, share: float | None) -> None:
+    def _emit(self, told: Told) -> None:
         logger().emit(
             Event.CALL_DEAD_LETTERED if self._has_calls else Event.EVENT_DEAD_LETTERED,
             integration=self._integration,
@@ -252,8 +258,17 @@ class DeadLetters:
             dead_letter_topic=told.dead_letter_topic,
             message_id=told.message_id,
             records=told.records,
-            share=None if share is None else round(share, 3),
+            next_step=self._next_step(told),
+            share=round(told.records / told.among, 3) if told.among else None,
         )
+
+    def _next_step(self, told: Told) -> str | None:
+        if self._has_calls:
+            return None
+        redrive = f"streamer dlq redrive --integration {self._integration} --reason {told.reason} --execute"
+        if told.reason is DeadLetterReason.INTERNAL_ERROR:
+            return f"Report this line as a bug. No record is lost: once it is corrected, run {redrive}."
+        return f"Correct what detail says, together with the producer. Then run {redrive}. No record is lost."
 
     def _tell_failure(self, letter: PendingLetter, detail: str) -> None:
         topic: str | None = None

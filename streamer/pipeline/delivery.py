@@ -17,7 +17,7 @@ from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.outbox import Outbox, Shipment
 from streamer.core.delivery.parked import Parked
 from streamer.core.delivery.retry import RetryPolicy
-from streamer.core.delivery.shipping import Aftermath, Failure, Shipping
+from streamer.core.delivery.shipping import Failure, Shipping
 from streamer.core.model import Record
 from streamer.core.records.custody import Custody
 from streamer.core.records.ledger import PartitionLedger
@@ -31,8 +31,10 @@ from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.deliveries import deliveries_of
 from streamer.pipeline.endings import unless_cancelled
 from streamer.pipeline.intake import Intake, MapsRecords
+from streamer.pipeline.telling import Teller
 from streamer.pipeline.worker import Prepare
 from streamer.receipts import NoReceipts, Receipts
+from streamer.tracing import Span, tracer
 
 
 class Delivery:
@@ -67,6 +69,7 @@ class Delivery:
         self.prepare = prepare
         self._integration = integration
         self._destination = destination
+        self._tell = Teller(integration, destination.name)
         self._mapper = mapper
         self._receipts: Receipts | NoReceipts = receipts
         if mapper.keeps_latest:
@@ -213,6 +216,10 @@ class Delivery:
         return self._shipping.next(time.monotonic(), self._destination.wanted())
 
     async def _send(self, shipment: Shipment, attempt: Attempt) -> None:
+        with tracer().process("deliver", self._integration, shipment.records) as span:
+            await self._send_traced(shipment, attempt, span)
+
+    async def _send_traced(self, shipment: Shipment, attempt: Attempt, span: Span) -> None:
         records = shipment.records
         began = time.time()
         try:
@@ -229,12 +236,13 @@ class Delivery:
                 self._all_answered.set()
         # No await from here on: a batch ends as a whole or not at all.
         if verdict is Verdict.DELIVERED:
-            self._accepted(shipment, began)
+            self._accepted(shipment, began, span)
         else:
-            self._failed(shipment, attempt, verdict, answer, began)
+            span.fail(answer.error)
+            self._failed(shipment, attempt, verdict, answer, began, span)
         self._work.set()
 
-    def _accepted(self, shipment: Shipment, began: float) -> None:
+    def _accepted(self, shipment: Shipment, began: float, span: Span) -> None:
         records = shipment.records
         now = time.time()
         by_ledger: defaultdict[PartitionLedger, list[OpenRecord]] = defaultdict(list)
@@ -244,15 +252,11 @@ class Delivery:
         self._shipping.accepted(shipment, by_ledger, time.monotonic())
         self._dead_letters.guards.note_delivered(len(records))
         self._observe_latency(records, now)
-        logger().emit(
-            Event.BATCH_DELIVERED,
-            integration=self._integration,
-            destination=self._destination.name,
-            calls=len(records),
-            duration_seconds=round(now - began, 3),
-        )
+        self._tell.delivered(len(records), now - began, span)
 
-    def _failed(self, shipment: Shipment, attempt: Attempt, verdict: Verdict, answer: Answer, began: float) -> None:
+    def _failed(
+        self, shipment: Shipment, attempt: Attempt, verdict: Verdict, answer: Answer, began: float, span: Span
+    ) -> None:
         failure = Failure(
             attempt=attempt,
             verdict=verdict,
@@ -262,28 +266,8 @@ class Delivery:
             jitter=random.random(),  # noqa: S311 - jitter
         )
         aftermath = self._shipping.failed(shipment, failure)
-        self._tell(aftermath, len(shipment.records), answer)
+        self._tell.failed(aftermath, len(shipment.records), answer, span)
         self._dead_letters.add(aftermath.letters)
-
-    def _tell(self, aftermath: Aftermath, calls: int, answer: Answer) -> None:
-        if aftermath.attempts:
-            logger().emit(
-                Event.BATCH_RETRYING,
-                integration=self._integration,
-                destination=self._destination.name,
-                calls=calls,
-                attempt=aftermath.attempts,
-                error_type=answer.error,
-                wait_seconds=round(aftermath.wait_seconds, 1),
-            )
-        if aftermath.is_split:
-            logger().emit(
-                Event.BATCH_SPLIT,
-                integration=self._integration,
-                destination=self._destination.name,
-                calls=calls,
-                status=answer.status,
-            )
 
     def _take_back(self, attempts: Sequence[Attempt]) -> None:
         """These failures turned out to be the destination's fault: nothing is charged, and no call waits for them."""

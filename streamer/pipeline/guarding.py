@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamer.core.dead_letters.guard import WINDOW, MassGuard
+from streamer.core.dead_letters.letter import printable
 from streamer.core.model import DeadLetterReason, Record
 from streamer.core.records.pending_letter import PendingLetter
 from streamer.logs import Event, logger
@@ -113,16 +114,25 @@ def _is_counted(letter: PendingLetter) -> bool:
     return not is_of_others and letter.reason is not DeadLetterReason.RETRIES_EXHAUSTED
 
 
-def tell_stopped(integration: str, bad: int, seen: int) -> None:
-    """Log that the mass guard has just stopped an integration: ``bad`` of the last ``seen`` records were set aside."""
+def tell_stopped(integration: str, bad: int, seen: int, last: PendingLetter) -> None:
+    """Log that the mass guard has just stopped an integration.
+
+    Args:
+        integration: its name.
+        bad: how many of the last records were set aside.
+        seen: of how many.
+        last: the last one of them: when all came at once, none was written and logged by itself.
+    """
     logger().emit(
         Event.INTEGRATION_GUARDED,
         integration=integration,
         set_aside=bad,
         seen=seen,
-        next_step="No record is lost: they stay on Kafka. Look up why the last ones were dead-lettered; most often "
-        "a topic has another dialect. Correct the configuration, start once with --release-guard "
-        f"{integration}, or set dead_letters.max_ratio: 1 to go on.",
+        reason=last.reason,
+        detail=printable(last.detail),
+        next_step="No record is lost: they stay on Kafka. reason and detail say what is wrong with the last one; most "
+        "often the topic has another dialect. Correct the configuration, or start once with --release-guard "
+        f"{integration} when the producer is corrected, or set dead_letters.max_ratio: 1 to go on.",
     )
 
 

@@ -41,6 +41,10 @@ class LeftOut:
         """Why a partition is left out; None: it is not."""
         return self._obstacles.fault(partition)
 
+    def since(self, partition: TopicPartition) -> float | None:
+        """Since when a partition is left out, in monotonic seconds; None: it is not."""
+        return self._obstacles.since(partition)
+
     def faults(self) -> dict[TopicPartition, PartitionFault]:
         """Everything that is left out, and why."""
         return {partition: fault for partition in self if (fault := self.fault(partition)) is not None}

@@ -8,6 +8,7 @@ their last commit.
 import asyncio
 import contextlib
 import functools
+import time
 from collections.abc import Callable, Mapping
 
 from streamer.core.delivery.limiting import Limit, limited_by
@@ -26,12 +27,16 @@ from streamer.pipeline.endings import unless_stopped, until_cancelled
 from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.guarding import tell_still_stopped, tell_stopped
 from streamer.pipeline.joining import join, watch_topics
+from streamer.pipeline.letters_shown import guard_evidence, recent_letter
+from streamer.pipeline.members import Members
 from streamer.pipeline.ports import Brokers
 from streamer.pipeline.reader import Reader
 from streamer.pipeline.subscription import Subscription
 from streamer.pipeline.unreadable import set_aside
 from streamer.pipeline.watchdog import Watchdog
 from streamer.pipeline.worker import MakeWorker
+from streamer.status import GuardEvidence
+from streamer.status.recent_letters import RecentLetters
 from streamer.timings import Timings
 
 
@@ -48,6 +53,7 @@ class Pipeline:
         on_connected: Callable[[], None],
         guard_memory: GuardMemory,
         contact: Contact,
+        recent_letters: RecentLetters,
         timings: Timings,
     ) -> None:
         """Build the parts; nothing is connected before `run`.
@@ -60,6 +66,7 @@ class Pipeline:
             on_connected: called when the group is joined.
             guard_memory: where a stop by the mass guard is remembered.
             contact: is told whether the brokers answer.
+            recent_letters: is told of confirmed dead letters.
             timings: how long to wait for what.
         """
         self.name = name = subscription.name
@@ -69,8 +76,11 @@ class Pipeline:
         self._on_connected = on_connected
         self._timings = timings
         self._contact = contact
+        self._recent_letters = recent_letters
         self._crash: asyncio.Future[None]
         self.is_connected = False
+        self.guard_evidence: GuardEvidence | None = None
+        """Why the mass guard has stopped the integration; None: it has not, or did so before this pipeline."""
         self.retention_seconds: Mapping[str, float] = {}
         """How long a topic keeps its records, where that is known."""
         room = asyncio.Event()
@@ -94,6 +104,7 @@ class Pipeline:
         self.asker = Asker(
             name, brokers=brokers, source=self.source, assignment=self.assignment, contact=contact, timings=timings
         )
+        self.members = Members(name, source=self.source, timings=timings)
         self._writer = brokers.writer()
         self.dead_letters = self._new_dead_letters()
         self.worker = make_worker(self.custody, self.dead_letters)
@@ -208,6 +219,7 @@ class Pipeline:
                     ("commit", self.assignment.commit_on_timer(self.source)),
                     ("watch", self._watchdog.run()),
                     ("ask for the ends of", self.asker.run()),
+                    ("list the members of the group of", self.members.run()),
                     ("learn the retention of", self._learn_retention()),
                     ("watch the topics of", self._watch_topics()),
                     ("watch the callbacks of", _raise_from(self._crash)),
@@ -259,12 +271,15 @@ class Pipeline:
         await watch_topics(self._subscription, brokers=self._brokers, source=self.source, timings=self._timings)
 
     def _on_letter_written(self, letter: PendingLetter) -> None:
+        with observing("recent dead letters", integration=self.name):
+            self._recent_letters.note(recent_letter(letter, time.time()))
         self.worker.letter_written(letter)
 
-    def _on_guarded(self, bad: int, seen: int) -> None:
+    def _on_guarded(self, bad: int, seen: int, last: PendingLetter) -> None:
         self._guard_memory.remember()
         self._reader.is_stopped = True
-        tell_stopped(self.name, bad, seen)
+        self.guard_evidence = guard_evidence(bad, seen, self.dead_letters)
+        tell_stopped(self.name, bad, seen, last)
 
     def _stay_guarded(self) -> None:
         """The mass guard stopped this very configuration before: reading on would dead-letter more of the same."""

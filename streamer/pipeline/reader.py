@@ -18,6 +18,7 @@ from streamer.pipeline.ports import RecordSource
 from streamer.pipeline.slicing import slices
 from streamer.pipeline.worker import Prepare
 from streamer.timings import Timings
+from streamer.tracing import tracer
 
 MAX_POLL_RECORDS: Final = 2_000
 """Most records of one poll."""
@@ -160,7 +161,7 @@ class Reader:
         self, partitions: Collection[TopicPartition], *, seconds: float
     ) -> Mapping[TopicPartition, Sequence[Record]] | None:
         """What has arrived; None when that may not be used."""
-        epoch = self._assignment.epoch
+        epoch, began = self._assignment.epoch, time.time()
         try:
             polled = await self._source.poll(partitions, max_records=MAX_POLL_RECORDS, timeout_seconds=seconds)
         except PositionsGoneError as error:
@@ -177,6 +178,8 @@ class Reader:
             await self._after_failed_poll(error)
             return None
         self._failed_polls = 0
+        if polled:
+            tracer().polled(self._integration, polled, began)
         # What was read across a rebalance belongs to an assignment that has ended; it will be read again.
         return polled if epoch == self._assignment.epoch else None
 

@@ -5,14 +5,16 @@ import contextlib
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
-from typing import NamedTuple
 
 from streamer import logs
 from streamer.core.delivery.limiting import Limit, LimitedTime
 from streamer.core.errors import SettingsError, UnavailableError
+from streamer.core.model import DeadLetterReason
 from streamer.core.records.account import Account, Totals
 from streamer.core.records.drain import Drain
+from streamer.kafka import CommitResult
 from streamer.logs import Event, logger
+from streamer.pipeline.assignment import REBALANCES
 from streamer.pipeline.contact import Contact
 from streamer.pipeline.endings import unless_cancelled
 from streamer.pipeline.guard_memory import GuardMemory
@@ -21,6 +23,7 @@ from streamer.pipeline.ports import Brokers
 from streamer.pipeline.subscription import Subscription
 from streamer.pipeline.watchdog import StalledError
 from streamer.pipeline.worker import MakeWorker
+from streamer.status.recent_letters import RecentLetters
 from streamer.timings import Timings
 
 
@@ -58,12 +61,16 @@ class Runner:
         self.last_error = ""
         self.contact = Contact(subscription.name, timings)
         """Whether the brokers answer."""
+        self.recent_letters = RecentLetters()
         self.limited = LimitedTime()
         """What has kept it from being faster."""
         self._new_brokers = new_brokers
         self._make_worker = make_worker
         self._guard_memory = guard_memory
         self._timings = timings
+        self._earlier_commits: Counter[CommitResult] = Counter()
+        self._earlier_rebalances: Counter[str] = Counter()
+        """Of the pipelines before the present one."""
         self._drain = Drain()
         self._settled_at_stall = 0
         self._began = time.monotonic()
@@ -83,6 +90,7 @@ class Runner:
         wait = self._timings.restart_min
         while not stop.is_set():
             self._began = time.monotonic()
+            self._keep_counts()
             self.pipeline = self._new_pipeline()
             try:
                 await unless_cancelled(self.pipeline.run(stop))
@@ -106,6 +114,7 @@ class Runner:
             on_connected=self._on_connected,
             guard_memory=self._guard_memory,
             contact=self.contact,
+            recent_letters=self.recent_letters,
             timings=self._timings,
         )
 
@@ -120,10 +129,30 @@ class Runner:
     def _settled(self) -> int:
         return sum(account.settled for account in self.accounts.values())
 
+    def _keep_counts(self) -> None:
+        """What ends with the present pipeline and counts since the start of the process."""
+        if self.pipeline is not None:
+            self._earlier_commits.update(self.pipeline.assignment.commits.results)
+            self._earlier_rebalances.update(self.pipeline.assignment.rebalances)
+
+    def commits(self) -> dict[CommitResult, int]:
+        """How many commits have ended in which way."""
+        present = {} if self.pipeline is None else self.pipeline.assignment.commits.results
+        return {result: self._earlier_commits[result] + present.get(result, 0) for result in CommitResult}
+
+    def rebalances(self) -> dict[str, int]:
+        """How often the assignment has changed, by kind."""
+        present = {} if self.pipeline is None else self.pipeline.assignment.rebalances
+        return {kind: self._earlier_rebalances[kind] + present.get(kind, 0) for kind in REBALANCES}
+
     def totals(self) -> Totals:
         """The account, summed over the partitions."""
         ledgers = self.pipeline.assignment.ledgers.values() if self.pipeline is not None else ()
         return Totals.of(self.accounts.values(), in_flight=sum(ledger.open_records for ledger in ledgers))
+
+    def dead_letter_reasons(self) -> Counter[DeadLetterReason]:
+        """How many records were dead-lettered for each reason, in all partitions."""
+        return sum((account.dead_lettered for account in self.accounts.values()), Counter())
 
     def drain_eta_seconds(self, now: float) -> dict[str, float]:
         """How long the lag of each topic takes at the rate of the last minute, where that can be said.
@@ -151,18 +180,6 @@ class Runner:
             limit = Limit.FETCH if self.pipeline is None else self.pipeline.limited_by(time.monotonic())
         self.limited.add(limit, seconds)
 
-    def behind(self, now: float) -> "Behind":
-        """How far it is behind; ``now`` in monotonic seconds."""
-        lags = self.pipeline.lags(now) if self.pipeline is not None else {}
-        known = [lag for lag in lags.values() if lag is not None]
-        etas = self._drain.seconds(lags)
-        silent = self.contact.silent_seconds(now)
-        return Behind(
-            lag=sum(known) if lags and len(known) == len(lags) else None,
-            drain_eta_seconds=round(max(etas.values()), 1) if lags and len(etas) == len(lags) else None,
-            silent_seconds=round(silent, 1) if silent is not None and self.contact.is_silent(now) else None,
-        )
-
     def _tell_failure(self, error: Exception, wait_seconds: float) -> None:
         cause = root_of(error)
         self.restarts += 1
@@ -179,14 +196,6 @@ class Runner:
             stack=logs.place_of(cause),
             wait_seconds=wait_seconds,
         )
-
-
-class Behind(NamedTuple):
-    """How far a subscription is behind, as a log line says it: what is not known is None, and left out."""
-
-    lag: int | None = None
-    drain_eta_seconds: float | None = None
-    silent_seconds: float | None = None
 
 
 def root_of(error: BaseException) -> BaseException:

@@ -10,12 +10,19 @@ from streamer.receipts import Receipts
 from streamer.status import AssignedPartition, ConsumerStatus, IntegrationState, PartitionStatus
 
 
-def consumer_status(runner: Runner, state: IntegrationState, receipts: Receipts | None = None) -> ConsumerStatus:
+def consumer_status(
+    runner: Runner,
+    state: IntegrationState,
+    *,
+    state_since: float | None = None,
+    receipts: Receipts | None = None,
+) -> ConsumerStatus:
     """The state of a runner, at this moment.
 
     Args:
         runner: what to show.
         state: what it does.
+        state_since: since when, in seconds since the epoch; None: that does not matter.
         receipts: those of its deliveries, if it delivers.
     """
     pipeline, now = runner.pipeline, time.monotonic()
@@ -23,7 +30,9 @@ def consumer_status(runner: Runner, state: IntegrationState, receipts: Receipts 
         name=runner.name,
         group=runner.subscription.group_id,
         destination=runner.subscription.destination,
+        topics=runner.subscription.topics,
         state=state,
+        state_since=state_since,
         reason=runner.last_error,
         restarts=runner.restarts,
         partitions=[
@@ -34,12 +43,14 @@ def consumer_status(runner: Runner, state: IntegrationState, receipts: Receipts 
         kafka_silent_seconds=runner.contact.silent_seconds(now) if runner.contact.is_silent(now) else None,
         limited_by=runner.limited.lately,
         limited_seconds=runner.limited.seconds,
-        commits={result.value: number for result, number in pipeline.assignment.commits.results.items()}
-        if pipeline
-        else {},
-        rebalances=dict(pipeline.assignment.rebalances) if pipeline else {},
+        commits={result.value: number for result, number in runner.commits().items()},
+        rebalances=runner.rebalances(),
         buffered_records=pipeline.custody.load.records if pipeline else 0,
         buffered_bytes=pipeline.custody.load.bytes + pipeline.worker.parked_bytes if pipeline else 0,
+        members=pipeline.members.latest if pipeline and pipeline.is_connected else (),
+        recent_letters=runner.recent_letters.letters,
+        missing_topics=pipeline.source.missing_topics() if pipeline and pipeline.is_connected else (),
+        guard=pipeline.guard_evidence if pipeline else None,
     )
 
 
@@ -47,12 +58,14 @@ def _partition(runner: Runner, place: TopicPartition, receipts: Receipts | None)
     pipeline = runner.pipeline
     ledger = pipeline.assignment.ledgers.get(place) if pipeline is not None else None
     assigned = _assigned(pipeline, place, ledger, receipts) if pipeline is not None and ledger is not None else None
+    since = pipeline.assignment.left_out.since(place) if pipeline is not None else None
     return PartitionStatus(
         topic=place.topic,
         partition=place.partition,
         account=runner.accounts[place],
         assigned=assigned,
         left_out=pipeline.assignment.left_out.fault(place) if pipeline is not None else None,
+        left_out_since=None if since is None else time.time() - time.monotonic() + since,
     )
 
 

@@ -29,6 +29,10 @@ def file_clashes(settings: Settings) -> Iterator[Clash]:
         text = _fault(file, str(path[-1]))
         if text is not None:
             yield Clash(path, text)
+    token_file = settings.server.token_file
+    text = None if token_file is None else _fault(token_file, "token_file")
+    if text is not None:
+        yield Clash(("server", "token_file"), text)
     yield from _state_dir(settings)
 
 
@@ -41,6 +45,8 @@ def with_line_break(settings: Settings) -> Iterator[KeyPath]:
         for setting in ("write_key_file", "api_key_file")
         if (file := getattr(destination, setting)) is not None
     ]
+    if settings.server.token_file is not None:
+        files.append((("server", "token_file"), settings.server.token_file))
     for path, file in files:
         content = file.read_bytes()
         if content != content.rstrip(LINE_BREAKS.encode()):

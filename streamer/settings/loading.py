@@ -17,8 +17,8 @@ from streamer.settings.clash import Clash
 from streamer.settings.document import Document, Fault, KeyPath, read
 from streamer.settings.files import file_clashes, with_line_break
 from streamer.settings.model import Settings
-from streamer.settings.remarks import unknown_variables, unmatched_names
-from streamer.settings.sections import LINE_BREAKS
+from streamer.settings.remarks import open_listener, unknown_variables, unmatched_names
+from streamer.settings.sections import HOST_DEFAULT_VARIABLE, LINE_BREAKS
 
 _MAX_SHOWN_CHARACTERS: Final = 40
 """Longest value that a fault repeats."""
@@ -54,7 +54,11 @@ def examine(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Setti
     environ = os.environ if environ is None else environ
     settings, tree, describe = _load(path, environ, _clashes_and_files)
     broken = (*_with_line_break(tree), *with_line_break(settings))
-    remarks = [*unmatched_names(settings), *(Fault(path, _LINE_BREAK) for path in broken)]
+    remarks = [
+        *unmatched_names(settings),
+        *open_listener(settings, environ),
+        *(Fault(path, _LINE_BREAK) for path in broken),
+    ]
     texts = [describe(remark) for remark in sorted(remarks, key=describe.order)]
     return settings, [*texts, *unknown_variables(settings, environ)]
 
@@ -72,7 +76,7 @@ def _load(
     """The settings, the values that they were made of, and what writes texts about them."""
     document = read(path, environ)
     overrides = _read_overrides(document.root, environ)
-    tree = _merge(document.root, overrides)
+    tree = _merge(_with_host_default(document.root, environ), overrides)
     describe = _Describer(document, overrides)
     settings, faults = _validate(tree, list(document.faults))
     if settings is not None:
@@ -93,6 +97,15 @@ def _with_line_break(tree: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
             yield from _with_line_break(value, (*path, key))
     elif isinstance(tree, str) and tree != tree.rstrip(LINE_BREAKS) and _has_secret(_type_at(path)):
         yield path
+
+
+def _with_host_default(root: dict[str, Any], environ: Mapping[str, str]) -> dict[str, Any]:
+    """The tree of the file. If it gives no ``server.host``, it gets that of `HOST_DEFAULT_VARIABLE`."""
+    host = environ.get(HOST_DEFAULT_VARIABLE)
+    server = {} if root.get("server") is None else root["server"]
+    if not host or not isinstance(server, dict) or server.get("host") is not None:
+        return root
+    return {**root, "server": {**server, "host": host}}
 
 
 class _Environment(EnvSettingsSource):

@@ -10,11 +10,13 @@ from pydantic import BaseModel
 
 from streamer.core.mapping.dialects import DIALECTS
 from streamer.core.pushing.pushes import PUSHES
+from streamer.listening import is_loopback
 from streamer.settings.document import Fault, KeyPath
 from streamer.settings.model import Settings
+from streamer.settings.sections import HOST_DEFAULT_VARIABLE
 
 _PREFIX: Final = "STREAMER_"
-_NO_SETTINGS: Final = frozenset({"STREAMER_CONFIG", "STREAMER_COMMIT"})
+_NO_SETTINGS: Final = frozenset({"STREAMER_CONFIG", "STREAMER_COMMIT", HOST_DEFAULT_VARIABLE})
 """Variables that streamer reads, and that are no settings."""
 
 _OF_KUBERNETES: Final = re.compile(
@@ -43,6 +45,14 @@ def unmatched_names(settings: Settings) -> Iterator[Fault]:
         for event in events.rename:
             if event in events.disabled:
                 yield Fault((*path, "rename"), f"has {event}, which is never sent: disabled has it too")
+
+
+def open_listener(settings: Settings, environ: Mapping[str, str]) -> Iterator[Fault]:
+    """A listener that other machines can reach, and that asks nobody for a token. The image's default is meant so."""
+    server = settings.server
+    if server.host != environ.get(HOST_DEFAULT_VARIABLE) and not is_loopback(server.host) and server.token_file is None:
+        text = "lets everybody who reaches the port see /status and /metrics; set server.token_file, or keep others"
+        yield Fault(("server", "host"), f"{text} away with a firewall or network policy")
 
 
 def _event_names(settings: Settings, integration: str) -> frozenset[str] | None:

@@ -151,23 +151,37 @@ class ReceiptsSettings(Section):
     the older half of the receipts is deleted."""
 
 
+HOST_DEFAULT_VARIABLE: Final = "STREAMER_DEFAULT_SERVER_HOST"
+"""The environment variable that replaces the default of ``server.host``. The image sets it, because a container that
+listens on its own loopback interface answers no probe. The file and ``STREAMER_SERVER__HOST`` override it."""
+
+
 class ServerSettings(Section):
-    """The HTTP server for health, metrics and status. It has no password and changes nothing."""
+    """The HTTP server for health, metrics and status. It changes nothing."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. ``127.0.0.1`` answers this machine only; a container needs ``0.0.0.0``, or ``"::"`` for
-    IPv4 and IPv6 at once."""
+    """Address to listen on. ``127.0.0.1`` answers this machine only; ``0.0.0.0`` is all interfaces, and ``"::"`` all
+    of them with IPv4 and IPv6. In the image the default is ``"::"``, which its environment variable
+    ``STREAMER_DEFAULT_SERVER_HOST`` holds."""
     port: Annotated[int, Field(ge=0, le=65_535)] = 8_080
     """Port to listen on. With 0, the operating system chooses a free one, which the log shows."""
+    token_file: Path | None = None
+    """File that holds a token and nothing else. With it, only requests with the token get metrics, version and status:
+    as ``Authorization: Bearer <token>``, or as the password of any user, for which a browser asks. ``/livez``,
+    ``/readyz`` and ``/startupz`` stay open. streamer notices within a second when the file changes. While the file
+    cannot be read, the last token counts; before it was ever read, all other requests get a 503."""
 
 
 class LogSettings(Section):
     """The log, which goes to standard output, one line for each log event."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
-    """Log events below this level are not written."""
+    """Log events below this level are not written. While the service runs, the signal SIGUSR1 sets the level to debug
+    and SIGUSR2 sets it back to this one."""
     format: Literal["auto", "console", "json"] = "auto"
     """Form of a line. ``auto``: text for people (``console``) on a terminal, else JSON."""
+    profile: Literal["otel", "ecs"] = "otel"
+    """Field names in JSON lines: OpenTelemetry's, or those of the Elastic Common Schema (``ecs``)."""
 
 
 def read_secret_file(path: Path, setting: str) -> str:

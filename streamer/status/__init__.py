@@ -1,17 +1,16 @@
 """What the service knows of itself: the snapshot, and how it is shown as a document and as metrics."""
 
+from streamer.core.records.group_member import GroupMember
+from streamer.status.destination_snapshot import BatchResult, DestinationStatus, Reload
 from streamer.status.inbound_snapshot import DirectoryStatus, WebhooksStatus
+from streamer.status.partition_snapshot import AssignedPartition, PartitionStatus
 from streamer.status.snapshot import (
-    AssignedPartition,
-    BatchResult,
     Check,
     ConsumerStatus,
-    DestinationStatus,
-    GroupMember,
+    GuardEvidence,
     InboundStatus,
     IntegrationState,
     IntegrationStatus,
-    PartitionStatus,
     ReceiptsStatus,
     RecentLetter,
     ServiceStatus,
@@ -26,12 +25,14 @@ __all__ = [
     "DestinationStatus",
     "DirectoryStatus",
     "GroupMember",
+    "GuardEvidence",
     "InboundStatus",
     "IntegrationState",
     "IntegrationStatus",
     "PartitionStatus",
     "ReceiptsStatus",
     "RecentLetter",
+    "Reload",
     "ServiceStatus",
     "StatusSource",
     "WebhooksStatus",

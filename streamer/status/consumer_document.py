@@ -11,6 +11,7 @@ def state_of(consumer: ConsumerStatus, now: float) -> dict[str, Json]:
     silent = consumer.kafka_silent_seconds
     return {
         "state": consumer.state,
+        "state_since": time_or_null(consumer.state_since),
         "reason": consumer.reason or None,
         "group": consumer.group,
         "restarts": consumer.restarts,
@@ -22,6 +23,12 @@ def state_of(consumer: ConsumerStatus, now: float) -> dict[str, Json]:
         "buffer": {"records": consumer.buffered_records, "bytes": consumer.buffered_bytes},
         "commits": dict(consumer.commits),
         "rebalances": dict(consumer.rebalances),
+        "missing_topics": list(consumer.missing_topics),
+        "guard": None if consumer.guard is None else consumer.guard._asdict(),
+        "members": [member._asdict() for member in consumer.members],
+        "recent_dead_letters": [
+            {**letter._asdict(), "at": time_of(letter.at)} for letter in reversed(consumer.recent_letters)
+        ],
     }
 
 
@@ -29,7 +36,15 @@ def place_of(partition: PartitionStatus, now: float) -> dict[str, Json]:
     """A partition, without its account."""
     place = {"topic": partition.topic, "partition": partition.partition}
     fault = partition.left_out
-    left_out = None if fault is None else {"reason": fault.obstacle, "detail": fault.detail}
+    left_out = (
+        None
+        if fault is None
+        else {
+            "reason": fault.obstacle,
+            "detail": fault.detail,
+            "since": time_or_null(partition.left_out_since),
+        }
+    )
     return {**place, **_assigned(partition.assigned, now), "left_out": left_out}
 
 

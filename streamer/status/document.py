@@ -2,10 +2,11 @@
 
 from streamer.core.model import Json
 from streamer.logs.fault import FaultLine
-from streamer.status import ConsumerStatus, DestinationStatus, IntegrationStatus, ServiceStatus
-from streamer.status.consumer_document import account_of, place_of, state_of, sum_of, time_of
+from streamer.status import DestinationStatus, IntegrationStatus, ServiceStatus
+from streamer.status.consumer_document import account_of, place_of, state_of, sum_of, time_of, time_or_null
 from streamer.status.histogram import Histogram
 from streamer.status.inbound_document import inbound_of
+from streamer.status.verdict import Verdict, verdict_of
 
 
 def document_of(status: ServiceStatus, *, now: float, monotonic_now: float) -> Json:
@@ -17,19 +18,37 @@ def document_of(status: ServiceStatus, *, now: float, monotonic_now: float) -> J
         monotonic_now: the same moment on the monotonic clock, which the times of destinations use.
     """
     return {
+        "verdict": _verdict(verdict_of(status, now=now, monotonic_now=monotonic_now)),
+        "instance": status.instance,
         **version_of(status),
         "time": time_of(now),
         "started_at": time_of(status.started_at),
         "draining": status.is_draining,
-        "unaccounted": sum(
-            partition.unaccounted for consumer in _consumers(status) for partition in consumer.partitions
-        ),
+        "unaccounted": sum(partition.unaccounted for consumer in status.consumers for partition in consumer.partitions),
         "integrations": {integration.name: _integration(integration, now) for integration in status.integrations},
         "destinations": {
             destination.name: _destination(destination, now - monotonic_now) for destination in status.destinations
         },
         "inbound": None if status.inbound is None else inbound_of(status.inbound, now),
         "last_faults": [_fault(line) for line in reversed(status.last_faults)],
+    }
+
+
+def _verdict(verdict: Verdict) -> Json:
+    return {
+        "level": verdict.level,
+        "headline": verdict.headline,
+        "problems": [
+            {
+                "level": problem.level,
+                "subject": problem.subject,
+                "what": problem.what,
+                "data": problem.data,
+                "data_at_risk": problem.is_data_at_risk,
+                "next_step": problem.next_step,
+            }
+            for problem in verdict.problems
+        ],
     }
 
 
@@ -42,11 +61,6 @@ def version_of(status: ServiceStatus) -> dict[str, str]:
         "config_sha256": status.config_sha256,
         "mapping_version": status.mapping_version,
     }
-
-
-def _consumers(status: ServiceStatus) -> list[ConsumerStatus]:
-    inbound = status.inbound
-    return [*status.integrations, *([inbound.consumer] if inbound is not None and inbound.consumer is not None else [])]
 
 
 def _integration(integration: IntegrationStatus, now: float) -> Json:
@@ -77,6 +91,9 @@ def _destination(destination: DestinationStatus, wall_clock_offset: float) -> Js
         "since": time_of(destination.since + wall_clock_offset),
         "reason": destination.reason or None,
         "next_step": destination.next_step or None,
+        "next_probe_at": time_or_null(
+            None if destination.next_probe_at is None else destination.next_probe_at + wall_clock_offset
+        ),
         "in_flight": destination.in_flight,
         "limit": destination.limit,
         "requests": dict(destination.requests),

@@ -74,7 +74,7 @@ OF_INBOUND: Final[tuple[Series[Inbound], ...]] = (
         ),
         "webhook",
         "authenticated",
-        exists=f"{_WITH_WEBHOOKS}, from the first such call on",
+        exists=_WITH_WEBHOOKS,
     ),
     counter(
         "streamer_inbound_calls_total",

@@ -39,3 +39,5 @@ class WebhooksStatus:
     """By webhook, and whether they are authenticated."""
     request_seconds: Mapping[str, Histogram]
     """By webhook."""
+    publishing_fault: str = ""
+    """Why their calls cannot be written to Kafka now."""

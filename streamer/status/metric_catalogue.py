@@ -8,9 +8,11 @@ every value of a label that is known beforehand. docs/metrics.md is made from th
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
+from streamer.core.delivery.answers import NetworkFault
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.transitions import State
 from streamer.core.model import DELIVERY_LETTER_REASONS, FilterReason
+from streamer.logs import Event
 from streamer.status import (
     AssignedPartition,
     BatchResult,
@@ -19,18 +21,21 @@ from streamer.status import (
     IntegrationState,
     IntegrationStatus,
     PartitionStatus,
+    Reload,
     ServiceStatus,
 )
 from streamer.status.series import Reading, Series, counter, gauge, histogram
 
-KNOWN_STATUSES: Final = ("200", "400", "401", "429", "500", "503", "timeout")
+KNOWN_STATUSES: Final = (
+    *("200", "400", "401", "403", "404", "408", "413", "429", "500", "502", "503", "504"),
+    *(fault.value for fault in NetworkFault),
+)
 """Results of requests that are counted from 0; others appear when they occur."""
 
 LOST_REASONS: Final = ("retention",)
 
 _WHILE_ASSIGNED: Final = "while the partition is assigned to this instance"
-_ONCE_STARTED: Final = "from the integration's first start"
-_AS_THEY_OCCUR: Final = f"at 0 for {', '.join(KNOWN_STATUSES)}; others from their first occurrence"
+_AS_THEY_OCCUR: Final = "other HTTP statuses than those listed below: from their first occurrence"
 
 
 class Partition(NamedTuple):
@@ -68,9 +73,9 @@ def _lag_seconds(partition: Partition) -> Reading:
 
 
 def _assigned_by_topic(integration: ConsumerStatus) -> dict[str, float]:
-    topics = {partition.topic: 0.0 for partition in integration.partitions}
+    topics = dict.fromkeys(integration.topics, 0.0)
     for partition in integration.partitions:
-        topics[partition.topic] += partition.assigned is not None
+        topics[partition.topic] = topics.get(partition.topic, 0.0) + (partition.assigned is not None)
     return topics
 
 
@@ -89,6 +94,37 @@ OF_SERVICE: Final[tuple[Series[ServiceStatus], ...]] = (
         lambda service: {(service.config_sha256, service.mapping_version): 1},
         "sha256",
         "mapping_version",
+    ),
+    counter(
+        "streamer_faults_total",
+        "How often each log event about a fault occurred, folded lines included; docs/log-events.md lists the events.",
+        lambda service: {event.event_name: service.faults.get(event, 0) for event in Event if event.fault is not None},
+        "event",
+    ),
+    gauge(
+        "streamer_memory_bytes",
+        "Memory that only this process has. Files that it has mapped, such as the receipts, do not count.",
+        lambda service: service.memory_bytes,
+        exists="on Linux",
+    ),
+    gauge(
+        "streamer_memory_limit_bytes",
+        "How much memory the process may have: the lowest limit of its control groups.",
+        lambda service: service.memory_limit_bytes,
+        exists="on Linux with control groups of version 2, one of which has a limit",
+    ),
+    counter(
+        "streamer_config_reloads_total",
+        "Files of write keys and webhook secrets, read again. applied: they have changed. failed: the last ones count.",
+        lambda service: {result.value: service.config_reloads.get(result, 0) for result in Reload},
+        "result",
+    ),
+    counter(
+        "streamer_trace_spans_total",
+        "Spans of traces. exported: the collector has them. failed: it did not take them. dropped: too many waited.",
+        lambda service: service.trace_spans,
+        "result",
+        exists="while traces are on",
     ),
     histogram(
         "streamer_event_loop_lag_seconds",
@@ -149,6 +185,12 @@ OF_PARTITION: Final[tuple[Series[Partition], ...]] = (
         _lag_seconds,
         "group",
         exists=f"{_WHILE_ASSIGNED} and it is known whether records wait in it",
+    ),
+    gauge(
+        "streamer_records_unread",
+        "Records from the next offset that is read to the high watermark, offsets without a record included.",
+        _assigned(lambda assigned: assigned.unread),
+        exists=f"{_WHILE_ASSIGNED} and its high watermark is known, as of the last seconds",
     ),
     gauge(
         "streamer_partition_end_known_timestamp_seconds",
@@ -242,21 +284,18 @@ OF_CONSUMER: Final[tuple[Series[ConsumerStatus], ...]] = (
         "Commits by result.",
         lambda integration: integration.commits,
         "result",
-        exists=_ONCE_STARTED,
     ),
     counter(
         "streamer_rebalances_total",
         "Changes of the assignment by kind.",
         lambda integration: integration.rebalances,
         "kind",
-        exists=_ONCE_STARTED,
     ),
     gauge(
         "streamer_assigned_partitions",
         "Partitions of the topic that this instance reads.",
         _assigned_by_topic,
         "topic",
-        exists="from the topic's first assignment to this instance",
     ),
     gauge(
         "streamer_buffer_records",
@@ -279,16 +318,12 @@ OF_INTEGRATION: Final[tuple[Series[IntegrationStatus], ...]] = (
         },
         "topic",
         "destination",
-        exists="from the first delivery of the topic",
     ),
     gauge(
         "streamer_topic_filtered_out",
         "1: the latest 200 or more records of the topic were all filtered as not_in_stream. 0: they were not.",
-        lambda integration: {
-            partition.topic: float(partition.topic in integration.filtered_out) for partition in integration.partitions
-        },
+        lambda integration: {topic: float(topic in integration.filtered_out) for topic in integration.topics},
         "topic",
-        exists="from the topic's first assignment to this instance",
     ),
     counter(
         "streamer_identified_devices_total",
@@ -343,7 +378,7 @@ OF_DESTINATION: Final[tuple[Series[DestinationStatus], ...]] = (
         "Requests whose calls are sent again, by HTTP status or network fault.",
         lambda destination: _known(destination.retries, KNOWN_STATUSES[1:]),
         "reason",
-        exists=_AS_THEY_OCCUR.replace(f"{KNOWN_STATUSES[0]}, ", ""),
+        exists=_AS_THEY_OCCUR,
     ),
     histogram(
         "streamer_http_request_duration_seconds",

@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from streamer.status.histogram import Histogram
@@ -15,7 +15,7 @@ MAX_SLICES: Final = 5
 class RecentHistogram:
     """Forgets values slice by slice. Adding one costs a look at the clock more than a `Histogram` does."""
 
-    def __init__(self, bounds: Sequence[float], clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, bounds: tuple[float, ...], clock: Callable[[], float] = time.monotonic) -> None:
         """``bounds`` as for `Histogram`; ``clock`` in seconds, from any beginning."""
         self._bounds = bounds
         self._clock = clock

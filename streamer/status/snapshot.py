@@ -5,22 +5,19 @@ the sums of `streamer.core.records.account.Account` add up in it.
 """
 
 import enum
-import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
-from streamer.core.delivery.answers import Answer
-from streamer.core.delivery.attempt import Verdict
 from streamer.core.delivery.limiting import Limit
-from streamer.core.delivery.transitions import State
-from streamer.core.records.account import Account
-from streamer.core.records.obstacles import PartitionFault
+from streamer.core.records.group_member import GroupMember
+from streamer.logs.events import Event
 from streamer.logs.fault import FaultLine
-from streamer.status.histogram import BATCH_BYTES, BATCH_CALLS, DURATION_SECONDS, RETRY_AFTER_SECONDS, Histogram
+from streamer.status.destination_snapshot import DestinationStatus, Reload
+from streamer.status.histogram import Histogram
+from streamer.status.history import History
 from streamer.status.inbound_snapshot import DirectoryStatus, WebhooksStatus
-from streamer.status.recent import RecentHistogram
+from streamer.status.partition_snapshot import PartitionStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +35,6 @@ class Check:
         return self.ok and bool(self.detail)
 
 
-class BatchResult(enum.StrEnum):
-    """What became of one request's batch."""
-
-    DELIVERED = "delivered"
-    RETRIED = "retried"
-    SPLIT = "split"
-    REFUSED = "refused"
-
-
 class IntegrationState(enum.StrEnum):
     """What an integration does."""
 
@@ -62,14 +50,16 @@ class IntegrationState(enum.StrEnum):
     DRAINING = "draining"
 
 
-class GroupMember(NamedTuple):
-    """One member of a consumer group, as the brokers know it."""
+class GuardEvidence(NamedTuple):
+    """Why the mass guard stopped an integration."""
 
-    client_id: str
-    host: str
-    partitions: int
-    is_this: bool
-    """Whether it is this process."""
+    set_aside: int
+    """Records that would have become dead letters."""
+    seen: int
+    """Of how many."""
+    reason: str
+    """That of most of them."""
+    detail: str
 
 
 class RecentLetter(NamedTuple):
@@ -83,125 +73,6 @@ class RecentLetter(NamedTuple):
     reason: str
     detail: str
     message_id: str | None
-
-
-@dataclass(slots=True, kw_only=True)
-class DestinationStatus:
-    """One destination, filled in by `streamer.destinations.destination.Destination`. Times are monotonic seconds."""
-
-    name: str
-    limit: int
-    """Requests that may be in flight."""
-    in_flight: int = 0
-    state: State = State.OK
-    since: float = field(default_factory=time.monotonic)
-    reason: str = ""
-    next_step: str = ""
-    next_probe_at: float | None = None
-    """When it is tried next; None: it takes requests, or it is not known."""
-    requests: Counter[str] = field(default_factory=Counter)
-    """By HTTP status, or by the network fault that occurred instead."""
-    retries: Counter[str] = field(default_factory=Counter)
-    """Requests whose calls are sent again, by HTTP status or network fault."""
-    batches: Counter[BatchResult] = field(default_factory=Counter)
-    request_seconds: Histogram = field(default_factory=lambda: Histogram(DURATION_SECONDS))
-    recent_request_seconds: RecentHistogram = field(default_factory=lambda: RecentHistogram(DURATION_SECONDS))
-    """Those of the last minutes."""
-    batch_calls: Histogram = field(default_factory=lambda: Histogram(BATCH_CALLS))
-    batch_bytes: Histogram = field(default_factory=lambda: Histogram(BATCH_BYTES))
-    retry_after_seconds: Histogram = field(default_factory=lambda: Histogram(RETRY_AFTER_SECONDS))
-
-    def record(self, answer: Answer, seconds: float, sent_bytes: int, calls: int, verdict: Verdict) -> None:
-        """Count one request.
-
-        Args:
-            answer: how it ended.
-            seconds: how long it took.
-            sent_bytes: bytes of its body on the wire.
-            calls: how many calls it carried.
-            verdict: what the answer means for the calls.
-        """
-        result = _result_of(verdict, calls)
-        self.requests[answer.error or str(answer.status)] += 1
-        self.batches[result] += 1
-        if result is BatchResult.RETRIED:
-            self.retries[answer.error] += 1
-        self.request_seconds.observe(seconds)
-        self.recent_request_seconds.observe(seconds)
-        self.batch_calls.observe(calls)
-        self.batch_bytes.observe(sent_bytes)
-        if answer.retry_after_seconds is not None:
-            self.retry_after_seconds.observe(answer.retry_after_seconds)
-
-
-def _result_of(verdict: Verdict, calls: int) -> BatchResult:
-    if verdict is Verdict.DELIVERED:
-        return BatchResult.DELIVERED
-    if verdict in {Verdict.RETRY_CHARGED, Verdict.RETRY_FREE, Verdict.REFUSED_FREE}:
-        return BatchResult.RETRIED
-    return BatchResult.SPLIT if calls > 1 else BatchResult.REFUSED
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AssignedPartition:
-    """A partition while it is assigned to us. Positions are offsets; times are seconds since the epoch."""
-
-    in_flight: int
-    """Records read and not settled, the parked ones included."""
-    parked: int
-    position: int
-    """The position that may be committed now."""
-    committed: int | None
-    next_offset: int
-    """Where it is read next: behind what was read and is not settled."""
-    high_watermark: int | None
-    """The broker's end of the partition, as of the last seconds; None: not known now."""
-    ends_known_at: float | None = None
-    """When a broker last said where the partition ends; None: none has since it is ours."""
-    open_transaction_since: float | None = None
-    """Since when an open transaction keeps it from being read; None: none does, or not for long."""
-    oldest_waiting_at: float | None = None
-    """The timestamp of the oldest record that is not settled; None: no record waits, or it was not looked at yet."""
-    retention_headroom_seconds: float | None = None
-    receipts_since: float | None = None
-    """Since when this instance has a receipt of every delivery from the partition; None: it has no receipts."""
-
-    @property
-    def lag(self) -> int | None:
-        """Records from the committed position (before the first commit: from the start) to the high watermark."""
-        if self.high_watermark is None:
-            return None
-        return max(self.high_watermark - (self.position if self.committed is None else self.committed), 0)
-
-    def lag_seconds(self, now: float) -> float | None:
-        """Age of the oldest record that is not settled; 0: no record waits; None: not known."""
-        if self.oldest_waiting_at is not None:
-            return max(now - self.oldest_waiting_at, 0.0)
-        if self.high_watermark is None or self.high_watermark > self.next_offset:
-            return None
-        return 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PartitionStatus:
-    """A partition that this process has or had. Its account stays; ``assigned`` ends with the assignment."""
-
-    topic: str
-    partition: int
-    account: Account
-    assigned: AssignedPartition | None
-    left_out: PartitionFault | None = None
-    """Why the partition, which is ours, is not read now; it may not be known yet where to begin in it."""
-
-    @property
-    def in_flight(self) -> int:
-        """Records read and not settled; what was open when the assignment ended is in ``account.handed_back``."""
-        return 0 if self.assigned is None else self.assigned.in_flight
-
-    @property
-    def unaccounted(self) -> int:
-        """By how much the account does not add up; anything but 0 is a bug of ours."""
-        return self.account.unaccounted(self.in_flight)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,6 +93,8 @@ class ConsumerStatus:
     group: str
     destination: str
     state: IntegrationState
+    topics: Sequence[str] = ()
+    """Those that it reads."""
     reason: str = ""
     restarts: int = 0
     partitions: Sequence[PartitionStatus] = ()
@@ -244,6 +117,12 @@ class ConsumerStatus:
     """All members of its group, as the brokers said lately; empty: not asked yet, or no broker answers."""
     recent_letters: Sequence[RecentLetter] = ()
     """The newest last."""
+    missing_topics: Sequence[str] = ()
+    """Topics of the configuration that do not exist, or that streamer has no right to see."""
+    is_known: bool = True
+    """False: its state could not be found out, because of a bug."""
+    guard: GuardEvidence | None = None
+    """Why the mass guard has stopped it; None: it has not, or it did before this process started."""
 
     @property
     def lag(self) -> int | None:
@@ -297,6 +176,10 @@ class ServiceStatus:
     config_sha256: str
     """Short fingerprint of the configuration in force."""
     mapping_version: str
+    trace_spans: Mapping[str, int] = field(default_factory=dict)
+    """Spans by what became of them; empty: traces are off."""
+    config_reloads: Mapping[Reload, int] = field(default_factory=dict)
+    """How often files that the configuration names were read again, if they had changed or could not be read."""
     started_at: float
     """Seconds since the epoch."""
     is_draining: bool
@@ -308,6 +191,23 @@ class ServiceStatus:
     """The way back; None: it is off."""
     last_faults: Sequence[FaultLine] = ()
     """The latest log lines about faults; from `streamer.logs.EventLogger.last_faults`."""
+    faults: Mapping[Event, int] = field(default_factory=dict)
+    """How often each event about a fault occurred; from `streamer.logs.EventLogger.faults`."""
+    memory_bytes: int | None = None
+    """Memory that only this process has; None: not known. So is the next one."""
+    memory_limit_bytes: int | None = None
+    """What its control group may have."""
+    instance: str = ""
+    """Host name and process id, such as "web-7, process 4711"."""
+    history: History = field(default_factory=History)
+    """The last 15 minutes. Not of this moment only: it goes on changing."""
+
+    @property
+    def consumers(self) -> Sequence[ConsumerStatus]:
+        """All that read topics here: the integrations, and the way back if it applies calls."""
+        inbound = self.inbound
+        back = [] if inbound is None or inbound.consumer is None else [inbound.consumer]
+        return [*self.integrations, *back]
 
 
 class StatusSource(Protocol):

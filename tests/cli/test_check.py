@@ -1,3 +1,4 @@
+import os
 import socket
 from pathlib import Path
 from unittest.mock import AsyncMock
@@ -35,17 +36,37 @@ def config(tmp_path: Path, closed_port: int) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def _without_traces(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        monkeypatch.delenv(name)
+
+
 def test_a_configuration_in_order_is_summed_up(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Nothing elsewhere is looked at: neither the brokers nor the destination, where nobody listens."""
     assert main(["check", "--config", str(config)]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    first, second, last = out.splitlines()
+    first, second, traces, last = out.splitlines()
     assert first == (
         "sprig: a, b (sprig) -> local (http://127.0.0.1:1), group streamer.sprig, running, dead letters to a.dlq, b.dlq"
     )
     assert second.endswith("group streamer.guf, paused (hold), dead letters to refused")
+    assert traces == "traces: off (OTEL_EXPORTER_OTLP_ENDPOINT turns them on)"
     assert last.startswith("configuration ")
+
+
+def test_it_says_where_traces_go(
+    config: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://me:hunter2@collector:4318")
+    assert main(["check", "--config", str(config)]) == 0
+    assert "traces: on, sent to http://REDACTED:REDACTED@collector:4318/v1/traces\n" in capsys.readouterr().out
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    assert main(["check", "--config", str(config)]) == 0
+    out, err = capsys.readouterr()
+    assert "traces: off\n" in out
+    assert err.startswith("streamer: warning: no traces are sent: OTEL_EXPORTER_OTLP_PROTOCOL asks for a protocol")
 
 
 def test_faults_go_to_stderr_all_at_once(config: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,14 +14,27 @@ from streamer.__main__ import main
 from streamer.cli import version
 from streamer.core.errors import SettingsError, UnavailableError
 
-COMMANDS = ("run", "demo", "check", "map", "dlq", "users", "webhook", "sandbox", "version")
+COMMANDS = (
+    "run",
+    "demo",
+    "init",
+    "check",
+    "map",
+    "send",
+    "dlq",
+    "users",
+    "webhook",
+    "sandbox",
+    "completion",
+    "version",
+)
 
 
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["--help"])
     assert exit_.value.code == 0
-    listed = re.findall(r"^ {4}(\w+) ", capsys.readouterr().out, re.MULTILINE)
+    listed = re.findall(r"^ {4}(\w+)(?: |$)", capsys.readouterr().out, re.MULTILINE)
     assert tuple(listed) == COMMANDS
 
 
@@ -35,7 +48,7 @@ def test_each_command_explains_itself_with_an_example(command: str, capsys: pyte
 
 
 @pytest.mark.parametrize(
-    "argv", [[], ["nonsense"], ["check", "--nonsense"], ["demo", "--events", "0"], ["demo", "--events"]]
+    "argv", [["nonsense"], ["check", "--nonsense"], ["demo", "--events", "0"], ["demo", "--events"]]
 )
 def test_wrong_usage_ends_with_2(argv: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
@@ -44,6 +57,15 @@ def test_wrong_usage_ends_with_2(argv: list[str], capsys: pytest.CaptureFixture[
     out, err = capsys.readouterr()
     assert out == ""
     assert err.startswith("usage: streamer")
+
+
+def test_streamer_alone_prints_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    """For people. It counts as wrong usage, so that a script that has lost its argument does not seem to succeed."""
+    assert main([]) == 2
+    out, err = capsys.readouterr()
+    assert out.startswith("usage: streamer")
+    assert "commands:" in out
+    assert err == ""
 
 
 def test_version_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
@@ -66,7 +88,7 @@ def test_the_version_command_tells_what_it_stands_on(capsys: pytest.CaptureFixtu
         (SettingsError(["a: wrong", "b: wrong"]), 78, "streamer: 2 faults:\n  a: wrong\n  b: wrong\n"),
         (SettingsError(["a: wrong"]), 78, "streamer: 1 fault:\n  a: wrong\n"),
         (UnavailableError("the broker is away"), 69, "streamer: the broker is away\n"),
-        (KeyboardInterrupt(), 130, ""),
+        (KeyboardInterrupt(), 130, "streamer: interrupted\n"),
     ],
 )
 def test_an_error_ends_with_its_code_and_without_a_traceback(
@@ -78,6 +100,19 @@ def test_an_error_ends_with_its_code_and_without_a_traceback(
     monkeypatch.setattr(version, "run", fail)
     assert main(["version"]) == code
     assert capsys.readouterr() == ("", text)
+
+
+def test_ctrl_c_before_a_command_runs_is_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Half a second passes before that: the command line is being loaded."""
+
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("streamer.__main__._parser", interrupted)
+    assert main(["demo"]) == 130
+    assert capsys.readouterr() == ("", "streamer: interrupted\n")
 
 
 def test_a_bug_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -154,4 +154,6 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         parse("--help")
     assert ended.value.code == 0
-    assert "streamer sandbox --port 8090" in capsys.readouterr().out
+    help_text = capsys.readouterr().out
+    assert "streamer sandbox --port 8090" in help_text
+    assert "debugger is at http://127.0.0.1:8090/" in help_text

@@ -478,6 +478,24 @@ async def test_a_second_member_takes_everything_away_and_gives_half_of_it_back(w
             first.source.seek(lost, 0)
 
 
+async def test_the_members_of_a_group_are_known_with_their_partitions(world: World) -> None:
+    topic = await world.make_topic(partitions=3)
+    group = f"group-{uuid.uuid4().hex}"
+    async with joined(world, topic, group) as first:
+        [alone] = await first.source.members(timeout_seconds=WAIT_SECONDS)
+        assert (alone.client_id, alone.partitions, alone.is_this) == ("streamer", 3, True)
+        assert alone.host in {"memory", "127.0.0.1"}
+        async with joined(world, topic, group) as second:
+            async with asyncio.timeout(WAIT_SECONDS):
+                while len(first.assigned) < 2:
+                    await first.poll()
+            for member in (first, second):
+                ours, other = await member.source.members(timeout_seconds=WAIT_SECONDS)
+                assert (ours.is_this, other.is_this) == (True, False)
+                assert ours.partitions == len(member.assigned[-1])
+                assert ours.partitions + other.partitions == 3
+
+
 async def test_dead_letters_are_written_as_they_were_with_more_headers(world: World) -> None:
     topic, letters = await world.make_topic(), await world.make_topic()
     await world.produce(topic, [b"0", None])

@@ -14,6 +14,7 @@ from streamer.core.delivery.concurrency import INITIAL_LIMIT
 from streamer.core.delivery.permits import PERMITS_WITHOUT_EVIDENCE
 from streamer.core.delivery.transitions import State
 from streamer.destinations import Destination
+from streamer.destinations.remedies import held_next_step
 from streamer.settings import DestinationSettings
 from streamer.timings import PRODUCTION
 from tests.doubles.destination import MemoryClient, status
@@ -184,6 +185,9 @@ async def test_a_held_destination_is_probed_with_its_key_read_again(target: Targ
         await target.send()
         assert target.destination.status.state is State.HELD
         assert (target.destination.status.reason, target.client.renewals) == ("401", 1)
+        next_probe_at = target.destination.status.next_probe_at
+        assert next_probe_at is not None
+        assert 0 < next_probe_at - target.destination.status.since < 2
         assert target.client.keys_read == 0
         async with asyncio.timeout(2):
             assert await target.send() is Verdict.RETRY_FREE
@@ -193,7 +197,7 @@ async def test_a_held_destination_is_probed_with_its_key_read_again(target: Targ
             assert await target.send() is Verdict.DELIVERED
     assert target.destination.state is State.OK
     assert [line["event"] for line in lines] == ["destination.held", "destination.resumed"]
-    assert target.destination.status.next_step == ""
+    assert (target.destination.status.next_step, target.destination.status.next_probe_at) == ("", None)
 
 
 @pytest.mark.parametrize(
@@ -229,8 +233,18 @@ async def test_the_next_step_follows_the_reason_while_it_is_held(target: Target)
         await target.send()
     assert (target.destination.status.reason, target.destination.status.next_step) == (
         "401",
-        "Check the destination's write_key.",
+        held_next_step("401", target.destination.settings),
     )
+
+
+async def test_one_that_asks_to_wait_for_long_is_asked_for_less(target: Target) -> None:
+    """Nothing is to be done at first. Whoever reads it for the third time should know what is."""
+    target.client.decide = lambda _ids: status(429, 1.0)
+    with capture_logs() as lines:
+        await target.send()
+    [line] = [line for line in lines if line["event"] == "destination.backing_off"]
+    assert line["next_step"].startswith("No action is needed if this ends within minutes. If it lasts, set rate_limit")
+    assert target.destination.status.next_step == line["next_step"]
 
 
 async def test_a_key_that_cannot_be_read_is_logged_and_the_old_one_serves(target: Target) -> None:

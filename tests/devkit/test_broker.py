@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
@@ -210,6 +211,33 @@ async def test_the_broker_does_not_outlive_a_killed_parent(tmp_path: Path) -> No
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(broker_process, signal.SIGKILL)
         os.close(broker_process)
+
+
+async def test_a_start_that_is_interrupted_leaves_nothing_running(tmp_path: Path) -> None:
+    """Ctrl-C while the data directory is being formatted: the directory can be removed at once."""
+    starting = asyncio.create_task(Broker(tmp_path).start())
+    async with asyncio.timeout(30):
+        while not running_for(tmp_path):  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(0.01)
+
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+
+    assert running_for(tmp_path) == []
+
+
+def running_for(directory: Path) -> list[psutil.Process]:
+    """The Java processes that were started with a path in this directory."""
+    return [child for child in psutil.Process().children() if any(str(directory) in word for word in child.cmdline())]
+
+
+def test_a_port_that_is_preferred_is_given_if_it_is_free() -> None:
+    preferred = free_port()
+    broker_module._given.discard(preferred)  # as if nobody had asked for it
+    assert free_port(preferred) == preferred
+    with socket.create_server((HOST, 0)) as taken:
+        assert free_port(taken.getsockname()[1]) != taken.getsockname()[1]
 
 
 def test_no_port_is_given_twice(monkeypatch: pytest.MonkeyPatch) -> None:

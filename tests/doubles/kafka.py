@@ -17,6 +17,7 @@ from streamer.core.dead_letters.redrive import OutgoingRecord
 from streamer.core.dead_letters.topic_settings import TopicSettings, settings_for
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
+from streamer.core.records.group_member import GroupMember
 from streamer.core.records.log_ends import LogEnds
 from streamer.core.records.obstacles import Obstacle, PartitionFault
 from streamer.kafka import (
@@ -254,6 +255,18 @@ class MemorySource:
             self._assigned = frozenset()
             if self._group.members:
                 await self._group.rebalance()
+
+    async def members(self, *, timeout_seconds: float) -> Sequence[GroupMember]:
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                await self._cluster.answer()
+        except TimeoutError as error:
+            raise UnavailableError("the coordinator does not answer") from error
+        told = [
+            GroupMember("streamer", "memory", len(member._assigned), is_this=member is self)
+            for member in self._group.members
+        ]
+        return sorted(told, key=lambda member: not member.is_this)
 
     async def revoke(self) -> None:
         """Take what was given; called by the group."""

@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Any, Final
 
 from streamer.devkit.sandbox.server import Sandbox
-from streamer.logs import FOLD_SECONDS
 from tests.faults.cluster import Cluster, Operation, Resource
 from tests.faults.cluster_faults import ClusterFaults
 from tests.faults.inbound.soaking import SoakedWayBack
@@ -76,7 +75,7 @@ def read_logs(directory: Path) -> list[dict[str, Any]]:
 
 def report_logged(lines: Sequence[dict[str, Any]]) -> None:
     """Say how often each kind of trouble was told."""
-    print(f"lines of the instances, those of one kind and {FOLD_SECONDS:.0f} seconds being one:")
+    print("lines of the instances, without those that were folded:")
     for (level, name), count in sorted(Counter((line["level"], line["event_name"]) for line in lines).items()):
         if level in {"warning", "error"}:
             print(f"  {level:8} {name:24} {count:6} times")

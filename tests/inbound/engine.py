@@ -23,6 +23,7 @@ from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.subscription import subscription_to_calls
 from streamer.settings import Settings
+from streamer.status.recent_letters import RecentLetters
 from tests.doubles.directory import MemoryDirectory
 from tests.doubles.kafka import MemoryBrokers, MemoryCluster, MemoryRecord
 from tests.pipeline.engine import AT_ONCE, WAIT_SECONDS, eventually
@@ -131,6 +132,7 @@ class Instance:
             on_connected=lambda: None,
             guard_memory=GuardMemory(engine.path / name, fingerprint="test"),
             contact=Contact("inbound", engine.timings),
+            recent_letters=RecentLetters(),
             timings=engine.timings,
         )
 

@@ -1,7 +1,6 @@
 """The catalogue of log events is what streamer says, no more and no less: its events, and the fields of each."""
 
 import ast
-import dataclasses
 from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import NamedTuple
 import pytest
 
 import streamer
-from streamer.core.records.account import Totals
 from streamer.logs import Event
 from streamer.logs.fields import COMMON_FIELDS, FIELDS
 
@@ -75,14 +73,12 @@ def emissions(module: ast.Module) -> Iterator[Emission]:
             if not call.args:
                 continue  # a library's record, which is passed on
             event, fields = call.args[0], keywords(call)
-            unpacked = [keyword.value for keyword in call.keywords if keyword.arg is None]
+            assert None not in {keyword.arg for keyword in call.keywords} or isinstance(event, ast.Name), ast.unparse(
+                call
+            )
             if isinstance(event, ast.Name) and event.id in parameters:
                 for caller in calls_of(function.name, module):
                     yield Emission(names_of_events(caller.args[0], module), fields | keywords(caller))
-            elif unpacked:
-                assert "asdict(self.runner.totals())" in map(ast.unparse, unpacked), ast.unparse(call)
-                totals = {field.name for field in dataclasses.fields(Totals)}
-                yield Emission(names_of_events(event, module), fields | totals)
             else:
                 yield Emission(names_of_events(event, module), fields)
 

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import socket
 import subprocess
 import sys
 import warnings
@@ -18,8 +19,7 @@ from structlog.testing import capture_logs
 from streamer import logs
 from streamer.logs import logger, place_of
 from streamer.logs.events import Event
-from streamer.logs.folding import Folding
-from streamer.logs.logger import MAX_LAST_FAULTS
+from streamer.logs.fault import MAX_LAST_FAULTS, FaultLine
 from streamer.logs.writer import LineWriter
 
 Line = dict[str, object]
@@ -29,6 +29,7 @@ Line = dict[str, object]
 class LogChoice:
     level: str = "info"
     format: str = "json"
+    profile: str = "otel"
 
 
 @pytest.fixture
@@ -78,6 +79,7 @@ def test_a_line_has_the_names_that_readers_know(line_of: LineOf) -> None:
     )
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", str(line.pop("timestamp")))
     assert line.pop("service.version")
+    assert line.pop("service.instance.id") == f"{socket.gethostname()}-{os.getpid()}"
     assert line == {
         "level": "error",
         "severity_text": "ERROR",
@@ -90,6 +92,7 @@ def test_a_line_has_the_names_that_readers_know(line_of: LineOf) -> None:
         "fault": "refused",
         "data_at_risk": "no",
         "next_step": Event.EVENT_DEAD_LETTERED.next_step,
+        "runbook": "docs/runbooks/README.md#streamerdeadletters",
         "integration": "sprig",
         "messaging.destination.name": "surveys",
         "messaging.destination.partition.id": "3",
@@ -104,6 +107,19 @@ def test_a_line_has_the_names_that_readers_know(line_of: LineOf) -> None:
 def test_the_caller_may_know_better_than_the_catalogue(line_of: LineOf) -> None:
     line = line_of(lambda: logger().emit(Event.RECORDS_LOST, data_at_risk="yes", next_step="Run more instances."))
     assert (line["data_at_risk"], line["next_step"], line["fault"]) == ("yes", "Run more instances.", "set_up")
+
+
+def test_faults_are_counted_whether_their_lines_are_written_or_not(written: Written) -> None:
+    """A metric is made of it, and an alert of that: neither may depend on the level or on folding."""
+    counted = []
+
+    def write() -> None:
+        for event in (Event.KAFKA_UNAVAILABLE, Event.KAFKA_UNAVAILABLE, Event.RECORDS_LOST, Event.SERVICE_STARTED):
+            logger().emit(event)
+        counted.append(dict(logger().faults))
+
+    assert len(written(write, LogChoice(level="error"))) == 1
+    assert counted == [{Event.KAFKA_UNAVAILABLE: 2, Event.RECORDS_LOST: 1}]
 
 
 def test_lines_below_the_level_are_not_written(written: Written) -> None:
@@ -126,15 +142,6 @@ def test_the_catalogue_is_whole() -> None:
         assert event.meaning.endswith("."), event
         assert event.fault is None or event.next_step.endswith("."), event
         assert event.fault is None or event.level >= logging.WARNING, event
-
-
-def test_the_console_form_is_for_reading(written: Written) -> None:
-    (line,) = written(
-        lambda: logger().emit(Event.BATCH_SPLIT, integration="sprig", calls=25), LogChoice(format="console")
-    )
-    assert re.match(r"\d\d:\d\d:\d\d \[warning *\] batch\.split", line)
-    assert "integration=sprig" in line
-    assert "calls=25" in line
 
 
 def test_auto_means_json_where_no_terminal_is(written: Written) -> None:
@@ -179,21 +186,13 @@ def test_lines_of_one_kind_and_subject_are_folded(written: Written) -> None:
     ]
 
 
-def test_folding_tells_once_what_it_held_back() -> None:
-    folding: Folding[str, int] = Folding(10)
-    assert [folding.admits("a", number, 2, now=number) for number in range(4)] == [True, True, False, False]
-    assert folding.ended(9.9) == []
-    assert folding.ended(10) == [(3, 2)]
-    assert folding.ended(20) == []
-    assert folding.admits("a", 4, 2, now=20)
+def test_folded_lines_lose_no_record(written: Written) -> None:
+    def write() -> None:
+        for records in (1, 20, 300):
+            logger().emit(Event.RECORD_WARNING, integration="a", reason="identities_absent", records=records)
 
-
-def test_folding_is_bounded_and_still_tells() -> None:
-    folding: Folding[int, str] = Folding(10, max_keys=2)
-    for key in (1, 1, 2, 3):
-        folding.admits(key, f"line {key}", 1, now=0)
-    assert folding.ended(0) == [("line 1", 1)]
-    assert len(folding._windows) == 2
+    lines = [json.loads(line) for line in written(write)]
+    assert [(line["records"], line.get("suppressed")) for line in lines] == [(1, None), (320, 2)]
 
 
 def test_what_libraries_log_is_written_in_our_form_on_one_line(line_of: LineOf) -> None:
@@ -263,7 +262,7 @@ def test_the_place_of_an_error_has_no_value_in_it() -> None:
     )
 
 
-def test_the_newest_lines_about_faults_are_kept_for_the_status(written: Written) -> None:
+def test_the_latest_faults_are_kept_for_the_status(written: Written) -> None:
     kept: list[tuple[str, str, str]] = []
 
     def write() -> None:
@@ -274,6 +273,39 @@ def test_the_newest_lines_about_faults_are_kept_for_the_status(written: Written)
 
     written(write)
     assert kept == [("destination.held", f"d{number}", "401") for number in range(5, MAX_LAST_FAULTS + 5)]
+
+
+@pytest.mark.parametrize("level", ["debug", "error"])
+def test_many_lines_about_one_fault_leave_room_for_the_others(written: Written, level: str) -> None:
+    """Those that were folded, or are below the level, count: 20 % broken records at 300/s were all that was shown."""
+    kept: list[FaultLine] = []
+
+    def write() -> None:
+        logger().emit(Event.DESTINATION_HELD, destination="segment", error_type="401")
+        for number in range(600):
+            logger().emit(Event.BATCH_RETRYING, integration="sprig", error_type="503", detail=f"no {number}")
+        logger().emit(Event.RECORDS_LOST, integration="sprig", reason="retention", data_at_risk="yes")
+        kept.extend(logger().last_faults)
+
+    written(write, LogChoice(level=level))
+    held, retrying, lost = kept
+    assert (held.event_name, held.lines, held.first_at) == ("destination.held", 1, None)
+    assert (retrying.lines, retrying.detail, retrying.data_at_risk) == (600, "no 599", "no")
+    assert retrying.first_at is not None
+    assert retrying.first_at <= retrying.at
+    assert lost.data_at_risk == "yes"
+
+
+def test_a_fault_that_comes_again_is_the_latest_one(written: Written) -> None:
+    kept: list[str] = []
+
+    def write() -> None:
+        for name in ("one", "other", "one"):
+            logger().emit(Event.DESTINATION_HELD, destination=name, error_type="401")
+        kept.extend(line.subject for line in logger().last_faults)
+
+    written(write)
+    assert kept == ["other", "one"]
 
 
 def test_events_can_be_asserted_with_structlogs_own_helper() -> None:
@@ -320,7 +352,7 @@ HANGING_READER = """
 from types import SimpleNamespace
 from streamer import logs
 from streamer.logs.events import Event
-with logs.configured(SimpleNamespace(level="info", format="json")):
+with logs.configured(SimpleNamespace(level="info", format="json", profile="otel")):
     for number in range(20_000):
         logs.logger().emit(Event.SERVICE_STARTED, number=number)
 """

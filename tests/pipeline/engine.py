@@ -22,6 +22,7 @@ from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.subscription import subscription_of
 from streamer.pipeline.worker import MakeWorker, Prepare
 from streamer.settings import Settings
+from streamer.status.recent_letters import RecentLetters
 from streamer.timings import Timings
 from tests.doubles.kafka import MemoryBrokers, MemoryCluster
 
@@ -49,6 +50,7 @@ AT_ONCE: Final = Timings(
     revoke_drain=0.05,
     ask_every=0.005,
     ask_timeout=0.05,
+    members_every=0.005,
     say_silent_after=0.0,
     say_silent_every=0.0,
     watch_every=0.001,
@@ -172,6 +174,7 @@ class Engine:
         self.destination: dict[str, Any] = {"write_key": "streamer_test_key", "batch": {"linger": 0}}
         self.timings = AT_ONCE
         self.accounts: list[dict[tuple[str, int], Account]] = []
+        self.recent_letters = RecentLetters()
         self.pipelines: list[Pipeline] = []
 
     def settings(self) -> Settings:
@@ -197,6 +200,7 @@ class Engine:
             on_connected=lambda: None,
             guard_memory=GuardMemory(self.directory / instance, fingerprint=settings.fingerprint()),
             contact=Contact("surveys", self.timings),
+            recent_letters=self.recent_letters,
             timings=self.timings,
         )
         self.pipelines.append(pipeline)

@@ -15,8 +15,8 @@ from streamer.kafka import CommitResult, StoredPosition
 from streamer.kafka import TopicPartition as Place
 from streamer.pipeline import Pipeline
 from tests.doubles.destination import ACCEPTED, accept
+from tests.pipeline.delivering import Delivering
 from tests.pipeline.engine import GROUP, TOPIC, Engine, eventually, hand_of
-from tests.pipeline.test_delivery import Delivering
 from tests.service.harness import survey_events
 
 EVENTS = 100

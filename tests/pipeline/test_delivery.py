@@ -2,7 +2,6 @@
 
 import asyncio
 import dataclasses
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,61 +9,16 @@ import pytest
 from structlog.testing import capture_logs
 
 from streamer.core.delivery.answers import Answer
-from streamer.core.delivery.parked import Parked
 from streamer.core.delivery.transitions import State
 from streamer.core.mapping import Mapper
-from streamer.core.records.custody import Custody
-from streamer.destinations import Destination
 from streamer.kafka import StoredPosition
 from streamer.kafka import TopicPartition as Place
 from streamer.pipeline import Pipeline
-from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.delivery import Delivery
-from streamer.receipts import Receipts
-from tests.doubles.destination import ACCEPTED, BROKEN, Decide, MemoryClient, status
-from tests.pipeline.engine import GROUP, LETTERS, TOPIC, Engine, eventually
+from tests.doubles.destination import ACCEPTED, BROKEN, Decide, status
+from tests.pipeline.delivering import Delivering
+from tests.pipeline.engine import GROUP, LETTERS, TOPIC, eventually
 from tests.service.harness import survey_event, survey_events
-
-
-class Delivering(Engine):
-    """An engine whose worker delivers to a receiver in memory."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        self.receiver = MemoryClient()
-        self.target = self.new_target()
-        self.receipts = Receipts.open(
-            directory / "receipts", window_seconds=86_400, max_bytes=64 << 20, now=time.time()
-        )
-
-    def new_target(self) -> Destination:
-        """A destination that knows nothing yet."""
-        settings = self.settings().destinations["segment"]
-        return Destination("segment", settings, client=self.receiver, timings=self.timings)
-
-    def deliver(self, custody: Custody, dead_letters: DeadLetters) -> Delivery:
-        """Make the worker, as `streamer.integration` does."""
-        settings = self.settings()
-        limits = settings.integrations["surveys"].limits
-        return Delivery(
-            "surveys",
-            destination=self.target,
-            mapper=Mapper(settings.mapping("surveys")),
-            receipts=self.receipts,
-            parked=Parked(max_per_partition=limits.max_parked_per_partition, max_bytes=limits.max_open_bytes),
-            custody=custody,
-            dead_letters=dead_letters,
-            observe_latency=lambda _records, _now: None,
-        )
-
-    async def settled(self, *ends: int) -> None:
-        """Wait until everything below these positions is committed, partition by partition."""
-        await eventually(lambda: [self.committed(number) for number in range(len(ends))] == list(ends))
-
-    def total(self, outcome: str, instance: int = -1) -> int:
-        """How many records ended in this way."""
-        counts = [getattr(account, outcome) for account in self.accounts[instance].values()]
-        return sum(count if isinstance(count, int) else count.total() for count in counts)
 
 
 @pytest.fixture
@@ -177,6 +131,7 @@ async def test_dead_letters_that_say_the_same_are_one_line(engine: Delivering) -
         ("JSON:", 5, 299, round(299 / 901, 3)),
         ("JSON:", 901, 2, 1.0),
     ]
+    assert "streamer dlq redrive --integration surveys --reason decode_error --execute" in told[0]["next_step"]
 
 
 class TestRefusals:

@@ -20,8 +20,8 @@ from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.delivery import Delivery
 from streamer.pipeline.identifying import MAX_ASKED, Identification, Identified, Identifier
 from tests.doubles.destination import MemoryClient
+from tests.pipeline.delivering import Delivering
 from tests.pipeline.engine import GROUP, TOPIC, Engine, HandWorker, eventually
-from tests.pipeline.test_delivery import Delivering
 from tests.service.harness import survey_event
 
 

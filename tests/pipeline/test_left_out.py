@@ -1,5 +1,6 @@
 """One partition without a leader, without its topic or without a right: the others go on, and so does it later."""
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -71,6 +72,9 @@ async def test_the_others_are_read_after_a_start_and_the_faulty_one_when_its_fau
             fault = pipeline.assignment.left_out.fault(place)
             assert fault is not None
             assert fault.obstacle is obstacle
+            since = pipeline.assignment.left_out.since(place)
+            assert since is not None
+            assert since < time.monotonic(), "of the first failed attempt, not of the latest"
             end(engine)
             await eventually(lambda: len(hand.open) == 9)
             await eventually(lambda: not pipeline.assignment.left_out)

@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.reader import MAX_POLL_RECORDS
 from streamer.pipeline.runner import root_of
 from streamer.pipeline.watchdog import ORPHANS, StalledError
+from streamer.status import GuardEvidence
 from tests.doubles.kafka import MemoryBrokers
 from tests.pipeline.engine import GROUP, LETTERS, TOPIC, WAIT_SECONDS, Engine, HandWorker, eventually, hand_of
 
@@ -361,6 +363,20 @@ class TestDeadLetters:
         assert (letter.value, dict(letter.headers)["trace"]) == (b"1", b"1")
         assert dict(letter.headers)["streamer.reason"] == b"rejected_400"
 
+    async def test_one_is_shown_when_it_is_confirmed(self, engine: Engine) -> None:
+        engine.cluster.append(TOPIC, numbered(2))
+        engine.cluster.max_record_bytes[LETTERS] = 10
+        async with engine.running() as pipeline:
+            await eventually(lambda: len(hand_of(pipeline).open) == 2)
+            hand_of(pipeline).reject(1)
+            await eventually(lambda: pipeline.dead_letters._writing)
+            assert not engine.recent_letters.letters
+            engine.cluster.max_record_bytes.clear()
+            await eventually(engine.letters)
+        [shown] = engine.recent_letters.letters
+        assert shown[1:] == (TOPIC, 0, 1, "rejected_400", "planted", f"{TOPIC}-0-1")
+        assert abs(shown.at - time.time()) < 60
+
     async def test_one_that_cannot_be_written_stays_open_and_is_tried_again(self, engine: Engine) -> None:
         engine.cluster.append(TOPIC, numbered(2))
         engine.cluster.max_record_bytes[LETTERS] = 10
@@ -500,13 +516,17 @@ class TestDeadLetters:
                 for offset in range(25):
                     hand_of(pipeline).reject(offset)
                 assert pipeline.is_guarded
+                assert pipeline.guard_evidence == GuardEvidence(20, 20, "rejected_400", "planted")
             async with engine.running() as heir:
                 assert heir.is_guarded
                 turned_at = heir._reader.turned_at
                 await eventually(lambda: heir._reader.turned_at > turned_at)
                 assert not hand_of(heir).open
         assert not engine.letters(), "none was confirmed before it tripped"
-        assert sum(line["event"].startswith("integration.") for line in lines) == 2
+        stopped, still_stopped = [line for line in lines if line["event"].startswith("integration.")]
+        assert (stopped["reason"], stopped["detail"]) == ("rejected_400", "planted"), "no dead letter says it"
+        for line in (stopped, still_stopped):
+            assert "--release-guard surveys" in line["next_step"]
         engine.section["dead_letters"] = {"max_ratio": 1}
         async with engine.running() as freed:
             assert not freed.is_guarded

@@ -20,6 +20,7 @@ from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.devkit.sandbox.server import Sandbox
 from streamer.kafka import DeadLetterProducer
 from tests.conftest import ConsumeAll
+from tests.doubles.collector import Collector, collecting
 from tests.security.conftest import CERTIFIED_NAME, KEY_PASSWORD, PASSWORD, USER, Certificates, SecureBroker
 from tests.service.harness import Deployment, Headers, Process, eventually, pipeline_of, survey_event
 
@@ -62,6 +63,12 @@ class Planted:
 @pytest.fixture
 def planted() -> Planted:
     return Planted()
+
+
+@pytest.fixture
+def collector() -> Iterator[Collector]:
+    with collecting() as collector:
+        yield collector
 
 
 @pytest.fixture
@@ -223,10 +230,14 @@ async def test_a_faulty_run_lets_no_secret_and_no_answer_out(
     sandboxes: list[Sandbox],
     planted: Planted,
     consume_all: ConsumeAll,
+    collector: Collector,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Neither in its log at the level debug, nor in HTTP answers, nor in headers, nor in files on disk."""
+    """Neither in its log at the level debug, nor in HTTP answers, headers, traces, nor in files on disk."""
     run = FaultyRun(deployment, planted, *sandboxes)
     topics = await run.configure(broker, certificates)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url)
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"api-key={planted('key of the collector')}")
     process = await deployment.start_process()
     await run.produce(topics)
     await eventually(lambda: len(process.log_events("destination.held")) == 3)
@@ -243,8 +254,13 @@ async def test_a_faulty_run_lets_no_secret_and_no_answer_out(
     assert process.log_events("batch.retrying")
     kept = [path.read_bytes() for path in (deployment.directory / "state").rglob("*") if path.is_file()]
     assert planted.found_in(process._out.read_bytes()) == [SHOWN_ID]
-    assert planted.found_in(process.errors, *answers, *kept) == []
+    assert planted.found_in(*answers) == [SHOWN_ID], "/status shows the last dead letters"
+    assert planted.found_in(process.errors, *kept) == []
     assert planted.found_in(*our_headers(letters)) == [SHOWN_ID]
+    kinds = {span.name.partition(" ")[0] for span in collector.spans}
+    assert kinds == {"poll", "deliver", "POST", "commit", "send"}
+    assert "key of the collector" in planted.found_in(*collector.headers)
+    assert planted.found_in(*collector.bodies) == [SHOWN_ID]
 
 
 async def test_a_bug_that_quotes_its_record_is_told_without_its_words(

@@ -180,6 +180,9 @@ async def test_brokers_that_go_away_are_one_line_and_nothing_is_claimed_meanwhil
     await eventually(lambda: process.log_events("kafka.unavailable"), seconds=SILENCE_SECONDS)
     _, status = await asked_of(process, "/status")
     shown = status["integrations"]["surveys"]
+    assert status["verdict"]["level"] == "act"
+    assert status["verdict"]["headline"].startswith("Kafka: no broker has answered for 1")
+    assert "No data at risk: records wait on Kafka" in status["verdict"]["headline"]
     assert shown["lag"] is None
     assert shown["kafka_silent_since"] is not None
     await until(process, "/status", lambda _, document: document["integrations"]["surveys"]["limited_by"] == "kafka")
@@ -193,6 +196,7 @@ async def test_brokers_that_go_away_are_one_line_and_nothing_is_claimed_meanwhil
     await deployment.settled()
     _, status = await asked_of(process, "/status")
     assert status["integrations"]["surveys"]["kafka_silent_since"] is None
+    assert "Kafka" not in [problem["subject"] for problem in status["verdict"]["problems"]]
     process.send(signal.SIGTERM)
     assert await process.wait() == 0
     assert process.errors == ""

@@ -75,7 +75,9 @@ def leave_with_open_records(service: Service) -> None:
     assignment.ledgers[PLACE] = PartitionLedger(PLACE.topic, PLACE.partition, 7, integration.runner.accounts[PLACE])
 
 
-def summaries_of(lines: list[structlog.typing.EventDict], integration: str) -> int:
+def summaries_of(service: Service, lines: list[structlog.typing.EventDict], integration: str) -> int:
+    """How many lines of the minute there are; each time something has happened since the last one."""
+    service.integrations[integration].runner.accounts["others", 7].handed_back += 1
     return sum((line["event"], line["integration"]) == ("service.summarised", integration) for line in lines[:])
 
 
@@ -89,8 +91,8 @@ async def test_status_metrics_and_summary_go_on_while_a_pipeline_leaves_its_grou
         leave_with_open_records(service)
         status, metrics = await get(service, "/status"), await get(service, "/metrics")
         seen = len(lines)
-        await eventually(lambda: summaries_of(lines[seen:], "one") > 1)
-        assert '"position":7' in status
+        await eventually(lambda: summaries_of(service, lines[seen:], "one") > 1)
+        assert '"position": 7' in status
         assert 'topic="answers"' in metrics
         assert failures_in(lines) == set()
 
@@ -108,7 +110,9 @@ async def test_a_fault_of_one_integration_hides_neither_the_others_nor_ends_the_
         monkeypatch.setattr(pipeline.asker, "ends", fail)
         status, metrics = await get(service, "/status"), await get(service, "/metrics")
         seen = len(lines)
-        await eventually(lambda: summaries_of(lines[seen:], "one") > 1 and summaries_of(lines[seen:], "other") > 1)
+        await eventually(
+            lambda: summaries_of(service, lines[seen:], "one") > 1 and summaries_of(service, lines[seen:], "other") > 1
+        )
         assert "its state cannot be shown; see the log for observer.failed" in status
         assert all(f'integration="{name}"' in metrics for name in service.integrations)
         assert {("one", "status"), ("one", "lag")} <= failures_in(lines)
@@ -120,7 +124,7 @@ async def test_whatever_an_observer_raises_the_service_goes_on(
 ) -> None:
     called = 0
 
-    def fail(*_: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         nonlocal called
         called += 1
         raise RuntimeError("planted")

@@ -91,6 +91,19 @@ class TestFiles:
         [fault] = examine_text(text)
         assert fault.startswith("kafka.sasl_oauth_token_file (line 5): 'none' cannot be read: No such file")
 
+    @pytest.mark.parametrize(
+        ("content", "fault"),
+        [(None, "cannot be read: No such file or directory; mount the secret"), ("\n", "is empty; put the secret")],
+    )
+    def test_of_the_servers_token_is_there(
+        self, examine_text: Examine, good: str, content: str | None, fault: str
+    ) -> None:
+        if content is not None:
+            Path("token").write_text(content)
+        [found] = examine_text(f"{good}server:\n  host: 0.0.0.0\n  token_file: token\n")
+        assert found.startswith("server.token_file (line ")
+        assert f"'token' {fault}" in found
+
     def test_are_not_looked_at_where_the_setting_has_no_effect(self, examine_text: Examine, good: str) -> None:
         [fault] = examine_text(good.replace("broker:9092", "broker:9092\n  ssl_cafile: none"))
         assert "has no effect with security_protocol PLAINTEXT" in fault
@@ -194,6 +207,7 @@ class TestVariables:
         environ = {
             "STREAMER_CONFIG": "x",
             "STREAMER_COMMIT": "x",
+            "STREAMER_DEFAULT_SERVER_HOST": "127.0.0.1",
             "STREAMER_STATE_DIR": "state",
             "STREAMER_KAFKA__CLIENT_ID": "x",
             "STREAMER_SERVICE_HOST": "10.0.0.1",
@@ -224,3 +238,24 @@ class TestLineBreaks:
         Path("key").write_text("k\n")
         [warning] = examine_text(good.replace("write_key: ${KEY}", "write_key_file: key"))
         assert warning.startswith("destinations.production.write_key_file (line 5): 'key' ends with a line break")
+
+
+@pytest.mark.parametrize(
+    ("section", "is_open"),
+    [
+        ("host: 0.0.0.0", True),
+        ('host: "::"', True),
+        ("host: streamer.example", True),
+        ("host: 127.0.0.1", False),
+        ('host: "::1"', False),
+        ("host: localhost", False),
+        ("host: 0.0.0.0\n  token_file: token", False),
+    ],
+)
+def test_a_server_that_others_can_reach_without_a_token_is_told(
+    examine_text: Examine, good: str, section: str, *, is_open: bool
+) -> None:
+    Path("token").write_text("t")
+    warnings = examine_text(f"{good}server:\n  {section}\n")
+    assert [warning.split(":")[0].split(" ")[0] for warning in warnings] == ["server.host"] * is_open
+    assert all("set server.token_file" in warning for warning in warnings)

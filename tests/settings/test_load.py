@@ -24,8 +24,8 @@ def test_defaults_are_the_documented_ones(load_text: LoadText, good: str) -> Non
     assert settings.model_dump(exclude={"kafka", "destinations", "integrations", "directory"}) == {
         "state_dir": Path("state"),
         "receipts": {"window": 86_400.0, "max_bytes": 4 << 30},
-        "server": {"host": "127.0.0.1", "port": 8_080},
-        "log": {"level": "info", "format": "auto"},
+        "server": {"host": "127.0.0.1", "port": 8_080, "token_file": None},
+        "log": {"level": "info", "format": "auto", "profile": "otel"},
         "inbound": None,
     }
     assert settings.destinations["production"].model_dump(exclude={"write_key"}) == {
@@ -345,3 +345,32 @@ def test_the_example_shows_the_defaults() -> None:
     assert example.destinations["production"].batch == DestinationSettings().batch
     assert example.destinations["production"].retry == DestinationSettings().retry
     assert example.integrations["feedback-europe"].limits == example.integrations["sprig"].limits
+
+
+@pytest.mark.parametrize("server", ["", "server:\n", "server:\n  host:\n", "server:\n  port: 9000\n"])
+def test_an_image_may_have_another_default_host(load_text: LoadText, good: str, server: str) -> None:
+    """Nobody could ask a container for its health that listens on its own loopback interface."""
+    settings = load_text(good + server, {"STREAMER_DEFAULT_SERVER_HOST": "::"})
+
+    assert settings.server.host == "::"
+    assert settings.server.port == (9_000 if "port" in server else 8_080)
+
+
+def test_the_file_and_the_variable_of_the_setting_override_the_default_of_an_image(
+    load_text: LoadText, good: str
+) -> None:
+    """Whoever closes the port in the file must not have it opened by an image."""
+    closed = good + "server: {host: 127.0.0.1}\n"
+    image = {"STREAMER_DEFAULT_SERVER_HOST": "::"}
+
+    assert load_text(closed, image).server.host == "127.0.0.1"
+    assert load_text(closed, {**image, "STREAMER_SERVER__HOST": "10.0.0.1"}).server.host == "10.0.0.1"
+    assert load_text(good, {**image, "STREAMER_SERVER__HOST": "10.0.0.1"}).server.host == "10.0.0.1"
+
+
+def test_a_server_that_is_no_section_stays_a_fault_beside_the_default_of_an_image(
+    faults_of: Callable[..., list[str]], good: str
+) -> None:
+    [fault] = faults_of(good + "server: 8080\n", {"STREAMER_DEFAULT_SERVER_HOST": "::"})
+
+    assert "should be a mapping of settings" in fault

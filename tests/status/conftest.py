@@ -13,6 +13,7 @@ from streamer.core.inbound.call import IgnoredReason
 from streamer.core.model import DeadLetterReason, FilterReason
 from streamer.core.records.account import Account
 from streamer.core.records.obstacles import Obstacle, PartitionFault
+from streamer.logs import Event
 from streamer.logs.fault import FaultLine
 from streamer.status import (
     AssignedPartition,
@@ -20,11 +21,13 @@ from streamer.status import (
     ConsumerStatus,
     DestinationStatus,
     DirectoryStatus,
+    GroupMember,
     InboundStatus,
     IntegrationState,
     IntegrationStatus,
     PartitionStatus,
     ReceiptsStatus,
+    RecentLetter,
     ServiceStatus,
     WebhooksStatus,
 )
@@ -47,6 +50,7 @@ def _account() -> Account:
 def _destination() -> DestinationStatus:
     destination = DestinationStatus(name="production", limit=16, in_flight=2, since=time.monotonic() - 60)
     destination.state, destination.reason, destination.next_step = State.HELD, "401", "Check the write key."
+    destination.next_probe_at = time.monotonic() + 30
     destination.record(answer_of_status(200, None), 0.03, 1_000, 25, Verdict.DELIVERED)
     destination.record(answer_of_status(429, 5.0), 0.2, 1_000, 25, Verdict.RETRY_FREE)
     destination.record(answer_of_status(400, None), 0.2, 1_000, 25, Verdict.REFUSED)
@@ -74,6 +78,7 @@ def _integration() -> IntegrationStatus:
         group="streamer.sprig",
         destination="production",
         state=IntegrationState.RUNNING,
+        topics=("surveys",),
         partitions=[
             PartitionStatus(topic="surveys", partition=0, account=_account(), assigned=assigned),
             PartitionStatus(topic="surveys", partition=1, account=Account(), assigned=None),
@@ -95,6 +100,15 @@ def _integration() -> IntegrationStatus:
         rebalances={"assigned": 1, "revoked": 0},
         buffered_records=10,
         buffered_bytes=500,
+        state_since=NOW - 600,
+        members=[
+            GroupMember("streamer-web-7", "10.0.0.7", 2, is_this=True),
+            GroupMember("streamer-web-8", "10.0.0.8", 1, is_this=False),
+        ],
+        recent_letters=[
+            RecentLetter(NOW - 30, "surveys", 0, 17, "schema_invalid", "survey: missing", "m-1"),
+            RecentLetter(NOW - 20, "surveys", 0, 18, "decode_error", "not JSON", None),
+        ],
         receipts=ReceiptsStatus(is_available=True, entries=80, bytes=4_096, shrunk_total=0),
     )
 
@@ -150,11 +164,15 @@ def _service() -> ServiceStatus:
         config_sha256="0123abcd",
         mapping_version="1",
         started_at=NOW - 3_600,
+        instance="web-7, process 4711",
         is_draining=False,
         integrations=[_integration()],
         destinations=[_destination()],
         loop_lag_seconds=Histogram((0.1, 1.0)),
         inbound=_inbound(),
+        faults={Event.DESTINATION_HELD: 2},
+        memory_bytes=200_000_000,
+        memory_limit_bytes=500_000_000,
         last_faults=[
             FaultLine(NOW - 120, "batch.retrying", "sprig", "503", "No action is needed."),
             FaultLine(NOW - 60, "destination.held", "production", "401", "Check the write key."),

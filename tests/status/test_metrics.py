@@ -16,7 +16,7 @@ from streamer.status import (
     ReceiptsStatus,
     ServiceStatus,
 )
-from streamer.status.histogram import Histogram
+from streamer.status.histogram import LATENCY_SECONDS, Histogram
 from streamer.status.inbound_metrics import OF_INBOUND, Inbound
 from streamer.status.metric_catalogue import (
     OF_CONSUMER,
@@ -76,6 +76,11 @@ TYPE = {"partition": "0", "type": "identify"}
         ("streamer_records_unaccounted", PARTITION, 0),
         ("streamer_records_lost_total", {**PARTITION, "reason": "retention"}, 7),
         ("streamer_consumer_lag", GROUPED, 120),
+        ("streamer_records_unread", PARTITION, 100),
+        ("streamer_faults_total", {"event": "destination.held"}, 2),
+        ("streamer_faults_total", {"event": "records.lost"}, 0),
+        ("streamer_memory_bytes", {}, 200_000_000),
+        ("streamer_memory_limit_bytes", {}, 500_000_000),
         ("streamer_records_parked", PARTITION, 1),
         ("streamer_integration_state", {"integration": "sprig", "state": "running"}, 1),
         ("streamer_integration_state", {"integration": "sprig", "state": "guarded"}, 0),
@@ -144,7 +149,7 @@ def test_a_number_of_the_status_is_under_its_name(
 def test_series_of_a_lag_end_with_the_assignment_and_its_account_stays(samples: Samples) -> None:
     names = {name for name, labels in samples if ("partition", "1") in labels}
     assert "streamer_records_consumed_total" in names
-    assert not any("lag" in name or "parked" in name for name in names)
+    assert not any("lag" in name or "parked" in name or "unread" in name for name in names)
 
 
 @pytest.mark.parametrize("series", [*OF_PARTITION, *OF_DELIVERED_PARTITION], ids=lambda series: series.name)
@@ -162,6 +167,10 @@ def test_a_series_that_an_integration_does_not_have_from_the_start_says_so(serie
         group="streamer.sprig",
         destination="production",
         state=IntegrationState.STARTING,
+        topics=("surveys",),
+        commits={"stored": 0},
+        rebalances={"assigned": 0},
+        latency_seconds={"surveys": Histogram(LATENCY_SECONDS)},
         receipts=ReceiptsStatus(is_available=True, entries=0, bytes=0, shrunk_total=0),
     )
     assert (series.read(nothing_yet) == {}) is bool(series.exists)

@@ -131,7 +131,7 @@ async def test_the_status_has_the_account_and_why_a_destination_is_held(client: 
         "lost": {"retention": 7},
     }
     ours, former, left_out = integration["partitions"]
-    assert left_out["left_out"] == {"reason": "no_leader", "detail": "no broker leads the partition"}
+    assert left_out["left_out"] == {"reason": "no_leader", "detail": "no broker leads the partition", "since": None}
     assert ours["left_out"] is None
     assert (ours["position"], ours["committed"], ours["high_watermark"], ours["lag"]) == (190, 180, 300, 120)
     assert (former["assigned"], former["account"]["consumed"]) == (False, 0)
@@ -140,6 +140,44 @@ async def test_the_status_has_the_account_and_why_a_destination_is_held(client: 
     assert destination["next_step"] == "Check the write key."
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", destination["since"])
     assert [fault["event_name"] for fault in status["last_faults"]] == ["destination.held", "batch.retrying"]
+
+
+async def test_the_status_begins_with_what_a_person_needs(client: aiohttp.ClientSession) -> None:
+    async with client.get("/status") as response:
+        text = await response.text()
+        status = await response.json()
+    assert text.startswith('{\n  "verdict": {\n    "level": "act",\n    "headline": "sprig: '), "people read it"
+    assert [problem["subject"] for problem in status["verdict"]["problems"]][:1] == ["sprig"]
+    assert status["verdict"]["problems"][0].keys() == {
+        "level",
+        "subject",
+        "what",
+        "data",
+        "data_at_risk",
+        "next_step",
+    }
+    assert status["instance"] == "web-7, process 4711"
+    integration = status["integrations"]["sprig"]
+    assert integration["state_since"].startswith("2023-11-14T22:03:20")
+    assert integration["members"][0] == {
+        "client_id": "streamer-web-7",
+        "host": "10.0.0.7",
+        "partitions": 2,
+        "is_this": True,
+    }
+    newest, oldest = integration["recent_dead_letters"]
+    assert (newest["reason"], newest["message_id"]) == ("decode_error", None)
+    assert oldest == {
+        "at": "2023-11-14T22:12:50.000Z",
+        "topic": "surveys",
+        "partition": 0,
+        "offset": 17,
+        "reason": "schema_invalid",
+        "detail": "survey: missing",
+        "message_id": "m-1",
+    }
+    destination = status["destinations"]["production"]
+    assert destination["next_probe_at"] > destination["since"]
 
 
 async def test_metrics_are_served_in_the_form_asked_for(client: aiohttp.ClientSession) -> None:

@@ -112,8 +112,9 @@ class DestinationMachine:
 
     @property
     def next_probe_at(self) -> float | None:
-        """Monotonic time at which a probe is due; None when ok, and while one is in flight."""
-        return self._schedule.due if self.state is not State.OK and self._probe is None else None
+        """Monotonic time at which a probe is due; None when ok, while one is in flight, and while barred."""
+        is_awaited = self.state is not State.OK and self._probe is None and not self._bar.is_shut
+        return self._schedule.due if is_awaited else None
 
     def can_start(self, now: float) -> bool:
         """Whether a request may begin. Requests that are late hold their permits, so they can delay even a probe."""

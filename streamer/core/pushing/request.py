@@ -11,6 +11,7 @@ import orjson
 from streamer.core.errors import MappingError
 from streamer.core.model import Json
 
+_SHOWN_SEGMENTS: Final = 2
 _UNADDRESSABLE: Final = frozenset({".", ".."})
 
 
@@ -21,6 +22,12 @@ class ApiRequest(NamedTuple):
     path: str
     body: bytes
     """JSON; empty: there is none."""
+
+    @property
+    def shown_path(self) -> str:
+        """The path without what may name a user: all but its first two segments."""
+        kept = self.path.split("/")[: 1 + _SHOWN_SEGMENTS]
+        return "/".join(kept) + ("/REDACTED" if len(kept) < self.path.count("/") + 1 else "")
 
 
 def encode_request(method: str, path: str, body: Json = None) -> bytes:

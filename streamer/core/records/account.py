@@ -86,6 +86,18 @@ class Totals:
         """Records that have their outcome."""
         return self.delivered + self.duplicate + self.filtered + self.dead_lettered
 
+    def since(self, earlier: "Totals") -> "Totals":
+        """What happened after ``earlier``; what is open is that of now."""
+        return Totals(
+            consumed=self.consumed - earlier.consumed,
+            delivered=self.delivered - earlier.delivered,
+            duplicate=self.duplicate - earlier.duplicate,
+            filtered=self.filtered - earlier.filtered,
+            dead_lettered=self.dead_lettered - earlier.dead_lettered,
+            handed_back=self.handed_back - earlier.handed_back,
+            in_flight=self.in_flight,
+        )
+
     def adds_up(self) -> bool:
         """Whether nothing is unaccounted for."""
         return self.consumed == self.settled + self.handed_back + self.in_flight

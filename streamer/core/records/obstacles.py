@@ -48,6 +48,8 @@ class _Blocked:
     failures: int
     due_at: float
     """When it is tried again, in monotonic seconds."""
+    since: float
+    """When the first attempt failed, in monotonic seconds."""
     is_tried: bool = False
     """Whether it is being tried now."""
 
@@ -77,6 +79,11 @@ class Obstacles(Generic[Place]):
         blocked = self._blocked.get(place)
         return None if blocked is None else blocked.fault
 
+    def since(self, place: Place) -> float | None:
+        """Since when it is not read, in monotonic seconds; None: nothing keeps it."""
+        blocked = self._blocked.get(place)
+        return None if blocked is None else blocked.since
+
     def meet(self, place: Place, fault: PartitionFault, now: float) -> bool:
         """An attempt has failed; ``now`` in monotonic seconds.
 
@@ -87,7 +94,7 @@ class Obstacles(Generic[Place]):
         failures = 1 if known is None else known.failures + 1
         doublings = min(failures - 1, MAX_DOUBLINGS)
         wait = min(self._min_retry_seconds * 2.0**doublings, self._max_retry_seconds)
-        self._blocked[place] = _Blocked(fault, failures, now + wait)
+        self._blocked[place] = _Blocked(fault, failures, now + wait, now if known is None else known.since)
         return failures == TOLD_FROM_ATTEMPT
 
     def take_due(self, now: float) -> list[Place]:

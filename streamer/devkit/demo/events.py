@@ -19,6 +19,8 @@ DISABLED_EVERY: Final = 25
 MALFORMED_EVERY: Final = 40
 """Of the events of one platform, every 10th is sent twice, every 25th is of a disabled kind, every 40th is broken."""
 
+BROKEN: Final = b'{"event": "cut off in the mid'
+
 DISABLED_EVENTS: Final[dict[str, list[str]]] = {
     "sprig": [],
     "product_fruits": ["Tour Skipped"],
@@ -48,11 +50,23 @@ def sample_events(number: int) -> Iterator[SampleEvent]:
         index += 1
 
 
+def steady_events(number: int, *, first: int) -> Iterator[SampleEvent]:
+    """Make ``number`` records that must all be delivered; indices from ``first`` on, so that no messageId repeats."""
+    index = first
+    made = 0
+    while made < number:
+        event = _events_of(INTEGRATIONS[index % len(INTEGRATIONS)], index)[0]
+        if event.outcome is Outcome.DELIVERED:
+            yield event
+            made += 1
+        index += 1
+
+
 def _events_of(integration: str, index: int) -> list[SampleEvent]:
     user = f"usr_{index % 500:05}"
     key = user.encode()
     if index % MALFORMED_EVERY == MALFORMED_EVERY - 1:
-        return [SampleEvent(integration, key, b'{"event": "cut off in the mid', Outcome.DEAD_LETTERED)]
+        return [SampleEvent(integration, key, BROKEN, Outcome.DEAD_LETTERED)]
     is_disabled = index % DISABLED_EVERY == DISABLED_EVERY - 1
     document = _MAKERS[integration](index, user, is_disabled=is_disabled)
     outcome = Outcome.FILTERED if is_disabled else Outcome.DELIVERED

@@ -1,21 +1,23 @@
 """The second half of the demo: what Segment received comes back through a webhook, with the calls of an app."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from typing import Any, Final
 
 import aiohttp
 import orjson
 
 from streamer.core.errors import UnavailableError
-from streamer.core.inbound.call import CallOutcome, IgnoredReason
-from streamer.devkit.demo.saying import say, show_checks, show_table
+from streamer.core.inbound.call import IgnoredReason
+from streamer.devkit.demo.events import SampleEvent
+from streamer.devkit.demo.inbound_set_up import SECRET, WEBHOOK
+from streamer.devkit.demo.playground import Playground
+from streamer.devkit.demo.producing import Producer
+from streamer.devkit.demo.showing import show, show_checks, show_table
 from streamer.devkit.sandbox.server import Sandbox
 from streamer.devkit.sandbox.webhook import WebhookDestination
-from streamer.inbound.inbound import Inbound
-from streamer.kafka import create_topics
 from streamer.kafka.topic_reader import TopicReader
 from streamer.settings import Settings
 
@@ -27,101 +29,80 @@ STALLED_AFTER_SECONDS: Final = 60.0
 
 LOOK_SECONDS: Final = 0.1
 
-_WEBHOOK: Final = "demo"
-_SECRET: Final = "the shared secret of the demo"  # noqa: S105 - it protects nothing
 _BATCH_CALLS: Final = 100
 _RENAMED: Final = "app-user-renamed"
 _OK: Final = 200
 
 
-def is_installed() -> bool:
-    """Whether the extra ``inbound`` is there, which the directory needs."""
-    return find_spec("sqlalchemy") is not None
-
-
-def sections(run: str, directory: str) -> dict[str, Any]:
-    """What the way back adds to the configuration of the demo.
-
-    Args:
-        run: keeps the topics of several demos apart.
-        directory: path of the file for the users.
-    """
-    return {
-        "inbound": {
-            "listen": {"port": 0},
-            "webhooks": {_WEBHOOK: {"secrets": [_SECRET]}},
-            "topic": f"demo.{run}.inbound",
-            "group_id": f"demo.{run}.inbound",
-            "dead_letters": {"topic": f"demo.{run}.inbound.dlq"},
-            "profiles_topic": f"demo.{run}.profiles",
-            "triggers_topic": f"demo.{run}.triggers",
-        },
-        "directory": {"url": f"sqlite:///{directory}"},
-    }
-
-
-async def make_topics(settings: Settings, *, partitions: int) -> None:
-    """Create the topics of the way back; the one for profiles is compacted.
-
-    Raises:
-        UnavailableError: the brokers refuse, or cannot be asked.
-    """
-    inbound = settings.inbound
-    assert inbound is not None, "the demo's configuration has it"
-    calls = [inbound.topic, inbound.triggers_topic, inbound.dead_letters.topic]
-    await create_topics(settings.kafka, calls, partitions=partitions)
-    compacted = {"cleanup.policy": "compact"}
-    await create_topics(settings.kafka, [inbound.profiles_topic], partitions=partitions, values=compacted)
-
-
-async def connect(sandbox: Sandbox, inbound: Inbound) -> None:
-    """Let the sandbox forward to the webhook of the service what it accepts from now on, as Segment does."""
-    assert inbound.listener is not None, "the demo's configuration has one"
-    url = f"http://127.0.0.1:{inbound.listener.port}/webhooks/segment/{_WEBHOOK}"
-    sandbox.webhook = WebhookDestination(url, _SECRET, max_calls=_BATCH_CALLS)
-    await sandbox.webhook.start()
-
-
-async def play(sandbox: Sandbox, inbound: Inbound, settings: Settings, write_key: str) -> bool:
+async def play(ground: Playground, producer: Producer, events: Sequence[SampleEvent], write_key: str) -> bool:
     """Let the app's users appear in the directory, and show the account; True if all checks passed.
 
+    Args:
+        ground: what runs.
+        producer: produces to it.
+        events: survey events whose calls Segment sends back too; the loop guard must ignore them.
+        write_key: of the source that the app sends to.
+
     Raises:
-        UnavailableError: the sandbox or the brokers cannot be asked.
+        UnavailableError: a part cannot be asked.
     """
-    webhook, keeper = sandbox.webhook, inbound.keeper
-    assert webhook is not None, "connected before"
-    assert keeper is not None, "the demo's configuration has a directory"
-    own_events = sandbox.record.accepted
-    say(f"demo: an app with {PEOPLE} users makes its calls; Segment forwards them to streamer's webhook")
-    await _send(sandbox, write_key)
-    forwarded = sandbox.record.accepted
-    deadline = asyncio.get_running_loop().time() + STALLED_AFTER_SECONDS
-    while asyncio.get_running_loop().time() < deadline:
-        is_applied = keeper.runner.totals().settled >= forwarded and not webhook.waiting
-        if is_applied and keeper.waiting is not None and not keeper.waiting.records:
-            break
-        await asyncio.sleep(LOOK_SECONDS)
-    totals = keeper.runner.totals()
-    account = {
-        "consumed": totals.consumed,
-        "applied": totals.delivered,
-        "duplicate": totals.duplicate,
-        "ignored": totals.filtered,
-        "dead_lettered": totals.dead_lettered,
-        "handed_back": totals.handed_back,
-        "in_flight": totals.in_flight,
-    }
-    show_table("way back", tuple(account), {"segment.inbound": account})
-    published = await _read_published(settings)
-    ignored = sum(
-        number
-        for kind, number in keeper.tally.calls.items()
-        if kind.outcome is CallOutcome.IGNORED and kind.reason == IgnoredReason.OWN_EVENT
+    sandbox, record = ground.sandbox, ground.sandbox.record
+    before = record.accepted
+    await _connect(ground)
+    show(
+        f"Segment now forwards each call to streamer's webhook: those of {len(events)} more survey events, and those"
+        f" of an app with {PEOPLE} users."
     )
+    await producer.produce(events)
+    await _send(sandbox, write_key)
+    expected = before + len(events) + sum(1 for _ in _app_calls())
+    published = _Published({}, 0)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(STALLED_AFTER_SECONDS):
+            while not await _is_applied(ground, expected, record.accepted - before):  # noqa: ASYNC110 - nothing announces it
+                await asyncio.sleep(LOOK_SECONDS)
+            while not published.is_complete():
+                published = await _read_published(ground.settings)
+    return await _show_account(ground, published, own_events=len(events), forwarded=record.accepted - before)
+
+
+async def _connect(ground: Playground) -> None:
+    """Let the sandbox forward to the webhook of the service what it accepts from now on, as Segment does."""
+    inbound = ground.settings.inbound
+    assert inbound is not None, "the demo's configuration has it"
+    assert inbound.listen is not None, "the demo's configuration has it"
+    url = f"http://127.0.0.1:{inbound.listen.port}/webhooks/segment/{WEBHOOK}"
+    ground.sandbox.webhook = WebhookDestination(url, SECRET, max_calls=_BATCH_CALLS)
+    await ground.sandbox.webhook.start()
+
+
+async def _is_applied(ground: Playground, expected: int, forwarded: int) -> bool:
+    """Whether all calls have come back and have their outcome."""
+    webhook = ground.sandbox.webhook
+    assert webhook is not None, "connected before"
+    inbound = (await ground.service.status())["inbound"]
+    account = _account_of(inbound)
+    is_back = ground.sandbox.record.accepted >= expected and not webhook.waiting
+    return is_back and account["consumed"] >= forwarded and not account["in_flight"]
+
+
+def _account_of(inbound: Mapping[str, Any]) -> dict[str, int]:
+    account = inbound["account"]
+    terms = ("consumed", "applied", "duplicate", "ignored", "dead_lettered", "handed_back", "in_flight")
+    values = {term: account.get(term, 0) for term in terms}
+    return {term: sum(value.values()) if isinstance(value, dict) else value for term, value in values.items()}
+
+
+async def _show_account(ground: Playground, published: "_Published", *, own_events: int, forwarded: int) -> bool:
+    inbound = (await ground.service.status())["inbound"]
+    account = _account_of(inbound)
+    ignored = inbound["account"].get("ignored", {}).get(IgnoredReason.OWN_EVENT, 0)
+    show_table("way back", tuple(account), {"segment.inbound": account})
+    ended = sum(number for term, number in account.items() if term != "consumed")
     return show_checks(
         [
-            ("every call is accounted for: the six columns add up to consumed", totals.adds_up()),
-            (f"every call that Segment forwarded was consumed ({forwarded:,})", totals.consumed == forwarded),
+            ("every call is accounted for: the six columns add up to consumed", account["consumed"] == ended),
+            (f"every call that Segment forwarded was consumed ({forwarded:,})", account["consumed"] == forwarded),
             (f"the loop guard ignored streamer's own events ({ignored:,} of {own_events:,})", ignored == own_events),
             (f"every user of the app is published as expected ({PEOPLE})", published.profiles == _expected_profiles()),
             (f"every event of the app made one trigger ({published.triggers})", published.triggers == PEOPLE),
@@ -171,6 +152,10 @@ class _Published:
     profiles: Mapping[str, Any]
     """Username -> e-mail, plan, devices and former names of the last profile; without those that are gone."""
     triggers: int
+
+    def is_complete(self) -> bool:
+        """Whether everything is there that the app's calls must have made."""
+        return self.profiles == _expected_profiles() and self.triggers == PEOPLE
 
 
 async def _read_published(settings: Settings) -> _Published:

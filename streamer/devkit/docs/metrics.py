@@ -9,9 +9,10 @@ from streamer.core.inbound.call import CALL_LETTER_REASONS, CallOutcome, Ignored
 from streamer.core.model import DELIVERY_LETTER_REASONS, FilterReason
 from streamer.devkit.docs.markdown import code, codes, page, table
 from streamer.kafka import CommitResult
-from streamer.status import BatchResult, IntegrationState
+from streamer.status import BatchResult, IntegrationState, Reload
 from streamer.status.inbound_metrics import OF_INBOUND
 from streamer.status.metric_catalogue import (
+    KNOWN_STATUSES,
     LOST_REASONS,
     OF_CONSUMER,
     OF_DELIVERED_PARTITION,
@@ -25,7 +26,9 @@ from streamer.status.series import Series
 _INTRODUCTION: Final = """\
 `/metrics` serves these in the format of Prometheus, or as OpenMetrics if the `Accept` header asks for it. Names and
 labels are a contract: dashboards and alerts may use them. No label is taken from a record, so their number is bounded.
-Counters start at 0 with the process. The standard metrics of the Python client are served too (`process_*`,
+Counters start at 0 with the process. In OpenMetrics, buckets of `streamer_event_latency_seconds` and
+`streamer_http_request_duration_seconds` name the trace of their latest value, where traces are on
+([tracing.md](tracing.md)). The standard metrics of the Python client are served too (`process_*`,
 `python_*`).
 
 For each integration and partition, at any time:
@@ -37,7 +40,7 @@ For each integration and partition, at any time:
 `streamer_records_unaccounted` is the difference of the two sides. If it is not 0, report it as a bug."""
 
 _GROUPS: Final[tuple[tuple[str, tuple[str, ...], str, tuple[Series[Any], ...]], ...]] = (
-    ("The process", (), "Series exist from the start.", OF_SERVICE),
+    ("The process", (), "Series exist from the start, unless the table says otherwise.", OF_SERVICE),
     (
         "Partitions",
         ("integration", "topic", "partition"),
@@ -86,7 +89,8 @@ _GROUPS: Final[tuple[tuple[str, tuple[str, ...], str, tuple[Series[Any], ...]], 
     ),
 )
 
-_VALUES: Final[dict[tuple[str, str], Iterable[str]]] = {
+VALUES: Final[dict[tuple[str, str], Iterable[str]]] = {
+    ("streamer_config_reloads_total", "result"): Reload,
     ("streamer_records_filtered_total", "reason"): FilterReason,
     ("streamer_records_dead_lettered_total", "reason"): DELIVERY_LETTER_REASONS,
     ("streamer_records_lost_total", "reason"): LOST_REASONS,
@@ -95,6 +99,8 @@ _VALUES: Final[dict[tuple[str, str], Iterable[str]]] = {
     ("streamer_commits_total", "result"): CommitResult,
     ("streamer_destination_state", "state"): State,
     ("streamer_batches_total", "result"): BatchResult,
+    ("streamer_http_requests_total", "status"): KNOWN_STATUSES,
+    ("streamer_http_retries_total", "reason"): KNOWN_STATUSES[1:],
     ("streamer_inbound_calls_total", "outcome"): CallOutcome,
     ("streamer_inbound_calls_total", "reason"): (*IgnoredReason, *CALL_LETTER_REASONS),
     ("streamer_inbound_remarks_total", "remark"): Remark,
@@ -112,7 +118,7 @@ def render() -> dict[str, str]:
             "## Values of labels",
             table(
                 ("metric", "label", "values"),
-                [(code(name), code(label), codes(values)) for (name, label), values in _VALUES.items()],
+                [(code(name), code(label), codes(values)) for (name, label), values in VALUES.items()],
             ),
         )
     }

@@ -9,9 +9,8 @@ and all of its members may be left out:
      "action": {"status": 429, "retry_after": 12, "latency": "20ms", "body": "slow down", "headers": {"X-Cause": "me"}}}
 """
 
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Annotated, Any, Final
 
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -20,9 +19,6 @@ from streamer.core.model import Json
 from streamer.devkit.sandbox.answers import TEXT_HEADERS, Reply
 from streamer.devkit.sandbox.discards import message_id_of
 from streamer.settings import parse_duration
-
-MAX_FAULTS: Final = 1_000
-"""Most faults of one script."""
 
 MARK: Final = "sandbox"
 """The property by which a call can be marked: ``properties.sandbox``."""
@@ -133,9 +129,6 @@ class Action:
         return Reply(status, body, {**headers, **self.headers})
 
 
-_NOTHING: Final = Action()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
     """One fault of a script."""
@@ -174,83 +167,6 @@ def read_faults(document: bytes) -> list[Fault]:
 def write_faults(faults: Iterable[Fault]) -> bytes:
     """The JSON that `read_faults` reads."""
     return _SCRIPT.dump_json(list(faults), by_alias=True, exclude_defaults=True)
-
-
-@dataclass(slots=True)
-class _Armed:
-    """A fault in force, with its counts so far."""
-
-    fault: Fault
-    ends_at: float
-    matched: int = 0
-    happened: int = 0
-
-    def happens(self, path: str, calls: Sequence[Json]) -> bool:
-        if not self.fault.match.holds(path, calls):
-            return False
-        self.matched += 1
-        if self.matched % self.fault.match.every:
-            return False
-        self.happened += 1
-        return True
-
-    def is_over(self, now: float) -> bool:
-        return now >= self.ends_at or self.happened == self.fault.times
-
-
-class FaultScript:
-    """The faults in force.
-
-    Args:
-        faults: the faults to begin with.
-        clock: monotonic seconds, for ``for_seconds``.
-    """
-
-    def __init__(self, faults: Iterable[Fault] = (), *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._armed: list[_Armed] = []
-        self.add(*faults)
-
-    @property
-    def in_force(self) -> list[Fault]:
-        """The faults that may still happen, in the order in which they are tried."""
-        now = self._clock()
-        self._armed = [armed for armed in self._armed if not armed.is_over(now)]
-        return [armed.fault for armed in self._armed]
-
-    def add(self, *faults: Fault) -> None:
-        """Add faults behind those in force.
-
-        Raises:
-            FaultsError: there would be more than `MAX_FAULTS`; none was added.
-        """
-        if len(self.in_force) + len(faults) > MAX_FAULTS:
-            raise FaultsError(f"there would be more than {MAX_FAULTS} faults; remove some first")
-        now = self._clock()
-        self._armed += [_Armed(fault, now + (fault.for_seconds or float("inf"))) for fault in faults]
-
-    def set(self, *faults: Fault) -> None:
-        """Replace the faults in force. Raises as `add` does; the old faults are removed in any case."""
-        self.clear()
-        self.add(*faults)
-
-    def clear(self) -> None:
-        """Remove all faults: from now on, answer as Segment does."""
-        self._armed = []
-
-    def decide(self, path: str, calls: Sequence[Json]) -> Action:
-        """What happens to this request. Counts the request."""
-        if not self._armed:
-            return _NOTHING
-        now, latency_seconds = self._clock(), 0.0
-        for armed in self._armed:
-            if armed.is_over(now) or not armed.happens(path, calls):
-                continue
-            action = armed.fault.action
-            latency_seconds += action.latency_seconds
-            if not action.only_waits:
-                return replace(action, latency_seconds=latency_seconds)
-        return Action(latency_seconds=latency_seconds)
 
 
 def _member(value: Json, name: str) -> Any:

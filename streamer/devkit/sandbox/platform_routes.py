@@ -12,7 +12,8 @@ from aiohttp import web
 
 from streamer.core.model import Json
 from streamer.devkit.sandbox.answers import NO_REPLY, SUCCESS, Reply
-from streamer.devkit.sandbox.faults import Action, FaultScript
+from streamer.devkit.sandbox.fault_script import FaultScript
+from streamer.devkit.sandbox.faults import Action
 from streamer.devkit.sandbox.platforms import (
     BAD_REQUEST,
     Platform,
@@ -50,9 +51,12 @@ class Platforms:
         self._open: Counter[tuple[Platform, str]] = Counter()
 
     def routes(self) -> list[web.RouteDef]:
-        """The endpoints of the module's docstring."""
-        calls = [web.route("*", f"/{platform}/{{rest:.*}}", self._take) for platform in Platform]
-        return [*calls, web.get("/_sandbox/platforms", self._show)]
+        """The paths of the platforms' APIs."""
+        return [web.route("*", f"/{platform}/{{rest:.*}}", self._take) for platform in Platform]
+
+    def admin_routes(self) -> list[web.RouteDef]:
+        """The endpoint of the module's docstring."""
+        return [web.get("/_sandbox/platforms", self._show)]
 
     def require_key(self, key: str) -> None:
         """Take no other key from now on."""

@@ -9,6 +9,7 @@ be read (not JSON, damaged gzip) counts as a request without calls.
 """
 
 import enum
+import secrets
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterator, KeysView
 from contextlib import contextmanager
@@ -18,9 +19,13 @@ from typing import Final, NamedTuple
 from streamer.core.model import MAX_CALL_BYTES, Json
 from streamer.devkit.sandbox.answers import Judgement, compact
 from streamer.devkit.sandbox.discards import Discard, message_id_of
+from streamer.devkit.sandbox.rates import Rates, Tally
 
 LATEST_CALLS: Final = 200
-"""How many of the latest calls are kept with their bodies."""
+"""How many calls are listed unless more are asked for."""
+
+KEPT_CALLS: Final = 1_000
+"""How many of the latest calls are kept with their bodies, of at most 32,000 bytes each."""
 
 MAX_IDS: Final = 1_000_000
 """Most messageIds that are remembered, at about 300 bytes each."""
@@ -42,6 +47,11 @@ class Verdict(enum.StrEnum):
     """Not accepted: the whole request was answered with an error, or its connection was reset."""
 
 
+_VERDICTS: Final = tuple(Verdict)
+_ACCEPTED, _DUPLICATE, _SWALLOWED, _REFUSED = _VERDICTS
+"""Names of this module are looked up faster than members of an enum, which counts once for each call."""
+
+
 class ReceivedCall(NamedTuple):
     """One recorded call. ``received_at``: seconds since the epoch. ``answer``: a status, or why there was none."""
 
@@ -51,6 +61,15 @@ class ReceivedCall(NamedTuple):
     discard: Discard | None
     path: str
     answer: str
+
+
+class KeptCall(NamedTuple):
+    """One of the latest calls. ``body``: compact JSON; None if the call is over Segment's limit."""
+
+    number: int
+    """The first call that was received has 1; see `SandboxRecord.run`."""
+    entry: ReceivedCall
+    body: bytes | None
 
 
 class SandboxRecord:
@@ -71,6 +90,8 @@ class SandboxRecord:
 
     def clear(self) -> None:
         """Forget everything, also the messageIds. Requests in flight are counted when they end."""
+        self.run = secrets.token_hex(4)
+        """Differs after each `clear` and in each process: calls are numbered from 1 in each of them."""
         self.received = self.accepted = self.duplicates = self.refused = 0
         self.swallowed_by_code: Counter[Discard] = Counter()
         self.requests_by_answer: Counter[str] = Counter()
@@ -79,7 +100,8 @@ class SandboxRecord:
         self.forgotten_ids = 0
         # messageId -> (times taken, when it was last accepted), in the order of acceptance.
         self._ids: OrderedDict[str, tuple[int, float]] = OrderedDict()
-        self._latest: deque[tuple[ReceivedCall, bytes | None]] = deque(maxlen=LATEST_CALLS)
+        self._latest: deque[tuple[ReceivedCall, bytes | None]] = deque(maxlen=KEPT_CALLS)
+        self.rates = Rates()
 
     @property
     def swallowed(self) -> int:
@@ -104,6 +126,19 @@ class SandboxRecord:
     def latest(self, limit: int = LATEST_CALLS) -> list[tuple[ReceivedCall, bytes | None]]:
         """The latest calls, newest first, with their bodies; None for a body over Segment's limit."""
         return list(islice(reversed(self._latest), limit))
+
+    def kept(self, *, after: int = 0) -> Iterator[KeptCall]:
+        """The calls that are kept, newest first. ``after``: only those with higher numbers.
+
+        Read it without waiting in between: it is not meant to be used while calls arrive.
+        """
+        latest = zip(range(self.received, after, -1), reversed(self._latest), strict=False)
+        return (KeptCall(number, entry, body) for number, (entry, body) in latest)
+
+    def find(self, number: int) -> KeptCall | None:
+        """The call with this number; None if it is not kept any more, or was not received yet."""
+        place = len(self._latest) - 1 - (self.received - number)
+        return KeptCall(number, *self._latest[place]) if 0 <= place < len(self._latest) else None
 
     def totals(self) -> dict[str, Json]:
         """All counters, as JSON."""
@@ -155,36 +190,44 @@ class SandboxRecord:
         entries = []
         for call, discard in zip(calls, judgement.discards, strict=True):
             message_id = message_id_of(call)
-            verdict = self._verdict(message_id, discard, now) if taken else Verdict.REFUSED
+            verdict = self._verdict(message_id, discard, now) if taken else _REFUSED
             entries.append(ReceivedCall(now, message_id, verdict, discard, path, answer))
-        self._count(entries)
-        for entry, call in zip(entries[-LATEST_CALLS:], calls[-LATEST_CALLS:], strict=True):
-            body = compact(call)
-            self._latest.append((entry, body if body is not None and len(body) <= MAX_CALL_BYTES else None))
+        self._count(entries, now)
+        bodies = map(compact, calls[-KEPT_CALLS:])
+        self._latest.extend(
+            (entry, body if body is not None and len(body) <= MAX_CALL_BYTES else None)
+            for entry, body in zip(entries[-KEPT_CALLS:], bodies, strict=True)
+        )
         return entries
 
     def _verdict(self, message_id: str | None, discard: Discard | None, now: float) -> Verdict:
         if discard:
-            return Verdict.SWALLOWED
+            return _SWALLOWED
         if message_id is None:
-            return Verdict.ACCEPTED
+            return _ACCEPTED
         count, accepted_at = self._ids.get(message_id, (0, 0.0))
         if count and now - accepted_at < self._dedup_window_seconds:
             self._ids[message_id] = (count + 1, accepted_at)
-            return Verdict.DUPLICATE
+            return _DUPLICATE
         self._ids[message_id] = (count + 1, now)
-        self._ids.move_to_end(message_id)
-        if len(self._ids) > self._max_ids:
+        if count:
+            self._ids.move_to_end(message_id)
+        elif len(self._ids) > self._max_ids:
             self._ids.popitem(last=False)
             self.forgotten_ids += 1
-        return Verdict.ACCEPTED
+        return _ACCEPTED
 
-    def _count(self, entries: list[ReceivedCall]) -> None:
-        verdicts = Counter(entry.verdict for entry in entries)
+    def _count(self, entries: list[ReceivedCall], now: float) -> None:
+        verdicts = [entry.verdict for entry in entries]  # a list counts enum members faster than a Counter
+        accepted = verdicts.count(_ACCEPTED)
+        others = map(verdicts.count, _VERDICTS[1:]) if accepted < len(entries) else ()
+        tally = Tally(accepted, *others)
         self.received += len(entries)
-        self.accepted += verdicts[Verdict.ACCEPTED]
-        self.duplicates += verdicts[Verdict.DUPLICATE]
-        self.refused += verdicts[Verdict.REFUSED]
-        self.swallowed_by_code.update(
-            entry.discard for entry in entries if entry.verdict is Verdict.SWALLOWED and entry.discard
-        )
+        self.accepted += tally.accepted
+        self.duplicates += tally.duplicates
+        self.refused += tally.refused
+        if tally.swallowed:
+            self.swallowed_by_code.update(
+                entry.discard for entry in entries if entry.verdict is _SWALLOWED and entry.discard
+            )
+        self.rates.note(now, tally)

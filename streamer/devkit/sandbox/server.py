@@ -1,7 +1,6 @@
 """The HTTP server of the sandbox: reads, judges and records requests, and answers or fails as scripted."""
 
 import asyncio
-import ipaddress
 import logging
 import socket
 import struct
@@ -15,6 +14,8 @@ from typing import Final
 from aiohttp import web
 
 from streamer.core.errors import SettingsError, UnavailableError
+from streamer.core.model import Json
+from streamer.devkit.sandbox.access import guarded, is_loopback
 from streamer.devkit.sandbox.admin import Admin
 from streamer.devkit.sandbox.answers import (
     CALL_PATHS,
@@ -30,10 +31,14 @@ from streamer.devkit.sandbox.answers import (
     read_request,
     refuse,
 )
-from streamer.devkit.sandbox.faults import Action, Fault, FaultScript
+from streamer.devkit.sandbox.debugger.routes import Debugger
+from streamer.devkit.sandbox.debugger.tail import Tail
+from streamer.devkit.sandbox.fault_script import FaultScript
+from streamer.devkit.sandbox.faults import Action, Fault
 from streamer.devkit.sandbox.platform_routes import Platforms
 from streamer.devkit.sandbox.record import DEDUP_WINDOW_SECONDS, MAX_IDS, SandboxRecord, Verdict
 from streamer.devkit.sandbox.record_file import RecordFile
+from streamer.devkit.sandbox.sources import Source, Sources
 from streamer.devkit.sandbox.webhook import WebhookDestination
 
 STOP_SECONDS: Final = 1.0
@@ -81,6 +86,8 @@ class Sandbox:
         self.record = SandboxRecord(max_ids=max_ids, dedup_window_seconds=dedup_window_seconds)
         self.faults = FaultScript(faults)
         self.platforms = Platforms(self.faults, required_keys, self._respond)
+        self.sources = Sources()
+        """The records that calls were made from, as far as somebody told."""
         self.url = ""
         self._required_keys = required_keys
         self._known_keys = known_keys
@@ -113,7 +120,7 @@ class Sandbox:
         self._stopping.clear()
         try:
             self._record_file = RecordFile(self._record_path) if self._record_path else None
-            self._runner = self._make_runner()
+            self._runner = self._make_runner(allow_remote=allow_remote)
             await self._runner.setup()
             await web.TCPSite(self._runner, host, port).start()
         except OSError as error:
@@ -146,13 +153,25 @@ class Sandbox:
         while not reached(self.record):
             await self._changed.wait()
 
-    def _make_runner(self) -> web.AppRunner:
+    def tell_source(self, message_id: str, topic: str, partition: int, offset: int, value: Json = None) -> None:
+        """Say which record a call was or will be made from; the debugger shows the call beside it.
+
+        Args:
+            message_id: of the call.
+            topic: where the record lies.
+            partition: where the record lies.
+            offset: where the record lies.
+            value: the record's value, decoded; None: unknown.
+        """
+        self.sources.tell(message_id, Source(topic=topic, partition=partition, offset=offset, value=value))
+
+    def _make_runner(self, *, allow_remote: bool) -> web.AppRunner:
         app = web.Application(client_max_size=MAX_BODY_BYTES)
         app.add_routes([web.post(path, self._take) for path in CALL_PATHS])
         app.add_routes([web.post(f"{path}/", self._take) for path in CALL_PATHS])
         app.add_routes([web.get("/v1/projects/{write_key}/settings", self._show_settings)])
-        app.add_routes(Admin(self.record, self.faults, self.platforms).routes())
         app.add_routes(self.platforms.routes())
+        app.add_routes(guarded(self._routes_for_people(), allow_remote=allow_remote))
         return web.AppRunner(
             app,
             access_log=None,
@@ -160,6 +179,12 @@ class Sandbox:
             handler_cancellation=True,  # a sender that disconnects ends its hanging request
             shutdown_timeout=STOP_SECONDS,
         )
+
+    def _routes_for_people(self) -> list[web.RouteDef]:
+        tail = Tail(self.record, self.faults, self.platforms, self.webhook, self._clock)
+        debugger = Debugger(self.record, self.faults, self.sources, tail, self._stopping)
+        admin = Admin(self.record, self.faults, self.platforms, self.sources)
+        return [*debugger.routes(), *admin.routes(), *self.platforms.admin_routes()]
 
     async def _show_settings(self, request: web.Request) -> web.Response:
         """Segment's check of a write key: the settings of its source if there is one, else 404."""
@@ -231,16 +256,6 @@ class Sandbox:
         if action.unanswered:
             _reset(request)
         return web.Response(status=reply.status, body=reply.body.encode(), headers=reply.headers)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server on ``host``. Names other than localhost are not looked up."""
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 async def _read(request: web.Request) -> Received:

@@ -62,8 +62,11 @@ def test_a_wait_that_was_asked_for_before_counts_after_the_bar() -> None:
     machine = healthy()
     for _ in range(2):  # the second one decides that the wait is meant for all
         machine.finish(machine.start(1.0, 1), answer_of_status(429, 60.0), 1.0, 0.0, 1_000)
+    assert machine.next_probe_at == 61.0
     machine.bar(REASON, 2.0)
+    assert machine.next_probe_at is None, "nobody knows when it is tried next"
     machine.unbar()
+    assert machine.next_probe_at == 61.0
     assert (machine.standing.state, machine.standing.reason) == (State.BACKING_OFF, "429")
     assert machine.wake_at(10.0) == 61.0
 

@@ -79,3 +79,14 @@ def test_a_partition_with_an_obstacle_is_either_shut_or_being_tried(steps: list[
         assert set(obstacles) == obstacles.shut() | set(obstacles.tried())
         assert not obstacles.shut() & set(obstacles.tried())
         assert all((place in obstacles) == (obstacles.fault(place) is not None) for place in "abc")
+
+
+def test_it_lasts_since_the_first_failed_attempt() -> None:
+    obstacles: Obstacles[str] = Obstacles()
+    for now in (5.0, 6.0, 8.0):
+        obstacles.meet("a", FAULT, now)
+    assert obstacles.since("a") == 5.0
+    obstacles.overcome("a")
+    assert obstacles.since("a") is None
+    obstacles.meet("a", FAULT, 20.0)
+    assert obstacles.since("a") == 20.0

@@ -9,7 +9,7 @@ import pytest
 
 from streamer.__main__ import _parser
 from streamer.devkit.docs.__main__ import DIRECTORY, generators, render_all
-from streamer.devkit.docs.metrics import _VALUES
+from streamer.devkit.docs.metrics import VALUES
 from streamer.logs import Event
 from streamer.status.inbound_metrics import OF_INBOUND
 from streamer.status.metric_catalogue import (
@@ -53,7 +53,7 @@ def test_the_modules_that_make_pages_are_found() -> None:
 
 def test_values_are_listed_for_labels_that_exist() -> None:
     labels = {(series.name, label) for series in METRICS for label in series.labels}
-    assert _VALUES.keys() <= labels
+    assert VALUES.keys() <= labels
 
 
 def helps(parser: argparse.ArgumentParser, command: str = "streamer") -> Iterator[tuple[str, str]]:

@@ -14,11 +14,10 @@ from aiohttp import (
     ServerDisconnectedError,
 )
 
+from streamer.devkit.sandbox.fault_script import MAX_FAULTS, FaultScript
 from streamer.devkit.sandbox.faults import (
-    MAX_FAULTS,
     Action,
     Fault,
-    FaultScript,
     FaultsError,
     Match,
     read_faults,
@@ -220,6 +219,44 @@ def test_a_script_is_bounded() -> None:
     script = FaultScript([fault] * MAX_FAULTS)
     with pytest.raises(FaultsError, match="more than"):
         script.add(fault)
+    assert len(script.in_force) == MAX_FAULTS
+
+
+def test_what_runs_says_since_when_how_often_and_how_long() -> None:
+    now = 100.0
+    script = FaultScript(clock=lambda: now)
+    script.add(Fault(action=REFUSE, times=5), Fault(action=Action(hang=True), for_seconds=60))
+    now = 110.0
+    script.decide("/v1/batch", [])
+    first, second = script.running
+    assert (first.age_seconds, first.requests, first.ends_in_seconds, first.times_left) == (10, 1, None, 4)
+    assert (second.age_seconds, second.requests, second.ends_in_seconds, second.times_left) == (10, 0, 50, None)
+
+
+def test_one_fault_is_ended_and_the_others_go_on() -> None:
+    script = FaultScript([Fault(action=REFUSE), Fault(action=Action(hang=True))])
+    number = script.running[0].number
+    assert script.end(number)
+    assert script.in_force == [Fault(action=Action(hang=True))]
+    assert not script.end(number)
+
+
+def test_a_fault_that_is_played_comes_first_and_again_begins_anew() -> None:
+    now = 100.0
+    script = FaultScript([Fault(action=REFUSE)], clock=lambda: now)
+    script.play(Fault(action=Action(status=429), for_seconds=10))
+    script.decide("/v1/batch", [])
+    now = 105.0
+    number = script.play(Fault(action=Action(status=429), for_seconds=30))
+    played, scripted = script.running
+    assert (played.number, played.requests, played.ends_in_seconds) == (number, 0, 30)
+    assert scripted.fault == Fault(action=REFUSE)
+
+
+def test_playing_is_bounded_too() -> None:
+    script = FaultScript([Fault(action=REFUSE)] * MAX_FAULTS)
+    with pytest.raises(FaultsError, match="more than"):
+        script.play(Fault(action=Action(hang=True)))
     assert len(script.in_force) == MAX_FAULTS
 
 

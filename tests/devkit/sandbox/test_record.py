@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from streamer.devkit.sandbox.answers import BAD_REQUEST, SUCCESS, Judgement
 from streamer.devkit.sandbox.discards import Discard
-from streamer.devkit.sandbox.record import LATEST_CALLS, ReceivedCall, SandboxRecord, Verdict
+from streamer.devkit.sandbox.record import KEPT_CALLS, LATEST_CALLS, ReceivedCall, SandboxRecord, Verdict
 from streamer.devkit.sandbox.record_file import RecordFile
 
 
@@ -102,12 +102,30 @@ def test_counts_can_be_read_while_ids_are_forgotten() -> None:
 
 def test_only_the_latest_calls_are_kept_newest_first() -> None:
     record = SandboxRecord()
-    receive(record, *(f"m-{number}" for number in range(LATEST_CALLS + 50)))
+    receive(record, *(f"m-{number}" for number in range(1, KEPT_CALLS + 51)))
     receive(record, "last")
-    ids = [entry.message_id for entry, _ in record.latest()]
-    assert len(ids) == LATEST_CALLS
-    assert ids[:2] == ["last", f"m-{LATEST_CALLS + 49}"]
-    assert [body for _, body in record.latest(1)] == [b'{"messageId":"last"}']
+    kept = list(record.kept())
+    assert len(kept) == KEPT_CALLS
+    assert [call.entry.message_id for call in kept[:2]] == ["last", f"m-{KEPT_CALLS + 50}"]
+    assert kept[0].body == b'{"messageId":"last"}'
+    assert [entry.message_id for entry, _ in record.latest()] == [call.entry.message_id for call in kept[:LATEST_CALLS]]
+
+
+@pytest.mark.parametrize("requests", [[3], [1, 1, 1], [KEPT_CALLS + 7, 2], [KEPT_CALLS, 0, KEPT_CALLS]])
+def test_a_call_keeps_its_number(requests: list[int]) -> None:
+    """Numbers are not stored: they follow from how many calls were received."""
+    record, total = SandboxRecord(), 0
+    for calls in requests:
+        receive(record, *(f"m-{total + place}" for place in range(1, calls + 1)))
+        total += calls
+    assert all(call.entry.message_id == f"m-{call.number}" for call in record.kept())
+    for number in (total, max(1, total - KEPT_CALLS + 1)):
+        found = record.find(number)
+        assert found is not None
+        assert found.entry.message_id == f"m-{number}"
+    assert record.find(total - KEPT_CALLS) is None
+    assert record.find(total + 1) is None
+    assert [call.number for call in record.kept(after=total - 2)] == [total, total - 1]
 
 
 def test_a_body_over_the_limit_is_not_kept() -> None:
@@ -121,7 +139,7 @@ def test_a_body_over_the_limit_is_not_kept() -> None:
 
 def test_clear_forgets_everything_but_requests_in_flight() -> None:
     record = SandboxRecord()
-    empty = record.totals()
+    empty, run = record.totals(), record.run
     receive(record, "a", "a", discards=[None, Discard.BAD_REQUEST], request_discard=Discard.MULTI_USER_ERROR)
     with record.request_open():
         record.clear()
@@ -129,6 +147,7 @@ def test_clear_forgets_everything_but_requests_in_flight() -> None:
     record.clear()
     assert record.totals() == empty
     assert not record.latest()
+    assert record.run != run
 
 
 def test_the_most_requests_in_flight_are_remembered() -> None:

@@ -10,8 +10,9 @@ import pytest
 from aiohttp import ClientResponse
 
 from streamer.core.errors import SettingsError, UnavailableError
+from streamer.devkit.sandbox.access import is_loopback
 from streamer.devkit.sandbox.faults import Action, Fault
-from streamer.devkit.sandbox.server import Sandbox, is_loopback
+from streamer.devkit.sandbox.server import Sandbox
 
 Post = Callable[..., Coroutine[Any, Any, ClientResponse]]
 KEY = "streamer_test_write_key_000000001"
