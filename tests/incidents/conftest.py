@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.browser.kit import Chromium, browsing, is_installed
+from tests.browser.kit import Chromium, browsing, find_browser
 from tests.service.conftest import bootstrap_servers, deployment
 
 __all__ = ["bootstrap_servers", "deployment"]
@@ -13,7 +13,7 @@ __all__ = ["bootstrap_servers", "deployment"]
 @pytest.fixture
 async def chromium() -> AsyncIterator[Chromium | None]:
     """The system's browser; None: there is none, and the page is read without one."""
-    if not is_installed():
+    if find_browser() is None:
         yield None
         return
     async with browsing() as chromium:
