@@ -23,7 +23,7 @@ MIN_LETTERS_SHARE: Final = 0.01
 """They are told of when there are so many, or this share of the records."""
 ACT_LETTERS_SHARE: Final = 0.1
 ACT_LETTERS_SECONDS: Final = 60.0
-"""With this share of the records, and one of them so lately, somebody has to act."""
+"""With so many, this share of the records, and one of them so lately, somebody has to act."""
 
 STUCK_SECONDS: Final = 60.0
 STUCK_LONG_SECONDS: Final = 300.0
@@ -113,7 +113,7 @@ def _dead_letters(consumer: ConsumerStatus, points: Sequence[IntegrationPoint], 
     seconds = now - since[0].at + since[0].seconds
     goes_on = any(point.dead_lettered for point in since if point.at > now - ACT_LETTERS_SECONDS)
     yield Problem(
-        level=Level.ACT if goes_on and part >= ACT_LETTERS_SHARE else Level.WATCH,
+        level=Level.ACT if goes_on and letters >= MIN_LETTERS and part >= ACT_LETTERS_SHARE else Level.WATCH,
         subject=consumer.name,
         what=f"{share(part)} of the records became dead letters in the last {duration(seconds)}"
         f" ({number(letters)}, most of them {shortened(why)})",

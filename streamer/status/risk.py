@@ -37,7 +37,9 @@ def risk_of(consumers: Sequence[ConsumerStatus], now: float) -> Risk:
         now: seconds since the epoch.
     """
     lags = [consumer.lag for consumer in consumers]
-    records = None if None in lags else sum(lag for lag in lags if lag is not None)
+    # The brokers said some seconds ago where partitions end; what was read since then waits, too.
+    read = sum(partition.in_flight for consumer in consumers for partition in consumer.partitions)
+    records = None if None in lags else max(sum(lag for lag in lags if lag is not None), read)
     margins = [margin for consumer in consumers for margin in _margins(consumer, now)]
     if not consumers:
         return Risk("No data at risk: no integration needs it.", Level.WELL, None)

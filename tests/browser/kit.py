@@ -47,10 +47,15 @@ _OPTIONS: Final = [
 ]
 
 
+def find_browser() -> str | None:
+    """The path of a Chromium; None: there is none."""
+    return next(filter(None, map(shutil.which, _NAMES)), None)
+
+
 @asynccontextmanager
 async def browsing() -> AsyncIterator["Chromium"]:
     """A running Chromium; skips the test where there is none."""
-    path = next(filter(None, map(shutil.which, _NAMES)), None)
+    path = find_browser()
     if path is None:
         pytest.skip(f"there is no browser here: none of {', '.join(_NAMES)} is installed")
     async with async_playwright() as playwright:

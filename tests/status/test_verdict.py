@@ -207,6 +207,17 @@ def test_429_for_minutes() -> None:
     )
 
 
+def test_what_was_read_since_the_brokers_said_where_partitions_end_waits_too() -> None:
+    account = Account()
+    account.consumed = 80
+    status = service(
+        [integration("sprig", partition(assigned(in_flight=80, next_offset=180), account=account))],
+        [destination(state=State.BACKING_OFF, reason="503")],
+    )
+    [problem] = verdict(status).problems
+    assert problem.data == "No data at risk: 80 records wait on Kafka."
+
+
 @pytest.mark.parametrize(("reason", "words"), [("429", "rate_limit"), ("503", "status page of production")])
 def test_a_destination_that_backs_off_for_long_needs_help(reason: str, words: str) -> None:
     status = service(destinations=[destination(state=State.BACKING_OFF, reason=reason, since=MONOTONIC - 1_000)])
@@ -481,7 +492,13 @@ def test_dead_letters_that_have_ended_are_remembered_for_a_while() -> None:
 
 @pytest.mark.parametrize(
     ("records", "letters", "level"),
-    [(1_500, 1, Level.WELL), (1_500, 30, Level.WATCH), (100_000, 20, Level.WATCH), (2, 1, Level.ACT)],
+    [
+        (1_500, 1, Level.WELL),
+        (1_500, 30, Level.WATCH),
+        (100_000, 20, Level.WATCH),
+        (2, 1, Level.WATCH),
+        (60, 20, Level.ACT),
+    ],
 )
 def test_a_few_dead_letters_are_no_incident(records: int, letters: int, level: Level) -> None:
     account = Account()
