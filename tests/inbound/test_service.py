@@ -63,7 +63,7 @@ async def test_calls_change_users_and_are_published_without_any_integration(way_
     assert found["types"]["identify"] == {"applied": 50, "duplicate": 1, "schema_invalid": 1}
     assert (found["directory"]["up"], found["directory"]["users"]) == (True, 50)
     assert (found["directory"]["outbox"]["published"], found["webhooks"]["production"]["calls"]) == (51, 55)
-    assert 'streamer_inbound_calls_total{outcome="applied",partition="' in metrics
+    assert 'streamer_inbound_calls_total{partition="0",type="identify",outcome="applied",reason=""}' in metrics
     assert "streamer_directory_up 1.0" in metrics
 
 
