@@ -24,7 +24,7 @@ demo: setup ## watch sample events leave a real Kafka and arrive, each once, in 
 	@$(BIN)/streamer demo
 
 test: setup lint ## everything: linters, types, tests (under 10 minutes on 2 cores); JOBS=1: one test file at a time
-	@$(BIN)/pytest --numprocesses $(or $(JOBS),4) --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest --numprocesses $(or $(JOBS),3) --dist loadfile --no-loadscope-reorder
 
 lint: setup ## ruff and mypy
 	@$(BIN)/ruff check

@@ -11,6 +11,7 @@ import os
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Protocol
 
 import asyncpg
@@ -23,6 +24,9 @@ from aiokafka.structs import ConsumerRecord, RecordMetadata
 from streamer.devkit.broker import Broker
 from streamer.devkit.sandbox.server import Sandbox
 from tests.postgresql import PostgreSQL, running_postgresql
+
+WAITING_SHARE: Final = 0.85
+"""After this share of all files that compute, the last file that waits has begun."""
 
 TOPIC_TIMEOUT_SECONDS: Final = 30
 """Longest time for making a topic, and for reading one to its end."""
@@ -55,8 +59,16 @@ ConsumeAll = Callable[[str], Awaitable[list[ConsumerRecord]]]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Files that use the real broker come first: they take longest, and a long one at the end would run alone."""
-    items.sort(key=lambda item: item.get_closest_marker("kafka") is None)
+    """Mix files that use the real broker, and wait most of the time, with those that compute.
+
+    The former end earlier: they take long, and a long one at the end would run alone.
+    """
+    waits = {item.path: item.get_closest_marker("kafka") is not None for item in items}
+    places: dict[Path, float] = {}
+    for is_waiting, share in ((True, WAITING_SHARE), (False, 1.0)):
+        files = [file for file in waits if waits[file] is is_waiting]
+        places |= {file: share * number / len(files) for number, file in enumerate(files)}
+    items.sort(key=lambda item: places[item.path])
 
 
 @pytest.fixture

@@ -36,18 +36,18 @@ async def other_topic(deployment: Deployment, topic: str) -> str:
 
 
 async def test_a_member_joins_or_leaves_each_second(deployment: Deployment, topic: str) -> None:
-    """For 15 seconds, every third without a word. Afterwards every partition moves within 10 seconds."""
+    """For 10 seconds, every third without a word. Afterwards every partition moves within 10 seconds."""
     deployment.sandbox.faults.set(Fault(action=Action(latency_seconds=0.1)))
     async with deployment.running() as service:
         async with flow(deployment, topic, partitions=PARTITIONS):
             await deployment.commits_beyond(50)
-            for number in range(8):
+            for number in range(5):
                 async with stranger(deployment, topic, bids_farewell=number % 3 != 0):
                     await asyncio.sleep(1)
                 await asyncio.sleep(1)
         committed = sum((await deployment.committed()).values())
         await every_partition_moves(deployment, topic, partitions=PARTITIONS)
-        assert pipeline_of(service).assignment.rebalances["revoked"] >= 8
+        assert pipeline_of(service).assignment.rebalances["revoked"] >= 5
         assert service.integrations["surveys"].runner.restarts == 0
 
     assert committed > 200, "there was progress all along"

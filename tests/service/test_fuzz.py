@@ -34,7 +34,7 @@ from tests.service.hostile_receiver import HostileReceiver
 from tests.service.strange_records import StrangeRecords
 
 SEED: Final = int(os.environ.get("STREAMER_TEST_SEED", "20261128"))
-SECONDS: Final = float(os.environ.get("STREAMER_TEST_FUZZ_SECONDS", "25"))
+SECONDS: Final = float(os.environ.get("STREAMER_TEST_FUZZ_SECONDS", "15"))
 """How long records keep coming while the receiver is hostile."""
 
 SETTLE_SECONDS: Final = 60.0 + SECONDS / 2

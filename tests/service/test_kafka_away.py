@@ -162,20 +162,19 @@ async def until(process: Process, path: str, is_said: Callable[[int, dict[str, A
 SILENCE_SECONDS = 15.0
 
 
-@pytest.mark.parametrize("how", ["frozen", "stopped"])
-async def test_brokers_that_go_away_are_one_line_and_nothing_is_claimed_meanwhile(
-    deployment: Deployment, own_broker: Broker, how: str
+async def test_brokers_that_freeze_are_one_line_and_nothing_is_claimed_meanwhile(
+    deployment: Deployment, own_broker: Broker
 ) -> None:
-    """With a backlog on the way, so that commits and fetches are under way when the answers end."""
+    """With a backlog on the way, so that commits and fetches are under way when the answers end.
+
+    Brokers that are killed: `tests.incidents.test_incidents`.
+    """
     [topic] = await deployment.integrate()
     await deployment.produce(topic, survey_events(8_000))
     process = await deployment.start_process()
     await deployment.commits_beyond(1_000)
     before = len(process.lines())
-    if how == "frozen":
-        own_broker.suspend()
-    else:
-        await own_broker.stop()
+    own_broker.suspend()
     assert await until(process, "/readyz", lambda code, _: code == 503) < SILENCE_SECONDS
     await eventually(lambda: process.log_events("kafka.unavailable"), seconds=SILENCE_SECONDS)
     _, status = await asked_of(process, "/status")
@@ -187,10 +186,7 @@ async def test_brokers_that_go_away_are_one_line_and_nothing_is_claimed_meanwhil
     assert shown["kafka_silent_since"] is not None
     await until(process, "/status", lambda _, document: document["integrations"]["surveys"]["limited_by"] == "kafka")
     assert [line["event_name"] for line in process.lines()[before:]] == ["kafka.unavailable"]
-    if how == "frozen":
-        own_broker.resume()
-    else:
-        await own_broker.start()
+    own_broker.resume()
     await until(process, "/readyz", lambda code, _: code == 200)
     await eventually(lambda: process.log_events("kafka.recovered"))
     await deployment.settled()

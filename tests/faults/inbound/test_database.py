@@ -61,9 +61,9 @@ async def under_load(way_back: WayBack) -> AsyncIterator[tuple[Service, Sender]]
     way_back.relays = MAX_RELAYS
     async with way_back.running() as service, asyncio.timeout(2 * WAIT_SECONDS):
         async with flow(sender, new_traffic(SEED)):
-            await sender.more_accepted(200)
-            yield service, sender
             await sender.more_accepted(100)
+            yield service, sender
+            await sender.more_accepted(50)
         await way_back.settled(WAIT_SECONDS)
         assert service.inbound is not None
         assert service.inbound.keeper is not None
@@ -76,7 +76,7 @@ async def breaks(way_back: WayBack, breaking_it: Breaking) -> None:
     async with under_load(way_back) as (service, sender):
         async with breaking_it(way_back.database):
             await eventually(lambda: is_unready(service), WAIT_SECONDS)
-            await sender.more_accepted(100)
+            await sender.more_accepted(50)
             assert await is_unready(service)
         await eventually(lambda: is_ready(service), WAIT_SECONDS)
 

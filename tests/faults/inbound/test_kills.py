@@ -13,7 +13,7 @@ from tests.service.harness import Process
 pytestmark = pytest.mark.kafka
 
 SEED = int(os.environ.get("STREAMER_TEST_SEED", "20261128"))
-KILLS = int(os.environ.get("STREAMER_TEST_KILLS", "20"))
+KILLS = int(os.environ.get("STREAMER_TEST_KILLS", "10"))
 """How many processes are killed in a row, on both databases together."""
 
 LISTENERS = 3
