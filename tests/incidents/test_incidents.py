@@ -76,30 +76,32 @@ async def test_a_wrong_write_key(deployment: Deployment, chromium: Chromium | No
     deployment.destination["write_key_file"] = str(key_file)
     deployment.require_key(WRITE_KEY)
     [topic] = await deployment.integrate()
-    async with running(deployment, chromium) as operator, flow(deployment, topic):
-        deployment.require_key(NEW_KEY)
-        await operator.reads("surveys", "write key", "No data at risk", "Do:")
-        assert says_all(await operator.finds_in_log("destination.held"))
-        await operator.takes_picture("incident-wrong-key")
-        key_file.write_text(NEW_KEY)
-        await operator.reads("Nothing is at risk", seconds=45)
-    await deployment.settled()
+    async with running(deployment, chromium) as operator:
+        async with flow(deployment, topic):
+            deployment.require_key(NEW_KEY)
+            await operator.reads("surveys", "write key", "No data at risk", "Do:")
+            assert says_all(await operator.finds_in_log("destination.held"))
+            await operator.takes_picture("incident-wrong-key")
+            key_file.write_text(NEW_KEY)
+            await operator.reads("Nothing is at risk", seconds=45)
+        await deployment.settled()
     await deployment.verify(settled_once=False)
 
 
 async def test_segment_answers_429_for_minutes(deployment: Deployment, chromium: Chromium | None) -> None:
     """Nothing has to be done: what Segment does not take waits on Kafka."""
     [topic] = await deployment.integrate()
-    async with running(deployment, chromium) as operator, flow(deployment, topic):
-        deployment.sandbox.faults.set(Fault(action=Action(status=429, retry_after=3)))
-        await operator.reads("429", "No data at risk", "records wait on Kafka", "Do:")
-        line = await operator.finds_in_log("destination.backing_off")
-        assert line["data_at_risk"] == "no"
-        assert line["next_step"]
-        await operator.takes_picture("incident-rate-limit")
-        deployment.sandbox.faults.clear()
-        await operator.reads("Nothing is at risk", seconds=45)
-    await deployment.settled()
+    async with running(deployment, chromium) as operator:
+        async with flow(deployment, topic):
+            deployment.sandbox.faults.set(Fault(action=Action(status=429, retry_after=3)))
+            await operator.reads("429", "No data at risk", "records wait on Kafka", "Do:")
+            line = await operator.finds_in_log("destination.backing_off")
+            assert line["data_at_risk"] == "no"
+            assert line["next_step"]
+            await operator.takes_picture("incident-rate-limit")
+            deployment.sandbox.faults.clear()
+            await operator.reads("Nothing is at risk", seconds=45)
+        await deployment.settled()
     await deployment.verify(settled_once=False)
 
 
@@ -128,9 +130,10 @@ async def test_all_events_are_malformed(deployment: Deployment, chromium: Chromi
         assert says_all(await operator.finds_in_log("integration.guarded"))
         await operator.takes_picture("incident-guarded")
     deployment.integration("surveys")["dead_letters"] = {"max_ratio": 1}
-    async with running(deployment, chromium), flow(deployment, topic):
-        pass
-    await deployment.settled()
+    async with running(deployment, chromium):
+        async with flow(deployment, topic):
+            pass
+        await deployment.settled()
     await deployment.verify(settled_once=False)
 
 
@@ -152,5 +155,5 @@ async def test_the_broker_is_gone(own_broker: Broker, deployment: Deployment, ch
         await operator.reads("Nothing is at risk", seconds=60)
         async with flow(deployment, topic):
             pass
-    await deployment.settled()
+        await deployment.settled()
     await deployment.verify(settled_once=False)
