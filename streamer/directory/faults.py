@@ -66,7 +66,13 @@ _ERRNOS: Final = {
     errno.EPERM: Away.NO_RIGHT,
 }
 
-_DRIVER_ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, sqlite3.Error, OSError)
+_DRIVER_ERRORS: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    sqlite3.Error,
+    OSError,
+)
 _ERRORS: Final = (DBAPIError, PoolTimeoutError, *_DRIVER_ERRORS)
 
 
@@ -74,12 +80,16 @@ _ERRORS: Final = (DBAPIError, PoolTimeoutError, *_DRIVER_ERRORS)
 def translated() -> Iterator[None]:
     """Raise `DirectoryUnavailableError` for errors of connecting, and of the file. Faults of our own pass as they are.
 
+    A connection that breaks off while it is opened leaves asyncpg with half an answer; asyncpg calls that an error of
+    its own.
+
     Not for blocks that run code of others: their errors are not the database's.
     """
     try:
         yield
     except _ERRORS as error:
-        away = _meaning(error, is_lost=isinstance(error, DBAPIError) and error.connection_invalidated)
+        is_lost = isinstance(error, DBAPIError) and error.connection_invalidated
+        away = _meaning(error, is_lost=is_lost or isinstance(_driver_error(error), asyncpg.InternalClientError))
         if away is None:
             raise
         raise away from error

@@ -57,6 +57,16 @@ async def test_a_server_that_does_not_answer() -> None:
         assert await reason_at(url, Timings(directory_connect=0.3)) is Away.TIMEOUT
 
 
+async def test_a_server_that_breaks_off_while_somebody_logs_in(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seen in a soak: the driver has half an answer then, and calls that a fault of its own."""
+
+    async def connect(*_: object, **__: object) -> None:
+        raise asyncpg.InternalClientError("got result for unknown protocol state 3")
+
+    monkeypatch.setattr(asyncpg, "connect", connect)
+    assert await reason_at("postgresql://streamer:s3cr3t@127.0.0.1:1/x") is Away.GONE
+
+
 async def test_a_wrong_password_and_a_wrong_database(postgresql: PostgreSQL) -> None:
     assert await reason_at(postgresql.url("postgres", password="s3cr3t-but-wrong")) is Away.REFUSED_LOGIN
     assert await reason_at(postgresql.url("postgres", user="nobody")) is Away.REFUSED_LOGIN
