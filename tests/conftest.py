@@ -25,7 +25,7 @@ from streamer.devkit.broker import Broker
 from streamer.devkit.sandbox.server import Sandbox
 from tests.postgresql import PostgreSQL, running_postgresql
 
-WAITING_SHARE: Final = 0.85
+WAITING_SHARE: Final = 0.6
 """After this share of all files that compute, the last file that waits has begun."""
 
 TOPIC_TIMEOUT_SECONDS: Final = 30
