@@ -62,6 +62,7 @@ async def under_load(way_back: WayBack) -> AsyncIterator[tuple[Service, Sender]]
     async with way_back.running() as service, asyncio.timeout(2 * WAIT_SECONDS):
         async with flow(sender, new_traffic(SEED)):
             await sender.more_accepted(100)
+            await eventually(lambda: is_ready(service), WAIT_SECONDS)  # else it is unready because it starts
             yield service, sender
             await sender.more_accepted(50)
         await way_back.settled(WAIT_SECONDS)
