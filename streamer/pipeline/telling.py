@@ -15,37 +15,29 @@ class Teller:
 
     def delivered(self, calls: int, duration_seconds: float, span: Span) -> None:
         """The destination has accepted a batch."""
-        logger().emit(
-            Event.BATCH_DELIVERED,
-            integration=self._integration,
-            destination=self._destination,
-            calls=calls,
-            duration_seconds=round(duration_seconds, 3),
-            trace_id=span.trace_id,
-            span_id=span.span_id,
-        )
+        self._emit(Event.BATCH_DELIVERED, calls, span, duration_seconds=round(duration_seconds, 3))
 
     def failed(self, aftermath: Aftermath, calls: int, answer: Answer, span: Span) -> None:
         """It has not: its calls wait, or it is divided, or neither is worth a line."""
         if aftermath.attempts:
-            logger().emit(
+            self._emit(
                 Event.BATCH_RETRYING,
-                integration=self._integration,
-                destination=self._destination,
-                calls=calls,
+                calls,
+                span,
                 attempt=aftermath.attempts,
                 error_type=answer.error,
                 wait_seconds=round(aftermath.wait_seconds, 1),
-                trace_id=span.trace_id,
-                span_id=span.span_id,
             )
         if aftermath.is_split:
-            logger().emit(
-                Event.BATCH_SPLIT,
-                integration=self._integration,
-                destination=self._destination,
-                calls=calls,
-                status=answer.status,
-                trace_id=span.trace_id,
-                span_id=span.span_id,
-            )
+            self._emit(Event.BATCH_SPLIT, calls, span, status=answer.status)
+
+    def _emit(self, event: Event, calls: int, span: Span, **fields: object) -> None:
+        logger().emit(
+            event,
+            integration=self._integration,
+            destination=self._destination,
+            calls=calls,
+            **fields,
+            trace_id=span.trace_id,
+            span_id=span.span_id,
+        )
