@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.coordinator.assignors.range import RangePartitionAssignor
@@ -18,20 +18,31 @@ PACE_SECONDS = 0.05
 @contextlib.asynccontextmanager
 async def flow(deployment: Deployment, topic: str, *, partitions: int, prefix: str = "flow") -> AsyncIterator[None]:
     """Produce to all partitions while the block lasts; each record written is known to the deployment."""
+
+    async def produce(number: int) -> None:
+        for partition in range(partitions):
+            await deployment.produce(topic, survey_events(5, f"{prefix}_{partition}_{number}"), partition=partition)
+
+    async with repeated(produce, PACE_SECONDS):
+        yield
+
+
+@contextlib.asynccontextmanager
+async def repeated(produce: Callable[[int], Awaitable[None]], pace_seconds: float) -> AsyncIterator[None]:
+    """Call ``produce`` with 0, 1, 2 .. while the block lasts, with a pause after each call; the last one ends."""
     stop = asyncio.Event()
 
-    async def produce() -> None:
+    async def go_on() -> None:
         for number in itertools.count():
-            for partition in range(partitions):
-                await deployment.produce(topic, survey_events(5, f"{prefix}_{partition}_{number}"), partition=partition)
+            await produce(number)
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PACE_SECONDS):
+                async with asyncio.timeout(pace_seconds):
                     await stop.wait()
             if stop.is_set():
                 return
 
     async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(produce(), name="flow")
+        tasks.create_task(go_on(), name="flow")
         try:
             yield
         finally:

@@ -4,9 +4,7 @@ In each, the first line of the page and the log say within 15 seconds what is wr
 do. Doing that ends the incident, and nothing was lost.
 """
 
-import asyncio
 import contextlib
-import itertools
 import json
 import signal
 from collections.abc import AsyncIterator
@@ -16,6 +14,7 @@ import pytest
 from streamer.devkit.broker import Broker
 from streamer.devkit.sandbox.faults import Action, Fault
 from tests.browser.kit import Chromium
+from tests.faults.traffic import repeated
 from tests.incidents.operator import Operator, on_call
 from tests.service.harness import WRITE_KEY, Deployment, survey_events
 
@@ -32,24 +31,13 @@ BROKEN = b'{"survey": '
 @contextlib.asynccontextmanager
 async def flow(deployment: Deployment, topic: str, *, broken: int = 0) -> AsyncIterator[None]:
     """Produce while the block lasts; of `BATCH` records, so many are malformed."""
-    stop = asyncio.Event()
 
-    async def produce() -> None:
-        for number in itertools.count():
-            values = [*survey_events(BATCH - broken, f"evt_{broken}_{number}"), *[BROKEN] * broken]
-            await deployment.produce(topic, values)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(PACE_SECONDS):
-                    await stop.wait()
-            if stop.is_set():
-                return
+    async def produce(number: int) -> None:
+        values = [*survey_events(BATCH - broken, f"evt_{broken}_{number}"), *[BROKEN] * broken]
+        await deployment.produce(topic, values)
 
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(produce())
-        try:
-            yield
-        finally:
-            stop.set()
+    async with repeated(produce, PACE_SECONDS):
+        yield
 
 
 @contextlib.asynccontextmanager
