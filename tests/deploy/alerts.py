@@ -1,12 +1,10 @@
 """What the files of deploy/prometheus say, read for the tests: rules, their cases, and the names in expressions."""
 
 import re
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import pytest
 import yaml
 
 from streamer.status.inbound_metrics import OF_INBOUND
@@ -23,11 +21,6 @@ from streamer.status.series import Kind, Series
 ROOT: Final = Path(__file__).parents[2]
 RULES_FILE: Final = ROOT / "deploy/prometheus/streamer.rules.yaml"
 CASE_FILES: Final = sorted((ROOT / "deploy/prometheus/tests").glob("*.yaml"))
-
-PROMTOOL: Final = shutil.which("promtool")
-needs_promtool: Final = pytest.mark.skipif(
-    PROMTOOL is None, reason="needs promtool, which Debian's package prometheus has"
-)
 
 RULES: Final[list[dict[str, Any]]] = [
     rule for group in yaml.safe_load(RULES_FILE.read_text())["groups"] for rule in group["rules"]

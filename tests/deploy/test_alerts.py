@@ -19,7 +19,6 @@ from tests.deploy.alerts import (
     ALERTS,
     CASE_FILES,
     CASES,
-    PROMTOOL,
     RECORDED,
     ROOT,
     RULES,
@@ -27,8 +26,8 @@ from tests.deploy.alerts import (
     groupings_in,
     known_metrics,
     metrics_in,
-    needs_promtool,
 )
+from tests.promtool import PROMTOOL, needs_promtool
 
 KNOWN = known_metrics()
 

@@ -17,7 +17,8 @@ from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models.dashboard import Dashboard
 
 from streamer.logs.runbooks import PAGE
-from tests.deploy.alerts import ALERTS, PROMTOOL, groupings_in, known_metrics, metrics_in, needs_promtool
+from tests.deploy.alerts import ALERTS, groupings_in, known_metrics, metrics_in
+from tests.promtool import PROMTOOL, needs_promtool
 from tools.dashboard.__main__ import FILE
 from tools.dashboard.form import ROWS, dashboard, text
 from tools.dashboard.panel import Panel

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import re
-import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -34,8 +33,8 @@ from streamer.status.metrics import Metrics
 from streamer.status.series import Series
 from tests.doubles.kafka import MemoryBrokers, MemoryCluster
 from tests.pipeline.engine import AT_ONCE, HandWorker, eventually
+from tests.promtool import PROMTOOL, needs_promtool
 
-PROMTOOL: Final = shutil.which("promtool")
 OPEN_METRICS: Final = "application/openmetrics-text;version=1.0.0"
 TRACE: Final = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -117,7 +116,7 @@ def _reloads(service: Service) -> dict[str, float]:
     return {s.labels["result"]: s.value for s in samples_of(service) if s.name == "streamer_config_reloads_total"}
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="there is no promtool here; Debian has it in the package prometheus")
+@needs_promtool
 def test_promtool_finds_nothing_to_object_to(service: ToldService) -> None:
     assert PROMTOOL is not None
     body, _ = Metrics(service.status).render("")
@@ -126,7 +125,7 @@ def test_promtool_finds_nothing_to_object_to(service: ToldService) -> None:
     assert (checked.returncode, complaints) == (0, [])
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="there is no promtool here; Debian has it in the package prometheus")
+@needs_promtool
 def test_prometheus_reads_openmetrics_with_exemplars(service: ToldService, tmp_path: Path) -> None:
     """``promtool check metrics`` knows the older format only; its way to fill a database reads this one."""
     assert PROMTOOL is not None
