@@ -16,6 +16,7 @@ from streamer.core.model import MAX_CALL_BYTES
 
 characters = st.characters(codec="utf-8", exclude_characters="\0")
 texts = st.text(characters, max_size=60)
+keys = texts | st.sampled_from(["responseTruncated", "responseOriginalBytes"])
 long_texts = st.builds(
     lambda text, times: text * times,
     st.text(characters, min_size=1, max_size=20),
@@ -29,7 +30,7 @@ values = st.recursive(
 calls = st.builds(
     lambda user_id, properties: {"type": "track", "userId": user_id, "properties": properties},
     texts,
-    st.dictionaries(texts, values, max_size=6),
+    st.dictionaries(keys, values, max_size=6),
 )
 
 
@@ -94,6 +95,14 @@ def test_the_longest_text_is_cut_as_little_as_needed() -> None:
     assert len(body) in range(MAX_CALL_BYTES - 8, MAX_CALL_BYTES + 1)
     assert properties["short"] == "s" * 1_000
     assert len(properties["long"]) > 30_000
+
+
+@pytest.mark.parametrize("name", ["responseTruncated", "responseOriginalBytes"])
+def test_a_property_with_the_name_of_a_mark_is_no_text_to_cut(name: str) -> None:
+    """The mark replaces it: what was cut of it would not make the call shorter."""
+    body = encode_call(call_with(**{name: "m" * 31_950, "answer": "a" * 31_900}))
+    assert len(body) <= MAX_CALL_BYTES
+    assert json.loads(body)["properties"]["responseTruncated"] is True
 
 
 def test_texts_longer_than_a_common_length_are_cut_to_it() -> None:
