@@ -1,7 +1,10 @@
 """How the engines of SQLAlchemy are made: what each connection to SQLite or PostgreSQL is like."""
 
+import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,6 +12,7 @@ import asyncpg
 from sqlalchemy import event
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import await_only
 
 from streamer.directory.address import Address
 from streamer.directory.faults import translated
@@ -21,6 +25,9 @@ status page. SQLite has as many threads."""
 
 CONNECTION_AGE_SECONDS: Final = 300
 """A connection that is older is replaced when it is taken next, so that changes of address and password are noticed."""
+
+JOURNAL_RETRY_SECONDS: Final = 0.02
+"""Between two attempts to set a SQLite file's journal while another connection writes."""
 
 OLDEST_SQLITE: Final = (3, 35)
 """The first with RETURNING."""
@@ -53,7 +60,7 @@ def open_sqlite(file: Path, timings: Timings, *, keeps_journal: bool) -> AsyncEn
         pool_timeout=timings.directory_connect,
     )
     if not keeps_journal:
-        event.listen(engine.sync_engine, "connect", _set_journal)
+        event.listen(engine.sync_engine, "connect", partial(_set_journal, timings.directory_lock))
     event.listen(engine.sync_engine, "connect", _prepare_sqlite)
     event.listen(engine.sync_engine, "begin", _begin_sqlite)
     return engine
@@ -143,9 +150,32 @@ def milliseconds(seconds: float) -> str:
     return str(max(1, round(seconds * 1000)))
 
 
-def _set_journal(connection: Any, _record: Any) -> None:
-    """Readers do not wait for the writer, and the file remembers it."""
-    _set(connection, "journal_mode = WAL")
+def _set_journal(wait_seconds: float, connection: Any, _record: Any) -> None:
+    """Readers do not wait for the writer, and the file remembers it.
+
+    For this one statement SQLite does not wait for whoever writes, whatever the timeout: instances that start at once
+    on a new file get "database is locked". So it is tried again.
+    """
+    until = time.monotonic() + wait_seconds
+    while not _try_journal(connection, last=time.monotonic() >= until):
+        await_only(asyncio.sleep(JOURNAL_RETRY_SECONDS))
+
+
+def _try_journal(connection: Any, *, last: bool) -> bool:
+    try:
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.close()
+    except BaseException as error:
+        if _is_locked(error) and not last:
+            return False
+        connection.close()  # SQLAlchemy forgets it, with its thread
+        raise
+    return True
+
+
+def _is_locked(error: BaseException) -> bool:
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
 
 
 def _prepare_sqlite(connection: Any, _record: Any) -> None:

@@ -278,6 +278,18 @@ async def test_the_file_is_for_its_owner_only_and_survives_a_loss_of_power(tmp_p
     assert file.stat().st_mode & 0o777 == 0o600
 
 
+async def test_a_new_file_into_which_another_program_writes(tmp_path: Path) -> None:
+    """SQLite does not wait for it before it changes the journal, whatever its timeout is."""
+    file = tmp_path / "directory.db"
+    other = sqlite3.connect(file, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    asyncio.get_running_loop().call_later(0.1, other.rollback)
+    directory = Directory(settings_of(f"sqlite:///{file}"), Timings(directory_lock=30))
+    await directory.migrate()
+    await directory.close()
+    other.close()
+
+
 async def test_paths_may_have_any_characters(tmp_path: Path) -> None:
     directory = Directory(settings_of(f"sqlite:///{tmp_path}/a%20b%23%25 ü.db"), QUICK)
     await directory.migrate()
