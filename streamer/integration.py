@@ -19,9 +19,11 @@ from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.delivery import Delivery
 from streamer.pipeline.guard_memory import GuardMemory
 from streamer.pipeline.identifying import Identification, Identifier
+from streamer.pipeline.intake import MapsRecords
 from streamer.pipeline.minute import Minute
 from streamer.pipeline.runner import Runner
 from streamer.pipeline.subscription import fetch_share_of, subscription_of
+from streamer.pipeline.worker import Prepare
 from streamer.receipts import ProblemKind, Receipts, destination_fingerprint
 from streamer.settings import Settings
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
@@ -95,9 +97,17 @@ class Integration:
         self._guard_memory.release()
         logger().emit(Event.GUARD_RELEASED, integration=self.name)
 
-    def _new_delivery(self, custody: Custody, dead_letters: DeadLetters) -> Delivery:
-        limits, identifier = self.settings.limits, self.identifier
+    def _new_mapper(self) -> tuple[MapsRecords, Prepare | None]:
+        """What makes calls of records, and what gets ready for them before."""
+        identifier = self.identifier
         mapper = new_mapper(self._all_settings.mapping(self.name), None if identifier is None else identifier.user_of)
+        if identifier is None or not isinstance(mapper, Mapper):
+            return mapper, None
+        return mapper, identifier.prepare_for(mapper)
+
+    def _new_delivery(self, custody: Custody, dead_letters: DeadLetters) -> Delivery:
+        limits = self.settings.limits
+        mapper, prepare = self._new_mapper()
         return Delivery(
             self.name,
             destination=self.destination,
@@ -107,7 +117,7 @@ class Integration:
             custody=custody,
             dead_letters=dead_letters,
             observe_latency=self._observe_latency,
-            prepare=identifier.prepare_for(mapper) if identifier is not None and isinstance(mapper, Mapper) else None,
+            prepare=prepare,
         )
 
     def _observe_latency(self, records: Sequence[OpenRecord], now: float) -> None:

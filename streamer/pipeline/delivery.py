@@ -120,6 +120,17 @@ class Delivery:
         self._intake.take(records, ledger)
         self._shipping.release_overtaken(time.monotonic())
 
+    def remap(self, mapper: MapsRecords, prepare: Prepare | None) -> None:
+        """Make the calls of the next records with another mapper; those that are open keep theirs.
+
+        Args:
+            mapper: of the same dialect.
+            prepare: gets ready for records before that mapper gets them.
+        """
+        mapper.warnings.update(self._mapper.warnings)
+        self._mapper, self.prepare = mapper, prepare
+        self._intake.remap(mapper)
+
     def letter_written(self, letter: PendingLetter) -> None:
         """The broker has confirmed a dead letter: end its record. The same call is set aside too, another one sent."""
         self._dead_letters.add(self._shipping.written(letter, time.monotonic()))

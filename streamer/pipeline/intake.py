@@ -73,6 +73,10 @@ class Intake:
         self._dead_letters = dead_letters
         self._enqueue = enqueue
 
+    def remap(self, mapper: MapsRecords) -> None:
+        """Make the calls of the next records with another mapper; those that are open keep theirs."""
+        self._map = mapper.map
+
     def take(self, records: Sequence[Record], ledger: PartitionLedger) -> None:
         """Take records of one partition, in the order of their offsets."""
         read = records

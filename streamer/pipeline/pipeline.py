@@ -127,7 +127,7 @@ class Pipeline:
             self.name,
             source=self.source,
             assignment=self.assignment,
-            prepare=self.worker.prepare,
+            prepare=lambda: self.worker.prepare,
             take=self.worker.take,
             set_aside=functools.partial(set_aside, custody=self.custody, dead_letters=self.dead_letters),
             load=self.custody.load,

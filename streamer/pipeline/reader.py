@@ -40,7 +40,7 @@ class Reader:
         *,
         source: RecordSource,
         assignment: Assignment,
-        prepare: Prepare | None,
+        prepare: Callable[[], Prepare | None],
         take: Callable[[Sequence[Record], PartitionLedger], None],
         set_aside: Callable[[PartitionLedger, int, str, int], None],
         load: Load,
@@ -54,7 +54,7 @@ class Reader:
             integration: for the log.
             source: the topics.
             assignment: which partitions may be read, and their ledgers.
-            prepare: gets ready for records, before they are taken; None: nothing is to be done.
+            prepare: tells what gets ready for records before they are taken; None: nothing does.
             take: takes records of one partition, in the order of their offsets.
             set_aside: takes offsets that cannot be read: from the ledger's next one to an end, why, and a timestamp.
             load: says whether there is room.
@@ -185,8 +185,9 @@ class Reader:
 
     async def _take(self, polled: Mapping[TopicPartition, Sequence[Record]]) -> None:
         epoch = self._assignment.epoch
-        if self._prepare is not None:
-            await self._prepare(polled.values())
+        prepare = self._prepare()
+        if prepare is not None:
+            await prepare(polled.values())
             if epoch != self._assignment.epoch:
                 return
         for partition, records in polled.items():

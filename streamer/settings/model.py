@@ -30,6 +30,7 @@ from streamer.core.pushing.pushes import PUSHES, Push
 from streamer.settings.destinations import DestinationSettings
 from streamer.settings.inbound import DirectorySettings, InboundSettings
 from streamer.settings.sections import (
+    ControlSettings,
     KafkaSettings,
     LogSettings,
     ReceiptsSettings,
@@ -194,6 +195,8 @@ class Settings(Section, BaseSettings):
     may share it."""
     receipts: ReceiptsSettings = ReceiptsSettings()
     """Notes of what was delivered."""
+    control: Annotated[ControlSettings | None, Switch] = ControlSettings()
+    """How operators steer running instances. ``false``: they cannot."""
     server: ServerSettings = ServerSettings()
     """Health, metrics and status over HTTP."""
     log: LogSettings = LogSettings()

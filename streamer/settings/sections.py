@@ -149,6 +149,16 @@ class ReceiptsSettings(Section):
     max_bytes: Annotated[Size, Field(ge=64 << 20)] = 4 << 30
     """Most disk space for the receipts of one integration; 4 GiB hold some 70 million messageIds. When it is used up,
     the older half of the receipts is deleted."""
+    topic: Topic | None = None
+    """Topic through which instances tell each other what they delivered. With it, a duplicate is known whichever
+    instance delivered the event, also after the loss of a disk. Without it, each one knows only its own deliveries."""
+
+
+class ControlSettings(Section):
+    """How operators steer running instances: ``streamer pause`` and ``streamer resume`` write to a topic."""
+
+    topic: Topic = "streamer.control"
+    """Compacted topic that all instances read. ``streamer pause`` creates it if it is missing."""
 
 
 HOST_DEFAULT_VARIABLE: Final = "STREAMER_DEFAULT_SERVER_HOST"

@@ -516,3 +516,16 @@ class TestEnds:
         async with engine.running(engine.deliver):
             await engine.settled(31)
         assert sorted(engine.receiver.taken) == sorted(["before_0", *(f"evt_{number}" for number in range(30))])
+
+
+async def test_another_mapper_takes_over_between_two_records(engine: Delivering) -> None:
+    """Without a rebalance, and without a record that is read again."""
+    engine.cluster.append(TOPIC, survey_events(10, "before"))
+    async with engine.running(engine.deliver) as pipeline:
+        await engine.settled(10, 0)
+        engine.section["events"] = {"disabled": ["Response Submitted"]}
+        worker_of(pipeline).remap(Mapper(engine.settings().mapping("surveys")), None)
+        engine.cluster.append(TOPIC, survey_events(5, "after"))
+        await engine.settled(15, 0)
+    assert len(engine.receiver.taken) == 10
+    assert engine.total("filtered") == 5

@@ -109,7 +109,7 @@ class Reading:
             "surveys",
             source=self.source,
             assignment=self.assignment,
-            prepare=None,
+            prepare=lambda: None,
             take=lambda _records, _ledger: None,
             set_aside=lambda *_: None,
             load=self.custody.load,

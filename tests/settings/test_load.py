@@ -23,7 +23,8 @@ def test_defaults_are_the_documented_ones(load_text: LoadText, good: str) -> Non
     settings = load_text(good)
     assert settings.model_dump(exclude={"kafka", "destinations", "integrations", "directory"}) == {
         "state_dir": Path("state"),
-        "receipts": {"window": 86_400.0, "max_bytes": 4 << 30},
+        "receipts": {"window": 86_400.0, "max_bytes": 4 << 30, "topic": None},
+        "control": {"topic": "streamer.control"},
         "server": {"host": "127.0.0.1", "port": 8_080, "token_file": None},
         "log": {"level": "info", "format": "auto", "profile": "otel"},
         "inbound": None,
