@@ -125,9 +125,10 @@ class Destination:
         self._listeners.append(listeners)
         return lambda: self._listeners.remove(listeners)
 
-    def on_key_changed(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` when other credentials were read, before the first request with them."""
+    def on_key_changed(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` when other credentials were read, before they are used; the function returned ends that."""
         self._key_listeners.append(listener)
+        return lambda: self._key_listeners.remove(listener)
 
     async def watch_key(self) -> None:
         """Ask about the write key until cancelled, if somebody can be asked."""

@@ -47,6 +47,13 @@ class GuardMemory:
         windows = found.get("windows")
         self._windows = windows if isinstance(windows, dict) else {}
 
+    def belong_to(self, fingerprint: str) -> None:
+        """Count for another configuration from now on, in which nothing has changed that the guard looks at."""
+        is_noted = self._is_guarded or bool(self._windows)
+        self._now = {**self._now, "configuration": fingerprint}
+        if is_noted:
+            self._write()
+
     def is_guarded(self) -> bool:
         """Whether the guard stopped the integration with this very configuration and version."""
         return self._is_guarded

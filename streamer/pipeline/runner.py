@@ -81,11 +81,29 @@ class Runner:
         """That of the subscription."""
         return self.subscription.name
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run pipelines until ``stop`` is set.
+    def adopt(self, subscription: Subscription, guard_memory: GuardMemory) -> None:
+        """Consume something else when it is run again; call this only while it does not run.
+
+        Args:
+            subscription: of the same name.
+            guard_memory: where a stop by the mass guard is remembered.
+        """
+        assert subscription.name == self.name, "what outlives pipelines belongs to a name"
+        self.subscription, self._guard_memory = subscription, guard_memory
+        self.has_started = self.has_started or subscription.is_paused
+        self.consecutive_stalls = 0
+
+    async def run(self, stop: asyncio.Event, *, is_watched: bool = True) -> None:
+        """Run pipelines until ``stop`` is set. After that it can be run again.
+
+        Args:
+            stop: when to drain.
+            is_watched: whether somebody watches, as at the start of the process. If not, a set-up that the brokers
+                refuse is tried again and again.
 
         Raises:
-            SettingsError: a broker and our set-up refuse each other, and they never worked together before.
+            SettingsError: a broker and our set-up refuse each other, they never worked together before, and somebody
+                watches.
         """
         wait = self._timings.restart_min
         while not stop.is_set():
@@ -97,7 +115,7 @@ class Runner:
             except Exception as error:
                 # At the start somebody is watching. Later, a password that was changed on one side only must not end
                 # what still works.
-                if isinstance(error, SettingsError) and not self.has_started:
+                if isinstance(error, SettingsError) and is_watched and not self.has_started:
                     raise
                 if time.monotonic() - self._began > self._timings.healthy_after:
                     wait, self.consecutive_stalls = self._timings.restart_min, 0
