@@ -213,6 +213,10 @@ class Destination:
         self._after_end(attempt)
         return verdict, answer
 
+    def has_present_key(self, attempt: Attempt) -> bool:
+        """Whether a request was made with the key that is in use now."""
+        return self._machine.has_present_key(attempt)
+
     async def close(self) -> None:
         """Close the connections."""
         if self._alarm is not None:
@@ -224,7 +228,7 @@ class Destination:
         try:
             if self._client.reread_credentials():
                 self.status.key_reloads[Reload.APPLIED] += 1
-                self._machine.key_changed()
+                self._machine.key_changed(time.monotonic())
                 for listener in self._key_listeners:
                     listener()
         except UnavailableError as error:
