@@ -87,7 +87,7 @@ class Integration:
     def keep(self, settings: Settings) -> None:
         """Go on as before: nothing in ``settings``, the new configuration, concerns it."""
         self._all_settings = settings
-        self._guard_memory.belong_to(settings.fingerprint())
+        self._guard_memory.belong_to(settings.fingerprint(), is_over=False)
 
     def remap(self, settings: Settings, identification: Identification | None = None) -> None:
         """Make the calls of the next records as the new configuration says. Nothing restarts.
@@ -121,8 +121,8 @@ class Integration:
             self._end_notices = destination.on_key_changed(self._on_key_changed)
         for topic in self.settings.topics:
             self.latency_seconds.setdefault(topic, Histogram(LATENCY_SECONDS))
-        self._guard_memory = GuardMemory(settings.state_dir / self.name, fingerprint=settings.fingerprint())
-        self.runner.adopt(subscription_of(self.name, settings), self._guard_memory)
+        self._guard_memory.belong_to(settings.fingerprint(), is_over=True)
+        self.runner.adopt(subscription_of(self.name, settings))
         self._on_key_changed()
 
     def _take(self, settings: Settings, identification: Identification | None) -> None:

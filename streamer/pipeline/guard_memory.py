@@ -47,10 +47,17 @@ class GuardMemory:
         windows = found.get("windows")
         self._windows = windows if isinstance(windows, dict) else {}
 
-    def belong_to(self, fingerprint: str) -> None:
-        """Count for another configuration from now on, in which nothing has changed that the guard looks at."""
+    def belong_to(self, fingerprint: str, *, is_over: bool) -> None:
+        """Count for another configuration from now on.
+
+        Args:
+            fingerprint: stands for that configuration.
+            is_over: whether what is remembered ends, because something has changed that concerns the integration.
+        """
         is_noted = self._is_guarded or bool(self._windows)
         self._now = {**self._now, "configuration": fingerprint}
+        if is_over:
+            self._is_guarded, self._windows = False, {}
         if is_noted:
             self._write()
 

@@ -81,15 +81,10 @@ class Runner:
         """That of the subscription."""
         return self.subscription.name
 
-    def adopt(self, subscription: Subscription, guard_memory: GuardMemory) -> None:
-        """Consume something else when it is run again; call this only while it does not run.
-
-        Args:
-            subscription: of the same name.
-            guard_memory: where a stop by the mass guard is remembered.
-        """
+    def adopt(self, subscription: Subscription) -> None:
+        """Consume something else when it is run again; call this only while it does not run."""
         assert subscription.name == self.name, "what outlives pipelines belongs to a name"
-        self.subscription, self._guard_memory = subscription, guard_memory
+        self.subscription = subscription
         self.has_started = self.has_started or subscription.is_paused
         self.consecutive_stalls = 0
 
