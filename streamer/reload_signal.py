@@ -1,7 +1,8 @@
 """SIGHUP: read the configuration again.
 
-A terminal that is closed sends it, too, and then means the end of what was started there. The default action kills a process. So `streamer.__main__` catches the signal before anything slow is imported, and this
-module imports next to nothing. One that came early is passed on to the service as soon as there is one.
+A terminal that is closed sends it, too, and then means the end of what was started there. The default action kills a
+process. So `streamer.__main__` catches the signal before anything slow is imported, and this module imports next to
+nothing. One that came early is passed on to the service as soon as there is one.
 """
 
 import os
