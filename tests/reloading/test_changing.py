@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from streamer.core.errors import SettingsError
+from streamer.inbound.applying import Applier
 from streamer.integration import Integration
 from streamer.service_view import ServiceView
 from streamer.status.metrics import Metrics
@@ -149,6 +151,27 @@ async def test_a_guarded_integration_that_is_mapped_otherwise_reads_again_what_i
         await ground.reload()
         await eventually(lambda: ground.pipelines()["one"] is not first)
         assert not service.integrations["one"].is_guarded
+
+
+async def test_the_loop_guard_knows_new_names_at_once_and_former_ones_still(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or streamer would publish its own events as triggers; what was sent under the former name may come back yet."""
+    monkeypatch.setattr("streamer.inbound.keeper.Brokers", lambda *_, **__: ground.brokers)
+    for topic in ("segment.inbound", "segment.inbound.dlq"):
+        ground.cluster.create(topic)
+    ground.document |= {"inbound": {"listen": False}, "directory": {"url": f"sqlite:///{tmp_path}/users.db"}}
+    ground.integration("one")["events"] = {"rename": {"Response Submitted": "Former Name"}}
+    async with ground.running() as service:
+        assert service.inbound is not None
+        assert service.inbound.keeper is not None
+        runner = service.inbound.keeper.runner
+        await eventually(lambda: runner.pipeline)
+        ground.integration("one")["events"] = {"rename": {"Response Submitted": NEW_NAME}}
+        await ground.reload()
+        assert runner.pipeline is not None
+        assert isinstance(runner.pipeline.worker, Applier)
+        assert {NEW_NAME, "Former Name"} <= runner.pipeline.worker.rules.own_events
 
 
 @pytest.mark.parametrize("is_concerned", [False, True])
