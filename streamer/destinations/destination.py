@@ -144,6 +144,15 @@ class Destination:
         self._machine.unbar()
         self._after_change()
 
+    def probe_now(self) -> None:
+        """If it is held, find out at once whether it still has to be: an operator says that our set-up was corrected."""
+        if self.state is not State.HELD:
+            return
+        self._machine.probe_now(time.monotonic())
+        if self._key_check is not None:
+            self._key_check.ask_now()
+        self._after_change()
+
     async def borrow(self, integration: str) -> None:
         """Wait for a permit; the caller then calls `start` or `decline` without awaiting in between."""
         while self._waiting or not self._may_start():

@@ -78,6 +78,10 @@ class KeyCheck:
             if not self._watch.is_wrong:
                 self._destination.unbar()  # nobody would find out any more whether it has to be barred
 
+    def ask_now(self) -> None:
+        """Ask without waiting for the time to come; an answer that is awaited now is asked for again."""
+        self._key_changed.set()
+
     async def _check(self) -> None:
         if self._watch.is_wrong:
             with observing(self._subject):

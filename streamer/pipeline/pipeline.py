@@ -54,6 +54,7 @@ class Pipeline:
         guard_memory: GuardMemory,
         contact: Contact,
         recent_letters: RecentLetters,
+        may_read: Callable[[], bool] = lambda: True,
         timings: Timings,
     ) -> None:
         """Build the parts; nothing is connected before `run`.
@@ -67,6 +68,7 @@ class Pipeline:
             guard_memory: where a stop by the mass guard is remembered.
             contact: is told whether the brokers answer.
             recent_letters: is told of confirmed dead letters.
+            may_read: whether anything may be read now, as far as orders are concerned; see `look_at_orders`.
             timings: how long to wait for what.
         """
         self.name = name = subscription.name
@@ -77,6 +79,7 @@ class Pipeline:
         self._timings = timings
         self._contact = contact
         self._recent_letters = recent_letters
+        self._may_read = may_read
         self._crash: asyncio.Future[None]
         self.is_connected = False
         self.guard_evidence: GuardEvidence | None = None
@@ -134,6 +137,7 @@ class Pipeline:
             room=room,
             timings=self._timings,
             on_restored=self._on_restored,
+            may_read=self._may_read,
         )
 
     def _new_watchdog(self) -> Watchdog:
@@ -152,6 +156,17 @@ class Pipeline:
     def is_guarded(self) -> bool:
         """Whether the mass guard has stopped the integration."""
         return self.dead_letters.is_guarded
+
+    def look_at_orders(self) -> None:
+        """What ``may_read`` answers has changed. While it is false nothing is read, and everything else goes on."""
+        self.assignment.changed.set()
+
+    def release_guard(self) -> None:
+        """End a stop by the mass guard. What it kept back is set aside, and the guard counts anew."""
+        self.dead_letters.release()
+        self.guard_evidence = None
+        self._reader.is_stopped = self._subscription.is_paused
+        self.look_at_orders()
 
     def limited_by(self, now: float) -> Limit:
         """What keeps it from being faster; ``now`` in monotonic seconds."""
