@@ -1,5 +1,6 @@
 """One integration, over the pipelines that run it one after the other: its receipts, and what is said about it."""
 
+import dataclasses
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from streamer.pipeline.worker import Prepare
 from streamer.receipts import ProblemKind, Receipts, destination_fingerprint
 from streamer.settings import Settings
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
+from streamer.steering import Steering
 from streamer.timings import Timings
 from streamer.tracing import tracer
 
@@ -81,6 +83,12 @@ class Integration:
             timings=timings,
         )
         """Runs its pipelines."""
+        self._discards = False
+        """Whether an order has its records filtered instead of delivered."""
+        self.steering = Steering(
+            self.runner, guard_memory=self._guard_memory, discard=self._discard, probe=destination.probe_now
+        )
+        """Has it obey the orders of operators."""
         self._minute = Minute(self.runner, destination_state=lambda: destination.state.value)
         destination.on_key_changed(self._on_key_changed)
 
@@ -97,10 +105,20 @@ class Integration:
         self._guard_memory.release()
         logger().emit(Event.GUARD_RELEASED, integration=self.name)
 
+    def _discard(self, discards: bool) -> None:
+        """Have the next records filtered as ``paused``, or delivered again."""
+        self._discards = discards
+        pipeline = self.runner.pipeline
+        if pipeline is not None and isinstance(pipeline.worker, Delivery):
+            pipeline.worker.remap(*self._new_mapper())
+
     def _new_mapper(self) -> tuple[MapsRecords, Prepare | None]:
         """What makes calls of records, and what gets ready for them before."""
         identifier = self.identifier
-        mapper = new_mapper(self._all_settings.mapping(self.name), None if identifier is None else identifier.user_of)
+        mapping = self._all_settings.mapping(self.name)
+        if self._discards:
+            mapping = dataclasses.replace(mapping, discard=True)
+        mapper = new_mapper(mapping, None if identifier is None else identifier.user_of)
         if identifier is None or not isinstance(mapper, Mapper):
             return mapper, None
         return mapper, identifier.prepare_for(mapper)

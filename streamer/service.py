@@ -41,6 +41,7 @@ from streamer.settings import Settings
 from streamer.settings.inbound import INBOUND
 from streamer.status.histogram import DURATION_SECONDS, Histogram
 from streamer.status.history import STEP_SECONDS, History
+from streamer.steering import Control, Steering
 from streamer.stop_signals import FORCED, STOP_SIGNALS
 from streamer.timings import PRODUCTION, Timings
 
@@ -124,7 +125,8 @@ class Service:
         Raises:
             UnavailableError: a write key file or the state directory cannot be used.
         """
-        self._fleet = Fleet(settings, timings)
+        self._control = Control.of(settings, self._steered, timings)
+        self._fleet = Fleet(settings, timings, admit=self._control.admit)
         self._timings = timings
         self.started_at = time.time()
         self.is_listening = asyncio.Event()
@@ -198,10 +200,13 @@ class Service:
                     tasks.create_task(self._summarise(), name="summary"),
                     tasks.create_task(self._sample(), name="sample"),
                     tasks.create_task(self._note_history(), name="history"),
+                    tasks.create_task(self._control.run(), name="obey orders"),
                 ]
                 self._fleet.start(tasks)
                 way_back = None
                 if self.inbound is not None:
+                    if self.inbound.keeper is not None:
+                        self._control.admit(INBOUND, self.inbound.keeper.steering)
                     way_back = tasks.create_task(self.inbound.run(stop), name="inbound")
                 await stop.wait()
                 self.is_draining = True
@@ -267,6 +272,12 @@ class Service:
             with observing("history"):
                 self.history.note(self._view.status(), time.time())
             await asyncio.sleep(STEP_SECONDS)
+
+    def _steered(self) -> dict[str, Steering]:
+        """Who obeys the orders of operators, as they are now."""
+        steered = {integration.name: integration.steering for integration in self._fleet}
+        keeper = None if self.inbound is None else self.inbound.keeper
+        return steered if keeper is None else steered | {INBOUND: keeper.steering}
 
     def _runners(self) -> Iterator[Runner]:
         yield from (integration.runner for integration in self._fleet)

@@ -145,7 +145,7 @@ class Destination:
         self._after_change()
 
     def probe_now(self) -> None:
-        """If it is held, find out at once whether it still has to be: an operator says that our set-up was corrected."""
+        """If it is held, find out at once whether it still has to be: an operator says that the cause is gone."""
         if self.state is not State.HELD:
             return
         self._machine.probe_now(time.monotonic())

@@ -35,7 +35,7 @@ class GuardMemory:
         self.stopped_at: float | None = None
         """When the guard stopped the integration, in seconds since the epoch; None: it has not, or long ago."""
         self.seen_release: float | None = None
-        """The last moment of an order to release the guard that was obeyed, or `NONE_YET`; None: no order was ever read.
+        """The last moment of an order to release the guard that was obeyed, or `NONE_YET`; None: none was ever read.
         It counts for any configuration and version: an order is not given again because these have changed."""
         self._read()
 

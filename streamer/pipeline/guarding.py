@@ -137,8 +137,8 @@ def tell_stopped(integration: str, bad: int, seen: int, last: PendingLetter) -> 
         reason=last.reason,
         detail=printable(last.detail),
         next_step="No record is lost: they stay on Kafka. reason and detail say what is wrong with the last one; most "
-        "often the topic has another dialect. Correct the configuration, or start once with --release-guard "
-        f"{integration} when the producer is corrected, or set dead_letters.max_ratio: 1 to go on.",
+        f"often the topic has another dialect. Correct the configuration, or run streamer resume {integration} when the"
+        " producer is corrected, or set dead_letters.max_ratio: 1 to go on.",
     )
 
 
@@ -148,6 +148,6 @@ def tell_still_stopped(integration: str) -> None:
         Event.INTEGRATION_GUARDED,
         integration=integration,
         next_step="The mass guard stopped this integration before the restart; configuration and version are still "
-        f"the same. Correct the configuration, start once with --release-guard {integration}, or set "
-        "dead_letters.max_ratio: 1 to go on.",
+        f"the same. Correct the configuration, run streamer resume {integration}, or set dead_letters.max_ratio: 1 to"
+        " go on.",
     )

@@ -126,7 +126,7 @@ class Pipeline:
         )
 
     def _new_reader(self, room: asyncio.Event) -> Reader:
-        return Reader(
+        reader = Reader(
             self.name,
             source=self.source,
             assignment=self.assignment,
@@ -137,8 +137,9 @@ class Pipeline:
             room=room,
             timings=self._timings,
             on_restored=self._on_restored,
-            may_read=self._may_read,
         )
+        reader.is_stopped = lambda: self._subscription.is_paused or self.is_guarded or not self._may_read()
+        return reader
 
     def _new_watchdog(self) -> Watchdog:
         return Watchdog(
@@ -165,7 +166,6 @@ class Pipeline:
         """End a stop by the mass guard. What it kept back is set aside, and the guard counts anew."""
         self.dead_letters.release()
         self.guard_evidence = None
-        self._reader.is_stopped = self._subscription.is_paused
         self.look_at_orders()
 
     def limited_by(self, now: float) -> Limit:
@@ -194,11 +194,9 @@ class Pipeline:
             SettingsError: a broker refuses our credentials or protocol.
             ExceptionGroup: a part failed; what was not committed is read again by the next pipeline.
         """
-        if self._subscription.is_paused:
-            # It reads nothing, and stays a member of its group: positions of a group without members expire after
-            # offsets.retention.minutes, those of one with members do not (KIP-211, from Kafka 2.1 on).
-            self._reader.is_stopped = True
-        elif self._guard_memory.is_guarded():
+        # One that is paused reads nothing, and stays a member of its group: positions of a group without members expire
+        # after offsets.retention.minutes, those of one with members do not (KIP-211, from Kafka 2.1 on).
+        if not self._subscription.is_paused and self._guard_memory.is_guarded():
             self._stay_guarded()
         self._crash = asyncio.get_running_loop().create_future()
         joining = join(
@@ -292,14 +290,12 @@ class Pipeline:
 
     def _on_guarded(self, bad: int, seen: int, last: PendingLetter) -> None:
         self._guard_memory.remember()
-        self._reader.is_stopped = True
         self.guard_evidence = guard_evidence(bad, seen, self.dead_letters)
         tell_stopped(self.name, bad, seen, last)
 
     def _stay_guarded(self) -> None:
         """The mass guard stopped this very configuration before: reading on would dead-letter more of the same."""
         self.dead_letters.guard()
-        self._reader.is_stopped = True
         tell_still_stopped(self.name)
 
 

@@ -47,7 +47,6 @@ class Reader:
         room: asyncio.Event,
         timings: Timings,
         on_restored: Callable[[], None],
-        may_read: Callable[[], bool],
     ) -> None:
         """Join the parts that reading needs.
 
@@ -62,11 +61,9 @@ class Reader:
             room: set when there is room again.
             timings: how long to wait for what.
             on_restored: called when assignments have ended or begun, after a rebalance.
-            may_read: whether anything may be read now, as far as orders are concerned.
         """
         self._integration = integration
         self._on_restored = on_restored
-        self._is_allowed = may_read
         self._source = source
         self._assignment = assignment
         self._prepare = prepare
@@ -84,8 +81,8 @@ class Reader:
         """Since when it reads without a pause; None: it does not, for want of room or of an assignment."""
         self.is_taking = False
         """Whether records that have come are being mapped, rather than waited for."""
-        self.is_stopped = False
-        """Whether nothing is taken: the configuration or the mass guard has stopped the integration."""
+        self.is_stopped: Callable[[], bool] = lambda: False
+        """Whether nothing is taken: a person or the mass guard has stopped the integration."""
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -122,7 +119,7 @@ class Reader:
         return self._assignment.readable()
 
     def _may_read(self) -> bool:
-        return self._assignment.is_restored and not self.is_stopped and self._is_allowed() and bool(self.readable())
+        return self._assignment.is_restored and not self.is_stopped() and bool(self.readable())
 
     async def _restore(self) -> None:
         try:

@@ -62,6 +62,8 @@ class Runner:
         self.last_error = ""
         self.awaits_orders = False
         """Whether nothing is read before it is known what operators have ordered."""
+        self.order_at: float | None = None
+        """When the order was given that it obeys, in seconds since the epoch; None: nobody has ordered anything."""
         self._ordered: Pause | None = None
         self.contact = Contact(subscription.name, timings)
         """Whether the brokers answer."""
@@ -101,8 +103,14 @@ class Runner:
         """Read nothing before `steer` is called; everything else may begin."""
         self.awaits_orders = True
 
-    def steer(self, ordered: Pause | None) -> None:
-        """Obey an order from now on; calls that are open are delivered nevertheless."""
+    def steer(self, ordered: Pause | None, *, order_at: float | None = None) -> None:
+        """Obey an order from now on; calls that are open are delivered nevertheless.
+
+        Args:
+            ordered: the pause that it means now.
+            order_at: when it was given, in seconds since the epoch.
+        """
+        self.order_at = order_at
         if self.awaits_orders or ordered != self._ordered:
             self.awaits_orders, self._ordered = False, ordered
             if self.pipeline is not None:

@@ -55,9 +55,7 @@ class Order:
 
     def paused(self, *, by: str, reason: str, at: float, until: float | None, discard: bool) -> "Order":
         """The order to pause. Moments stay: an instance that is away now has not obeyed them yet."""
-        return replace(
-            self, is_paused=True, discard=discard, until=until, by=_cut(by), reason=_cut(reason), at=at
-        )
+        return replace(self, is_paused=True, discard=discard, until=until, by=_cut(by), reason=_cut(reason), at=at)
 
 
 def encode(order: Order) -> bytes:
