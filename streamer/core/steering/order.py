@@ -89,13 +89,14 @@ class _WrongError(Exception):
 
 
 def _order(told: Mapping[str, Any]) -> Order:
-    if told.get("v") != VERSION or told.get("status") not in {PAUSED, RUNNING}:
+    status = told.get("status")
+    if told.get("v") != VERSION or told["v"] is True or not isinstance(status, str) or status not in {PAUSED, RUNNING}:
         raise _WrongError
     at = _time(told, "at")
     if at is None:
         raise _WrongError
     return Order(
-        is_paused=told["status"] == PAUSED,
+        is_paused=status == PAUSED,
         discard=_flag(told, "discard"),
         until=_time(told, "until"),
         reason=_text(told, "reason"),
