@@ -124,7 +124,7 @@ class DeadLetters:
     def release(self) -> None:
         """Write again, beginning with what the guard has kept back: an operator has seen it. The guard counts anew."""
         self.is_guarded = False
-        self.guards.forget()
+        self.guards.pardon()
         if self._waiting:
             self._work.set()
 

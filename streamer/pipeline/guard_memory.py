@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from streamer import __version__
+from streamer.core.dead_letters.guard import pardoned
 from streamer.logs import Event, logger
 
 
@@ -79,8 +80,9 @@ class GuardMemory:
         self._write()
 
     def release(self) -> None:
-        """Forget the stop and what led to it."""
-        self._is_guarded, self._windows, self.stopped_at = False, {}, None
+        """Forget the stop; what led to it does not lead to another one."""
+        self._windows = {stage: pardoned(window) for stage, window in self._windows.items()}
+        self._is_guarded, self.stopped_at = False, None
         self._write()
 
     def see_release(self, moment: float) -> None:

@@ -26,7 +26,6 @@ class Guarding:
             memory: keeps what the guards have seen for the next pipeline.
         """
         self._memory = memory
-        self._max_ratio = max_ratio
         self._mapping = MassGuard(max_ratio, memory.window(_MAPPING))
         self._delivery = MassGuard(max_ratio, memory.window(_DELIVERY))
         self._to_remember = 0
@@ -81,9 +80,10 @@ class Guarding:
         self._to_remember += len(among or counted)
         return guard.evidence if counted else None
 
-    def forget(self) -> None:
-        """Begin with empty windows: an operator has let the integration run again."""
-        self._mapping, self._delivery = MassGuard(self._max_ratio), MassGuard(self._max_ratio)
+    def pardon(self) -> None:
+        """Count anew, without what was set aside so far: an operator has let the integration run again."""
+        self._mapping.pardon()
+        self._delivery.pardon()
         self.remember()
 
     def remember(self) -> None:
