@@ -19,7 +19,7 @@ def add_parser(commands: "Commands") -> None:
         "resume",
         help="end a pause, release the mass guard, and probe a held destination at once",
         description="Have all instances deliver the events of an integration again: a pause ends; if the mass guard has"
-        " stopped it, the records that the guard kept back become dead letters, and the guard counts anew; if its"
+        " stopped it, the records that the guard kept back become dead letters, and the guard counts from 0; if its"
         " destination is held, it is probed at once. Each instance does this once, and one that does not run now does"
         " it when it starts.",
         epilog=f'{EXIT_CODES} Example: streamer resume sprig --config streamer.yaml --reason "the key is corrected"',

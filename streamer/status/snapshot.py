@@ -43,7 +43,7 @@ class IntegrationState(enum.StrEnum):
     """Connecting to Kafka, or waiting for it."""
     RUNNING = "running"
     GUARDED = "guarded"
-    """Stopped by the mass guard until the configuration or streamer's version changes."""
+    """Stopped by the mass guard until the configuration or streamer's version changes, or an operator releases it."""
     PAUSED = "paused"
     """Stopped by a person, with ``streamer pause`` or ``status: paused``: its records wait on Kafka."""
     RESTARTING = "restarting"
