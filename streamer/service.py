@@ -34,6 +34,7 @@ from streamer.listening import SOCKET_NAME
 from streamer.logs import Event, logger
 from streamer.logs.events import DEBUG
 from streamer.logs.observing import observing
+from streamer.pipeline.endings import unless_stopped
 from streamer.pipeline.identifying import Identification
 from streamer.pipeline.runner import Runner, root_of
 from streamer.server import Server
@@ -201,7 +202,7 @@ class Service:
                     tasks.create_task(self._summarise(), name="summary"),
                     tasks.create_task(self._sample(), name="sample"),
                     tasks.create_task(self._note_history(), name="history"),
-                    tasks.create_task(self._control.run(), name="obey orders"),
+                    tasks.create_task(unless_stopped(stop, self._control.run()), name="obey orders"),
                 ]
                 self._fleet.start(tasks)
                 way_back = None

@@ -182,7 +182,7 @@ async def test_nothing_is_read_before_the_orders_are_known(engine: Delivering) -
     engine.cluster.append(TOPIC, survey_events(3))
     async with instance.running():
         await instance.turned()
-        assert not engine.receiver.batches
+        assert not instance.runner.totals().consumed
         assert instance.steering.is_connected
         instance.steering.steer(None, NOW)
         await engine.settled(3)
@@ -217,6 +217,19 @@ async def test_an_order_releases_the_guard_and_what_it_kept_back_is_set_aside(en
         assert len(engine.letters()) >= written + kept_back
         assert len(engine.letters()) + len(engine.receiver.taken) == 43
         assert instance.runner.rebalances()["assigned"] == 1
+
+
+async def test_what_the_guard_kept_back_is_written_although_nothing_more_comes(engine: Delivering) -> None:
+    instance = Instance(engine)
+    instance.steering.steer(None, NOW)
+    engine.cluster.append(TOPIC, [b"not JSON"] * 30)
+    async with instance.running():
+        await eventually(lambda: instance.pipeline.is_guarded)
+        await instance.turned()
+        assert not engine.letters()
+        instance.steering.steer(RESUMED, NOW + 60)
+        await engine.settled(30)
+    assert len(engine.letters()) == 30
 
 
 async def test_a_release_is_obeyed_once_whatever_is_started_again(engine: Delivering) -> None:
@@ -261,6 +274,15 @@ async def test_orders_that_could_not_be_read_leave_the_guard_alone(engine: Deliv
     instance.steering.steer(None, NOW, is_read=False)
     instance.memory.remember()
     instance.steering.steer(old, NOW)
+    assert instance.memory.is_guarded()
+
+
+async def test_a_release_from_before_the_stop_is_not_obeyed_when_the_topic_is_read_at_last(engine: Delivering) -> None:
+    """The instance ran by its configuration until then, and was stopped."""
+    instance = Instance(engine)
+    instance.steering.steer(None, NOW, is_read=False)
+    instance.memory.remember()
+    instance.steering.steer(dataclasses.replace(RESUMED, release_guard_at=NOW - 3_600), NOW)
     assert instance.memory.is_guarded()
 
 
