@@ -4,7 +4,7 @@ from typing import Final
 
 from streamer.core.dead_letters.topic_settings import CLEANUP_POLICY
 from streamer.kafka import describe_topics, missing_topics
-from streamer.kafka.topic_follower import ForbiddenTopicError, TopicFollower
+from streamer.kafka.whole_topic import ForbiddenTopicError, WholeTopic
 from streamer.operations.findings import Findings
 from streamer.settings import KafkaSettings
 
@@ -31,7 +31,7 @@ async def ask_brokers_about_control(kafka: KafkaSettings, topic: str, findings: 
             f" integration runs again after a restart; set {CLEANUP_POLICY}={COMPACT}"
         )
     try:
-        async with TopicFollower(kafka, topic) as follower:
+        async with WholeTopic(kafka, topic) as follower:
             if await follower.find():
                 await follower.poll(READ_SECONDS)
     except ForbiddenTopicError:

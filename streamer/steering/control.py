@@ -15,7 +15,7 @@ from streamer.core.errors import SettingsError, UnavailableError
 from streamer.core.model import Record
 from streamer.core.steering.order import Unreadable
 from streamer.core.steering.orders import Orders
-from streamer.kafka.topic_follower import ForbiddenTopicError, TopicFollower
+from streamer.kafka.whole_topic import ForbiddenTopicError, WholeTopic
 from streamer.logs import Event, logger
 from streamer.logs.observing import observing
 from streamer.settings import Settings
@@ -62,7 +62,7 @@ class Control:
         """What the configuration asks for."""
         return cls(
             None if settings.control is None else settings.control.topic,
-            follower=functools.partial(TopicFollower, settings.kafka),
+            follower=functools.partial(WholeTopic, settings.kafka),
             steered=steered,
             timings=timings,
         )

@@ -1,4 +1,4 @@
-"""What following the control topic needs of Kafka. `streamer.kafka.topic_follower` is the real thing."""
+"""What following the control topic needs of Kafka. `streamer.kafka.whole_topic` is the real thing."""
 
 from collections.abc import Sequence
 from types import TracebackType
@@ -8,7 +8,7 @@ from streamer.core.model import Record
 
 
 class Follower(Protocol):
-    """Follows the control topic; see `streamer.kafka.topic_follower.TopicFollower` for what each method promises."""
+    """Follows the control topic; see `streamer.kafka.whole_topic.WholeTopic` for what each method promises."""
 
     async def __aenter__(self) -> Self: ...
     async def __aexit__(

@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
 from streamer.core.steering.order import Order, encode
-from streamer.kafka.topic_follower import ForbiddenTopicError
+from streamer.kafka.whole_topic import ForbiddenTopicError
 from streamer.steering import Control
 from streamer.timings import Timings
 from tests.doubles.kafka import MemoryRecord

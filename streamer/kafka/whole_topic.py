@@ -30,7 +30,7 @@ class ForbiddenTopicError(UnavailableError):
     """We may see the topic and not read it."""
 
 
-class TopicFollower:
+class WholeTopic:
     """One connection for reading; ``async with`` opens and closes it. After an error, open another one."""
 
     def __init__(self, kafka: KafkaSettings, topic: str) -> None:
