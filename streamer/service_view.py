@@ -226,7 +226,7 @@ class ServiceView:
             return IntegrationState.DRAINING
         if pipeline is not None and pipeline.is_guarded:
             return IntegrationState.GUARDED
-        if pipeline is not None and pipeline.is_connected:
+        if pipeline is not None and pipeline.is_connected and not runner.awaits_orders:
             return IntegrationState.RUNNING
         return IntegrationState.RESTARTING if runner.restarts else IntegrationState.STARTING
 

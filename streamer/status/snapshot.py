@@ -40,7 +40,7 @@ class IntegrationState(enum.StrEnum):
     """What an integration does."""
 
     STARTING = "starting"
-    """Connecting to Kafka, or waiting for it."""
+    """Connecting to Kafka, or waiting for it, or reading what operators have ordered."""
     RUNNING = "running"
     GUARDED = "guarded"
     """Stopped by the mass guard until the configuration or streamer's version changes, or an operator releases it."""

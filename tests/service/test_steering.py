@@ -52,8 +52,7 @@ async def test_all_instances_obey_a_pause_until_it_ends(
             assert status.pause.reason == "Segment moves"
 
     async with deployment.running(state="one") as one:
-        await eventually(lambda: shown(one).lag == 30)
-        assert shown(one).state is IntegrationState.PAUSED
+        await eventually(lambda: shown(one).lag == 30 and shown(one).state is IntegrationState.PAUSED)
         assert deployment.sandbox.record.accepted == 20
 
         assert await command(deployment, "pause", "--for", "1s", asked=(one,)) == 0
