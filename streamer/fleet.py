@@ -6,7 +6,7 @@ Each integration has a task and a signal of its own to end: it drains while the 
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from streamer.destinations import Destination, open_destination
@@ -15,6 +15,7 @@ from streamer.logs.observing import observing
 from streamer.pipeline.identifying import Identification
 from streamer.settings import Settings
 from streamer.status import Reload
+from streamer.steering import Steering
 from streamer.timings import Timings
 
 
@@ -28,12 +29,13 @@ class _Run(NamedTuple):
 class Fleet:
     """All destinations and integrations of one process."""
 
-    def __init__(self, settings: Settings, timings: Timings) -> None:
+    def __init__(self, settings: Settings, timings: Timings, *, admit: Callable[[str, Steering], None]) -> None:
         """Open what is on local disk; nothing is connected before `start`.
 
         Args:
             settings: the whole configuration.
             timings: how long to wait for what.
+            admit: called with each integration that is about to run: it obeys the orders of operators.
 
         Raises:
             UnavailableError: a write key file or the state directory cannot be used.
@@ -41,6 +43,7 @@ class Fleet:
         self.settings = settings
         """Those in force."""
         self.timings = timings
+        self._admit = admit
         self.destinations: dict[str, Destination] = {
             name: open_destination(name, destination, timings) for name, destination in settings.destinations.items()
         }
@@ -87,6 +90,7 @@ class Fleet:
             return
         assert name not in self._runs, f"{name} runs already"
         stop = asyncio.Event()
+        self._admit(name, self.integrations[name].steering)
         running = self.integrations[name].runner.run(stop, is_watched=is_watched)
         self._runs[name] = _Run(stop, self._tasks.create_task(running, name=f"integration {name}"))
 

@@ -1,5 +1,6 @@
 """One integration, over the pipelines that run it one after the other: its receipts, and what is said about it."""
 
+import dataclasses
 import time
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,6 +28,7 @@ from streamer.pipeline.worker import Prepare
 from streamer.receipts import ProblemKind, Receipts, destination_fingerprint
 from streamer.settings import Settings
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
+from streamer.steering import Steering
 from streamer.timings import Timings
 from streamer.tracing import tracer
 
@@ -75,6 +77,10 @@ class Integration:
             timings=timings,
         )
         """Runs its pipelines."""
+        self._discards = False
+        """Whether an order has its records filtered instead of delivered."""
+        self.steering = Steering(self.runner, guard_memory=self._guard_memory, discard=self._discard, probe=self._probe)
+        """Has it obey the orders of operators."""
         self._timings = timings
         self._minute = Minute(self.runner, destination_state=lambda: self.destination.state.value)
         self._end_notices = destination.on_key_changed(self._on_key_changed)
@@ -100,9 +106,8 @@ class Integration:
         """
         self.keep(settings)
         self._take(settings, identification)
-        worker = None if self.runner.pipeline is None else self.runner.pipeline.worker
-        if isinstance(worker, Delivery):
-            worker.remap(*self._new_mapper())
+        self.runner.adopt(subscription_of(self.name, settings))
+        self._remap()
 
     def adopt(self, settings: Settings, destination: Destination, identification: Identification | None = None) -> None:
         """Take another configuration for the next run; call this only while it does not run.
@@ -149,10 +154,26 @@ class Integration:
         settings = self._all_settings
         return Brokers(settings.kafka, fetch_share=fetch_share_of(settings), timings=self._timings)
 
+    def _probe(self) -> None:
+        self.destination.probe_now()
+
+    def _discard(self, discards: bool) -> None:
+        """Have the next records filtered as ``paused``, or delivered again."""
+        self._discards = discards
+        self._remap()
+
+    def _remap(self) -> None:
+        worker = None if self.runner.pipeline is None else self.runner.pipeline.worker
+        if isinstance(worker, Delivery):
+            worker.remap(*self._new_mapper())
+
     def _new_mapper(self) -> tuple[MapsRecords, Prepare | None]:
         """What makes calls of records, and what gets ready for them before."""
         identifier = self.identifier if self.settings.identify_devices else None
-        mapper = new_mapper(self._all_settings.mapping(self.name), None if identifier is None else identifier.user_of)
+        mapping = self._all_settings.mapping(self.name)
+        if self._discards:
+            mapping = dataclasses.replace(mapping, discard=True)
+        mapper = new_mapper(mapping, None if identifier is None else identifier.user_of)
         if identifier is None or not isinstance(mapper, Mapper):
             return mapper, None
         return mapper, identifier.prepare_for(mapper)

@@ -136,7 +136,8 @@ class Reloader:
             destination = self._fleet.destinations.get(name)
             if destination is not None and (is_asked or file in changed):
                 with observing(f"key of the destination {name}"):
-                    destination.reread_credentials()
+                    if destination.reread_credentials():
+                        destination.probe_now()  # it may have been held because of the former one
 
 
 def _key_file(destination: DestinationSettings) -> Path | None:

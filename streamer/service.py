@@ -30,9 +30,11 @@ from streamer.inbound.inbound import Inbound
 from streamer.integration import Integration
 from streamer.kafka.client_lines import ABOUT_CONNECTIONS
 from streamer.level_signals import LEVEL_SIGNALS, Wish
+from streamer.listening import SOCKET_NAME
 from streamer.logs import Event, logger
 from streamer.logs.events import DEBUG
 from streamer.logs.observing import observing
+from streamer.pipeline.endings import unless_stopped
 from streamer.pipeline.identifying import Identification
 from streamer.pipeline.runner import Runner, root_of
 from streamer.reload_signal import RELOAD_SIGNAL
@@ -44,6 +46,7 @@ from streamer.settings.inbound import INBOUND
 from streamer.settings.watching import ConfigFile
 from streamer.status.histogram import DURATION_SECONDS, Histogram
 from streamer.status.history import STEP_SECONDS, History
+from streamer.steering import Control, Steering
 from streamer.stop_signals import FORCED, STOP_SIGNALS
 from streamer.timings import PRODUCTION, Timings
 
@@ -74,16 +77,10 @@ def main(settings: Settings, *, release_guard: Sequence[str] = (), config_file: 
     configured = logs.configured(settings.log, said_elsewhere=ABOUT_CONNECTIONS)
     with (
         configured,
-        tracing.configured(tracing.switch_of(os.environ), _groups(settings), lambda: STOP_SIGNALS.count > 1),
+        tracing.configured(tracing.switch_of(os.environ), settings.groups(), lambda: STOP_SIGNALS.count > 1),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
         return runner.run(_run_until_signal(settings, release_guard, config_file))
-
-
-def _groups(settings: Settings) -> dict[str, str]:
-    """The consumer group of each integration, the way back included."""
-    groups = {name: integration.group_id for name, integration in settings.integrations.items()}
-    return groups if settings.inbound is None else groups | {INBOUND: settings.inbound.group_id}
 
 
 async def _run_until_signal(settings: Settings, release_guard: Sequence[str], config_file: ConfigFile | None) -> int:
@@ -132,7 +129,8 @@ class Service:
         Raises:
             UnavailableError: a write key file or the state directory cannot be used.
         """
-        self._fleet = Fleet(settings, timings)
+        self._control = Control.of(settings, self._steered, timings)
+        self._fleet = Fleet(settings, timings, admit=self._control.admit)
         self._timings = timings
         self.started_at = time.time()
         self.is_listening = asyncio.Event()
@@ -147,7 +145,7 @@ class Service:
         """Reads the configuration again."""
         self._view = ServiceView(self)
         access = Access(host=settings.server.host, token_file=settings.server.token_file)
-        self._server = Server(settings.server, self._view, access)
+        self._server = Server(settings.server, self._view, access, socket=settings.state_dir / SOCKET_NAME)
 
     @property
     def settings(self) -> Settings:
@@ -209,10 +207,13 @@ class Service:
                     tasks.create_task(self._sample(), name="sample"),
                     tasks.create_task(self._note_history(), name="history"),
                     tasks.create_task(self.reloader.run(), name="watch the configuration"),
+                    tasks.create_task(unless_stopped(stop, self._control.run()), name="obey orders"),
                 ]
                 self._fleet.start(tasks)
                 way_back = None
                 if self.inbound is not None:
+                    if self.inbound.keeper is not None:
+                        self._control.admit(INBOUND, self.inbound.keeper.steering)
                     way_back = tasks.create_task(self.inbound.run(stop), name="inbound")
                 await stop.wait()
                 self.is_draining = True
@@ -236,7 +237,7 @@ class Service:
     def _on_config_changed(self, settings: Settings) -> None:
         if self.inbound is not None:
             self.inbound.follow(settings)
-        tracing.tracer().regroup(_groups(settings))
+        tracing.tracer().regroup(settings.groups())
 
     async def _close(self) -> None:
         """Close everything. What cannot be closed must not keep receipts from being written out."""
@@ -284,6 +285,12 @@ class Service:
             with observing("history"):
                 self.history.note(self._view.status(), time.time())
             await asyncio.sleep(STEP_SECONDS)
+
+    def _steered(self) -> dict[str, Steering]:
+        """Who obeys the orders of operators, as they are now."""
+        steered = {integration.name: integration.steering for integration in self._fleet}
+        keeper = None if self.inbound is None else self.inbound.keeper
+        return steered if keeper is None else steered | {INBOUND: keeper.steering}
 
     def _runners(self) -> Iterator[Runner]:
         yield from (integration.runner for integration in self._fleet)

@@ -39,6 +39,7 @@ from streamer.status import (
 from streamer.status.histogram import Histogram
 from streamer.status.history import History
 from streamer.status.memory import memory_bytes, memory_limit_bytes
+from streamer.status.pausing import pause_in_words
 from streamer.tracing import tracer
 
 if TYPE_CHECKING:
@@ -226,13 +227,13 @@ class ServiceView:
 
     def _state_of(self, runner: Runner) -> IntegrationState:
         pipeline = runner.pipeline
-        if runner.subscription.is_paused:
+        if runner.is_paused:
             return IntegrationState.PAUSED
         if self._service.is_draining:
             return IntegrationState.DRAINING
         if pipeline is not None and pipeline.is_guarded:
             return IntegrationState.GUARDED
-        if pipeline is not None and pipeline.is_connected:
+        if pipeline is not None and pipeline.is_connected and not runner.awaits_orders:
             return IntegrationState.RUNNING
         return IntegrationState.RESTARTING if runner.restarts else IntegrationState.STARTING
 
@@ -256,8 +257,9 @@ def _is_joined(runner: Runner, *remarks: str) -> Check:
         return Check(
             name, ok=False, detail=f"no broker has answered for {silent:.0f} s; see the log for kafka.unavailable"
         )
-    if runner.subscription.is_paused:
-        return Check(name, ok=True, detail="paused by the configuration")
+    pause = runner.pause
+    if pause is not None and not pause.discards:
+        return Check(name, ok=True, detail=pause_in_words(pause, time.time()))
     if pipeline is None or not pipeline.is_connected:
         return Check(name, ok=False, detail="not a member of its consumer group yet; see the log for kafka.unavailable")
     if pipeline.is_guarded:

@@ -74,6 +74,12 @@ class Timings:
     """How often the brokers are asked how long topics keep their records."""
     members_every: float = 30.0
     """How often the brokers are asked who the members of the consumer group are."""
+    steer_every: float = 0.5
+    """How often it is looked what operators have ordered, and whether the time of a pause is over."""
+    control_retry: float = 2.0
+    """Wait before the control topic is looked for or read again, after it was missing or could not be read."""
+    orders: float = 10.0
+    """How long, after an integration has joined its group, nothing is read while the control topic cannot be read."""
     watch_every: float = 10.0
     """How often the watchdog looks."""
     count_every: float = 60.0

@@ -145,6 +145,15 @@ class Destination:
         self._machine.unbar()
         self._after_change()
 
+    def probe_now(self) -> None:
+        """If it is held, find out at once whether it still has to be: an operator says that the cause is gone."""
+        if self.state is not State.HELD:
+            return
+        self._machine.probe_now(time.monotonic())
+        if self._key_check is not None:
+            self._key_check.ask_now()
+        self._after_change()
+
     async def borrow(self, integration: str) -> None:
         """Wait for a permit; the caller then calls `start` or `decline` without awaiting in between."""
         while self._waiting or not self._may_start():
@@ -223,17 +232,19 @@ class Destination:
             self._alarm.cancel()
         await self._client.close()
 
-    def reread_credentials(self) -> None:
-        """Read the key again, and call the listeners of `on_key_changed` if it is another one."""
+    def reread_credentials(self) -> bool:
+        """Read the key again, and call the listeners of `on_key_changed` if it is another one; whether it is."""
         try:
             if self._client.reread_credentials():
                 self.status.key_reloads[Reload.APPLIED] += 1
                 self._machine.key_changed(time.monotonic())
                 for listener in self._key_listeners:
                     listener()
+                return True
         except UnavailableError as error:
             self.status.key_reloads[Reload.FAILED] += 1
             logger().emit(Event.DESTINATION_KEY_UNREADABLE, destination=self.name, detail=str(error))
+        return False
 
     def end_hanging(self) -> None:
         """Give up requests that need not be waited for any longer; call it now and then, too."""

@@ -25,6 +25,7 @@ from streamer.pipeline.minute import Minute
 from streamer.pipeline.runner import Runner
 from streamer.pipeline.subscription import fetch_share_of, subscription_to_calls
 from streamer.settings import Settings
+from streamer.steering import Steering
 from streamer.timings import Timings
 
 _OPENING: Final = "opening"
@@ -68,13 +69,16 @@ class Keeper:
             availability=self.availability,
             timings=timings,
         )
+        guard_memory = GuardMemory(None, fingerprint="")
         self.runner = Runner(
             subscription_to_calls(settings),
             new_brokers=lambda: Brokers(settings.kafka, fetch_share=fetch_share_of(settings), timings=timings),
             make_worker=self._new_applier,
-            guard_memory=GuardMemory(None, fingerprint=""),
+            guard_memory=guard_memory,
             timings=timings,
         )
+        self.steering = Steering(self.runner, guard_memory=guard_memory)
+        """Has it obey the orders of operators."""
         self._minute = Minute(self.runner, destination_state=lambda: "ok" if self.availability.is_up else "held")
 
     def follow(self, rules: Rules) -> None:

@@ -61,6 +61,7 @@ FIELDS: Final = {
     "anonymous_id": LogField("anonymous_id", "The anonymousId of the call."),
     "attempt": LogField("streamer.attempt", "Number of the attempt that failed; the first is 1."),
     "away_seconds": LogField("away_seconds", "Seconds for which the directory could not be used."),
+    "by": LogField("by", "Who ordered it: `user@host` of the command."),
     "calls": LogField("messaging.batch.message_count", "Calls in the request."),
     "changed": LogField("changed", "The settings that take effect, by name; absent: none has changed."),
     "commit": LogField("commit", "The commit of the source, or `unknown`."),
@@ -76,6 +77,7 @@ FIELDS: Final = {
     "destination_state": LogField("destination_state", "`ok`, `backing_off` or `held`."),
     "detail": LogField("detail", "What exactly happened, without a value of a record."),
     "devices": LogField("devices", "How many devices without a user."),
+    "discards": LogField("discards", "Whether records are filtered instead of waiting on Kafka."),
     "drain_eta_seconds": LogField(
         "drain_eta_seconds",
         "Seconds until the lag is worked off at the rate of the last minute; absent: that cannot be said.",
@@ -149,6 +151,7 @@ FIELDS: Final = {
     "stored": LogField("stored", "The stored position."),
     "topic": LogField("messaging.destination.name", "Name of the topic."),
     "trace_id": LogField("trace_id", "The trace of the batch, if it is sampled.", "trace.id"),
+    "until": LogField("until", "When the pause ends by itself, in seconds since the epoch; absent: it does not."),
     "user_id": LogField("user_id", "The userId of the call."),
     "username": LogField("username", "Name of the user in the directory."),
     "values_written": LogField("values_written", "How many values of the user the call wrote."),

@@ -30,6 +30,7 @@ TIMINGS: Final = dataclasses.replace(AT_ONCE, drain=WAIT_SECONDS, config_every=3
 
 FILE: Final[dict[str, Any]] = {
     "kafka": {"bootstrap_servers": "memory:1"},
+    "control": False,
     "server": {"port": 0},
     "destinations": {
         "shared": {"write_key": "key-1", "batch": {"linger": "0s"}},

@@ -6,12 +6,15 @@ from typing import Final
 
 import pytest
 
+from streamer.core.delivery.transitions import State
+from streamer.destinations import Destination
 from streamer.integration import open_receipts
 from streamer.logs import logger
 from streamer.service_view import ServiceView
 from streamer.settings.watching import Change, ConfigFile, content_of
 from streamer.status import Reload
 from streamer.status.verdict import Level, Verdict, verdict_of
+from tests.doubles.destination import ACCEPTED, status
 from tests.pipeline.engine import eventually
 from tests.reloading.ground import Ground
 
@@ -130,15 +133,12 @@ async def test_a_reload_waits_for_the_one_that_runs(ground: Ground) -> None:
         await eventually(lambda: ground.told("drain.started"))
         ground.integration("three")["limits"] = {"max_open_records": 6_000}
         second = asyncio.create_task(ground.reload())
-        await eventually(lambda: yaml_has(ground, "6000"))
+        await eventually(lambda: service.reloader._one_at_a_time._waiters)
+        assert service.settings.integrations["three"].limits.max_open_records == 5_000
         receiver.may_answer.set()
         await asyncio.gather(first, second)
         assert service.settings.integrations["three"].limits.max_open_records == 6_000
     assert [line["restarted"] for line in ground.told("config.reloaded")] == ["three", "three"]
-
-
-def yaml_has(ground: Ground, text: str) -> bool:
-    return text in ground.path.read_text()
 
 
 async def test_the_end_of_the_process_waits_for_a_reload_and_starts_nothing(ground: Ground) -> None:
@@ -189,6 +189,27 @@ async def test_a_changed_key_is_noticed(ground: Ground, tmp_path: Path) -> None:
         await eventually(lambda: ground.told("destination.key_unreadable"))
         assert ground.pipelines() == before
         assert reloads(ground) == {Reload.APPLIED: 1, Reload.FAILED: 1}
+
+
+async def test_a_held_destination_is_probed_at_once_with_another_key(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    probed: list[str] = []
+    monkeypatch.setattr(Destination, "probe_now", lambda destination: probed.append(destination.name))
+    key = tmp_path / "key"
+    key.write_text("wrong")
+    del ground.destination("own")["write_key"]
+    ground.destination("own")["write_key_file"] = str(key)
+    async with ground.running(config_every=SOON) as service:
+        [receiver] = ground.receivers["own"]
+        receiver.decide = lambda _: ACCEPTED if receiver.key == "right" else status(401)
+        ground.produce("three", "evt_1")
+        await eventually(lambda: service.destinations["own"].state is State.HELD)
+        assert not probed
+        key.write_text("right")
+        await eventually(lambda: probed)
+        await ground.delivered("three")
+    assert probed == ["own"]
 
 
 async def test_what_was_sent_with_the_former_key_proves_nothing(ground: Ground, tmp_path: Path) -> None:

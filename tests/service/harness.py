@@ -214,6 +214,7 @@ class Deployment:
             "state_dir": str(directory / "state"),
             "server": {"port": 0},
             "log": {"format": "json"},
+            "control": {"topic": f"streamer-test.control.{uuid.uuid4().hex[:8]}"},
             "destinations": {
                 "segment": {"write_key": WRITE_KEY, "endpoint": sandbox.url, "timeout": "3s", "batch": {"linger": 0.02}}
             },

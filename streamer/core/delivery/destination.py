@@ -234,6 +234,11 @@ class DestinationMachine:
         """End the bar, if there is one. The state goes on as it was before."""
         self._bar.open()
 
+    def probe_now(self, now: float) -> None:
+        """If it is held, have it probed at once: our set-up may have been corrected."""
+        if self.state is State.HELD:
+            self._schedule.hasten(now)
+
     def key_changed(self, now: float) -> None:
         """Forget that anything was accepted, because that was with another key; what is in flight is late.
 
