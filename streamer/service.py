@@ -1,10 +1,11 @@
 """The service: who runs, who owns which state, how it starts and stops. It has no rules of its own.
 
-    Service               owns the destinations (state, permits, connections), what is known of the users of devices,
-      |                   and the HTTP server
-      |-- Integration     owns accounts and receipts; runs one pipeline after the other
-      |     `-- Pipeline  owns the ledgers, calls in flight, parked events and dead letters
-      `-- Inbound         the way back: webhooks, and the directory of users with a pipeline of its own
+    Service                     owns the HTTP server and the history
+      |-- Fleet                 owns the destinations (state, permits, connections), what is known of the users of
+      |     |                   devices, and the tasks of the integrations
+      |     `-- Integration     owns accounts and receipts; runs one pipeline after the other
+      |           `-- Pipeline  owns the ledgers, calls in flight, parked events and dead letters
+      `-- Inbound               the way back: webhooks, and the directory of users with a pipeline of its own
 
 A pipeline that fails is replaced after a wait, and the others do not notice. The first SIGTERM or SIGINT drains, the
 second ends at once. The exit code is 0 after a drained signal, and 78 when our set-up can never join the brokers.
@@ -23,22 +24,29 @@ from streamer import __version__, logs, tracing
 from streamer.access import Access
 from streamer.commit import commit
 from streamer.core.errors import SettingsError
-from streamer.destinations import open_destination
+from streamer.destinations import Destination
+from streamer.fleet import Fleet
 from streamer.inbound.inbound import Inbound
 from streamer.integration import Integration
 from streamer.kafka.client_lines import ABOUT_CONNECTIONS
 from streamer.level_signals import LEVEL_SIGNALS, Wish
+from streamer.listening import SOCKET_NAME
 from streamer.logs import Event, logger
 from streamer.logs.events import DEBUG
 from streamer.logs.observing import observing
+from streamer.pipeline.endings import unless_stopped
 from streamer.pipeline.identifying import Identification
 from streamer.pipeline.runner import Runner, root_of
+from streamer.reload_signal import RELOAD_SIGNAL
+from streamer.reloading import Reloader
 from streamer.server import Server
 from streamer.service_view import ServiceView
 from streamer.settings import Settings
 from streamer.settings.inbound import INBOUND
+from streamer.settings.watching import ConfigFile
 from streamer.status.histogram import DURATION_SECONDS, Histogram
 from streamer.status.history import STEP_SECONDS, History
+from streamer.steering import Control, Steering
 from streamer.stop_signals import FORCED, STOP_SIGNALS
 from streamer.timings import PRODUCTION, Timings
 
@@ -49,11 +57,12 @@ GC_THRESHOLD: Final = 50_000
 """Objects made and not freed before the collector looks for cycles; Python's own default is 700."""
 
 
-def main(settings: Settings, *, release_guard: Sequence[str] = ()) -> int:
+def main(settings: Settings, *, release_guard: Sequence[str] = (), config_file: ConfigFile | None = None) -> int:
     """Run the service until a signal; returns the exit code.
 
     Args:
         settings: the whole configuration.
+        config_file: where it came from.
         release_guard: integrations that run again although the mass guard has stopped them.
 
     Raises:
@@ -68,19 +77,13 @@ def main(settings: Settings, *, release_guard: Sequence[str] = ()) -> int:
     configured = logs.configured(settings.log, said_elsewhere=ABOUT_CONNECTIONS)
     with (
         configured,
-        tracing.configured(tracing.switch_of(os.environ), _groups(settings), lambda: STOP_SIGNALS.count > 1),
+        tracing.configured(tracing.switch_of(os.environ), settings.groups(), lambda: STOP_SIGNALS.count > 1),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        return runner.run(_run_until_signal(settings, release_guard))
+        return runner.run(_run_until_signal(settings, release_guard, config_file))
 
 
-def _groups(settings: Settings) -> dict[str, str]:
-    """The consumer group of each integration, the way back included."""
-    groups = {name: integration.group_id for name, integration in settings.integrations.items()}
-    return groups if settings.inbound is None else groups | {INBOUND: settings.inbound.group_id}
-
-
-async def _run_until_signal(settings: Settings, release_guard: Sequence[str]) -> int:
+async def _run_until_signal(settings: Settings, release_guard: Sequence[str], config_file: ConfigFile | None) -> int:
     stop = asyncio.Event()
     running = asyncio.current_task()
     assert running is not None, "a coroutine runs in a task"
@@ -96,9 +99,10 @@ async def _run_until_signal(settings: Settings, release_guard: Sequence[str]) ->
         STOP_SIGNALS.passed_to(lambda count: loop.call_soon_threadsafe(on_signal, count)),
     ):
         try:
-            service = Service(settings)
+            service = Service(settings, config_file=config_file)
             service.release_guard(release_guard)
-            await service.run(stop)
+            with RELOAD_SIGNAL.passed_to(lambda: loop.call_soon_threadsafe(service.reloader.ask)):
+                await service.run(stop)
         except asyncio.CancelledError:
             return FORCED
     return 0
@@ -112,17 +116,21 @@ def _change_level(wish: Wish) -> None:
 class Service:
     """All integrations, destinations and the HTTP server of one process."""
 
-    def __init__(self, settings: Settings, timings: Timings = PRODUCTION) -> None:
+    def __init__(
+        self, settings: Settings, timings: Timings = PRODUCTION, *, config_file: ConfigFile | None = None
+    ) -> None:
         """Open what is on local disk; nothing is connected before `run`.
 
         Args:
             settings: the whole configuration.
             timings: how long to wait for what; tests pass shorter ones.
+            config_file: where the configuration came from, to be read again; None: it stays as it is.
 
         Raises:
             UnavailableError: a write key file or the state directory cannot be used.
         """
-        self.settings = settings
+        self._control = Control.of(settings, self._steered, timings)
+        self._fleet = Fleet(settings, timings, admit=self._control.admit)
         self._timings = timings
         self.started_at = time.time()
         self.is_listening = asyncio.Event()
@@ -131,26 +139,33 @@ class Service:
         self.loop_lag_seconds = Histogram(DURATION_SECONDS)
         """How late the event loop runs what is due."""
         self.history = History()
-        self.destinations = {
-            name: open_destination(name, destination, timings) for name, destination in settings.destinations.items()
-        }
-        self.identification = _identification(settings, timings)
-        """Knows the users of devices; None: no integration asks for them."""
-        self.integrations = {
-            name: Integration(
-                name,
-                settings,
-                destination=self.destinations[integration.destination],
-                identification=self.identification,
-                timings=timings,
-            )
-            for name, integration in settings.integrations.items()
-        }
         self.inbound = None if settings.inbound is None else Inbound(settings, timings)
         """The way back; None: it is off."""
+        self.reloader = Reloader(self._fleet, config_file, on_change=self._on_config_changed)
+        """Reads the configuration again."""
         self._view = ServiceView(self)
         access = Access(host=settings.server.host, token_file=settings.server.token_file)
-        self._server = Server(settings.server, self._view, access)
+        self._server = Server(settings.server, self._view, access, socket=settings.state_dir / SOCKET_NAME)
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration in force."""
+        return self._fleet.settings
+
+    @property
+    def destinations(self) -> dict[str, Destination]:
+        """By name, as they are now."""
+        return self._fleet.destinations
+
+    @property
+    def integrations(self) -> dict[str, Integration]:
+        """By name, as they are now."""
+        return self._fleet.integrations
+
+    @property
+    def identification(self) -> Identification | None:
+        """Knows the users of devices; None: no integration asks for them."""
+        return self._fleet.identification
 
     @property
     def port(self) -> int:
@@ -179,7 +194,7 @@ class Service:
         logger().emit(Event.CONFIG_LOADED, config_sha256=self.settings.fingerprint())
         await self._server.start()
         logger().emit(Event.SERVICE_STARTED, version=__version__, commit=commit())
-        for integration in self.integrations.values():
+        for integration in self._fleet:
             with observing("findings", integration=integration.name):
                 integration.tell_findings()
         try:
@@ -191,23 +206,21 @@ class Service:
                     tasks.create_task(self._summarise(), name="summary"),
                     tasks.create_task(self._sample(), name="sample"),
                     tasks.create_task(self._note_history(), name="history"),
-                    *(
-                        tasks.create_task(destination.watch_key(), name=f"write key of {name}")
-                        for name, destination in self.destinations.items()
-                    ),
+                    tasks.create_task(self.reloader.run(), name="watch the configuration"),
+                    tasks.create_task(unless_stopped(stop, self._control.run()), name="obey orders"),
                 ]
-                if self.identification is not None:
-                    side_tasks.append(tasks.create_task(self.identification.run(), name="ask for users of devices"))
-                pipelines = [
-                    tasks.create_task(integration.runner.run(stop), name=f"integration {name}")
-                    for name, integration in self.integrations.items()
-                ]
+                self._fleet.start(tasks)
+                way_back = None
                 if self.inbound is not None:
-                    pipelines.append(tasks.create_task(self.inbound.run(stop), name="inbound"))
+                    if self.inbound.keeper is not None:
+                        self._control.admit(INBOUND, self.inbound.keeper.steering)
+                    way_back = tasks.create_task(self.inbound.run(stop), name="inbound")
                 await stop.wait()
                 self.is_draining = True
-                if pipelines:
-                    await asyncio.wait(pipelines)
+                await self._fleet.drain_all()
+                await self.reloader.end()
+                if way_back is not None:
+                    await asyncio.wait({way_back})
                 for task in side_tasks:
                     task.cancel()
         except ExceptionGroup as group:
@@ -221,17 +234,17 @@ class Service:
             await self._close()
             logger().emit(Event.SERVICE_STOPPED)
 
+    def _on_config_changed(self, settings: Settings) -> None:
+        if self.inbound is not None:
+            self.inbound.follow(settings)
+        tracing.tracer().regroup(settings.groups())
+
     async def _close(self) -> None:
         """Close everything. What cannot be closed must not keep receipts from being written out."""
         if self.inbound is not None:
             with observing("end of the webhooks"):
                 await self.inbound.stop()
-        for name, destination in self.destinations.items():
-            with observing(f"end of the destination {name}"):
-                await destination.close()
-        for name, integration in self.integrations.items():
-            with observing("end of the receipts", integration=name):
-                integration.receipts.close()
+        await self._fleet.close()
         with observing("end of the HTTP server"):
             await self._server.stop()
 
@@ -241,7 +254,7 @@ class Service:
             self._summarise_all()
 
     def _summarise_all(self, *, is_last: bool = False) -> None:
-        for integration in self.integrations.values():
+        for integration in self._fleet:
             with observing("summary", integration=integration.name):
                 integration.summarise(is_last=is_last)
         if self.inbound is not None and self.inbound.keeper is not None:
@@ -273,16 +286,13 @@ class Service:
                 self.history.note(self._view.status(), time.time())
             await asyncio.sleep(STEP_SECONDS)
 
+    def _steered(self) -> dict[str, Steering]:
+        """Who obeys the orders of operators, as they are now."""
+        steered = {integration.name: integration.steering for integration in self._fleet}
+        keeper = None if self.inbound is None else self.inbound.keeper
+        return steered if keeper is None else steered | {INBOUND: keeper.steering}
+
     def _runners(self) -> Iterator[Runner]:
-        yield from (integration.runner for integration in self.integrations.values())
+        yield from (integration.runner for integration in self._fleet)
         if self.inbound is not None and self.inbound.keeper is not None:
             yield self.inbound.keeper.runner
-
-
-def _identification(settings: Settings, timings: Timings) -> Identification | None:
-    if not any(integration.identify_devices for integration in settings.integrations.values()):
-        return None
-    assert settings.directory is not None, "the configuration was checked"
-    from streamer.directory.store import Directory  # noqa: PLC0415 - it needs the extra ``inbound``
-
-    return Identification(Directory(settings.directory, timings), timings)

@@ -23,6 +23,7 @@ from streamer.pipeline import Pipeline
 from streamer.pipeline.runner import Runner
 from streamer.pipeline.showing import consumer_status
 from streamer.receipts import Receipts
+from streamer.reloading import Reloader
 from streamer.settings import Settings
 from streamer.settings.inbound import INBOUND
 from streamer.status import (
@@ -38,6 +39,7 @@ from streamer.status import (
 from streamer.status.histogram import Histogram
 from streamer.status.history import History
 from streamer.status.memory import memory_bytes, memory_limit_bytes
+from streamer.status.pausing import pause_in_words
 from streamer.tracing import tracer
 
 if TYPE_CHECKING:
@@ -68,6 +70,10 @@ class Parts(Protocol):
     @property
     def inbound(self) -> Inbound | None:
         """The way back; None: it is off."""
+
+    @property
+    def reloader(self) -> Reloader:
+        """Reads the configuration again."""
 
     @property
     def started_at(self) -> float:
@@ -124,6 +130,7 @@ class ServiceView:
             config_sha256=service.settings.fingerprint(),
             mapping_version=MAPPING_VERSION,
             config_reloads=self._config_reloads(),
+            config=service.reloader.status,
             trace_spans=tracer().counts(),
             started_at=service.started_at,
             is_draining=service.is_draining,
@@ -142,7 +149,8 @@ class ServiceView:
     def _config_reloads(self) -> Counter[Reload]:
         listener = None if self._service.inbound is None else self._service.inbound.listener
         of_keys = (destination.status.key_reloads for destination in self._service.destinations.values())
-        return sum(of_keys, Counter() if listener is None else listener.secret_reloads)
+        own = self._service.reloader.counts()
+        return sum(of_keys, own if listener is None else own + listener.secret_reloads)
 
     def _destinations(self) -> Check:
         """One destination held leaves the others delivering: ready, degraded. All held: not ready."""
@@ -219,13 +227,13 @@ class ServiceView:
 
     def _state_of(self, runner: Runner) -> IntegrationState:
         pipeline = runner.pipeline
-        if runner.subscription.is_paused:
+        if runner.is_paused:
             return IntegrationState.PAUSED
         if self._service.is_draining:
             return IntegrationState.DRAINING
         if pipeline is not None and pipeline.is_guarded:
             return IntegrationState.GUARDED
-        if pipeline is not None and pipeline.is_connected:
+        if pipeline is not None and pipeline.is_connected and not runner.awaits_orders:
             return IntegrationState.RUNNING
         return IntegrationState.RESTARTING if runner.restarts else IntegrationState.STARTING
 
@@ -249,8 +257,9 @@ def _is_joined(runner: Runner, *remarks: str) -> Check:
         return Check(
             name, ok=False, detail=f"no broker has answered for {silent:.0f} s; see the log for kafka.unavailable"
         )
-    if runner.subscription.is_paused:
-        return Check(name, ok=True, detail="paused by the configuration")
+    pause = runner.pause
+    if pause is not None and not pause.discards:
+        return Check(name, ok=True, detail=pause_in_words(pause, time.time()))
     if pipeline is None or not pipeline.is_connected:
         return Check(name, ok=False, detail="not a member of its consumer group yet; see the log for kafka.unavailable")
     if pipeline.is_guarded:

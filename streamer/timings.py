@@ -74,6 +74,12 @@ class Timings:
     """How often the brokers are asked how long topics keep their records."""
     members_every: float = 30.0
     """How often the brokers are asked who the members of the consumer group are."""
+    steer_every: float = 0.5
+    """How often it is looked what operators have ordered, and whether the time of a pause is over."""
+    control_retry: float = 2.0
+    """Wait before the control topic is looked for or read again, after it was missing or could not be read."""
+    orders: float = 10.0
+    """How long, after an integration has joined its group, nothing is read while the control topic cannot be read."""
     watch_every: float = 10.0
     """How often the watchdog looks."""
     count_every: float = 60.0
@@ -132,6 +138,9 @@ class Timings:
     """How long the headers and the body of a webhook request may take together."""
     secrets_every: float = 1.0
     """How often it is looked whether the file of a webhook's secrets has changed."""
+    config_every: float = 2.0
+    """How often it is looked whether the configuration file or the file of a key has changed. It counts as changed when
+    two looks find the same."""
     summary_every: float = 60.0
     """How often each integration logs its account."""
     directory_connect: float = 5.0

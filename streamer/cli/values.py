@@ -4,6 +4,10 @@ import argparse
 import math
 import time
 from datetime import datetime
+from typing import Final
+
+MAX_DURATION_SECONDS: Final = 315_360_000.0
+"""Ten years."""
 
 
 def instant(text: str) -> float:
@@ -23,6 +27,19 @@ def instant(text: str) -> float:
     if given is None or given.tzinfo is None:
         raise argparse.ArgumentTypeError(f"{text!r} is neither RFC 3339 (2026-03-02T09:15:27Z) nor a duration (30m)")
     return given.timestamp()
+
+
+def positive_duration(text: str) -> float:
+    """Seconds of a duration such as ``90m``, from a second to ten years."""
+    from streamer.settings import parse_duration  # noqa: PLC0415 - see `instant`
+
+    try:
+        seconds = parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from None
+    if not 1 <= seconds <= MAX_DURATION_SECONDS:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration of 1 second to 10 years, such as 90m")
+    return seconds
 
 
 def per_second(text: str) -> float:

@@ -125,9 +125,10 @@ class Destination:
         self._listeners.append(listeners)
         return lambda: self._listeners.remove(listeners)
 
-    def on_key_changed(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` when other credentials were read, before the first request with them."""
+    def on_key_changed(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` when other credentials were read, before they are used; the function returned ends that."""
         self._key_listeners.append(listener)
+        return lambda: self._key_listeners.remove(listener)
 
     async def watch_key(self) -> None:
         """Ask about the write key until cancelled, if somebody can be asked."""
@@ -142,6 +143,15 @@ class Destination:
     def unbar(self) -> None:
         """End that; the destination goes on in the state in which it was."""
         self._machine.unbar()
+        self._after_change()
+
+    def probe_now(self) -> None:
+        """If it is held, find out at once whether it still has to be: an operator says that the cause is gone."""
+        if self.state is not State.HELD:
+            return
+        self._machine.probe_now(time.monotonic())
+        if self._key_check is not None:
+            self._key_check.ask_now()
         self._after_change()
 
     async def borrow(self, integration: str) -> None:
@@ -212,23 +222,29 @@ class Destination:
         self._after_end(attempt)
         return verdict, answer
 
+    def has_present_key(self, attempt: Attempt) -> bool:
+        """Whether a request was made with the key that is in use now."""
+        return self._machine.has_present_key(attempt)
+
     async def close(self) -> None:
         """Close the connections."""
         if self._alarm is not None:
             self._alarm.cancel()
         await self._client.close()
 
-    def reread_credentials(self) -> None:
-        """Read the key again, and call the listeners of `on_key_changed` if it is another one."""
+    def reread_credentials(self) -> bool:
+        """Read the key again, and call the listeners of `on_key_changed` if it is another one; whether it is."""
         try:
             if self._client.reread_credentials():
                 self.status.key_reloads[Reload.APPLIED] += 1
-                self._machine.key_changed()
+                self._machine.key_changed(time.monotonic())
                 for listener in self._key_listeners:
                     listener()
+                return True
         except UnavailableError as error:
             self.status.key_reloads[Reload.FAILED] += 1
             logger().emit(Event.DESTINATION_KEY_UNREADABLE, destination=self.name, detail=str(error))
+        return False
 
     def end_hanging(self) -> None:
         """Give up requests that need not be waited for any longer; call it now and then, too."""

@@ -38,10 +38,10 @@ class Barred(Protocol):
     def unbar(self) -> None:
         """End that."""
 
-    def reread_credentials(self) -> None:
+    def reread_credentials(self) -> object:
         """Read the key again; call the listeners of `on_key_changed` if it is another one."""
 
-    def on_key_changed(self, listener: Callable[[], None]) -> None:
+    def on_key_changed(self, listener: Callable[[], None]) -> object:
         """Call ``listener`` when another key was read."""
 
 
@@ -77,6 +77,10 @@ class KeyCheck:
         finally:
             if not self._watch.is_wrong:
                 self._destination.unbar()  # nobody would find out any more whether it has to be barred
+
+    def ask_now(self) -> None:
+        """Ask without waiting for the time to come; an answer that is awaited now is asked for again."""
+        self._key_changed.set()
 
     async def _check(self) -> None:
         if self._watch.is_wrong:

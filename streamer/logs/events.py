@@ -38,6 +38,14 @@ class Event(enum.Enum):
         "The HTTP server for health, metrics and status listens on this address.",
         ("host", "port"),
     )
+    SERVER_SOCKET_UNAVAILABLE = (
+        "server.socket_unavailable",
+        WARNING,
+        Fault.SET_UP,
+        "The Unix socket in state_dir cannot be used. Events are delivered; commands on this machine ask over HTTP.",
+        ("detail",),
+        "Do what the detail says: a shorter state_dir, the right to write there, or no second process that uses it.",
+    )
     SERVER_TOKEN_UNREADABLE = (
         "server.token_unreadable",
         ERROR,
@@ -57,6 +65,27 @@ class Event(enum.Enum):
         ("written_from",),
     )
     CONFIG_LOADED = ("config.loaded", INFO, None, "The configuration was loaded and is in use.", ("config_sha256",))
+    CONFIG_RELOADED = (
+        "config.reloaded",
+        INFO,
+        None,
+        (
+            "The configuration was read again and is in use, but for the settings in needs_restart: these keep their"
+            " former values until streamer is restarted. Integrations that are not named were not interrupted."
+        ),
+        ("config_sha256", "changed", "restarted", "needs_restart"),
+    )
+    CONFIG_REJECTED = (
+        "config.rejected",
+        ERROR,
+        Fault.SET_UP,
+        (
+            "The configuration was read again and cannot be used; detail has all faults. The configuration from before"
+            " stays in force, and events are delivered as before. A restart would fail."
+        ),
+        ("faults", "detail"),
+        "Correct the file: streamer check lists its faults. streamer reads it when it changes; no restart is needed.",
+    )
     SUMMARY = (
         "service.summarised",
         INFO,
@@ -435,8 +464,51 @@ class Event(enum.Enum):
         "guard.released",
         INFO,
         None,
-        "streamer was started with --release-guard: the integration runs, whatever the mass guard did before.",
-        ("integration",),
+        "An operator released the mass guard, with streamer resume or --release-guard: the integration runs again.",
+        ("integration", "by"),
+    )
+    INTEGRATION_PAUSED = (
+        "integration.paused",
+        INFO,
+        None,
+        (
+            "An operator paused the integration with streamer pause, and this instance obeys. Its records wait on"
+            " Kafka, or are filtered if discards is true. Also after a start, while the order is in force."
+        ),
+        ("integration", "by", "reason", "until", "discards"),
+    )
+    INTEGRATION_RESUMED = (
+        "integration.resumed",
+        INFO,
+        None,
+        "A pause that an operator ordered has ended, and this instance delivers again.",
+        ("integration", "by", "reason"),
+    )
+    CONTROL_UNREADABLE = (
+        "control.unreadable",
+        WARNING,
+        Fault.SET_UP,
+        (
+            "The control topic cannot be read, so this instance does not learn what operators order. What was ordered"
+            " before counts, and after a start the configuration: events are delivered. This is logged once."
+        ),
+        ("topic", "detail"),
+        "Grant READ and DESCRIBE on control.topic, or set control: false. streamer keeps trying; no restart is needed.",
+    )
+    CONTROL_READABLE = (
+        "control.readable",
+        INFO,
+        None,
+        "The control topic can be read again; orders of operators are obeyed.",
+        ("topic",),
+    )
+    CONTROL_ORDER_IGNORED = (
+        "control.order_ignored",
+        WARNING,
+        Fault.SET_UP,
+        "A record of the control topic is no order that this version knows. It is ignored. This is logged once.",
+        ("topic", "partition", "offset", "reason"),
+        "Write orders with streamer pause and streamer resume only, in a version that is not newer than this one.",
     )
 
     RECEIPTS_SET_ASIDE = (

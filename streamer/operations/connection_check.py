@@ -22,6 +22,7 @@ from streamer.destinations.source_settings import ask_about_key
 from streamer.destinations.way_out import proxy_for
 from streamer.kafka import describe_topics, missing_topics, preflight
 from streamer.kafka.rights import forbidden_groups
+from streamer.operations.control_check import ask_brokers_about_control
 from streamer.operations.findings import Findings
 from streamer.operations.inbound_check import ask_brokers_about_inbound, ask_directory
 from streamer.settings import DestinationSettings, KafkaSettings, Settings
@@ -49,6 +50,8 @@ async def look(settings: Settings) -> Findings:
     found = findings.problems
     async with _collecting(found, "kafka"):
         await _ask_brokers(settings, findings)
+        if settings.control is not None:
+            await ask_brokers_about_control(settings.kafka, settings.control.topic, findings)
     if settings.inbound is not None:
         async with _collecting(found, "inbound"):
             await ask_brokers_about_inbound(

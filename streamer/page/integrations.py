@@ -16,6 +16,7 @@ from streamer.status import ConsumerStatus, DestinationStatus, IntegrationState,
 from streamer.status.destination_problems import reason_in_words
 from streamer.status.figures import counted
 from streamer.status.history import MAX_STEP_SECONDS, IntegrationPoint
+from streamer.status.pausing import pause_in_words
 from streamer.status.verdict import Level
 
 LIMITS: Final[Mapping[Limit, str]] = {
@@ -150,6 +151,8 @@ def _state(consumer: ConsumerStatus, view: View) -> Markup:
             f"{guard.set_aside} of {counted(guard.seen, 'record')} would become dead letters:"
             f" {guard.reason}, {guard.detail}"
         )
+    elif consumer.pause is not None:
+        level, reason = Level.WATCH, pause_in_words(consumer.pause, view.now)
     elif left_out and level is Level.WELL:
         level, reason = Level.WATCH, f"{counted(left_out, 'partition')} not read"
     return joined([badge(level, word), since(at, view.now), _reason(reason)])

@@ -121,6 +121,13 @@ class DeadLetters:
         self.is_guarded = True
         self._work.clear()
 
+    def release(self) -> None:
+        """Write again, beginning with what the guard has kept back: an operator has seen it. The guard counts anew."""
+        self.is_guarded = False
+        self.guards.pardon()
+        if self._waiting:
+            self._work.set()
+
     def drop_fenced(self) -> None:
         """Forget records whose assignment has ended; they will be read again."""
         self._waiting = deque(letter for letter in self._waiting if not letter.ledger.is_fenced)

@@ -80,6 +80,12 @@ class Guarding:
         self._to_remember += len(among or counted)
         return guard.evidence if counted else None
 
+    def pardon(self) -> None:
+        """Count anew, without what was set aside so far: an operator has let the integration run again."""
+        self._mapping.pardon()
+        self._delivery.pardon()
+        self.remember()
+
     def remember(self) -> None:
         """Note for the next pipeline what the guards have seen."""
         self._to_remember = 0
@@ -131,8 +137,8 @@ def tell_stopped(integration: str, bad: int, seen: int, last: PendingLetter) -> 
         reason=last.reason,
         detail=printable(last.detail),
         next_step="No record is lost: they stay on Kafka. reason and detail say what is wrong with the last one; most "
-        "often the topic has another dialect. Correct the configuration, or start once with --release-guard "
-        f"{integration} when the producer is corrected, or set dead_letters.max_ratio: 1 to go on.",
+        f"often the topic has another dialect. Correct the configuration, or run streamer resume {integration} when the"
+        " producer is corrected, or set dead_letters.max_ratio: 1 to go on.",
     )
 
 
@@ -142,6 +148,6 @@ def tell_still_stopped(integration: str) -> None:
         Event.INTEGRATION_GUARDED,
         integration=integration,
         next_step="The mass guard stopped this integration before the restart; configuration and version are still "
-        f"the same. Correct the configuration, start once with --release-guard {integration}, or set "
-        "dead_letters.max_ratio: 1 to go on.",
+        f"the same. Correct the configuration, run streamer resume {integration}, or set dead_letters.max_ratio: 1 to"
+        " go on.",
     )

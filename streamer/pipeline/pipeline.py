@@ -54,6 +54,7 @@ class Pipeline:
         guard_memory: GuardMemory,
         contact: Contact,
         recent_letters: RecentLetters,
+        may_read: Callable[[], bool] = lambda: True,
         timings: Timings,
     ) -> None:
         """Build the parts; nothing is connected before `run`.
@@ -67,6 +68,7 @@ class Pipeline:
             guard_memory: where a stop by the mass guard is remembered.
             contact: is told whether the brokers answer.
             recent_letters: is told of confirmed dead letters.
+            may_read: whether anything may be read now, as far as orders are concerned; see `look_at_orders`.
             timings: how long to wait for what.
         """
         self.name = name = subscription.name
@@ -77,6 +79,7 @@ class Pipeline:
         self._timings = timings
         self._contact = contact
         self._recent_letters = recent_letters
+        self._may_read = may_read
         self._crash: asyncio.Future[None]
         self.is_connected = False
         self.guard_evidence: GuardEvidence | None = None
@@ -123,7 +126,7 @@ class Pipeline:
         )
 
     def _new_reader(self, room: asyncio.Event) -> Reader:
-        return Reader(
+        reader = Reader(
             self.name,
             source=self.source,
             assignment=self.assignment,
@@ -135,6 +138,8 @@ class Pipeline:
             timings=self._timings,
             on_restored=self._on_restored,
         )
+        reader.is_stopped = lambda: self._subscription.is_paused or self.is_guarded or not self._may_read()
+        return reader
 
     def _new_watchdog(self) -> Watchdog:
         return Watchdog(
@@ -152,6 +157,16 @@ class Pipeline:
     def is_guarded(self) -> bool:
         """Whether the mass guard has stopped the integration."""
         return self.dead_letters.is_guarded
+
+    def look_at_orders(self) -> None:
+        """What ``may_read`` answers has changed. While it is false nothing is read, and everything else goes on."""
+        self.assignment.changed.set()
+
+    def release_guard(self) -> None:
+        """End a stop by the mass guard. What it kept back is set aside, and the guard counts anew."""
+        self.dead_letters.release()
+        self.guard_evidence = None
+        self.look_at_orders()
 
     def limited_by(self, now: float) -> Limit:
         """What keeps it from being faster; ``now`` in monotonic seconds."""
@@ -179,11 +194,9 @@ class Pipeline:
             SettingsError: a broker refuses our credentials or protocol.
             ExceptionGroup: a part failed; what was not committed is read again by the next pipeline.
         """
-        if self._subscription.is_paused:
-            # It reads nothing, and stays a member of its group: positions of a group without members expire after
-            # offsets.retention.minutes, those of one with members do not (KIP-211, from Kafka 2.1 on).
-            self._reader.is_stopped = True
-        elif self._guard_memory.is_guarded():
+        # One that is paused reads nothing, and stays a member of its group: positions of a group without members expire
+        # after offsets.retention.minutes, those of one with members do not (KIP-211, from Kafka 2.1 on).
+        if not self._subscription.is_paused and self._guard_memory.is_guarded():
             self._stay_guarded()
         self._crash = asyncio.get_running_loop().create_future()
         joining = join(
@@ -225,6 +238,7 @@ class Pipeline:
                     ("watch the callbacks of", _raise_from(self._crash)),
                 )
             ]
+            await asyncio.sleep(0)  # a part that is cancelled before it has begun leaves a coroutine that nobody awaits
             await stop.wait()
             logger().emit(Event.DRAIN_STARTED, integration=self.name, requests=self.worker.under_way)
             reading.cancel()
@@ -277,14 +291,12 @@ class Pipeline:
 
     def _on_guarded(self, bad: int, seen: int, last: PendingLetter) -> None:
         self._guard_memory.remember()
-        self._reader.is_stopped = True
         self.guard_evidence = guard_evidence(bad, seen, self.dead_letters)
         tell_stopped(self.name, bad, seen, last)
 
     def _stay_guarded(self) -> None:
         """The mass guard stopped this very configuration before: reading on would dead-letter more of the same."""
         self.dead_letters.guard()
-        self._reader.is_stopped = True
         tell_still_stopped(self.name)
 
 

@@ -81,7 +81,7 @@ class Reader:
         """Since when it reads without a pause; None: it does not, for want of room or of an assignment."""
         self.is_taking = False
         """Whether records that have come are being mapped, rather than waited for."""
-        self.is_stopped = False
+        self.is_stopped: Callable[[], bool] = lambda: False
         """Whether nothing is taken: a person or the mass guard has stopped the integration."""
 
     async def run(self) -> None:
@@ -119,7 +119,7 @@ class Reader:
         return self._assignment.readable()
 
     def _may_read(self) -> bool:
-        return self._assignment.is_restored and not self.is_stopped and bool(self.readable())
+        return self._assignment.is_restored and not self.is_stopped() and bool(self.readable())
 
     async def _restore(self) -> None:
         try:

@@ -12,6 +12,7 @@ from streamer.core.errors import SettingsError, UnavailableError
 from streamer.core.model import DeadLetterReason
 from streamer.core.records.account import Account, Totals
 from streamer.core.records.drain import Drain
+from streamer.core.steering.pause import Pause, in_force
 from streamer.kafka import CommitResult
 from streamer.logs import Event, logger
 from streamer.pipeline.assignment import REBALANCES
@@ -59,6 +60,11 @@ class Runner:
         """How often the watchdog has ended its pipeline lately."""
         self.restarts = 0
         self.last_error = ""
+        self.awaits_orders = False
+        """Whether nothing is read before it is known what operators have ordered."""
+        self.order_at: float | None = None
+        """When the order was given that it obeys, in seconds since the epoch; None: nobody has ordered anything."""
+        self._ordered: Pause | None = None
         self.contact = Contact(subscription.name, timings)
         """Whether the brokers answer."""
         self.recent_letters = RecentLetters()
@@ -81,13 +87,66 @@ class Runner:
         """That of the subscription."""
         return self.subscription.name
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run pipelines until ``stop`` is set.
+    def adopt(self, subscription: Subscription) -> None:
+        """Consume something else when it is run again; while it runs, nothing but ``discards`` may differ."""
+        assert subscription.name == self.name, "what outlives pipelines belongs to a name"
+        self.subscription = subscription
+        self.has_started = self.has_started or subscription.is_paused
+
+    @property
+    def pause(self) -> Pause | None:
+        """What keeps it from delivering because a person wants that; None: nothing."""
+        is_configured = self.subscription.is_paused or self.subscription.discards
+        configured = Pause(discards=not self.subscription.is_paused) if is_configured else None
+        return in_force(self._ordered, configured)
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether its records wait on Kafka because a person wants that."""
+        return self.pause is not None and not self.pause.discards
+
+    def await_orders(self) -> None:
+        """Read nothing before `steer` is called; everything else may begin."""
+        self.awaits_orders = True
+
+    def steer(self, ordered: Pause | None, *, order_at: float | None = None) -> None:
+        """Obey an order from now on; calls that are open are delivered nevertheless.
+
+        Args:
+            ordered: the pause that it means now.
+            order_at: when it was given, in seconds since the epoch.
+        """
+        self.order_at = order_at
+        if self.awaits_orders or ordered != self._ordered:
+            self.awaits_orders, self._ordered = False, ordered
+            if self.pipeline is not None:
+                self.pipeline.look_at_orders()
+
+    def release_guard(self) -> bool:
+        """Let it run again if the mass guard has stopped it; whether it had."""
+        was_guarded = self._guard_memory.is_guarded()
+        if was_guarded:
+            self._guard_memory.release()
+            if self.pipeline is not None:
+                self.pipeline.release_guard()
+        return was_guarded
+
+    def _may_read(self) -> bool:
+        return not self.awaits_orders and not self.is_paused
+
+    async def run(self, stop: asyncio.Event, *, is_watched: bool = True) -> None:
+        """Run pipelines until ``stop`` is set. After that it can be run again.
+
+        Args:
+            stop: when to drain.
+            is_watched: whether somebody watches, as at the start of the process. If not, a set-up that the brokers
+                refuse is tried again and again.
 
         Raises:
-            SettingsError: a broker and our set-up refuse each other, and they never worked together before.
+            SettingsError: a broker and our set-up refuse each other, they never worked together before, and somebody
+                watches.
         """
-        wait = self._timings.restart_min
+        wait, self.consecutive_stalls = self._timings.restart_min, 0
         while not stop.is_set():
             self._began = time.monotonic()
             self._keep_counts()
@@ -97,7 +156,7 @@ class Runner:
             except Exception as error:
                 # At the start somebody is watching. Later, a password that was changed on one side only must not end
                 # what still works.
-                if isinstance(error, SettingsError) and not self.has_started:
+                if isinstance(error, SettingsError) and is_watched and not self.has_started:
                     raise
                 if time.monotonic() - self._began > self._timings.healthy_after:
                     wait, self.consecutive_stalls = self._timings.restart_min, 0
@@ -115,6 +174,7 @@ class Runner:
             guard_memory=self._guard_memory,
             contact=self.contact,
             recent_letters=self.recent_letters,
+            may_read=self._may_read,
             timings=self._timings,
         )
 
@@ -174,7 +234,7 @@ class Runner:
         """Note what keeps it from being faster now; the last time was ``seconds`` ago."""
         if self.consecutive_stalls and self._moves():
             self.consecutive_stalls = 0
-        if self.subscription.is_paused:
+        if self.is_paused:
             limit = Limit.PAUSED
         else:
             limit = Limit.FETCH if self.pipeline is None else self.pipeline.limited_by(time.monotonic())

@@ -51,6 +51,8 @@ def consumer_status(
         recent_letters=runner.recent_letters.letters,
         missing_topics=pipeline.source.missing_topics() if pipeline and pipeline.is_connected else (),
         guard=pipeline.guard_evidence if pipeline else None,
+        pause=runner.pause,
+        order_at=runner.order_at,
     )
 
 

@@ -28,7 +28,7 @@ from streamer.core.mapping.dialects import DIALECTS
 from streamer.core.model import MappingSettings
 from streamer.core.pushing.pushes import PUSHES, Push
 from streamer.settings.destinations import DestinationSettings
-from streamer.settings.inbound import DirectorySettings, InboundSettings
+from streamer.settings.inbound import INBOUND, DirectorySettings, InboundSettings
 from streamer.settings.sections import (
     ControlSettings,
     KafkaSettings,
@@ -286,6 +286,11 @@ class Settings(Section, BaseSettings):
             max_devices_per_user=inbound.limits.max_devices_per_user,
             max_redirects_per_user=inbound.limits.max_redirects_per_user,
         )
+
+    def groups(self) -> dict[str, str]:
+        """The consumer group of each integration, the way back included."""
+        groups = {name: integration.group_id for name, integration in self.integrations.items()}
+        return groups if self.inbound is None else groups | {INBOUND: self.inbound.group_id}
 
     def fingerprint(self) -> str:
         """12 hexadecimal digits that change with any effective setting but the secrets."""

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from streamer.core.model import Json
+from streamer.core.steering.pause import Pause
 from streamer.status import AssignedPartition, ConsumerStatus, PartitionStatus
 
 
@@ -24,11 +25,25 @@ def state_of(consumer: ConsumerStatus, now: float) -> dict[str, Json]:
         "commits": dict(consumer.commits),
         "rebalances": dict(consumer.rebalances),
         "missing_topics": list(consumer.missing_topics),
+        "pause": _pause(consumer.pause),
+        "order_at": time_or_null(consumer.order_at),
         "guard": None if consumer.guard is None else consumer.guard._asdict(),
         "members": [member._asdict() for member in consumer.members],
         "recent_dead_letters": [
             {**letter._asdict(), "at": time_of(letter.at)} for letter in reversed(consumer.recent_letters)
         ],
+    }
+
+
+def _pause(pause: Pause | None) -> dict[str, Json] | None:
+    if pause is None:
+        return None
+    return {
+        "by": pause.by or "the configuration",
+        "reason": pause.reason or None,
+        "since": time_or_null(pause.since),
+        "until": time_or_null(pause.until),
+        "discards": pause.discards,
     }
 
 

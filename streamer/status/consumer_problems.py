@@ -3,12 +3,13 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from streamer.core.model import FilterReason
 from streamer.core.records.obstacles import Obstacle
+from streamer.core.steering.pause import Pause
 from streamer.logs.events import Event
 from streamer.logs.fault import FaultLine
 from streamer.status.figures import counted, duration, number, shortened
 from streamer.status.partition_snapshot import PartitionStatus
+from streamer.status.pausing import end_of_pause, pause_in_words
 from streamer.status.problem import Level, Problem
 from streamer.status.risk import Risk, risk_of
 from streamer.status.snapshot import ConsumerStatus, IntegrationState, ServiceStatus
@@ -57,9 +58,8 @@ def running_problems(consumer: ConsumerStatus, status: ServiceStatus, now: float
         case IntegrationState.GUARDED:
             yield _guarded(consumer, risk, now)
         case IntegrationState.PAUSED:
-            yield _of(
-                consumer, risk, Level.WATCH, "paused by the configuration", "Set status: running to deliver again."
-            )
+            pause = consumer.pause or Pause()
+            yield _of(consumer, risk, Level.WATCH, pause_in_words(pause, now), end_of_pause(consumer.name, pause))
         case IntegrationState.STARTING | IntegrationState.RESTARTING:
             if consumer.kafka_silent_seconds is None:
                 yield _starting(consumer, status, risk, now)
@@ -85,8 +85,8 @@ def _guarded(consumer: ConsumerStatus, risk: Risk, now: float) -> Problem:
         risk,
         Level.ACT,
         what,
-        "Correct the configuration (most often a topic has another dialect) or the producer. Then restart streamer"
-        f" once with --release-guard {consumer.name}.",
+        "Correct the configuration (most often a topic has another dialect) or the producer. Then run"
+        f" streamer resume {consumer.name}.",
     )
 
 
@@ -120,13 +120,15 @@ def _reading(consumer: ConsumerStatus, risk: Risk, now: float) -> Iterator[Probl
     if consumer.missing_topics:
         names = _named(consumer.missing_topics)
         yield _of(consumer, risk, Level.ACT, f"topics are missing: {names}", Event.TOPICS_MISSING.next_step)
-    if any(partition.account.filtered[FilterReason.PAUSED] for partition in consumer.partitions):
+    if consumer.pause is not None:
+        is_ordered = bool(consumer.pause.by)
         yield Problem(
             level=Level.WATCH,
             subject=consumer.name,
-            what="paused by the configuration, and discards its records",
-            data="Discarded records are not delivered: on_pause: discard asks for that.",
-            next_step="Set status: running to deliver again.",
+            what=pause_in_words(consumer.pause, now),
+            data="Discarded records are not delivered: "
+            f"{'--discard' if is_ordered else 'on_pause: discard'} asks for that.",
+            next_step=end_of_pause(consumer.name, consumer.pause),
         )
     if consumer.kafka_silent_seconds is not None:
         return  # that explains what follows

@@ -79,6 +79,15 @@ def _assigned_by_topic(integration: ConsumerStatus) -> dict[str, float]:
     return topics
 
 
+def _paused_by(integration: ConsumerStatus) -> dict[str, float]:
+    pause = integration.pause
+    return {"operator": pause is not None and bool(pause.by), "configuration": pause is not None and not pause.by}
+
+
+def _if_ordered(seconds: float | None) -> dict[str, float]:
+    return {} if seconds is None else {"operator": seconds}
+
+
 OF_SERVICE: Final[tuple[Series[ServiceStatus], ...]] = (
     gauge(
         "streamer_build_info",
@@ -115,7 +124,7 @@ OF_SERVICE: Final[tuple[Series[ServiceStatus], ...]] = (
     ),
     counter(
         "streamer_config_reloads_total",
-        "Files of write keys and webhook secrets, read again. applied: they have changed. failed: the last ones count.",
+        "Configuration, keys and webhook secrets, read again. applied: they have changed. failed: the last ones count.",
         lambda service: {result.value: service.config_reloads.get(result, 0) for result in Reload},
         "result",
     ),
@@ -260,6 +269,27 @@ OF_CONSUMER: Final[tuple[Series[ConsumerStatus], ...]] = (
         "1 for the state that the integration is in, 0 for the others.",
         lambda integration: {state.value: integration.state is state for state in IntegrationState},
         "state",
+    ),
+    gauge(
+        "streamer_integration_paused",
+        "1 for who has paused the integration, 0 for the others. Records wait on Kafka, or are filtered as paused."
+        " /status names the person and the reason.",
+        _paused_by,
+        "by",
+    ),
+    gauge(
+        "streamer_integration_paused_since_timestamp_seconds",
+        "When the pause was ordered, in seconds since the epoch.",
+        lambda integration: _if_ordered(integration.pause and integration.pause.since),
+        "by",
+        exists="while an operator has paused the integration",
+    ),
+    gauge(
+        "streamer_integration_paused_until_timestamp_seconds",
+        "When the pause ends by itself, in seconds since the epoch.",
+        lambda integration: _if_ordered(integration.pause and integration.pause.until),
+        "by",
+        exists="while an operator has paused the integration for some time",
     ),
     counter(
         "streamer_pipeline_restarts_total",

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from streamer.core.delivery.limiting import Limit
 from streamer.core.records.group_member import GroupMember
+from streamer.core.steering.pause import Pause
 from streamer.logs.events import Event
 from streamer.logs.fault import FaultLine
 from streamer.status.destination_snapshot import DestinationStatus, Reload
@@ -39,12 +40,12 @@ class IntegrationState(enum.StrEnum):
     """What an integration does."""
 
     STARTING = "starting"
-    """Connecting to Kafka, or waiting for it."""
+    """Connecting to Kafka, or waiting for it, or reading what operators have ordered."""
     RUNNING = "running"
     GUARDED = "guarded"
-    """Stopped by the mass guard until the configuration or streamer's version changes."""
+    """Stopped by the mass guard until the configuration or streamer's version changes, or an operator releases it."""
     PAUSED = "paused"
-    """Stopped by a person, with ``status: paused``."""
+    """Stopped by a person, with ``streamer pause`` or ``status: paused``: its records wait on Kafka."""
     RESTARTING = "restarting"
     """Failed, and waiting to be restarted."""
     DRAINING = "draining"
@@ -121,6 +122,10 @@ class ConsumerStatus:
     """Topics of the configuration that do not exist, or that streamer has no right to see."""
     is_known: bool = True
     """False: its state could not be found out, because of a bug."""
+    pause: Pause | None = None
+    """Who has paused it, and why; None: nobody. A pause that discards is not a state of its own."""
+    order_at: float | None = None
+    """When the order was given that it obeys, in seconds since the epoch; None: nobody has ordered anything."""
     guard: GuardEvidence | None = None
     """Why the mass guard has stopped it; None: it has not, or it did before this process started."""
 
@@ -166,6 +171,20 @@ class InboundStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigStatus:
+    """How the configuration file stands to what is in force."""
+
+    faults: Sequence[str] = ()
+    """What is wrong with the file as it was read last; empty: it is in force. No text holds a secret."""
+    rejected_at: float | None = None
+    """When that was found, in seconds since the epoch."""
+    reloaded_at: float | None = None
+    """When a changed configuration came into force last; None: it is that of the start."""
+    needs_restart: Sequence[str] = ()
+    """Names of the settings that take effect only after a restart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
     """Everything, at one moment. Nothing in it may be a secret or a value of a record."""
 
@@ -179,7 +198,9 @@ class ServiceStatus:
     trace_spans: Mapping[str, int] = field(default_factory=dict)
     """Spans by what became of them; empty: traces are off."""
     config_reloads: Mapping[Reload, int] = field(default_factory=dict)
-    """How often files that the configuration names were read again, if they had changed or could not be read."""
+    """How often the configuration and files of secrets were read again, if they had changed or could not be used."""
+    config: ConfigStatus = ConfigStatus()
+    """How the file stands to that."""
     started_at: float
     """Seconds since the epoch."""
     is_draining: bool

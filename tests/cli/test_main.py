@@ -22,6 +22,8 @@ COMMANDS = (
     "map",
     "send",
     "dlq",
+    "pause",
+    "resume",
     "users",
     "webhook",
     "sandbox",

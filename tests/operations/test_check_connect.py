@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from unittest.mock import AsyncMock
 
 import pytest
+from aiokafka import AIOKafkaConsumer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource
 from aiokafka.errors import IncompatibleBrokerVersion, TopicAuthorizationFailedError
@@ -33,10 +34,11 @@ def configure(broker: Cluster, sandbox: Sandbox, tmp_path: Path) -> Configure:
     """A function that returns a configuration of one integration, which reads the given topic from the broker."""
     (tmp_path / "key").write_text("key")
 
-    def configure(topic: str, dead_letter_topic: str | None = None, **kafka: Any) -> Settings:
+    def configure(topic: str, dead_letter_topic: str | None = None, *, control: str = "", **kafka: Any) -> Settings:
         return Settings.model_validate(
             {
                 "kafka": {"bootstrap_servers": broker.bootstrap_servers, **kafka},
+                "control": {"topic": control} if control else False,
                 "destinations": {"local": {"write_key_file": tmp_path / "key", "endpoint": sandbox.url}},
                 "integrations": {
                     "sprig": {
@@ -54,6 +56,19 @@ def configure(broker: Cluster, sandbox: Sandbox, tmp_path: Path) -> Configure:
 
 async def test_nothing_is_found_where_all_is_there(configure: Configure, make_topic: MakeTopic) -> None:
     assert await look(configure(await make_topic("answers"), await make_topic("refused"))) == Findings()
+
+
+async def test_a_control_topic_that_forgets_or_may_not_be_read_is_a_warning(
+    configure: Configure, make_topic: MakeTopic, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topics = await make_topic("answers"), await make_topic("refused")
+    compacted = await make_topic("control", config={"cleanup.policy": "compact"})
+    for control in (compacted, "streamer-test.absent"):
+        assert await look(configure(*topics, control=control)) == Findings()
+    monkeypatch.setattr(AIOKafkaConsumer, "getmany", AsyncMock(side_effect=TopicAuthorizationFailedError))
+    forgets, hidden = (await look(configure(*topics, control=await make_topic("control")))).warnings
+    assert "orders are deleted after a while" in forgets
+    assert "may not be read, so streamer pause and streamer resume have no effect; grant READ and DESCRIBE" in hidden
 
 
 async def test_missing_topics_are_told_and_not_made(configure: Configure) -> None:

@@ -16,6 +16,7 @@ from streamer.core.inbound.call import IgnoredReason
 from streamer.core.model import DeadLetterReason, FilterReason
 from streamer.core.records.account import Account
 from streamer.core.records.obstacles import Obstacle, PartitionFault
+from streamer.core.steering.pause import Pause
 from streamer.logs.fault import FaultLine
 from streamer.status import (
     AssignedPartition,
@@ -326,7 +327,7 @@ def paused() -> Story:
         state=IntegrationState.PAUSED,
         state_since=time.time() - 3 * 3_600,
         limited_by=Limit.PAUSED,
-        reason="status: paused",
+        pause=Pause(by="ada@ops-1", reason="<b>Segment</b> moves", since=time.time() - 3 * 3_600),
     )
     return story
 

@@ -102,6 +102,14 @@ def test_a_state_is_a_word_and_since_when(tell: stories.Tell, integration: str, 
     assert "since" in state.text
 
 
+def test_who_has_paused_an_integration_and_why_is_on_the_page() -> None:
+    """The reason is what an operator typed: text, and no markup."""
+    _, page = look(stories.paused())
+    found = row(page, "integrations", "product-fruits").text
+    assert "paused by ada@ops-1 for 3 h: <b>Segment</b> moves" in found
+    assert "Do: To deliver again now: streamer resume product-fruits." in found
+
+
 def test_each_row_that_waits_for_kafka_says_what_to_do() -> None:
     _, page = look(stories.silent_kafka())
     assert all("Do: Check the brokers" in row(page, "integrations", name).text for name in stories.INTEGRATIONS)

@@ -53,7 +53,7 @@ class TestWhileNothingIsRead:
 
     async def test_lag_is_known_of_what_is_not_read_at_all_with_its_age(self, engine: Engine) -> None:
         async with engine.running() as pipeline:
-            pipeline._reader.is_stopped = True
+            pipeline._reader.is_stopped = lambda: True
             await eventually(lambda: pipeline._reader.reads_since is None)
             engine.cluster.append(TOPIC, [b"x"] * 7, timestamp=1_234)
             await eventually(lambda: lag_of(pipeline) == 7)
@@ -64,7 +64,7 @@ class TestWhileNothingIsRead:
     ) -> None:
         monkeypatch.setattr(asking, "MAX_RECORDS_LOOKED_AT", 1)
         async with engine.running() as pipeline:
-            pipeline._reader.is_stopped = True
+            pipeline._reader.is_stopped = lambda: True
             await eventually(lambda: pipeline._reader.reads_since is None)
             engine.cluster.leave_a_hole(ONE)
             engine.cluster.append(TOPIC, [b"x"], partition=1, timestamp=1_234)

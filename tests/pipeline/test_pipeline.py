@@ -526,7 +526,7 @@ class TestDeadLetters:
         stopped, still_stopped = [line for line in lines if line["event"].startswith("integration.")]
         assert (stopped["reason"], stopped["detail"]) == ("rejected_400", "planted"), "no dead letter says it"
         for line in (stopped, still_stopped):
-            assert "--release-guard surveys" in line["next_step"]
+            assert "streamer resume surveys" in line["next_step"]
         engine.section["dead_letters"] = {"max_ratio": 1}
         async with engine.running() as freed:
             assert not freed.is_guarded

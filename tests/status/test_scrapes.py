@@ -47,7 +47,9 @@ ALL: Final[tuple[Series[Any], ...]] = (*OF_SERVICE, *OF_CONSUMER, *OF_INTEGRATIO
 FROM_THE_START: Final = [
     series
     for series in ALL
-    if not re.search("while its lag|once they|can be asked|first such|while traces|control groups", series.exists)
+    if not re.search(
+        "while its lag|once they|can be asked|first such|while an operator|while traces|control groups", series.exists
+    )
 ]
 
 

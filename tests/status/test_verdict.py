@@ -14,6 +14,7 @@ from streamer.core.delivery.transitions import State
 from streamer.core.model import DeadLetterReason, FilterReason
 from streamer.core.records.account import Account
 from streamer.core.records.obstacles import Obstacle, PartitionFault
+from streamer.core.steering.pause import Pause
 from streamer.logs.fault import FaultLine
 from streamer.status import (
     AssignedPartition,
@@ -389,8 +390,8 @@ def test_malformed_events_at_100_percent_stop_it() -> None:
     assert verdict(status).headline == (
         "sprig: stopped by the mass guard for 4 min, because 20 of its last 21 records would be dead letters, most of"
         " them schema_invalid: survey: missing. No data at risk: 12,431 records wait on Kafka, 6 days before retention."
-        " Do: Correct the configuration (most often a topic has another dialect) or the producer. Then restart streamer"
-        " once with --release-guard sprig."
+        " Do: Correct the configuration (most often a topic has another dialect) or the producer. Then run"
+        " streamer resume sprig."
     )
 
 
@@ -410,10 +411,33 @@ def test_a_state_that_cannot_be_shown_is_not_well() -> None:
 
 
 def test_one_that_discards_is_told() -> None:
+    [problem] = verdict(service([integration("sprig", pause=Pause(discards=True))])).problems
+    assert problem.what == "paused by the configuration, and discards its records"
+
+
+def test_one_that_was_paused_and_discarded_before_is_well() -> None:
     account = Account()
     account.consumed = account.filtered[FilterReason.PAUSED] = 7
-    [problem] = verdict(service([integration("sprig", partition(account=account))])).problems
-    assert "discards" in problem.what
+    assert verdict(service([integration("sprig", partition(account=account))])).level is Level.WELL
+
+
+@pytest.mark.parametrize(
+    ("until", "what", "next_step"),
+    [
+        (None, "paused by ada@web-7 for 40 min: Segment moves", "To deliver again now: streamer resume sprig."),
+        (
+            NOW + 1_200,
+            "paused by ada@web-7 for 40 min, 20 min left: Segment moves",
+            "It ends by itself. To deliver again now: streamer resume sprig.",
+        ),
+    ],
+)
+def test_who_paused_it_when_and_why_is_told(until: float | None, what: str, next_step: str) -> None:
+    pause = Pause(by="ada@web-7", reason="Segment moves.", since=NOW - 2_400, until=until)
+    paused = integration("sprig", partition(waiting()), state=IntegrationState.PAUSED, pause=pause)
+    [problem] = verdict(service([paused])).problems
+    assert (problem.level, problem.what, problem.next_step) == (Level.WATCH, what, next_step)
+    assert problem.data.startswith("No data at risk: 12,431 records wait on Kafka")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ allowed in it; it trips the guard when more than ``max_ratio`` of the others are
 all bad trips it, and nothing does while each stretch of ``MIN_BAD / max_ratio`` records keeps to ``max_ratio``.
 
 A record that was set aside is known by its place while it is in the window: read again after a restart or a rebalance,
-it is the same one. `MassGuard.to_json` is what has to be remembered for that over a restart.
+it is the same one. `MassGuard.to_json` is what has to be remembered for that over a restart. When an operator releases
+the guard, the records in the window are *pardoned*: read again, they do not trip it once more.
 """
 
 import itertools
@@ -34,6 +35,13 @@ def place_of(record: Record) -> Place:
     return record.topic, record.partition, record.offset, record.timestamp
 
 
+def _place(found: object) -> Place | None:
+    match found:
+        case [str(topic), int(partition), int(offset), int(timestamp)]:
+            return topic, partition, offset, timestamp
+    return None
+
+
 class MassGuard:
     """Watches the share of an integration's records that one stage sets aside."""
 
@@ -47,6 +55,7 @@ class MassGuard:
         self._max_ratio = max_ratio
         self._window: deque[Place | None] = deque(maxlen=WINDOW)
         self._places: set[Place] = set()
+        self._pardoned: frozenset[Place] = frozenset()
         self._surge_bad = self._surge_seen = 0
         self._tripping_surge: tuple[int, int] | None = None
         for entry in remembered if isinstance(remembered, list) else ():
@@ -57,6 +66,8 @@ class MassGuard:
                     self._set_aside((topic, partition, offset, timestamp))
                 case {"surge": [int(bad), int(seen)]}:  # the last entry: a surge may be longer than the window
                     self._surge_bad, self._surge_seen = bad, seen
+                case {"pardoned": [*places]}:
+                    self._pardoned = frozenset(place for place in map(_place, places) if place is not None)
 
     @property
     def bad(self) -> int:
@@ -112,10 +123,20 @@ class MassGuard:
             passed = 0
         if passed:
             entries.append(passed)
+        if self._pardoned:
+            entries.append({"pardoned": [list(place) for place in sorted(self._pardoned)]})
         return [*entries, {"surge": [self._surge_bad, self._surge_seen]}] if self._surge_bad else entries
 
+    def pardon(self) -> None:
+        """An operator has seen what is in the window and lets it be set aside: count anew, and never count it again."""
+        self._pardoned = frozenset(self._places)
+        self._window.clear()
+        self._places.clear()
+        self._surge_bad = self._surge_seen = 0
+        self._tripping_surge = None
+
     def _set_aside(self, place: Place) -> None:
-        if place not in self._places:
+        if place not in self._places and place not in self._pardoned:
             self._note(place)
             self._note_surge(1, 1)
 
@@ -133,3 +154,10 @@ class MassGuard:
         self._window.append(place)
         if place is not None:
             self._places.add(place)
+
+
+def pardoned(remembered: object) -> list[Any]:
+    """What a guard has seen (`MassGuard.to_json`), after an operator has released it."""
+    guard = MassGuard(1.0, remembered)
+    guard.pardon()
+    return guard.to_json()

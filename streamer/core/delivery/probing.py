@@ -53,6 +53,11 @@ class ProbeSchedule:
         self._failed_probes_held = self._failed_probes_held + 1 if is_probe_failed else 0
         self._put_off(now + min(2.0 ** min(self._failed_probes_held, _MAX_DOUBLINGS), self._held_probe_seconds))
 
+    def hasten(self, now: float) -> None:
+        """Somebody has corrected our set-up: the next probe is due now, and the waits after it begin anew."""
+        self.due = min(self.due, now)
+        self._failed_probes_held = -1  # the next failure is that of the probe that is due now
+
     def open(self, now: float, *, is_recovery: bool) -> None:
         """End the wait; ``is_recovery``: the next backoff begins with 1 second, or else it is longer than the last."""
         self.due = now

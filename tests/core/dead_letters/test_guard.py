@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.core.dead_letters.guard import MIN_BAD, WINDOW, MassGuard
+from streamer.core.dead_letters.guard import MIN_BAD, WINDOW, MassGuard, pardoned
 from tests.doubles.kafka import MemoryRecord
 
 _offsets = itertools.count()
@@ -160,7 +160,19 @@ def test_a_guard_that_remembers_another_one_goes_on_as_that_one(steps: list[int 
 
 @pytest.mark.parametrize(
     "damaged",
-    [None, "text", {}, [None], [["surveys", "0", 1, 2]], [[1]], [-5], [1.5], [{"surge": None}], [{"surge": [1]}]],
+    [
+        None,
+        "text",
+        {},
+        [None],
+        [["surveys", "0", 1, 2]],
+        [[1]],
+        [-5],
+        [1.5],
+        [{"surge": None}],
+        [{"surge": [1]}],
+        [{"pardoned": [1, ["a"]]}],
+    ],
 )
 def test_what_cannot_be_remembered_counts_as_nothing(damaged: object) -> None:
     assert MassGuard(0.5, damaged).seen == 0
@@ -175,3 +187,22 @@ def test_without_restarts_and_with_them_the_same_number_gets_through() -> None:
         remembered = guard.to_json()
         through += not guard.is_tripped
     assert through == MIN_BAD - 1
+
+
+def test_what_an_operator_has_released_does_not_trip_it_again_when_it_is_read_again() -> None:
+    """Else a release would help only while everything is still in memory."""
+    stopped = MassGuard(0.5)
+    stopped.passed(30)
+    set_aside(stopped, records(60, first=0))
+    assert stopped.is_tripped
+    for released in (MassGuard(0.5, json.loads(json.dumps(pardoned(stopped.to_json())))), stopped):
+        if released is stopped:
+            stopped.pardon()
+        assert (released.bad, released.seen, released.is_tripped) == (0, 0, False)
+        set_aside(released, records(60, first=0))
+        assert not released.is_tripped, "it was said that these may be set aside"
+        restarted = MassGuard(0.5, json.loads(json.dumps(released.to_json())))
+        set_aside(restarted, records(60, first=0))
+        assert not restarted.is_tripped
+        set_aside(restarted, records(MIN_BAD, first=60))
+        assert restarted.is_tripped, "it goes on watching what comes next"
