@@ -106,7 +106,7 @@ def test_metadata_in_a_replay_is_version_s2() -> None:
 
 def test_receipts_are_written_as_version_2(tmp_path: Path) -> None:
     store = ReceiptStore(tmp_path, max_log_bytes=1 << 24, now=1_767_225_600.0, destination="4fa2")
-    store.add([Deliveries("surveys.sprig", 3, [41, 42], [digest_of(name) for name in DIGESTS])], 1_767_225_601.5)
+    store.add([(1_767_225_601.5, [Deliveries("surveys.sprig", 3, [41, 42], [digest_of(name) for name in DIGESTS])])])
     store.close(sync=True)
 
     with lmdb.open(str(tmp_path), max_dbs=3, readonly=True, lock=False, create=False) as env:
@@ -118,7 +118,7 @@ def test_receipts_are_written_as_version_2(tmp_path: Path) -> None:
 def test_receipts_of_a_replay_have_its_name_beside_the_source(tmp_path: Path) -> None:
     """Earlier versions pass over this key, and read the rest."""
     store = ReceiptStore(tmp_path, max_log_bytes=1 << 24, now=1_767_225_600.0)
-    store.add([Deliveries("surveys.sprig", 3, [41], [digest_of("a")], replay_id=3_000_000_000)], 1_767_225_601.5)
+    store.add([(1_767_225_601.5, [Deliveries("surveys.sprig", 3, [41], [digest_of("a")], replay_id=3_000_000_000)])])
     store.close(sync=True)
 
     with lmdb.open(str(tmp_path), max_dbs=3, readonly=True, lock=False, create=False) as env:

@@ -1,7 +1,7 @@
 """One generation of receipts: its table in the file, and the index that finds its receipts (`index.py`)."""
 
 import errno
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Final
@@ -18,6 +18,9 @@ _MAX_RECEIPTS: Final = 1 << 32
 
 _REBUILD_CHUNKS: Final = 1_000
 """How many chunks are put into an index at a time when a store is opened."""
+
+Moment = tuple[int, Sequence[tuple[int, Deliveries]]]
+"""When deliveries were, in seconds since the epoch; and those of each partition with the number of their source."""
 
 
 class Generation:
@@ -63,14 +66,19 @@ class Generation:
                         found.append(receipt)
         return found
 
-    def append(self, deliveries: Iterable[tuple[int, Deliveries]], delivered_at: int) -> None:
-        """Add receipts. The deliveries of each partition come with the number of their source."""
-        receipts = chunks.pack(deliveries)
-        if self._count + len(receipts) > _MAX_RECEIPTS:
+    def append(self, moments: Sequence[Moment]) -> None:
+        """Add receipts: all of them, or none if this raises."""
+        packed = [(delivered_at, chunks.pack(deliveries)) for delivered_at, deliveries in moments]
+        stored: list[tuple[bytes, bytes]] = []
+        end = self._count
+        for delivered_at, receipts in packed:
+            stored += chunks.to_chunks(receipts, end, delivered_at)
+            end += len(receipts)
+        if end > _MAX_RECEIPTS:
             raise lmdb.MapFullError(f"a generation has reached its limit of {_MAX_RECEIPTS} receipts")
         with self._env.begin(self.table, write=True) as txn, txn.cursor() as cursor:
-            cursor.putmulti(chunks.to_chunks(receipts, self._count, delivered_at), append=True)
-        self._note(chunks.fingerprints_in(receipts))
+            cursor.putmulti(stored, append=True)
+        self._note(np.concatenate([chunks.fingerprints_in(receipts) for _, receipts in packed]))
 
     def clear(self, txn: lmdb.Transaction) -> None:
         """Delete everything: the table when the transaction is committed, the index at once."""

@@ -5,6 +5,7 @@ An LMDB file holds the receipts, in three tables:
     generation   chunks of receipts (`chunks.py`), twice
     meta         "format" -> version; "state" -> current generation, when each began; the sources (`sources.py`);
                  "destination" -> fingerprint of where everything in the file was delivered (`destination.py`)
+                 "followed" -> how far the receipts of other instances were taken over (`followed.py`)
 
 Receipts are appended to the current generation (`generation.py`).
 `ReceiptStore.rotate` empties the other generation, which then becomes the current one. Nothing is synced before
@@ -15,7 +16,7 @@ LMDB trusts its file, and a damaged file can crash the process that reads it, so
 """
 
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -53,6 +54,7 @@ GENERATIONS: Final = (b"0", b"1")
 _FORMAT: Final = b"streamer receipts 2"
 _STATE: Final = struct.Struct(">BII")
 _MAX_SECONDS: Final = (1 << 32) - 1
+_FOLLOWED: Final = b"followed"
 
 
 class ReceiptStore:
@@ -133,12 +135,38 @@ class ReceiptStore:
                 found[receipt.digest] = self._place(receipt)
         return found
 
-    def add(self, deliveries: Sequence[Deliveries], now: float) -> None:
-        """Store receipts of the deliveries: all of them, or none if this raises."""
-        if not deliveries:
-            return
-        with_sources = [(self._number_of(Source(one.topic, one.partition, one.replay_id)), one) for one in deliveries]
-        self._generations[self._current].append(with_sources, _seconds(now))
+    def add(self, delivered: Iterable[tuple[float, Sequence[Deliveries]]]) -> None:
+        """Store receipts of what was delivered when: all of them, or none if this raises."""
+        moments = [
+            (
+                _seconds(at),
+                [(self._number_of(Source(one.topic, one.partition, one.replay_id)), one) for one in deliveries],
+            )
+            for at, deliveries in delivered
+            if deliveries
+        ]
+        if moments:
+            self._generations[self._current].append(moments)
+
+    def followed(self) -> bytes | None:
+        """What was stored last with `note_followed`; None: nothing."""
+        with self._env.begin(self._meta) as txn:
+            stored = txn.get(_FOLLOWED)
+        return None if stored is None else bytes(stored)
+
+    def note_followed(self, followed: bytes) -> None:
+        """Store how far the receipts of other instances were taken over; see `streamer.receipts.followed`."""
+        with self._env.begin(self._meta, write=True) as txn:
+            txn.put(_FOLLOWED, followed)
+
+    def reach_back_to(self, since: float) -> None:
+        """Receipts since then are about to be added: unless some were deleted before, none since then is missing."""
+        older = 1 - self._current
+        if self._began[0] == self._began[1] and not len(self._generations[older]):
+            began = list(self._began)
+            began[older] = min(began[older], _seconds(since))
+            self._write_state(self._current, began)
+            self._began = began
 
     def rotate(self, now: float) -> int:
         """Empty the previous generation and write to it from now on. Returns how many receipts were deleted."""

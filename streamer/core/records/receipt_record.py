@@ -10,6 +10,10 @@ partition stand in one partition of the topic, in their order. The value is bina
     offsets (64 bits each), digests of messageIds (16 bytes each)
     CRC-32 of the key and of all above
 
+A record whose value begins with "SG" instead says that receipts of the partition are missing in the topic (`Gap`):
+
+    "SG", version (1 byte), since and until (float64 each), number of receipts (32 bits), CRC-32 as above
+
 A later version that adds to it raises the version; what one does not know is skipped, and costs a repeat, never a
 record.
 """
@@ -40,6 +44,8 @@ MAX_TEXT_BYTES: Final = 1_000
 
 _MAGIC: Final = b"SR\x01"
 _HEAD: Final = struct.Struct("<3sdIIHHI")
+_GAP_MAGIC: Final = b"SG\x01"
+_GAP: Final = struct.Struct("<3sddI")
 _LENGTH: Final = struct.Struct("<H")
 _CRC: Final = struct.Struct("<I")
 _MAX_16: Final = (1 << 16) - 1
@@ -73,6 +79,21 @@ class ReceiptBatch:
     """Of the records."""
     digests: Sequence[bytes]
     """Of their messageIds: 16 bytes each, in the order of ``offsets``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Receipts of one partition that an instance could not write: the topic was away for too long."""
+
+    integration: str
+    topic: str
+    partition: int
+    since: float
+    """When the first of them was delivered, in seconds since the epoch."""
+    until: float
+    """When the last one was."""
+    receipts: int
+    """How many are missing."""
 
 
 def parts(batch: ReceiptBatch) -> Iterator[ReceiptBatch]:
@@ -119,6 +140,28 @@ def decode(key: bytes | None, value: bytes | None) -> ReceiptBatch | None:
         return _read(key, body)
     except (ValueError, TypeError, struct.error, RecursionError):  # intact, yet not of our making
         return None
+
+
+def encode_gap(gap: Gap) -> tuple[bytes, bytes]:
+    """Key and value of the record that says what is missing."""
+    key = key_of(gap.integration, gap.topic, gap.partition)
+    value = _GAP.pack(_GAP_MAGIC, gap.since, gap.until, min(gap.receipts, MAX_SECONDS))
+    return key, value + _checksum(key, value)
+
+
+def decode_gap(key: bytes | None, value: bytes | None) -> Gap | None:
+    """What a record says to be missing; None: nothing that we can rely on. Never raises."""
+    if key is None or value is None or len(value) != _GAP.size + _CRC.size:
+        return None
+    body = value[: _GAP.size]
+    magic, since, until, receipts = _GAP.unpack(body)
+    if magic != _GAP_MAGIC or value[_GAP.size :] != _checksum(key, body) or not 0 <= since <= until <= MAX_SECONDS:
+        return None
+    try:
+        integration, topic, partition = _read_key(key)
+    except (ValueError, RecursionError):
+        return None
+    return Gap(integration=integration, topic=topic, partition=partition, since=since, until=until, receipts=receipts)
 
 
 def key_of(integration: str, topic: str, partition: int) -> bytes:

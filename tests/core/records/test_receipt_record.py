@@ -13,9 +13,12 @@ from streamer.core.records.receipt_record import (
     MAX_RECEIPTS,
     MAX_RECORD_BYTES,
     MAX_SECONDS,
+    Gap,
     ReceiptBatch,
     decode,
+    decode_gap,
     encode,
+    encode_gap,
     parts,
 )
 
@@ -150,3 +153,21 @@ def test_large_batches_are_written_in_parts_below_the_limit() -> None:
     assert [offset for part in read if part for offset in part.offsets] == list(large.offsets)
     assert [digest for part in read if part for digest in part.digests] == list(large.digests)
     assert list(parts(BATCH)) == [BATCH]
+
+
+@given(texts, st.integers(0, 1 << 31), st.floats(0, MAX_SECONDS), st.floats(0, MAX_SECONDS), st.integers(1, 1 << 31))
+def test_a_gap_is_read_as_it_was_written(topic: str, partition: int, one: float, other: float, receipts: int) -> None:
+    since, until = sorted((one, other))
+    gap = Gap(integration="surveys", topic=topic, partition=partition, since=since, until=until, receipts=receipts)
+
+    assert decode_gap(*encode_gap(gap)) == gap
+    assert decode(*encode_gap(gap)) is None, "it has no receipts"
+
+
+@given(st.binary(max_size=80), st.binary(max_size=60))
+def test_what_is_no_gap_never_raises(key: bytes, rest: bytes) -> None:
+    assert decode_gap(key, rest) is None
+    assert decode_gap(None, rest) is None
+    assert decode_gap(*encode(BATCH)) is None
+    decode_gap(*written_with(key, b"SG\x01" + rest[:20].ljust(20, b"\0")))
+    decode_gap(*written_with(b"[" * 100_000, b"SG\x01" + bytes(20)))
