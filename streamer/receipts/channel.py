@@ -9,6 +9,9 @@ from streamer.core.records.unshared import Noted
 from streamer.receipts.chunks import Deliveries
 from streamer.receipts.receipts import Receipts
 
+_SECOND = 1.0
+"""What is delivered in the second in which a gap ends may be missing too."""
+
 
 class Channel:
     """The receipts of one integration, shared with other instances."""
@@ -124,7 +127,7 @@ class Channel:
     def note_gap(self, gap: Gap) -> None:
         """Another instance could not write the receipts of this time."""
         assert self.followed is not None, "records are read after it was placed"
-        self.followed.note_gap((gap.topic, gap.partition), gap.until)
+        self.followed.note_gap((gap.topic, gap.partition), gap.until + _SECOND)
 
     def advance(self, partition: int, position: int) -> None:
         """Everything of a partition of the topic below a position was taken over."""

@@ -58,7 +58,7 @@ class ReceiptFollower:
         self.behind: int | None = None
         """Records of the topic that were not read when it was last asked where it ends; None: that is not known."""
         self.is_ready = asyncio.Event()
-        """Set once the topic exists."""
+        """Set once the topic exists, and it is known where it ends."""
         self._topic = topic
         self._channels = channels
         self._state = state
@@ -88,9 +88,11 @@ class ReceiptFollower:
     async def _follow(self) -> None:
         """Follow until the topic has more partitions, or something fails."""
         await self._topic.ensure()
-        self.is_ready.set()
         async with self._topic.follower() as reader:
-            await self._enter(reader)
+            try:
+                await self._enter(reader)
+            finally:  # what is written from now on is ours; and who may not read may still write
+                self.is_ready.set()
             while not reader.has_grown:
                 if any(channel.followed is None for channel in self._channels.values()):
                     await self._enter(reader)
