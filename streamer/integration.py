@@ -2,7 +2,7 @@
 
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from streamer.core.delivery.parked import Parked
@@ -25,6 +25,8 @@ from streamer.pipeline.runner import Runner
 from streamer.pipeline.subscription import fetch_share_of, subscription_of
 from streamer.pipeline.worker import Prepare
 from streamer.receipts import ProblemKind, Receipts, destination_fingerprint
+from streamer.receipts.channel import Channel
+from streamer.receipts.shared import SharedReceipts
 from streamer.settings import Settings
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
 from streamer.timings import Timings
@@ -41,6 +43,7 @@ class Integration:
         *,
         destination: Destination,
         identification: Identification | None = None,
+        shared: SharedReceipts | None = None,
         timings: Timings,
     ) -> None:
         """Open the receipts; nothing is connected before `run`.
@@ -50,6 +53,7 @@ class Integration:
             settings: the whole configuration.
             destination: borrowed from the service.
             identification: knows the users of devices, if that is asked for; borrowed, too.
+            shared: lets other instances know its receipts; borrowed, too. None: they keep to themselves.
             timings: how long to wait for what.
         """
         self.name = name
@@ -73,12 +77,24 @@ class Integration:
             now=time.time(),
             destination=self._destination_fingerprint(),
         )
+        self._shared = shared
+        self.channel: Channel | None = None
+        """Its end of the topic of receipts; None: there is none."""
+        if shared is not None:
+            self.channel = shared.join(
+                name,
+                self.receipts,
+                destination_name=destination.name,
+                destination=self._destination_fingerprint(),
+                assigned=self._assigned,
+            )
         self.runner = Runner(
             subscription_of(name, settings),
             new_brokers=lambda: Brokers(settings.kafka, fetch_share=fetch_share_of(settings), timings=timings),
             make_worker=self._new_delivery,
             guard_memory=self._guard_memory,
             timings=timings,
+            before_commit=None if shared is None else shared.writer.confirm,
         )
         """Runs its pipelines."""
         self._minute = Minute(self.runner, destination_state=lambda: destination.state.value)
@@ -90,7 +106,23 @@ class Integration:
 
     def _on_key_changed(self) -> None:
         """The destination has another write key: what was delivered with the former one proves nothing."""
-        self.receipts.serve(self._destination_fingerprint(), time.time())
+        fingerprint = self._destination_fingerprint()
+        self.receipts.serve(fingerprint, time.time())
+        if self.channel is not None:
+            self.channel.serve(fingerprint)
+
+    def _assigned(self) -> Mapping[tuple[str, int], float]:
+        """The partitions that are ours, and since when each has been without a break."""
+        pipeline = self.runner.pipeline
+        return {} if pipeline is None else pipeline.assignment.assigned_since
+
+    def close(self) -> None:
+        """Write the receipts out."""
+        try:
+            if self._shared is not None:
+                self._shared.leave(self.name)
+        finally:
+            self.receipts.close()
 
     def release_guard(self) -> None:
         """Let it run again although the mass guard has stopped it; call this before `run`."""
@@ -118,6 +150,7 @@ class Integration:
             dead_letters=dead_letters,
             observe_latency=self._observe_latency,
             prepare=prepare,
+            channel=self.channel,
         )
 
     def _observe_latency(self, records: Sequence[OpenRecord], now: float) -> None:

@@ -14,7 +14,7 @@ import asyncio
 import gc
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from typing import Final
 
 import uvloop
@@ -33,6 +33,7 @@ from streamer.logs.events import DEBUG
 from streamer.logs.observing import observing
 from streamer.pipeline.identifying import Identification
 from streamer.pipeline.runner import Runner, root_of
+from streamer.pipeline.sharing import shared_receipts
 from streamer.server import Server
 from streamer.service_view import ServiceView
 from streamer.settings import Settings
@@ -136,12 +137,15 @@ class Service:
         }
         self.identification = _identification(settings, timings)
         """Knows the users of devices; None: no integration asks for them."""
+        self.shared_receipts = shared_receipts(settings, timings)
+        """None: instances do not know each other's receipts."""
         self.integrations = {
             name: Integration(
                 name,
                 settings,
                 destination=self.destinations[integration.destination],
                 identification=self.identification,
+                shared=self.shared_receipts,
                 timings=timings,
             )
             for name, integration in settings.integrations.items()
@@ -187,17 +191,7 @@ class Service:
                 await self.inbound.start()
             self.is_listening.set()
             async with asyncio.TaskGroup() as tasks:
-                side_tasks = [
-                    tasks.create_task(self._summarise(), name="summary"),
-                    tasks.create_task(self._sample(), name="sample"),
-                    tasks.create_task(self._note_history(), name="history"),
-                    *(
-                        tasks.create_task(destination.watch_key(), name=f"write key of {name}")
-                        for name, destination in self.destinations.items()
-                    ),
-                ]
-                if self.identification is not None:
-                    side_tasks.append(tasks.create_task(self.identification.run(), name="ask for users of devices"))
+                side_tasks = [tasks.create_task(work, name=name) for name, work in self._side_work()]
                 pipelines = [
                     tasks.create_task(integration.runner.run(stop), name=f"integration {name}")
                     for name, integration in self.integrations.items()
@@ -208,6 +202,7 @@ class Service:
                 self.is_draining = True
                 if pipelines:
                     await asyncio.wait(pipelines)
+                await self._finish_sharing()
                 for task in side_tasks:
                     task.cancel()
         except ExceptionGroup as group:
@@ -221,6 +216,22 @@ class Service:
             await self._close()
             logger().emit(Event.SERVICE_STOPPED)
 
+    def _side_work(self) -> Iterator[tuple[str, Coroutine[object, object, None]]]:
+        """What runs beside the pipelines until they have ended, by name."""
+        yield "summary", self._summarise()
+        yield "sample", self._sample()
+        yield "history", self._note_history()
+        for name, destination in self.destinations.items():
+            yield f"write key of {name}", destination.watch_key()
+        if self.identification is not None:
+            yield "ask for users of devices", self.identification.run()
+        if self.shared_receipts is not None:
+            yield "share receipts", self.shared_receipts.run()
+
+    async def _finish_sharing(self) -> None:
+        if self.shared_receipts is not None:
+            await self.shared_receipts.writer.finish()
+
     async def _close(self) -> None:
         """Close everything. What cannot be closed must not keep receipts from being written out."""
         if self.inbound is not None:
@@ -231,7 +242,7 @@ class Service:
                 await destination.close()
         for name, integration in self.integrations.items():
             with observing("end of the receipts", integration=name):
-                integration.receipts.close()
+                integration.close()
         with observing("end of the HTTP server"):
             await self._server.stop()
 
@@ -241,6 +252,9 @@ class Service:
             self._summarise_all()
 
     def _summarise_all(self, *, is_last: bool = False) -> None:
+        if self.shared_receipts is not None:
+            with observing("shared receipts"):
+                self.shared_receipts.writer.tell()
         for integration in self.integrations.values():
             with observing("summary", integration=integration.name):
                 integration.summarise(is_last=is_last)

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import functools
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from streamer.core.delivery.limiting import Limit, limited_by
 from streamer.core.errors import StreamerError
@@ -55,6 +55,7 @@ class Pipeline:
         contact: Contact,
         recent_letters: RecentLetters,
         timings: Timings,
+        before_commit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Build the parts; nothing is connected before `run`.
 
@@ -68,6 +69,7 @@ class Pipeline:
             contact: is told whether the brokers answer.
             recent_letters: is told of confirmed dead letters.
             timings: how long to wait for what.
+            before_commit: gives others a bounded time to learn of what is about to be committed.
         """
         self.name = name = subscription.name
         self._subscription = subscription
@@ -95,6 +97,7 @@ class Pipeline:
             contact=contact,
             timings=timings,
         )
+        self.assignment.commits.before_commit = before_commit
         self.source = brokers.source(
             group_id=subscription.group_id,
             topics=subscription.topics,

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from streamer import logs
 from streamer.core.delivery.limiting import Limit, LimitedTime
@@ -38,6 +38,7 @@ class Runner:
         make_worker: MakeWorker,
         guard_memory: GuardMemory,
         timings: Timings,
+        before_commit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Prepare; nothing is connected before `run`.
 
@@ -47,6 +48,7 @@ class Runner:
             make_worker: makes what takes the records, anew for each pipeline.
             guard_memory: where a stop by the mass guard is remembered.
             timings: how long to wait for what.
+            before_commit: gives others a bounded time to learn of what is about to be committed.
         """
         self.subscription = subscription
         self.accounts: defaultdict[tuple[str, int], Account] = defaultdict(Account)
@@ -68,6 +70,7 @@ class Runner:
         self._make_worker = make_worker
         self._guard_memory = guard_memory
         self._timings = timings
+        self._before_commit = before_commit
         self._earlier_commits: Counter[CommitResult] = Counter()
         self._earlier_rebalances: Counter[str] = Counter()
         """Of the pipelines before the present one."""
@@ -116,6 +119,7 @@ class Runner:
             contact=self.contact,
             recent_letters=self.recent_letters,
             timings=self._timings,
+            before_commit=self._before_commit,
         )
 
     def _on_connected(self) -> None:
