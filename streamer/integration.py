@@ -28,6 +28,7 @@ from streamer.receipts import ProblemKind, Receipts, destination_fingerprint
 from streamer.receipts.channel import Channel
 from streamer.receipts.shared import SharedReceipts
 from streamer.settings import Settings
+from streamer.status import SharedStatus
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
 from streamer.timings import Timings
 from streamer.tracing import tracer
@@ -110,6 +111,19 @@ class Integration:
         self.receipts.serve(fingerprint, time.time())
         if self.channel is not None:
             self.channel.serve(fingerprint)
+
+    def shared_status(self) -> SharedStatus | None:
+        """How its receipts are shared; None: they are not."""
+        if self._shared is None or self.channel is None:
+            return None
+        return SharedStatus(
+            topic=self._shared.topic,
+            fault=self._shared.state.fault,
+            waiting=self._shared.writer.unshared.receipts,
+            missing_total=self._shared.writer.unshared.given_up[self.name],
+            restored_total=self.channel.restored_total,
+            behind=self._shared.follower.behind,
+        )
 
     def _assigned(self) -> Mapping[tuple[str, int], float]:
         """The partitions that are ours, and since when each has been without a break."""

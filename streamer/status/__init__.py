@@ -14,6 +14,7 @@ from streamer.status.snapshot import (
     ReceiptsStatus,
     RecentLetter,
     ServiceStatus,
+    SharedStatus,
     StatusSource,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
     "RecentLetter",
     "Reload",
     "ServiceStatus",
+    "SharedStatus",
     "StatusSource",
     "WebhooksStatus",
 ]
