@@ -16,7 +16,7 @@ from streamer.kafka.options import ANSWER_TIMEOUT_SECONDS, client_options, descr
 from streamer.kafka.starting import keep_whole
 from streamer.settings import KafkaSettings
 
-FETCH_BYTES: Final = 4 << 20
+FETCH_BYTES: Final = 1 << 20
 """Most bytes that are fetched ahead from one broker; a larger record is fetched alone."""
 
 

@@ -19,13 +19,13 @@ from streamer.receipts.topic_state import TopicState
 from streamer.receipts.writer import RUN_HEADER
 from streamer.timings import Timings
 
-SLICE_RECEIPTS: Final = 5_000
-"""Receipts that are stored at a time, which takes some 10 ms."""
+SLICE_RECEIPTS: Final = 4_000
+"""Receipts that are stored at a time, which takes some 5 ms."""
 
-SLICE_RECORDS: Final = 500
+SLICE_RECORDS: Final = 200
 """Records of the topic that are looked at in one turn of the event loop."""
 
-MAX_POLLED_RECORDS: Final = 2_000
+MAX_POLLED_RECORDS: Final = 500
 
 USER: Final = "read"
 
