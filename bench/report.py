@@ -15,6 +15,7 @@ TITLES: Final = {
     Kind.STAGE: "One stage by itself: microseconds of CPU per event",
     Kind.WEBHOOKS: "Webhook calls at a steady pace: milliseconds from when a request is due to its 200",
     Kind.APPLYING: "As fast as it goes: webhook calls that wait on Kafka become published profiles and triggers",
+    Kind.RESTORING: "Receipts that an instance without any restores from their topic (an event is a receipt)",
     Kind.RECEIVER: "What the bench's own receiver takes at most",
 }
 

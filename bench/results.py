@@ -29,6 +29,8 @@ class Kind(enum.StrEnum):
     """Webhook requests that come at a steady pace."""
     APPLYING = "applying"
     """Webhook calls that wait on Kafka, as fast as they become published profiles and triggers."""
+    RESTORING = "restoring"
+    """Receipts that are read from their topic by an instance that has none."""
     RECEIVER = "receiver"
     """What our receiver takes at most."""
 
@@ -46,6 +48,7 @@ class Measure:
 
 
 MEASURES: Final[Mapping[str, Measure]] = {
+    "seconds": Measure("seconds", 1, higher_is_better=False),
     "events_per_second": Measure("events/s", 0, higher_is_better=True),
     "cpu_us_per_event": Measure("CPU us/event", 1, higher_is_better=False),
     "us_per_event": Measure("us/event", 2, higher_is_better=False),
@@ -56,13 +59,15 @@ MEASURES: Final[Mapping[str, Measure]] = {
     "own_p99_ms": Measure("own p99 ms <=", 0, higher_is_better=None, is_bound=True),
     "anonymous_mb": Measure("memory MB", 0, higher_is_better=False),
     "loop_lag_ms": Measure("loop lag ms <=", 0, higher_is_better=None, is_bound=True),
+    "loop_kept_ms": Measure("loop kept ms <=", 0, higher_is_better=None, is_bound=True),
     "calls_per_request": Measure("calls/request", 0, higher_is_better=None),
     "receiver_percent": Measure("receiver CPU %", 0, higher_is_better=None),
     "broker_percent": Measure("broker CPU %", 0, higher_is_better=None),
 }
 """Every measure there is, by its key. ``anonymous_mb`` is memory at its largest, all instances together. Upper bounds
 of buckets in streamer's own metrics are ``own_p99_ms`` (99th percentile of the time from Kafka to 2xx) and
-``loop_lag_ms`` (the largest lag of the event loop, which is looked at four times a second)."""
+``loop_lag_ms`` (the largest lag of the event loop, which is looked at four times a second). ``loop_kept_ms`` is the
+most CPU time that the event loop spent before a task that only sleeps had its turn."""
 
 Run = Mapping[str, float]
 """Measure -> value."""

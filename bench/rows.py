@@ -11,6 +11,7 @@ from bench.idle import Idle
 from bench.micro import STAGES
 from bench.paced import Paced
 from bench.reception import Reception
+from bench.restoring import Restoring
 from bench.results import Kind
 from bench.stand import Outcome, Stand
 from bench.webhooks import Webhooks
@@ -92,6 +93,14 @@ def full_groups(events: int) -> list[Group]:
         [Backlog(name="partitions-60", title="60 partitions", data=Data(events=events, partitions=60))],
         [Backlog(name="integrations-10", title="10 integrations", data=Data(events=events, topics=10))],
         [Backlog(name="receipts-10m", title="10,000,000 receipts before", data=base, receipts=RECEIPTS)],
+        [
+            Restoring(
+                name="receipts-restore",
+                title="10,000,000 receipts, 100 a record",
+                receipts=RECEIPTS,
+                receipts_per_record=100,
+            )
+        ],
         [Backlog(name="instances-2", title="2 instances, 1,000,000 events", data=Data(events=LARGE), instances=2)],
         [
             Paced(

@@ -111,6 +111,7 @@ class Change:
                     destination=fleet.destinations[settings.integrations[name].destination],
                     identification=fleet.identification,
                     receipts=receipts,
+                    shared=fleet.shared_receipts,
                     timings=fleet.timings,
                 )
                 fleet.run(name, is_watched=False)

@@ -13,6 +13,7 @@ from streamer.destinations import Destination, open_destination
 from streamer.integration import Integration
 from streamer.logs.observing import observing
 from streamer.pipeline.identifying import Identification
+from streamer.pipeline.sharing import shared_receipts
 from streamer.settings import Settings
 from streamer.status import Reload
 from streamer.steering import Steering
@@ -50,12 +51,15 @@ class Fleet:
         """By name; as `integrations`, it changes while the service runs, so look into it anew each time."""
         self.identification = identification_of(settings, timings)
         """Knows the users of devices; None: no integration has ever asked for them."""
+        self.shared_receipts = shared_receipts(settings, timings)
+        """None: instances do not know each other's receipts."""
         self.integrations: dict[str, Integration] = {
             name: Integration(
                 name,
                 settings,
                 destination=self.destinations[integration.destination],
                 identification=self.identification,
+                shared=self.shared_receipts,
                 timings=timings,
             )
             for name, integration in settings.integrations.items()
@@ -69,6 +73,8 @@ class Fleet:
         """Of the write keys of destinations."""
         self._asking: asyncio.Task[None] | None = None
         """Asks for the users of devices."""
+        self._sharing: asyncio.Task[None] | None = None
+        """Shares receipts with other instances."""
         self._is_draining = False
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
@@ -81,6 +87,8 @@ class Fleet:
         for destination in self.destinations.values():
             self.watch(destination)
         self._identify()
+        if self.shared_receipts is not None:
+            self._sharing = tasks.create_task(self.shared_receipts.run(), name="share receipts")
         for name in self.integrations:
             self.run(name)
 
@@ -136,13 +144,15 @@ class Fleet:
             self._runs.pop(name, None)
 
     async def drain_all(self) -> None:
-        """Let all integrations drain, and start none any more. Then nobody asks about keys and users any longer."""
+        """Let all integrations drain, and start none any more. Then receipts are shared, and all asking ends."""
         self._is_draining = True
         for running in self._runs.values():
             running.stop.set()
         if self._runs:
             await asyncio.wait({running.task for running in self._runs.values()})
-        for task in (*self._watches.values(), self._asking):
+        if self.shared_receipts is not None:
+            await self.shared_receipts.writer.finish()
+        for task in (*self._watches.values(), self._asking, self._sharing):
             if task is not None:
                 task.cancel()
 

@@ -3,7 +3,7 @@
 import dataclasses
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from streamer.core.delivery.parked import Parked
@@ -26,7 +26,10 @@ from streamer.pipeline.runner import Runner
 from streamer.pipeline.subscription import fetch_share_of, subscription_of
 from streamer.pipeline.worker import Prepare
 from streamer.receipts import ProblemKind, Receipts, destination_fingerprint
+from streamer.receipts.channel import Channel
+from streamer.receipts.shared import SharedReceipts
 from streamer.settings import Settings
+from streamer.status import SharedStatus
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
 from streamer.steering import Steering
 from streamer.timings import Timings
@@ -44,6 +47,7 @@ class Integration:
         destination: Destination,
         identification: Identification | None = None,
         receipts: Receipts | None = None,
+        shared: SharedReceipts | None = None,
         timings: Timings,
     ) -> None:
         """Open the receipts; nothing is connected before `run`.
@@ -54,6 +58,7 @@ class Integration:
             destination: borrowed from the service.
             identification: knows the users of devices, if that is asked for; borrowed, too.
             receipts: those of `open_receipts`, where they are open already.
+            shared: lets other instances know its receipts; borrowed, too. None: they keep to themselves.
             timings: how long to wait for what.
         """
         self.name = name
@@ -69,12 +74,24 @@ class Integration:
         self._take(settings, identification)
         self._guard_memory = GuardMemory(settings.state_dir / name, fingerprint=settings.fingerprint())
         self.receipts = open_receipts(name, settings, destination) if receipts is None else receipts
+        self._shared = shared
+        self.channel: Channel | None = None
+        """Its end of the topic of receipts; None: there is none."""
+        if shared is not None:
+            self.channel = shared.join(
+                name,
+                self.receipts,
+                destination_name=destination.name,
+                destination=_fingerprint_of(destination),
+                assigned=self._assigned,
+            )
         self.runner = Runner(
             subscription_of(name, settings),
             new_brokers=self._new_brokers,
             make_worker=self._new_delivery,
             guard_memory=self._guard_memory,
             timings=timings,
+            before_commit=None if shared is None else shared.writer.confirm,
         )
         """Runs its pipelines."""
         self._discards = False
@@ -139,11 +156,36 @@ class Integration:
     def close(self) -> None:
         """Close the receipts, and hear nothing of the destination any more; takes as long as the disk needs."""
         self._end_notices()
-        self.receipts.close()
+        try:
+            if self._shared is not None and self.channel is not None:
+                self._shared.leave(self.channel)
+        finally:
+            self.receipts.close()
 
     def _on_key_changed(self) -> None:
         """Where deliveries go may have changed: what was delivered elsewhere, or with another key, proves nothing."""
-        self.receipts.serve(_fingerprint_of(self.destination), time.time())
+        fingerprint = _fingerprint_of(self.destination)
+        self.receipts.serve(fingerprint, time.time())
+        if self.channel is not None:
+            self.channel.serve(self.destination.name, fingerprint)
+
+    def shared_status(self) -> SharedStatus | None:
+        """How its receipts are shared; None: they are not."""
+        if self._shared is None or self.channel is None:
+            return None
+        return SharedStatus(
+            topic=self._shared.topic,
+            fault=self._shared.state.fault,
+            waiting=self._shared.writer.unshared.receipts,
+            missing_total=self._shared.writer.unshared.given_up[self.name],
+            restored_total=self.channel.restored_total,
+            behind=self._shared.follower.behind,
+        )
+
+    def _assigned(self) -> Mapping[tuple[str, int], float]:
+        """The partitions that are ours, and since when each has been without a break."""
+        pipeline = self.runner.pipeline
+        return {} if pipeline is None else pipeline.assignment.assigned_since
 
     def release_guard(self) -> None:
         """Let it run again although the mass guard has stopped it; call this before `run`."""
@@ -191,6 +233,7 @@ class Integration:
             dead_letters=dead_letters,
             observe_latency=self._observe_latency,
             prepare=prepare,
+            channel=self.channel,
         )
 
     def _observe_latency(self, records: Sequence[OpenRecord], now: float) -> None:

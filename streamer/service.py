@@ -254,6 +254,9 @@ class Service:
             self._summarise_all()
 
     def _summarise_all(self, *, is_last: bool = False) -> None:
+        if self._fleet.shared_receipts is not None:
+            with observing("shared receipts"):
+                self._fleet.shared_receipts.writer.tell()
         for integration in self._fleet:
             with observing("summary", integration=integration.name):
                 integration.summarise(is_last=is_last)

@@ -23,6 +23,7 @@ from streamer.pipeline import Pipeline
 from streamer.pipeline.runner import Runner
 from streamer.pipeline.showing import consumer_status
 from streamer.receipts import Receipts
+from streamer.receipts.channel import Channel
 from streamer.reloading import Reloader
 from streamer.settings import Settings
 from streamer.settings.inbound import INBOUND
@@ -204,7 +205,7 @@ class ServiceView:
         )
 
     def _integration(self, integration: Integration) -> IntegrationStatus:
-        shared = self._consumer(integration.runner, integration.receipts)
+        shared = self._consumer(integration.runner, integration.receipts, integration.channel)
         return IntegrationStatus(
             **{field.name: getattr(shared, field.name) for field in fields(shared)},
             dialect=integration.settings.dialect,
@@ -216,14 +217,18 @@ class ServiceView:
                 entries=integration.receipts.entries(),
                 bytes=integration.receipts.bytes(),
                 shrunk_total=integration.receipts.shrunk_total,
+                shared=integration.shared_status(),
             ),
         )
 
-    def _consumer(self, runner: Runner, receipts: Receipts | None = None) -> ConsumerStatus:
+    def _consumer(
+        self, runner: Runner, receipts: Receipts | None = None, channel: Channel | None = None
+    ) -> ConsumerStatus:
         state = self._state_of(runner)
         if self._states.get(runner.name, (None, 0.0))[0] is not state:
             self._states[runner.name] = state, time.time()
-        return consumer_status(runner, state, state_since=self._states[runner.name][1], receipts=receipts)
+        since = self._states[runner.name][1]
+        return consumer_status(runner, state, state_since=since, receipts=receipts, channel=channel)
 
     def _state_of(self, runner: Runner) -> IntegrationState:
         pipeline = runner.pipeline

@@ -19,6 +19,18 @@ class Timings:
     """How often positions are committed."""
     commit_timeout: float = 5.0
     """Longest wait for one commit; a later one replaces it."""
+    receipts_confirm: float = 2.0
+    """Longest wait of a commit for the topic to have the receipts of what it commits."""
+    receipts_write: float = 10.0
+    """Longest wait for the confirmation of receipts that were written to their topic."""
+    receipts_retry: float = 10.0
+    """Longest wait before the topic of receipts is tried again; the first is 1 second or this, if shorter."""
+    receipts_ask: float = 10.0
+    """How often it is asked where that topic ends, and noted how far it was read."""
+    receipts_stalled: float = 30.0
+    """After so long without a record, although there are more, the reader of that topic connects anew."""
+    receipts_flush: float = 1.0
+    """Longest wait at shutdown for the receipts that are not written yet."""
     confirm_end: float = 10.0
     """How long a position must lie beyond the end of its partition before the topic counts as recreated."""
     connect_retry: float = 3.0

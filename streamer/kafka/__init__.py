@@ -41,8 +41,10 @@ from streamer.kafka.ordered_producer import FencedError, OrderedProducer
 from streamer.kafka.poll_errors import DamagedError, LeftOutError, PollError, PositionsGoneError
 from streamer.kafka.producer import DeadLetterProducer, RefusedWriteError
 from streamer.kafka.publisher import Publisher
+from streamer.kafka.receipt_topic import ReceiptTopic
 from streamer.kafka.sender import Place, Sender
 from streamer.kafka.source import Source
+from streamer.kafka.topic_follower import TopicFollower
 from streamer.kafka.unreadable import Salvaged
 
 __all__ = [
@@ -58,11 +60,13 @@ __all__ = [
     "PollError",
     "PositionsGoneError",
     "Publisher",
+    "ReceiptTopic",
     "RefusedWriteError",
     "Salvaged",
     "Sender",
     "Source",
     "StoredPosition",
+    "TopicFollower",
     "TopicPartition",
     "create_topics",
     "describe_topics",

@@ -536,6 +536,54 @@ class Event(enum.Enum):
         ("integration", "detail"),
         "Check state_dir: it must be on a local disk with free space, and streamer must be allowed to write to it.",
     )
+    RECEIPTS_TOPIC_UNAVAILABLE = (
+        "receipts.topic_unavailable",
+        WARNING,
+        Fault.KAFKA,
+        (
+            "The topic of receipts cannot be used; reason says for what. Events flow, and no event is lost. What other"
+            " instances delivered meanwhile may be sent twice. streamer tries again by itself."
+        ),
+        ("topic", "reason", "detail"),
+        "Check that the topic of receipts.topic exists, and that streamer may READ, WRITE and DESCRIBE it.",
+    )
+    RECEIPTS_TOPIC_AVAILABLE = (
+        "receipts.topic_available",
+        INFO,
+        None,
+        "The topic of receipts can be used again.",
+        ("topic", "away_seconds"),
+    )
+    RECEIPTS_UNCONFIRMED = (
+        "receipts.unconfirmed",
+        WARNING,
+        Fault.KAFKA,
+        (
+            "Positions were committed before the topic of receipts had the receipts of their records. No event is lost."
+            " If this instance is killed now, copies of these events that producers write may be sent."
+        ),
+        ("topic", "receipts"),
+        "If this goes on, look at the load of the brokers: the topic of receipts confirms slowly.",
+        1,
+    )
+    RECEIPTS_UNSHARED = (
+        "receipts.unshared",
+        WARNING,
+        Fault.KAFKA,
+        (
+            "Receipts of this instance are missing in the topic, because it was away or refused them. No event is lost."
+            " Other instances do not know these deliveries, and may send copies of them."
+        ),
+        ("topic", "receipts"),
+        "Check the topic of receipts: whether it is available, and takes records of 500000 bytes (max.message.bytes).",
+    )
+    RECEIPTS_RESTORED = (
+        "receipts.restored",
+        INFO,
+        None,
+        "Everything in the topic of receipts was read, and what counts was taken over.",
+        ("topic", "receipts", "seconds"),
+    )
     STATE_UNWRITABLE = (
         "state.unwritable",
         ERROR,

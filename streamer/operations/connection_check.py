@@ -25,6 +25,7 @@ from streamer.kafka.rights import forbidden_groups
 from streamer.operations.control_check import ask_brokers_about_control
 from streamer.operations.findings import Findings
 from streamer.operations.inbound_check import ask_brokers_about_inbound, ask_directory
+from streamer.operations.receipts_check import ask_brokers_about_receipts
 from streamer.settings import DestinationSettings, KafkaSettings, Settings
 
 TIMEOUT_SECONDS: Final = 20.0
@@ -52,6 +53,11 @@ async def look(settings: Settings) -> Findings:
         await _ask_brokers(settings, findings)
         if settings.control is not None:
             await ask_brokers_about_control(settings.kafka, settings.control.topic, findings)
+    if settings.receipts.topic is not None:
+        async with _collecting(found, "receipts"):
+            await ask_brokers_about_receipts(
+                settings.kafka, settings.receipts.topic, findings, window_seconds=settings.receipts.window
+            )
     if settings.inbound is not None:
         async with _collecting(found, "inbound"):
             await ask_brokers_about_inbound(

@@ -1,7 +1,7 @@
 """Commits of one integration: positions with what is settled above them, and what the broker may hold of them."""
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 from streamer.core.records import statement as statements
@@ -43,6 +43,10 @@ class Commits:
         self._unheard: dict[TopicPartition, deque[Claim]] = {}
         """Later claims whose fate is unknown."""
         self._max_metadata = statements.MAX_CHARACTERS
+        self.before_commit: Callable[[], Awaitable[None]] | None = None
+        """Gives others a bounded time to learn of what is about to be committed."""
+        self._begun = 0
+        """Commits that were begun."""
 
     def begin(self, partition: TopicPartition, stored: StoredPosition | None, *, is_known: bool) -> None:
         """An assignment begins.
@@ -79,16 +83,7 @@ class Commits:
             ledgers: what is assigned; may change meanwhile.
             topic: only of this topic.
         """
-        claims = {
-            partition: ledger.to_commit(self._max_metadata)
-            for partition, ledger in ledgers.items()
-            if topic is None or partition.topic == topic
-        }
-        changed = {
-            partition: claim
-            for partition, claim in claims.items()
-            if claim != self._stored[partition] or self._unheard[partition] or partition in self.unstored
-        }
+        changed = await self._let_others_know(self._changed(ledgers, topic), ledgers)
         if not changed:
             return CommitResult.STORED
         before = dict(ledgers)
@@ -121,6 +116,34 @@ class Commits:
         if result is not CommitResult.TIMED_OUT or not self._contact.is_missed():
             self._tell(result, len(changed))
         return result
+
+    def _changed(
+        self, ledgers: Mapping[TopicPartition, PartitionLedger], topic: str | None
+    ) -> dict[TopicPartition, Claim]:
+        """What the broker is not known to hold."""
+        claims = {
+            partition: ledger.to_commit(self._max_metadata)
+            for partition, ledger in ledgers.items()
+            if topic is None or partition.topic == topic
+        }
+        return {
+            partition: claim
+            for partition, claim in claims.items()
+            if claim != self._stored[partition] or self._unheard[partition] or partition in self.unstored
+        }
+
+    async def _let_others_know(
+        self, changed: dict[TopicPartition, Claim], ledgers: Mapping[TopicPartition, PartitionLedger]
+    ) -> dict[TopicPartition, Claim]:
+        """Wait for that, and return what is still to be stored: nothing if a later commit, which knows more, began."""
+        if not changed or self.before_commit is None:
+            return changed
+        self._begun += 1
+        begun, before = self._begun, dict(ledgers)
+        await self.before_commit()
+        if begun != self._begun:
+            return {}
+        return {place: claim for place, claim in changed.items() if ledgers.get(place) is before[place]}
 
     def _note_refused(self, result: CommitResult, topics: set[str]) -> None:
         """Of several topics that are refused together, it is not known which one is meant."""

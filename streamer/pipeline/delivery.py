@@ -34,6 +34,7 @@ from streamer.pipeline.intake import Intake, MapsRecords
 from streamer.pipeline.telling import Teller
 from streamer.pipeline.worker import Prepare
 from streamer.receipts import NoReceipts, Receipts
+from streamer.receipts.channel import Channel
 from streamer.tracing import Span, tracer
 
 
@@ -52,6 +53,7 @@ class Delivery:
         dead_letters: DeadLetters,
         observe_latency: Callable[[Sequence[OpenRecord], float], None],
         prepare: Prepare | None = None,
+        channel: Channel | None = None,
     ) -> None:
         """Join the parts that a call meets.
 
@@ -65,6 +67,7 @@ class Delivery:
             dead_letters: takes records to set aside.
             observe_latency: called with delivered records, and with the epoch second when.
             prepare: gets ready for records before they are mapped.
+            channel: shares the receipts with other instances; None: they are not shared.
         """
         self.prepare = prepare
         self._integration = integration
@@ -72,10 +75,11 @@ class Delivery:
         self._tell = Teller(integration, destination.name)
         self._mapper = mapper
         self._receipts: Receipts | NoReceipts = receipts
+        self._channel = channel
         if mapper.keeps_latest:
             # Read again, records are sent again in their order: a receipt of a later one would leave an older one last.
             custody.keep_only_latest()
-            self._receipts = NoReceipts()
+            self._receipts, self._channel = NoReceipts(), None
         self.parked = parked
         self._custody = custody
         self._dead_letters = dead_letters
@@ -247,20 +251,25 @@ class Delivery:
                 self._all_answered.set()
         # No await from here on: a batch ends as a whole or not at all.
         if verdict is Verdict.DELIVERED:
-            self._accepted(shipment, began, span, is_proof=self._destination.has_present_key(attempt))
+            is_proof = self._destination.has_present_key(attempt)
+            self._accepted(shipment, began, answer.status, span, is_proof=is_proof)
         else:
             span.fail(answer.error)
             self._failed(shipment, attempt, verdict, answer, began, span)
         self._work.set()
 
-    def _accepted(self, shipment: Shipment, began: float, span: Span, *, is_proof: bool) -> None:
+    def _accepted(self, shipment: Shipment, began: float, status: int | None, span: Span, *, is_proof: bool) -> None:
         records = shipment.records
         now = time.time()
         by_ledger: defaultdict[PartitionLedger, list[OpenRecord]] = defaultdict(list)
         for record in records:
             by_ledger[record.ledger].append(record)
         if is_proof:  # with another key it was delivered elsewhere
-            self._receipts.add(deliveries_of(by_ledger), now)
+            deliveries = deliveries_of(by_ledger)
+            self._receipts.add(deliveries, now)
+            if self._channel is not None:
+                attempt = 1 + max([record.failures for record in records])
+                self._channel.note(deliveries, now, batch_events=len(records), attempt=attempt, status=status or 0)
         self._shipping.accepted(shipment, by_ledger, time.monotonic())
         self._dead_letters.guards.note_delivered(len(records))
         self._observe_latency(records, now)

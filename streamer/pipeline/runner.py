@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from streamer import logs
 from streamer.core.delivery.limiting import Limit, LimitedTime
@@ -39,6 +39,7 @@ class Runner:
         make_worker: MakeWorker,
         guard_memory: GuardMemory,
         timings: Timings,
+        before_commit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Prepare; nothing is connected before `run`.
 
@@ -48,6 +49,7 @@ class Runner:
             make_worker: makes what takes the records, anew for each pipeline.
             guard_memory: where a stop by the mass guard is remembered.
             timings: how long to wait for what.
+            before_commit: gives others a bounded time to learn of what is about to be committed.
         """
         self.subscription = subscription
         self.accounts: defaultdict[tuple[str, int], Account] = defaultdict(Account)
@@ -74,6 +76,7 @@ class Runner:
         self._make_worker = make_worker
         self._guard_memory = guard_memory
         self._timings = timings
+        self._before_commit = before_commit
         self._earlier_commits: Counter[CommitResult] = Counter()
         self._earlier_rebalances: Counter[str] = Counter()
         """Of the pipelines before the present one."""
@@ -165,7 +168,7 @@ class Runner:
                 wait = min(wait * 2, self._timings.restart_max)
 
     def _new_pipeline(self) -> Pipeline:
-        return Pipeline(
+        pipeline = Pipeline(
             self.subscription,
             brokers=self._new_brokers(),
             make_worker=self._make_worker,
@@ -177,6 +180,8 @@ class Runner:
             may_read=self._may_read,
             timings=self._timings,
         )
+        pipeline.assignment.commits.before_commit = self._before_commit
+        return pipeline
 
     def _on_connected(self) -> None:
         self.has_started = True

@@ -7,6 +7,7 @@ from streamer.kafka import TopicPartition
 from streamer.pipeline.pipeline import Pipeline
 from streamer.pipeline.runner import Runner
 from streamer.receipts import Receipts
+from streamer.receipts.channel import Channel
 from streamer.status import AssignedPartition, ConsumerStatus, IntegrationState, PartitionStatus
 
 
@@ -16,6 +17,7 @@ def consumer_status(
     *,
     state_since: float | None = None,
     receipts: Receipts | None = None,
+    channel: Channel | None = None,
 ) -> ConsumerStatus:
     """The state of a runner, at this moment.
 
@@ -24,6 +26,7 @@ def consumer_status(
         state: what it does.
         state_since: since when, in seconds since the epoch; None: that does not matter.
         receipts: those of its deliveries, if it delivers.
+        channel: shares them with other instances, if they are shared.
     """
     pipeline, now = runner.pipeline, time.monotonic()
     return ConsumerStatus(
@@ -36,7 +39,7 @@ def consumer_status(
         reason=runner.last_error,
         restarts=runner.restarts,
         partitions=[
-            _partition(runner, TopicPartition(*place), receipts)
+            _partition(runner, TopicPartition(*place), receipts, channel)
             for place in sorted({*runner.accounts, *(pipeline.assignment.left_out if pipeline else ())})
         ],
         drain_eta_seconds=runner.drain_eta_seconds(now),
@@ -56,10 +59,15 @@ def consumer_status(
     )
 
 
-def _partition(runner: Runner, place: TopicPartition, receipts: Receipts | None) -> PartitionStatus:
+def _partition(
+    runner: Runner, place: TopicPartition, receipts: Receipts | None, channel: Channel | None
+) -> PartitionStatus:
     pipeline = runner.pipeline
     ledger = pipeline.assignment.ledgers.get(place) if pipeline is not None else None
-    assigned = _assigned(pipeline, place, ledger, receipts) if pipeline is not None and ledger is not None else None
+    assigned = None
+    if pipeline is not None and ledger is not None:
+        since = _receipts_since(pipeline, place, receipts, channel)
+        assigned = _assigned(pipeline, place, ledger, receipts_since=since)
     since = pipeline.assignment.left_out.since(place) if pipeline is not None else None
     return PartitionStatus(
         topic=place.topic,
@@ -71,8 +79,21 @@ def _partition(runner: Runner, place: TopicPartition, receipts: Receipts | None)
     )
 
 
+def _receipts_since(
+    pipeline: Pipeline, place: TopicPartition, receipts: Receipts | None, channel: Channel | None
+) -> float | None:
+    """Since when the receipts of a partition are complete, in seconds since the epoch."""
+    if receipts is None or not receipts.available:
+        return None
+    now = time.time()
+    # What another instance delivered before has its receipt there, unless it came through the topic of receipts.
+    own = max(receipts.window_start(now), pipeline.assignment.assigned_since[place])
+    shared = None if channel is None else channel.complete_since(place.topic, place.partition, now)
+    return own if shared is None else min(own, shared)
+
+
 def _assigned(
-    pipeline: Pipeline, place: TopicPartition, ledger: PartitionLedger, receipts: Receipts | None
+    pipeline: Pipeline, place: TopicPartition, ledger: PartitionLedger, *, receipts_since: float | None
 ) -> AssignedPartition:
     now, asker = time.monotonic(), pipeline.asker
     ends, known_at = asker.ends(place, now), asker.known_at(place)
@@ -94,8 +115,5 @@ def _assigned(
         retention_headroom_seconds=None
         if retention is None
         else retention - (0.0 if oldest is None else max(time.time() - oldest / 1000, 0.0)),
-        # What another instance delivered before has its receipt there.
-        receipts_since=max(receipts.window_start(time.time()), pipeline.assignment.assigned_since[place])
-        if receipts is not None and receipts.available
-        else None,
+        receipts_since=receipts_since,
     )

@@ -13,14 +13,14 @@ shorter until the next change.
 
 import collections
 import contextlib
-import enum
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, TypeVar
 
 from streamer.receipts.check import is_sound
 from streamer.receipts.chunks import Deliveries, Place
 from streamer.receipts.destination import OtherDestinationError
+from streamer.receipts.problems import Problem, ProblemKind
 from streamer.receipts.state_dir import Left, StateDirectory
 from streamer.receipts.store import (
     DATA_FILE,
@@ -49,33 +49,13 @@ _GENERATION_SHARE: Final = 0.4
 replace: LMDB never overwrites a page in use, and uses it again two transactions later at the earliest."""
 
 
-class ProblemKind(enum.StrEnum):
-    """What can happen to a store. None of these loses or delays an event."""
-
-    POWER_LOST = "power_lost"
-    """Set aside: it was not closed before the machine went down."""
-    UNREADABLE = "unreadable"
-    """Set aside: damaged, not a file of receipts, or of another version."""
-    OTHER_DESTINATION = "other_destination"
-    """Set aside: URL, write key or ``message_id_suffix`` of the destination have changed."""
-    FULL = "full"
-    """Receipts were deleted early (all of them if ``max_bytes`` was lowered), so the window is shorter."""
-    UNUSABLE = "unusable"
-    """Not used until the next start: no receipt is stored or found."""
-
-
-class Problem(NamedTuple):
-    """One thing that happened to a store, for the log."""
-
-    kind: ProblemKind
-    detail: str
-
-
 _OTHER_DESTINATION: Final = Problem(
     ProblemKind.OTHER_DESTINATION,
     "URL, write key or message_id_suffix of the destination have changed, so the receipts prove nothing: events that"
     " producers send again go out",
 )
+
+Answer = TypeVar("Answer")
 
 
 class Receipts:
@@ -171,24 +151,31 @@ class Receipts:
 
     def add(self, deliveries: Sequence[Deliveries], now: float) -> None:
         """Store receipts of what was delivered, each partition once. They survive a kill, but not a loss of power."""
-        if self._store is None:
-            return
-        try:
-            self._rotate_if_due(self._store, now)
-            try:
-                self._store.add(deliveries, now)
-            except FULL_ERRORS as error:
-                self._replace_store(now, str(error)).add(deliveries, now)
-        except STORE_ERRORS as error:
-            self._give_up(error)
+        self._add([(now, deliveries)], now)
+
+    def restore(self, delivered: Sequence[tuple[float, Sequence[Deliveries]]], now: float) -> None:
+        """Store receipts of what others delivered, or this instance before it lost its disk: when, and what."""
+        self._add(delivered, now)
+
+    def followed(self) -> bytes | None:
+        """What was stored last with `note_followed`; None: nothing, or another destination was served then."""
+        return self._guarded(ReceiptStore.followed, None)
+
+    def note_followed(self, followed: bytes) -> None:
+        """Store how far the receipts of other instances were taken over."""
+        self._guarded(lambda store: store.note_followed(followed), None)
+
+    def reach_back_to(self, since: float) -> None:
+        """All receipts since then are about to be restored."""
+        self._guarded(lambda store: store.reach_back_to(since), None)
 
     def entries(self) -> int:
         """How many receipts are stored, including those older than the window."""
-        return self._gauge(ReceiptStore.__len__)
+        return self._guarded(ReceiptStore.__len__, 0)
 
     def bytes(self) -> int:
         """Size of the files on disk."""
-        return self._gauge(lambda store: store.file_bytes)
+        return self._guarded(lambda store: store.file_bytes, 0)
 
     def window_start(self, now: float) -> float:
         """Since when (seconds since the epoch) everything delivered with this directory has its receipt in it."""
@@ -213,14 +200,27 @@ class Receipts:
             self._give_up(error)
         self._home.release()
 
-    def _gauge(self, read: Callable[[ReceiptStore], int]) -> int:
+    def _add(self, delivered: Sequence[tuple[float, Sequence[Deliveries]]], now: float) -> None:
         if self._store is None:
-            return 0
+            return
         try:
-            return read(self._store)
+            self._rotate_if_due(self._store, now)
+            try:
+                self._store.add(delivered)
+            except FULL_ERRORS as error:
+                self._replace_store(now, str(error)).add(delivered)
         except STORE_ERRORS as error:
             self._give_up(error)
-            return 0
+
+    def _guarded(self, act: Callable[[ReceiptStore], Answer], otherwise: Answer) -> Answer:
+        """What the store answers, or, without one that can be used, ``otherwise``."""
+        if self._store is None:
+            return otherwise
+        try:
+            return act(self._store)
+        except STORE_ERRORS as error:
+            self._give_up(error)
+            return otherwise
 
     def _open(self, now: float) -> None:
         left = self._home.left()

@@ -15,6 +15,7 @@ from streamer.status.snapshot import (
     ReceiptsStatus,
     RecentLetter,
     ServiceStatus,
+    SharedStatus,
     StatusSource,
 )
 
@@ -36,6 +37,7 @@ __all__ = [
     "RecentLetter",
     "Reload",
     "ServiceStatus",
+    "SharedStatus",
     "StatusSource",
     "WebhooksStatus",
 ]

@@ -2,7 +2,7 @@
 
 from streamer.core.model import Json
 from streamer.logs.fault import FaultLine
-from streamer.status import DestinationStatus, IntegrationStatus, ServiceStatus
+from streamer.status import DestinationStatus, IntegrationStatus, ServiceStatus, SharedStatus
 from streamer.status.consumer_document import account_of, place_of, state_of, sum_of, time_of, time_or_null
 from streamer.status.histogram import Histogram
 from streamer.status.inbound_document import inbound_of
@@ -83,11 +83,25 @@ def _integration(integration: IntegrationStatus, now: float) -> Json:
             "entries": integration.receipts.entries,
             "bytes": integration.receipts.bytes,
             "shrunk": integration.receipts.shrunk_total,
+            "topic": _shared(integration.receipts.shared),
         },
         "partitions": [
             {**place_of(partition, now), "account": account}
             for partition, account in zip(integration.partitions, accounts, strict=True)
         ],
+    }
+
+
+def _shared(shared: SharedStatus | None) -> Json:
+    if shared is None:
+        return None
+    return {
+        "name": shared.topic,
+        "fault": shared.fault or None,
+        "waiting": shared.waiting,
+        "missing": shared.missing_total,
+        "restored": shared.restored_total,
+        "behind": shared.behind,
     }
 
 

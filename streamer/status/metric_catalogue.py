@@ -23,6 +23,7 @@ from streamer.status import (
     PartitionStatus,
     Reload,
     ServiceStatus,
+    SharedStatus,
 )
 from streamer.status.series import Reading, Series, counter, gauge, histogram
 
@@ -35,6 +36,7 @@ KNOWN_STATUSES: Final = (
 LOST_REASONS: Final = ("retention",)
 
 _WHILE_ASSIGNED: Final = "while the partition is assigned to this instance"
+_WITH_TOPIC: Final = "with receipts.topic"
 _AS_THEY_OCCUR: Final = "other HTTP statuses than those listed below: from their first occurrence"
 
 
@@ -53,6 +55,14 @@ def _known(counts: Mapping[str, int], known: Iterable[str]) -> dict[str, float]:
 def _assigned(read: Callable[[AssignedPartition], float | None]) -> Callable[[Partition], Reading]:
     """Read from assigned partitions only: a series that outlives its assignment misleads, a stale lag above all."""
     return lambda partition: None if partition.status.assigned is None else read(partition.status.assigned)
+
+
+def _shared(read: Callable[[SharedStatus], float | None]) -> Callable[[IntegrationStatus], Reading]:
+    def read_shared(integration: IntegrationStatus) -> Reading:
+        found = None if integration.receipts.shared is None else read(integration.receipts.shared)
+        return {} if found is None else found
+
+    return read_shared
 
 
 def _left_out(partition: PartitionStatus) -> Reading:
@@ -374,6 +384,30 @@ OF_INTEGRATION: Final[tuple[Series[IntegrationStatus], ...]] = (
         "streamer_receipts_shrunk_total",
         "How often receipts were deleted before receipts.window had passed, to make room.",
         lambda integration: integration.receipts.shrunk_total,
+    ),
+    gauge(
+        "streamer_receipts_topic_available",
+        "1: the topic of receipts is written to and read. 0: it cannot be used now.",
+        _shared(lambda shared: not shared.fault),
+        exists=_WITH_TOPIC,
+    ),
+    gauge(
+        "streamer_receipts_topic_behind_records",
+        "Records of the topic of receipts that are not read yet.",
+        _shared(lambda shared: shared.behind),
+        exists=f"{_WITH_TOPIC}, once the brokers have said where it ends",
+    ),
+    counter(
+        "streamer_receipts_restored_total",
+        "Receipts that were taken from the topic of receipts.",
+        _shared(lambda shared: shared.restored_total),
+        exists=_WITH_TOPIC,
+    ),
+    counter(
+        "streamer_receipts_unshared_total",
+        "Receipts that were given up before the topic of receipts had them; other instances do not know them.",
+        _shared(lambda shared: shared.missing_total),
+        exists=_WITH_TOPIC,
     ),
 )
 

@@ -139,6 +139,15 @@ def _receipts(consumer: IntegrationStatus) -> Iterator[Problem]:
             data="No data at risk: events may be sent twice after a restart.",
             next_step=Event.RECEIPTS_UNUSABLE.next_step,
         )
+    shared = consumer.receipts.shared
+    if shared is not None and shared.fault:
+        yield Problem(
+            level=Level.WATCH,
+            subject=consumer.name,
+            what=f"the topic of receipts cannot be used: {shared.fault}",
+            data="No data at risk: what another instance has delivered may be sent twice.",
+            next_step=Event.RECEIPTS_TOPIC_UNAVAILABLE.next_step,
+        )
 
 
 def _filtered_out(consumer: IntegrationStatus) -> Iterator[Problem]:

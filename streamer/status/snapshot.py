@@ -77,6 +77,23 @@ class RecentLetter(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SharedStatus:
+    """The topic through which instances know each other's receipts."""
+
+    topic: str
+    fault: str
+    """Why it cannot be used now; empty: it can."""
+    waiting: int
+    """Receipts of this process that the topic does not have yet, those of other integrations included."""
+    missing_total: int
+    """Receipts of the integration that were given up, so that the topic will never have them."""
+    restored_total: int
+    """Receipts of the integration that were taken from the topic."""
+    behind: int | None
+    """Records of the topic that were not read when it was last asked where it ends; None: not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiptsStatus:
     """The store of delivered messageIds."""
 
@@ -84,6 +101,8 @@ class ReceiptsStatus:
     entries: int
     bytes: int
     shrunk_total: int
+    shared: SharedStatus | None = None
+    """None: other instances do not know them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

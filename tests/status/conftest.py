@@ -29,6 +29,7 @@ from streamer.status import (
     ReceiptsStatus,
     RecentLetter,
     ServiceStatus,
+    SharedStatus,
     WebhooksStatus,
 )
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
@@ -109,7 +110,13 @@ def _integration() -> IntegrationStatus:
             RecentLetter(NOW - 30, "surveys", 0, 17, "schema_invalid", "survey: missing", "m-1"),
             RecentLetter(NOW - 20, "surveys", 0, 18, "decode_error", "not JSON", None),
         ],
-        receipts=ReceiptsStatus(is_available=True, entries=80, bytes=4_096, shrunk_total=0),
+        receipts=ReceiptsStatus(
+            is_available=True,
+            entries=80,
+            bytes=4_096,
+            shrunk_total=0,
+            shared=SharedStatus(topic="receipts", fault="", waiting=3, missing_total=2, restored_total=60, behind=5),
+        ),
     )
 
 

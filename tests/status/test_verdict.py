@@ -29,6 +29,7 @@ from streamer.status import (
     ReceiptsStatus,
     RecentLetter,
     ServiceStatus,
+    SharedStatus,
     WebhooksStatus,
 )
 from streamer.status.histogram import Histogram
@@ -636,6 +637,20 @@ def test_receipts_that_cannot_be_used() -> None:
     receipts = ReceiptsStatus(is_available=False, entries=0, bytes=0, shrunk_total=0)
     [problem] = verdict(service([integration(receipts=receipts)])).problems
     assert (problem.level, problem.what) == (Level.WATCH, "its receipts cannot be used")
+
+
+def test_a_topic_of_receipts_that_is_away() -> None:
+    """Nothing waits for it, and no event is at risk: somebody should look, at their time."""
+    shared = SharedStatus(
+        topic="receipts", fault="it does not exist", waiting=0, missing_total=0, restored_total=0, behind=None
+    )
+    receipts = ReceiptsStatus(is_available=True, entries=0, bytes=0, shrunk_total=0, shared=shared)
+    [problem] = verdict(service([integration(receipts=receipts)])).problems
+    assert (problem.level, problem.is_data_at_risk) == (Level.WATCH, False)
+    assert problem.what == "the topic of receipts cannot be used: it does not exist"
+    assert not verdict(
+        service([integration(receipts=dataclasses.replace(receipts, shared=dataclasses.replace(shared, fault="")))])
+    ).problems
 
 
 def test_a_topic_of_which_nothing_is_delivered() -> None:
