@@ -4,6 +4,7 @@ import argparse
 import math
 import time
 from datetime import datetime
+from pathlib import Path
 
 
 def instant(text: str) -> float:
@@ -49,3 +50,16 @@ def header(text: str) -> tuple[str, bytes]:
     if not (name and separator):
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE")
     return name, value.encode()
+
+
+def listed(text: str) -> list[str]:
+    """One text, or those in a file: ``@FILE`` has one a line, blank lines are left out."""
+    if not text.startswith("@"):
+        return [text]
+    try:
+        lines = Path(text[1:]).read_text("utf-8").splitlines()
+    except OSError as error:
+        raise argparse.ArgumentTypeError(f"{text[1:]} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise argparse.ArgumentTypeError(f"{text[1:]} is not UTF-8") from error
+    return [line.strip() for line in lines if line.strip()]

@@ -17,7 +17,7 @@ import yaml
 from aiokafka.structs import ConsumerRecord
 
 from streamer.core.dead_letters.dead_letter import Selection
-from streamer.core.dead_letters.redrive import Plan
+from streamer.core.dead_letters.redrive import Plan, kind_of
 from streamer.core.errors import UnavailableError
 from streamer.kafka import DeadLetterProducer
 from streamer.kafka.topic_reader import TopicReader
@@ -376,5 +376,5 @@ async def test_a_dead_letter_topic_that_is_missing_holds_none(desk: Desk) -> Non
 
 
 async def planned(desk: Desk, reader: TopicReader) -> Plan:
-    stock, _ = await take_stock(reader, [desk.dead_letter_topic], Selection(), print)
+    stock, _ = await take_stock(reader, [desk.dead_letter_topic], Selection(), kind_of, print)
     return Plan(stock, is_read=lambda _name, _topic: True, max_redrives=3)
