@@ -44,6 +44,23 @@ def positive(text: str) -> int:
     return int(text)
 
 
+def natural(text: str) -> int:
+    """A whole number, also 0."""
+    if not (text.isascii() and text.isdigit()):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def seconds(text: str) -> float:
+    """A duration, such as ``10m``, in seconds."""
+    from streamer.settings import parse_duration  # noqa: PLC0415 - loads slowly, see above
+
+    try:
+        return parse_duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a duration, such as 10m") from error
+
+
 def header(text: str) -> tuple[str, bytes]:
     """A header of a record: ``NAME=VALUE``; the value may be empty, or have more equals signs."""
     name, separator, value = text.partition("=")

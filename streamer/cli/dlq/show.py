@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from streamer.cli.dlq.selecting import EXIT_FAILED, EXIT_USAGE, add_output, load_settings, reading, topics_of
 from streamer.cli.options import add_config, complete_integrations
+from streamer.cli.output import is_json
 from streamer.cli.progress import ProgressBar
 from streamer.cli.quiet import quiet_client
 from streamer.cli.record_text import harmless, one_line, value_text
@@ -68,12 +69,11 @@ def run(args: argparse.Namespace) -> int:
         return EXIT_FAILED
     if args.raw:
         return _write_raw(casebook.cases)
-    is_text = (args.output or ("table" if sys.stdout.isatty() else "json")) == "table"
     for number, case in enumerate(casebook.cases):
-        if is_text:
-            print(*([""] if number else []), *_lines(case), sep="\n")
-        else:
+        if is_json(args.output):
             print(json.dumps(_document(case)))
+        else:
+            print(*([""] if number else []), *_lines(case), sep="\n")
     if casebook.more:
         print(f"streamer: and {casebook.more:,} more, which are not shown", file=sys.stderr)
     return 0
@@ -116,7 +116,7 @@ def _lines(case: Case) -> Iterator[str]:
     yield str(case.place)
     for label, text in _story(case):
         if text:
-            yield f"  {label:<14}{harmless(text)}"
+            yield f"  {label:<15}{harmless(text)}"
     theirs = [header for header in case.record.headers if not is_of_dead_letter(header[0])]
     yield "headers of the record" if theirs else "the record has no headers"
     for name, value in theirs:
@@ -143,7 +143,7 @@ def _story(case: Case) -> Iterator[tuple[str, str | None]]:
     yield "attempts", headers.get("streamer.attempts")
     yield "first failure", headers.get("streamer.first_failure_time")
     yield "HTTP status", headers.get("streamer.http.status")
-    yield "dead letter", f"since {time_text(letter.set_aside_at)}, {letter.redrives} redrives before"
+    yield "dead letter", f"since {time_text(letter.set_aside_at)}, redriven {letter.redrives} times before"
     stage = headers.get("__connect.errors.stage")
     yield "reason", letter.reason + (f" (stage {stage})" if stage else "")
     yield "detail", letter.detail

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from streamer.cli.dlq.selecting import EXIT_USAGE, add_selection, load_settings, read_stock, reading, say_foreign
-from streamer.cli.output import Row, print_rows, utc
+from streamer.cli.output import Row, is_json, print_rows, table_lines, utc
 from streamer.cli.quiet import quiet_client
 from streamer.cli.record_text import one_line
 from streamer.core.dead_letters.cause import MAX_CAUSES, OTHERS, PRODUCER_HEADERS, Cause, Causes
@@ -49,9 +49,7 @@ def run(args: argparse.Namespace) -> int:
     with quiet_client():
         stock = asyncio.run(_read(settings, args))
     groups = stock.groups
-    print_rows(
-        [_row(cause, groups[cause]) for cause in sorted(groups, key=lambda one: _rank(one, groups))], args.output
-    )
+    _print([_row(cause, groups[cause]) for cause in sorted(groups, key=lambda one: _rank(one, groups))], args.output)
     if OTHERS in groups:
         print(
             f"streamer: only the first {MAX_CAUSES:,} kinds are counted by themselves; select fewer dead letters, or a"
@@ -65,6 +63,18 @@ def run(args: argparse.Namespace) -> int:
 async def _read(settings: "Settings", args: argparse.Namespace) -> Stock[Cause]:
     async with reading(settings) as reader:
         return await read_stock(reader, settings, args, Causes(args.by or PRODUCER_HEADERS).cause_of)
+
+
+def _print(rows: list[Row], output: str | None) -> None:
+    """JSON for programs; for people a table, with the long texts of each row below it."""
+    if is_json(output):
+        print_rows(rows, output)
+        return
+    texts = [[row.pop("detail"), row.pop("schema_says")] for row in rows]
+    heading, *lines = table_lines(rows) or [""]
+    print(*filter(None, [heading]), sep="\n", end="\n" if heading else "")
+    for line, below in zip(lines, texts, strict=True):
+        print(line, *(f"    {text}" for text in below if text), sep="\n")
 
 
 def _rank(cause: Cause, groups: dict[Cause, Group]) -> tuple[int, Cause]:
