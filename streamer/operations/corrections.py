@@ -1,5 +1,6 @@
 """Corrected dead letters in files, as ``streamer dlq export`` wrote them and a person changed them."""
 
+import contextlib
 import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any, Final
 from streamer.core.dead_letters.casebook import Place
 from streamer.core.dead_letters.dead_letter import Partition
 from streamer.core.dead_letters.exported import place_in
+from streamer.core.errors import UnavailableError
 
 MAX_FAULTS: Final = 20
 """Most faults of files that are told of."""
@@ -40,15 +42,21 @@ class Corrections:
         return sum(map(len, self.places.values()))
 
     def document(self, partition: Partition, offset: int) -> dict[str, Any]:
-        """The document about the dead letter at a place. Raises OSError, and ValueError if the file was changed."""
+        """The document about the dead letter at a place.
+
+        Raises:
+            UnavailableError: the file was changed after it was read the first time.
+        """
         path, begin = self.places[partition][offset]
-        with path.open("rb") as file:
+        document = None
+        with contextlib.suppress(OSError, ValueError), path.open("rb") as file:
             file.seek(begin)
             document = _parse(file.read() if _is_whole(path) else file.readline())
-        if place_in(document) != Place(*partition, offset):
-            raise ValueError(f"{path} was changed while it was read")
-        found: dict[str, Any] = document
-        return found
+            if place_in(document) == Place(*partition, offset):
+                return dict(document)
+        raise UnavailableError(
+            f"{path} was changed while it was read. No dead letter is lost; run the same command again"
+        )
 
     def _note(self, path: Path, begin: int, number: int, text: bytes, topics: Collection[str]) -> None:
         try:

@@ -16,10 +16,11 @@ from streamer.core.dead_letters.exported import corrected_record, corrected_valu
 from streamer.core.dead_letters.redrive import Kind, OutgoingRecord, Plan, Skip, kind_of
 from streamer.core.dead_letters.redrive_note import read_note
 from streamer.core.dead_letters.stock import Stock
+from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
-from streamer.kafka.topic_reader import Bounds, TopicReader
+from streamer.kafka.topic_reader import Bounds
 from streamer.operations.corrections import Corrections
-from streamer.operations.redrive import Progress, chosen_letters, each_record
+from streamer.operations.redrive import Progress, ReadsTopics, chosen_letters, each_record
 
 STDOUT: Final = "-"
 
@@ -73,7 +74,7 @@ def _new_file(path: Path) -> IO[str]:
     return open(path, "x", encoding="utf-8", opener=functools.partial(os.open, mode=0o600))
 
 
-async def export(reader: TopicReader, plan: Plan, files: LetterFiles, on_progress: Progress) -> int:
+async def export(reader: ReadsTopics, plan: Plan, files: LetterFiles, on_progress: Progress) -> int:
     """Write the chosen dead letters of a plan, which are read again, one poll at a time; returns how many.
 
     Raises:
@@ -112,13 +113,12 @@ class Reviewed:
 
 
 async def review(
-    reader: TopicReader, corrections: Corrections, judge: Judge, on_progress: Progress, *, force: bool
+    reader: ReadsTopics, corrections: Corrections, judge: Judge, on_progress: Progress, *, force: bool
 ) -> Reviewed:
     """Compare corrected dead letters with those on Kafka, and have the changed ones judged.
 
     Raises:
-        OSError, ValueError: a file was changed meanwhile, or cannot be read.
-        UnavailableError: the brokers do not answer.
+        UnavailableError: the brokers do not answer, or a file was changed meanwhile.
     """
     reviewed = Reviewed()
     places = corrections.places
@@ -167,8 +167,14 @@ def composer(corrections: Corrections) -> Callable[[Record, DeadLetter], Outgoin
 
     def compose(record: Record, letter: DeadLetter) -> OutgoingRecord:
         document = corrections.document((record.topic, record.partition), record.offset)
-        value = corrected_value(record, letter, document)
-        assert value is not None, "a dead letter without a value was not chosen"
+        try:
+            value = corrected_value(record, letter, document)
+        except ValueError:
+            value = None
+        if value is None:  # it had one when it was chosen
+            raise UnavailableError(
+                f"{document['place']}: the file was changed while it was read; run the command again"
+            )
         return corrected_record(record, letter, value)
 
     return compose

@@ -10,8 +10,8 @@ do not know of each other, so they may write copies too.
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Collection
-from typing import Final
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from typing import Final, Protocol
 
 from streamer.core.dead_letters.casebook import Casebook
 from streamer.core.dead_letters.dead_letter import DeadLetter, Partition, Selection, read_dead_letter
@@ -22,7 +22,7 @@ from streamer.core.dead_letters.stock import Key, Stock
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
 from streamer.kafka import DeadLetterProducer, RefusedWriteError
-from streamer.kafka.topic_reader import Bounds, TopicReader
+from streamer.kafka.topic_reader import Bounds
 from streamer.settings import KafkaSettings, Settings
 from streamer.settings.inbound import INBOUND
 
@@ -39,6 +39,16 @@ Progress = Callable[[int, int], None]
 """Called with the progress of a work: how much is done, and how much there is in all."""
 
 _Batch = list[tuple[Record, DeadLetter]]
+
+
+class ReadsTopics(Protocol):
+    """Reads topics from one offset to another; `streamer.kafka.topic_reader.TopicReader` does."""
+
+    async def bounds(self, topics: Collection[str]) -> Bounds:
+        """The present bounds of every partition of those topics that exist."""
+
+    def read(self, bounds: Bounds) -> AsyncGenerator[Sequence[Record], None]:
+        """The records within the bounds, one partition after another, in the order of their offsets."""
 
 
 def names_of(settings: Settings) -> list[str]:
@@ -74,7 +84,7 @@ def is_read(settings: Settings, name: str, topic: str) -> bool:
 
 
 async def take_stock(
-    reader: TopicReader,
+    reader: ReadsTopics,
     topics: Collection[str],
     selection: Selection,
     key_of: Callable[[Record, DeadLetter], Key],
@@ -99,7 +109,7 @@ async def take_stock(
     return stock, [topic for topic in topics if topic not in existing]
 
 
-async def find_cases(reader: TopicReader, topics: Collection[str], casebook: Casebook, on_progress: Progress) -> None:
+async def find_cases(reader: ReadsTopics, topics: Collection[str], casebook: Casebook, on_progress: Progress) -> None:
     """Read dead-letter topics to their present end, for single dead letters and what became of them.
 
     Raises:
@@ -109,7 +119,7 @@ async def find_cases(reader: TopicReader, topics: Collection[str], casebook: Cas
         casebook.take(record)
 
 
-async def each_record(reader: TopicReader, bounds: Bounds, on_progress: Progress) -> AsyncGenerator[Record, None]:
+async def each_record(reader: ReadsTopics, bounds: Bounds, on_progress: Progress) -> AsyncGenerator[Record, None]:
     """The records within some bounds, one after another.
 
     Raises:
@@ -124,7 +134,7 @@ async def each_record(reader: TopicReader, bounds: Bounds, on_progress: Progress
             on_progress(done, total)
 
 
-async def chosen_letters(reader: TopicReader, plan: Plan) -> AsyncGenerator[tuple[Record, DeadLetter], None]:
+async def chosen_letters(reader: ReadsTopics, plan: Plan) -> AsyncGenerator[tuple[Record, DeadLetter], None]:
     """The chosen dead letters with their records, which are read again: only their places were kept.
 
     Raises:
@@ -168,7 +178,7 @@ class Redrive:
         self._on_progress = on_progress
         self._producer = DeadLetterProducer(kafka)
 
-    async def run(self, reader: TopicReader, stop: asyncio.Event) -> None:
+    async def run(self, reader: ReadsTopics, stop: asyncio.Event) -> None:
         """Write everything back, or until ``stop`` is set: then the present batch is finished.
 
         Raises:
@@ -180,7 +190,7 @@ class Redrive:
         finally:
             await self._producer.stop()
 
-    async def _write_all(self, reader: TopicReader, stop: asyncio.Event) -> None:
+    async def _write_all(self, reader: ReadsTopics, stop: asyncio.Event) -> None:
         total = self._plan.left
         clock = asyncio.get_running_loop().time
         begun = clock()
@@ -195,7 +205,7 @@ class Redrive:
                 if stop.is_set():
                     return
 
-    async def _batches(self, reader: TopicReader) -> AsyncGenerator[_Batch, None]:
+    async def _batches(self, reader: ReadsTopics) -> AsyncGenerator[_Batch, None]:
         batch: _Batch = []
         held_bytes = 0
         async with contextlib.aclosing(chosen_letters(reader, self._plan)) as letters:
@@ -234,7 +244,10 @@ class Redrive:
 
     async def _write(self, record: Record, letter: DeadLetter) -> RefusedWriteError | UnavailableError | None:
         """Write one record back; None: confirmed. Errors are returned, because one must not cancel the other writes."""
-        outgoing = self._compose(record, letter)
+        try:
+            outgoing = self._compose(record, letter)
+        except UnavailableError as error:
+            return error
         try:
             await self._producer.write(
                 outgoing.topic, outgoing, outgoing.headers, timeout_seconds=WRITE_TIMEOUT_SECONDS
