@@ -68,12 +68,12 @@ def run(args: argparse.Namespace) -> int:
         print(f"streamer: no dead letter {args.one} is in {looked}; retention may have deleted it", file=sys.stderr)
         return EXIT_FAILED
     if args.raw:
-        return _write_raw(casebook.cases)
+        return write_raw(casebook.cases)
     for number, case in enumerate(casebook.cases):
         if is_json(args.output):
             print(json.dumps(_document(case)))
         else:
-            print(*([""] if number else []), *_lines(case), sep="\n")
+            print(*([""] if number else []), *lines_of(case), sep="\n")
     if casebook.more:
         print(f"streamer: and {casebook.more:,} more, which are not shown", file=sys.stderr)
     return 0
@@ -90,7 +90,8 @@ async def _find(settings: "Settings", args: argparse.Namespace, place: Place | N
     return casebook
 
 
-def _write_raw(cases: list[Case]) -> int:
+def write_raw(cases: list[Case]) -> int:
+    """Write the bytes of the value of the only case to stdout; returns the exit code."""
     if len(cases) > 1:
         places = ", ".join(str(case.place) for case in cases)
         print(f"streamer: {len(cases)} dead letters have it; name the place of one: {places}", file=sys.stderr)
@@ -112,7 +113,8 @@ def _document(case: Case) -> dict[str, object]:
     }
 
 
-def _lines(case: Case) -> Iterator[str]:
+def lines_of(case: Case) -> Iterator[str]:
+    """A dead letter for people, line by line."""
     yield str(case.place)
     for label, text in _story(case):
         if text:

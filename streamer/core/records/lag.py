@@ -137,9 +137,13 @@ def excesses(groups: Iterable[GroupLag], *, max_lag: int | None, max_age_seconds
         groups: what was found.
         max_lag: most records that a group may be behind; None: any number.
         max_age_seconds: greatest age of a record without an outcome; None: any. An unknown age exceeds it.
+
+    What is not known must not pass for well, so a group without partitions exceeds each limit.
     """
     found = []
     for group in groups:
+        if not group.partitions and (max_lag, max_age_seconds) != (None, None):
+            found.append(f"{group.group}: nothing is known of it")
         if max_lag is not None and group.lag > max_lag:
             found.append(f"{group.group} is {group.lag:,} records behind; allowed are {max_lag:,}")
         for one in group.partitions if max_age_seconds is not None else ():

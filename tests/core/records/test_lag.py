@@ -104,6 +104,9 @@ def test_limits_are_of_a_group_and_of_a_record() -> None:
     assert excesses(groups, max_lag=69, max_age_seconds=None) == [
         "streamer.surveys is 70 records behind; allowed are 69"
     ]
+    absent = [GroupLag(integration="", group="of.somebody", partitions=[], members=[])]
+    assert excesses(absent, max_lag=None, max_age_seconds=None) == []
+    assert excesses(absent, max_lag=5, max_age_seconds=None) == ["of.somebody: nothing is known of it"]
     too_old, not_known = excesses(groups, max_lag=None, max_age_seconds=99.0)
     assert "surveys partition 0: its oldest record without an outcome is 100 s old; allowed are 99 s" in too_old
     assert "the age of its oldest record without an outcome is not known" in not_known
