@@ -110,7 +110,10 @@ def _read_metadata(found: PartitionLag, position: int, metadata: str) -> None:
     found.retried = sum(run.attempts > 0 for run in statement.open)
     found.max_attempts = max((run.attempts for run in statement.open), default=0)
     if position < statement.replay_until:
-        found.notes.append(f"records below offset {statement.replay_until:,} are read again, as somebody asked for")
+        # Also while a new group is on its first way through the topic: nobody had delivered for it before.
+        found.notes.append(
+            f"older receipts do not count below offset {statement.replay_until:,}: the group is new, or was reset"
+        )
 
 
 @dataclass(slots=True, kw_only=True)

@@ -62,7 +62,7 @@ def test_an_unusual_position_is_told(
 
 def test_a_replay_is_told() -> None:
     found = lag(40, encode(40, 40, [], fingerprint=1, replay_until=90, replay_id=3))
-    assert found.notes == ["records below offset 90 are read again, as somebody asked for"]
+    assert found.notes == ["older receipts do not count below offset 90: the group is new, or was reset"]
 
 
 def test_nothing_behind_is_no_time_behind() -> None:
