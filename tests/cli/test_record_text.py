@@ -3,7 +3,8 @@
 import pytest
 
 from streamer.cli import record_text
-from streamer.cli.record_text import harmless, one_line, value_text
+from streamer.cli.output import harmless, table_lines
+from streamer.cli.record_text import one_line, value_text
 
 
 @pytest.mark.parametrize(
@@ -44,3 +45,4 @@ def test_a_value_cannot_play_with_the_terminal() -> None:
     assert one_line(b"one\ntwo\x1b") == "one\\ntwo\\x1b"
     assert one_line(b"\xff\x00") == "ff 00"
     assert one_line(None) == "(none)"
+    assert table_lines([{"reason": "a\x1b[2J\nb"}]) == ["reason", "a\\x1b[2J\\nb"]

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from streamer.cli.dlq.show import lines_of, write_raw
-from streamer.core.dead_letters.casebook import Casebook, Place
+from streamer.core.dead_letters.casebook import Casebook
 from streamer.core.dead_letters.dead_letter import place_of
 from tests.core.dead_letters.letters import dead_letter, note
 
@@ -27,7 +27,7 @@ def test_the_story_of_a_dead_letter_is_told_in_order() -> None:
     letter.headers = [("app", b"web\x1b"), *letter.headers]
     back = note(8, 7)
     back.timestamp = 1_770_000_100_000
-    book = Casebook(place=Place("surveys.dlq", 0, 7))
+    book = Casebook("surveys.dlq:0:7")
     for record in (letter, back, dead_letter(9, {"streamer.redriven.from": place_of(letter).encode()})):
         book.take(record)
     assert list(lines_of(book.cases[0])) == [
@@ -58,7 +58,7 @@ def test_the_story_of_a_dead_letter_is_told_in_order() -> None:
     [("streamer.value.null", "no value: the record has none"), ("streamer.value.omitted", "no value: the broker did")],
 )
 def test_a_value_that_is_not_there_is_told(header: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
-    book = Casebook(message_id="evt_3")
+    book = Casebook("evt_3")
     book.take(dead_letter(7, {**STORY, header: b"1"}, value=b""))
     assert list(lines_of(book.cases[0]))[-1].startswith(told)
     assert write_raw(book.cases) == 1
@@ -66,7 +66,7 @@ def test_a_value_that_is_not_there_is_told(header: str, told: str, capsys: pytes
 
 
 def test_raw_bytes_are_of_one_dead_letter(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    book = Casebook(message_id="evt_3")
+    book = Casebook("evt_3")
     book.take(dead_letter(7, STORY, value=b"\xff\n"))
     out = io.TextIOWrapper(io.BytesIO())
     with monkeypatch.context() as patch:

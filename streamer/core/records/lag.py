@@ -126,6 +126,8 @@ class GroupLag:
     partitions: list[PartitionLag]
     members: list[str]
     """Client id, host and number of partitions of each member; empty: nothing runs."""
+    missing_topics: list[str] = field(default_factory=list)
+    """Topics of the integration that do not exist."""
 
     @property
     def lag(self) -> int:
@@ -145,8 +147,10 @@ def excesses(groups: Iterable[GroupLag], *, max_lag: int | None, max_age_seconds
     """
     found = []
     for group in groups:
-        if not group.partitions and (max_lag, max_age_seconds) != (None, None):
-            found.append(f"{group.group}: nothing is known of it")
+        if (max_lag, max_age_seconds) != (None, None):
+            found += [f"{group.group}: the topic {topic} does not exist" for topic in group.missing_topics]
+            if not (group.partitions or group.missing_topics):
+                found.append(f"{group.group}: it has no position in a configured topic")
         if max_lag is not None and group.lag > max_lag:
             found.append(f"{group.group} is {group.lag:,} records behind; allowed are {max_lag:,}")
         for one in group.partitions if max_age_seconds is not None else ():

@@ -106,7 +106,11 @@ def test_limits_are_of_a_group_and_of_a_record() -> None:
     ]
     absent = [GroupLag(integration="", group="of.somebody", partitions=[], members=[])]
     assert excesses(absent, max_lag=None, max_age_seconds=None) == []
-    assert excesses(absent, max_lag=5, max_age_seconds=None) == ["of.somebody: nothing is known of it"]
+    assert excesses(absent, max_lag=5, max_age_seconds=None) == [
+        "of.somebody: it has no position in a configured topic"
+    ]
+    absent[0].missing_topics.append("answers")
+    assert excesses(absent, max_lag=5, max_age_seconds=None) == ["of.somebody: the topic answers does not exist"]
     too_old, not_known = excesses(groups, max_lag=None, max_age_seconds=99.0)
     assert "surveys partition 0: its oldest record without an outcome is 100 s old; allowed are 99 s" in too_old
     assert "the age of its oldest record without an outcome is not known" in not_known
