@@ -25,6 +25,10 @@ POLL_SECONDS: Final = 1.0
 MAX_STALL_SECONDS: Final = 30.0
 """Longest wait for something to arrive. The client itself would wait for its brokers without end."""
 
+FETCH_WAIT_MS: Final = 20
+"""How long the broker holds an answer back while there is nothing to send. What is read is there already, but the
+client also asks at the end of a partition, and the question about the next one waits behind that answer."""
+
 MAX_POLLED_RECORDS: Final = 500
 
 MAX_TIMESTAMP_MS: Final = (1 << 63) - 1
@@ -53,6 +57,7 @@ class TopicReader:
             enable_auto_commit=False,
             auto_offset_reset="earliest",  # retention may delete records while we read: continue with the rest
             isolation_level=kafka.isolation_level,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
             fetch_max_bytes=kafka.fetch_max_bytes,
             max_partition_fetch_bytes=kafka.max_partition_fetch_bytes,
         )
