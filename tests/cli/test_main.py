@@ -24,6 +24,7 @@ COMMANDS = (
     "dlq",
     "pause",
     "resume",
+    "lag",
     "users",
     "webhook",
     "sandbox",
