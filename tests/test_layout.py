@@ -47,6 +47,7 @@ PARTS = [
     "integration",
     "fleet",
     "service_view",
+    "whereabouts",
     "page",
     "server",
     "service",
