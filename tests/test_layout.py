@@ -26,6 +26,7 @@ PARTS = [
     "core.records",
     "core.delivery",
     "core.dead_letters",
+    "core.audit",
     "core.mapping",
     "core.pushing",
     "core.inbound",
