@@ -75,6 +75,7 @@ def _parser() -> "argparse.ArgumentParser":
 
     from streamer import __version__  # noqa: PLC0415
     from streamer.cli import (  # noqa: PLC0415
+        audit,
         check,
         completion,
         demo,
@@ -103,6 +104,7 @@ def _parser() -> "argparse.ArgumentParser":
         check,
         map_command,
         send,
+        audit,
         dlq,
         users,
         webhook,
