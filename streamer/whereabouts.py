@@ -80,7 +80,15 @@ class Whereabouts:
             }
             for digest, (place, delivered_at) in receipts.look_up(digests, now).items()
         }
-        return _json({"instance": _instance(), "known_since": receipts.window_start(now), "receipts": found})
+        known_since = receipts.window_start(now)
+        pipeline = integration.runner.pipeline
+        partitions = [
+            # What another instance delivered before has its receipt there.
+            {"topic": place.topic, "partition": place.partition, "known_since": max(known_since, assigned_since)}
+            for place, assigned_since in ({} if pipeline is None else pipeline.assignment.assigned_since).items()
+        ]
+        document = {"instance": _instance(), "known_since": known_since, "partitions": partitions, "receipts": found}
+        return _json(document)
 
 
 def _ids(message_id: str, suffix: str) -> list[str]:

@@ -70,6 +70,11 @@ async def test_each_record_is_where_it_is(engine: Delivering) -> None:
     async with engine.running(engine.deliver) as pipeline:
         worker = cast("Delivery", pipeline.worker)
         await eventually(lambda: len(worker.parked) == 1 and len(pipeline.dead_letters) == 1 and worker.under_way == 1)
+        async with asked(engine, pipeline) as client, client.get("/receipts/surveys") as response:
+            document = await response.json()
+        assert [(one["topic"], one["partition"]) for one in document["partitions"]] == [(TOPIC, 0), (TOPIC, 1)]
+        assert document["known_since"] < document["partitions"][0]["known_since"] <= time.time()
+
         [sent] = await events(engine, pipeline, "sent")
         assert (sent["state"], sent["offset"], sent["integration"]) == ("delivered", 0, "surveys")
 
@@ -124,6 +129,7 @@ async def test_receipts_are_asked_for_by_their_digests(engine: Delivering) -> No
             document = await response.json()
         assert document["receipts"] == {one: {"topic": TOPIC, "partition": 1, "offset": 7, "delivered_at": int(now)}}
         assert document["known_since"] <= now
+        assert document["partitions"] == []
         for path, digests, expected in (
             ("/receipts/absent", one, 404),
             ("/receipts/surveys", "12", 400),

@@ -76,6 +76,21 @@ class _Waiting(NamedTuple):
     fate: Fate
 
 
+@dataclass(slots=True)
+class _Since:
+    """Since when the receipts of the instances are complete, in seconds since the epoch; infinity: not known.
+
+    Each has those of what it delivered itself: complete for a partition since it got that. If it is the only one, its
+    disk is taken to have those of all that was delivered, also before its last restart.
+    """
+
+    all: float = math.inf
+    partitions: dict[Partition, float] = field(default_factory=dict)
+
+    def of(self, partition: Partition) -> float:
+        return min(self.all, self.partitions.get(partition, math.inf))
+
+
 async def audit(
     settings: Settings,
     reader: TopicReader,
@@ -117,8 +132,9 @@ class _Auditing:
         self._done = self._total = 0
         self._evidence = {name: Evidence() for name in names}
         self._result = Result({name: Audit() for name in names})
-        self._receipts_since = self._instances_since = math.inf
+        self._receipts_since = math.inf
         self._letters_since = -math.inf
+        self._instances_since = _Since()
 
     async def run(self, since: float, until: float) -> Result:
         settings, reader = self._settings, self._reader
@@ -127,6 +143,9 @@ class _Auditing:
         starts = {place: first for place, (first, _) in (await reader.bounds(topics)).items()}
         missing = topics - {topic for topic, _ in bounds}
         self._result.remarks += [f"the topic {topic} does not exist" for topic in sorted(missing)]
+        self._result.remarks += self._instances.problems
+        if not self._instances.addresses:
+            self._result.remarks.append("no running instance was found, so none was asked for receipts")
         stored = {name: await self._stored(name, bounds) for name in self._names}
         for name, positions in stored.items():
             self._result.audits[name].deleted_unread = [
@@ -217,25 +236,27 @@ class _Auditing:
         answers = await self._instances.get(
             f"/receipts/{name}", {"digests": ",".join(digest.hex() for digest in digests)}
         )
-        since = [math.inf] if self._instances.problems else []
+        known = self._instances_since = _Since()
         for answer in answers:
             if not isinstance(answer.document, dict):
                 self._remark(f"{answer.instance} was asked for receipts: {answer.error}")
-                since.append(math.inf)
                 continue
-            since.append(answer.document["known_since"])
             for digest, place in answer.document["receipts"].items():
                 self._evidence[name].add_receipts(
                     (place["topic"], place["partition"]), [place["offset"]], [bytes.fromhex(digest)]
                 )
-        self._instances_since = max(since, default=math.inf)
+            for one in answer.document["partitions"]:
+                known.partitions[one["topic"], one["partition"]] = one["known_since"]
+            if len(answers) == 1 and not self._instances.problems:
+                known.all = answer.document["known_since"]
 
     def _end(self, waiting: Sequence[_Waiting], auditor: Auditor, tally: Tally, known: Knowledge) -> None:
         """Judge again, now that everybody was asked."""
-        known = dataclasses.replace(known, receipts_since=min(self._receipts_since, self._instances_since))
         for unproved, fate in waiting:
             end = auditor.judge(unproved.place, fate)
             if end is None:
+                since = min(self._receipts_since, self._instances_since.of(unproved.place[:2]))
+                known = dataclasses.replace(known, receipts_since=since)
                 doubt = auditor.doubt(unproved.place, unproved.record_time, fate, known)
                 tally.add_unproved(unproved, doubt)
             else:
