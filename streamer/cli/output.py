@@ -2,11 +2,11 @@
 
 import json
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-Row = dict[str, str | int]
-"""Column -> value; all rows of a command have the same columns."""
+Row = dict[str, str | int | None]
+"""Column -> value; all rows of a command have the same columns. None: not known, or there is none."""
 
 
 def print_rows(rows: Sequence[Row], output: str | None) -> None:
@@ -16,11 +16,24 @@ def print_rows(rows: Sequence[Row], output: str | None) -> None:
         rows: what to print.
         output: ``table`` or ``json``; None: a table on a terminal, else JSON.
     """
-    if (output or ("table" if sys.stdout.isatty() else "json")) == "json":
+    if is_json(output):
         for row in rows:
             print(json.dumps(row))
-    elif rows:
-        _print_table([list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)])
+    else:
+        for line in table_lines(rows):
+            print(line)
+
+
+def is_json(output: str | None) -> bool:
+    """Whether a command prints JSON; the argument is as for `print_rows`."""
+    return (output or ("table" if sys.stdout.isatty() else "json")) == "json"
+
+
+def table_lines(rows: Sequence[Row]) -> list[str]:
+    """A table for people: a line with the names of the columns, and one for each row; nothing without rows."""
+    cells = [list(rows[0]), *([_cell(value) for value in row.values()] for row in rows)] if rows else []
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return ["  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip() for line in cells]
 
 
 def utc(epoch_seconds: float) -> str:
@@ -28,11 +41,7 @@ def utc(epoch_seconds: float) -> str:
     return datetime.fromtimestamp(epoch_seconds, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def _print_table(lines: Collection[Sequence[str]]) -> None:
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for line in lines:
-        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, widths, strict=True)).rstrip())
-
-
-def _cell(value: str | int) -> str:
+def _cell(value: str | int | None) -> str:
+    if value is None:
+        return "-"
     return f"{value:,}" if isinstance(value, int) else value

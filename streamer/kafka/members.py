@@ -6,16 +6,18 @@ waits, and what fails on it makes the client look for another coordinator.
 
 import asyncio
 from collections.abc import Collection
+from functools import partial
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer
+from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
 from aiokafka.errors import KafkaError, for_code
 from aiokafka.protocol.admin import DescribeGroupsRequest
 
 from streamer.core.errors import UnavailableError
 from streamer.core.records.group_member import GroupMember
-from streamer.kafka.administration import administration
+from streamer.kafka.administration import administration, until_ready
 from streamer.kafka.options import ANSWER_TIMEOUT_SECONDS, describe_kafka_error
 from streamer.settings import KafkaSettings
 
@@ -58,12 +60,20 @@ async def members_of(kafka: KafkaSettings, group_ids: Collection[str]) -> dict[s
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_SECONDS):
                 return {
-                    group_id: _members_in(answer, None)
+                    group_id: _members_in(await until_ready(partial(_describe, admin, group_id)), None)
                     for group_id in group_ids
-                    for answer in await admin.describe_consumer_groups([group_id])
                 }
         except TimeoutError as error:
             raise UnavailableError("the coordinator of the group gave no answer in time") from error
+
+
+async def _describe(admin: AIOKafkaAdminClient, group_id: str) -> Any:
+    """The answer about one group. Raises KafkaError: the coordinator cannot say, now or for good."""
+    [answer] = await admin.describe_consumer_groups([group_id])
+    [(code, *_)] = answer.groups
+    if code:
+        raise for_code(code)(group_id)
+    return answer
 
 
 def _members_in(answer: Any, own_id: str | None) -> list[GroupMember]:

@@ -2,21 +2,16 @@
 
 import asyncio
 from collections.abc import Collection
-from typing import Final
 
 from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from aiokafka.errors import KafkaError
 from aiokafka.protocol.commit import OffsetFetchRequest
 
 from streamer.core.errors import UnavailableError
 from streamer.core.records.obstacles import PartitionFault
-from streamer.kafka.administration import administration
+from streamer.kafka.administration import administration, until_ready
 from streamer.kafka.group_positions import OFFSETS_TIMEOUT_SECONDS, StoredPosition, check_answer, read_answer
 from streamer.settings import KafkaSettings
-
-RETRY_SECONDS: Final = 0.1
-"""Wait before a coordinator is asked again that has moved or is still loading."""
 
 
 async def stored_positions(
@@ -39,21 +34,9 @@ async def stored_positions(
     async with administration(kafka) as admin:
         try:
             async with asyncio.timeout(OFFSETS_TIMEOUT_SECONDS):
-                return await _ask_until_loaded(admin, group_id, wanted)
+                return await until_ready(lambda: _ask(admin, group_id, wanted))
         except TimeoutError as error:
             raise UnavailableError(f"the coordinator of the group {group_id} gave no answer in time") from error
-
-
-async def _ask_until_loaded(
-    admin: AIOKafkaAdminClient, group_id: str, partitions: Collection[TopicPartition]
-) -> dict[tuple[str, int], StoredPosition]:
-    while True:
-        try:
-            return await _ask(admin, group_id, partitions)
-        except KafkaError as error:
-            if not error.retriable:
-                raise
-        await asyncio.sleep(RETRY_SECONDS)
 
 
 async def _ask(

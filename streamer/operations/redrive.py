@@ -10,17 +10,19 @@ do not know of each other, so they may write copies too.
 import asyncio
 import contextlib
 from collections import defaultdict
-from collections.abc import AsyncGenerator, Callable, Collection
-from typing import Final
+from collections.abc import AsyncGenerator, Callable, Collection, Sequence
+from typing import Final, Protocol
 
-from streamer.core.dead_letters.dead_letter import DeadLetter, Partition, Selection, Stock
+from streamer.core.dead_letters.casebook import Casebook
+from streamer.core.dead_letters.dead_letter import DeadLetter, Partition, Selection, read_dead_letter
 from streamer.core.dead_letters.letter import Refusal
 from streamer.core.dead_letters.redrive import OutgoingRecord, Plan, Skip, redriven_record
 from streamer.core.dead_letters.redrive_note import note_header
+from streamer.core.dead_letters.stock import Key, Stock
 from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
 from streamer.kafka import DeadLetterProducer, RefusedWriteError
-from streamer.kafka.topic_reader import TopicReader
+from streamer.kafka.topic_reader import Bounds
 from streamer.settings import KafkaSettings, Settings
 from streamer.settings.inbound import INBOUND
 
@@ -37,6 +39,16 @@ Progress = Callable[[int, int], None]
 """Called with the progress of a work: how much is done, and how much there is in all."""
 
 _Batch = list[tuple[Record, DeadLetter]]
+
+
+class ReadsTopics(Protocol):
+    """Reads topics from one offset to another; `streamer.kafka.topic_reader.TopicReader` does."""
+
+    async def bounds(self, topics: Collection[str]) -> Bounds:
+        """The present bounds of every partition of those topics that exist."""
+
+    def read(self, bounds: Bounds) -> AsyncGenerator[Sequence[Record], None]:
+        """The records within the bounds, one partition after another, in the order of their offsets."""
 
 
 def names_of(settings: Settings) -> list[str]:
@@ -72,9 +84,16 @@ def is_read(settings: Settings, name: str, topic: str) -> bool:
 
 
 async def take_stock(
-    reader: TopicReader, topics: Collection[str], selection: Selection, on_progress: Progress
-) -> tuple[Stock, list[str]]:
+    reader: ReadsTopics,
+    topics: Collection[str],
+    selection: Selection,
+    key_of: Callable[[Record, DeadLetter], Key],
+    on_progress: Progress,
+) -> tuple[Stock[Key], list[str]]:
     """Read dead-letter topics to their present end.
+
+    All of each topic is read, whatever the selection: a dead letter may have the old time of its record, so the broker
+    cannot find it by the time at which it was set aside, and notes stand behind what they are about.
 
     Returns:
         The selected dead letters, and those of the topics that do not exist.
@@ -83,21 +102,66 @@ async def take_stock(
         UnavailableError: the brokers do not answer.
     """
     bounds = await reader.bounds(topics)
-    total = sum(end - first for first, end in bounds.values())
-    stock, done = Stock(selection), 0
-    async for records in reader.read(bounds):
-        for record in records:
-            stock.take(record)
-        done += len(records)
-        on_progress(done, total)
+    stock = Stock(selection, key_of)
+    async for record in each_record(reader, bounds, on_progress):
+        stock.take(record)
     existing = {topic for topic, _ in bounds}
     return stock, [topic for topic in topics if topic not in existing]
+
+
+async def find_cases(reader: ReadsTopics, topics: Collection[str], casebook: Casebook, on_progress: Progress) -> None:
+    """Read dead-letter topics to their present end, for single dead letters and what became of them.
+
+    Raises:
+        UnavailableError: the brokers do not answer.
+    """
+    async for record in each_record(reader, await reader.bounds(topics), on_progress):
+        casebook.take(record)
+
+
+async def each_record(reader: ReadsTopics, bounds: Bounds, on_progress: Progress) -> AsyncGenerator[Record, None]:
+    """The records within some bounds, one after another.
+
+    Raises:
+        UnavailableError: the brokers do not answer.
+    """
+    total, done = sum(end - first for first, end in bounds.values()), 0
+    async with contextlib.aclosing(reader.read(bounds)) as polls:
+        async for records in polls:
+            for record in records:
+                yield record
+            done += len(records)
+            on_progress(done, total)
+
+
+async def chosen_letters(reader: ReadsTopics, plan: Plan) -> AsyncGenerator[tuple[Record, DeadLetter], None]:
+    """The chosen dead letters with their records, which are read again: only their places were kept.
+
+    Raises:
+        UnavailableError: the brokers do not answer.
+    """
+    bounds = {partition: (offsets[0], offsets[-1] + 1) for partition, offsets in plan.chosen.items()}
+    async with contextlib.aclosing(reader.read(bounds)) as polls:
+        async for records in polls:
+            for record in records:
+                if plan.is_chosen((record.topic, record.partition), record.offset):
+                    letter = read_dead_letter(record)
+                    assert letter is not None, "it was one when it was chosen, and records do not change"
+                    yield record, letter
 
 
 class Redrive:
     """Carries out a plan."""
 
-    def __init__(self, kafka: KafkaSettings, plan: Plan, *, max_per_second: float, on_progress: Progress) -> None:
+    def __init__(
+        self,
+        kafka: KafkaSettings,
+        plan: Plan,
+        *,
+        max_per_second: float,
+        on_progress: Progress,
+        compose: Callable[[Record, DeadLetter], OutgoingRecord] = redriven_record,
+    ) -> None:
         """Prepare; nothing is written before `run`.
 
         Args:
@@ -105,14 +169,16 @@ class Redrive:
             plan: what to redrive; it also counts what was redriven.
             max_per_second: most records written in a second, over the whole run.
             on_progress: called after each batch.
+            compose: what is written for a dead letter.
         """
+        self._compose = compose
         self._plan = plan
         self._max_per_second = max_per_second
         self._max_batch_records = max(1, min(MAX_BATCH_RECORDS, int(max_per_second)))
         self._on_progress = on_progress
         self._producer = DeadLetterProducer(kafka)
 
-    async def run(self, reader: TopicReader, stop: asyncio.Event) -> None:
+    async def run(self, reader: ReadsTopics, stop: asyncio.Event) -> None:
         """Write everything back, or until ``stop`` is set: then the present batch is finished.
 
         Raises:
@@ -124,7 +190,7 @@ class Redrive:
         finally:
             await self._producer.stop()
 
-    async def _write_all(self, reader: TopicReader, stop: asyncio.Event) -> None:
+    async def _write_all(self, reader: ReadsTopics, stop: asyncio.Event) -> None:
         total = self._plan.left
         clock = asyncio.get_running_loop().time
         begun = clock()
@@ -139,23 +205,16 @@ class Redrive:
                 if stop.is_set():
                     return
 
-    async def _batches(self, reader: TopicReader) -> AsyncGenerator[_Batch, None]:
-        """The chosen dead letters with their records, which are read again: only descriptions were kept."""
-        chosen = self._plan.chosen
-        bounds = {partition: (min(offsets), max(offsets) + 1) for partition, offsets in chosen.items()}
+    async def _batches(self, reader: ReadsTopics) -> AsyncGenerator[_Batch, None]:
         batch: _Batch = []
         held_bytes = 0
-        async with contextlib.aclosing(reader.read(bounds)) as polls:
-            async for records in polls:
-                for record in records:
-                    letter = chosen[record.topic, record.partition].get(record.offset)
-                    if letter is None:
-                        continue
-                    batch.append((record, letter))
-                    held_bytes += len(record.value or b"")
-                    if len(batch) >= self._max_batch_records or held_bytes >= MAX_BATCH_BYTES:
-                        yield batch
-                        batch, held_bytes = [], 0
+        async with contextlib.aclosing(chosen_letters(reader, self._plan)) as letters:
+            async for record, letter in letters:
+                batch.append((record, letter))
+                held_bytes += len(record.value or b"")
+                if len(batch) >= self._max_batch_records or held_bytes >= MAX_BATCH_BYTES:
+                    yield batch
+                    batch, held_bytes = [], 0
         if batch:
             yield batch
 
@@ -185,7 +244,10 @@ class Redrive:
 
     async def _write(self, record: Record, letter: DeadLetter) -> RefusedWriteError | UnavailableError | None:
         """Write one record back; None: confirmed. Errors are returned, because one must not cancel the other writes."""
-        outgoing = redriven_record(record, letter)
+        try:
+            outgoing = self._compose(record, letter)
+        except UnavailableError as error:
+            return error
         try:
             await self._producer.write(
                 outgoing.topic, outgoing, outgoing.headers, timeout_seconds=WRITE_TIMEOUT_SECONDS

@@ -17,7 +17,7 @@ from streamer.operations.redrive import dead_letter_topics, is_read, names_of
 from streamer.settings import load
 
 NOW = 1_770_000_000.0
-ROWS: list[dict[str, str | int]] = [{"reason": "decode_error", "n": 12_345}, {"reason": "too_large", "n": 1}]
+ROWS: list[dict[str, str | int | None]] = [{"reason": "decode_error", "n": 12_345}, {"reason": "too_large", "n": 1}]
 
 
 class Terminal(io.StringIO):

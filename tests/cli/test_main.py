@@ -22,6 +22,7 @@ COMMANDS = (
     "map",
     "send",
     "dlq",
+    "lag",
     "users",
     "webhook",
     "sandbox",

@@ -16,8 +16,9 @@ import pytest
 import yaml
 from aiokafka.structs import ConsumerRecord
 
+from streamer.__main__ import main
 from streamer.core.dead_letters.dead_letter import Selection
-from streamer.core.dead_letters.redrive import Plan
+from streamer.core.dead_letters.redrive import Plan, kind_of
 from streamer.core.errors import UnavailableError
 from streamer.kafka import DeadLetterProducer
 from streamer.kafka.topic_reader import TopicReader
@@ -94,6 +95,10 @@ class Desk:
 
     async def run(self, *arguments: str) -> Ended:
         return await end(await self.start(*arguments))
+
+    async def ask(self, *arguments: str) -> int:
+        """Run a command that needs no signals in this process; what it prints is for ``capsys``."""
+        return await asyncio.to_thread(main, [*arguments, "--config", str(self.config)])
 
 
 async def end(process: asyncio.subprocess.Process) -> Ended:
@@ -204,7 +209,7 @@ async def test_only_what_is_selected_is_redriven(desk: Desk) -> None:
     await desk.run("redrive", "--execute", "--reason", "decode_error", "--integration", "surveys")
     assert {record.value for record in await desk.records()} == {b"undecodable0", b"undecodable1"}
 
-    nothing = await desk.run("redrive", "--execute", "--until", "1h")
+    nothing = await desk.run("redrive", "--execute", "--until", "1h", "--message-id", "evt_3", "--detail", "*")
     assert nothing.rows == []
     await desk.run("redrive", "--execute", "--since", "1h", "--integration", "surveys")
     assert Counter(record.value for record in await desk.records()) == Counter(
@@ -375,6 +380,65 @@ async def test_a_dead_letter_topic_that_is_missing_holds_none(desk: Desk) -> Non
         assert "the topic streamer-test.absent does not exist, so it has no dead letters" in ended.errors
 
 
+SAMPLE = json.loads(Path("tests/samples/getuserfeedback/01-flow-viewed.json").read_text())
+FAULT = "/properties/app_id: expected a string, found nothing (getuserfeedback_event.schema.json)"
+
+
+async def test_a_dead_letter_is_explained_corrected_and_followed(
+    desk: Desk, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What on-call and a producer do about it: why, show, export, correct, import, show."""
+
+    async def ask(*arguments: str) -> list[dict[str, Any]]:
+        capsys.readouterr()
+        assert await desk.ask(*arguments) == 0
+        return [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+
+    good = {**SAMPLE, "messageId": "evt_3"}
+    bad = json.dumps({**good, "properties": {**SAMPLE["properties"], "app_id": None}}, indent=1).encode()
+    more: Headers = [("__connect.errors.exception.message", FAULT.encode()), ("streamer.message_id", b"evt_3")]
+    await desk.set_aside([bad], reason="schema_invalid", more=[("client.id", b"web-7"), *more])
+    await desk.set_aside([b"\xff"], reason="decode_error")
+
+    causes = {row["reason"]: row for row in await ask("dlq", "why")}
+    assert [causes["schema_invalid"][name] for name in ("producer", "detail")] == ["client.id=web-7", FAULT]
+    assert causes["schema_invalid"]["schema_says"].startswith("The app that runs the flow.")
+    assert causes["decode_error"]["producer"] == "unknown"
+    [shown] = await ask("dlq", "show", "evt_3")
+    assert (shown["value_json"]["messageId"], shown["redriven"]) == ("evt_3", [])
+    assert await ask("dlq", "show", shown["place"]) == [shown]
+
+    path = tmp_path / "letters.jsonl"
+    await ask("dlq", "export", str(path), "--message-id", "evt_3", "--detail", "/properties/*")
+    document = json.loads(path.read_text())
+    for value, told in (
+        (bad, "0 changed, 1 unchanged"),
+        (b"{}", "1 changed, 0 unchanged; 1 of the changed are invalid"),
+    ):
+        path.write_text(json.dumps({**document, "value_json": json.loads(value)}) + "\n")
+        ended = await desk.ask("dlq", "import", str(path), "--execute")
+        assert ended == (1 if value == b"{}" else 0)
+        assert told in capsys.readouterr().err
+    assert await desk.records() == []
+
+    path.write_text(json.dumps({**document, "value_json": good}) + "\n")
+    imported = await desk.run("import", str(path), "--execute")
+    assert (imported.exit_code, imported.rows[0]["redriven"]) == (0, 1), imported.errors
+    [record] = await desk.records()
+    assert (json.loads(record.value), record.key) == (good, b"visitor")
+    assert dict(record.headers)["streamer.redrives"] == b"1"
+    [shown] = await ask("dlq", "show", "evt_3")
+    assert len(shown["redriven"]) == 1
+
+    lagging = await ask("lag")
+    assert sorted((row["committed"], row["end"], row["lag"], row["members"]) for row in lagging) == [
+        (None, 0, 0, 0),
+        (None, 1, 1, 0),
+    ]
+    assert await desk.ask("lag", "--max-lag", "0", "--max-age", "1h") == 1
+    assert "is 1 records behind; allowed are 0" in capsys.readouterr().err
+
+
 async def planned(desk: Desk, reader: TopicReader) -> Plan:
-    stock, _ = await take_stock(reader, [desk.dead_letter_topic], Selection(), print)
+    stock, _ = await take_stock(reader, [desk.dead_letter_topic], Selection(), kind_of, print)
     return Plan(stock, is_read=lambda _name, _topic: True, max_redrives=3)

@@ -1,14 +1,13 @@
-"""Dead letters as the headers of the records in dead-letter topics describe them: read, selected, counted."""
+"""Dead letters as the headers of the records in dead-letter topics describe them: read, selected."""
 
 import math
 import re
 import sys
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
-from streamer.core.dead_letters.redrive_note import read_note
+from streamer.core.dead_letters.detail import matches
 from streamer.core.model import Record
 
 OUR_HEADERS: Final = ("streamer.", "__connect.errors.")
@@ -22,6 +21,11 @@ KEY_NULL: Final = "streamer.key.null"
 """The record had no key; its dead letter has one because the broker asked for it."""
 VALUE_NULL: Final = "streamer.value.null"
 """The record's value was null, and that of its dead letter is empty."""
+DETAIL: Final = "__connect.errors.exception.message"
+"""What is wrong, for people."""
+MESSAGE_ID: Final = "streamer.message_id"
+REDRIVEN_FROM: Final = "streamer.redriven.from"
+"""Which dead letter a record, or the dead letter that it became again, is from: ``topic-partition-offset``."""
 VALUE_OMITTED: Final = "streamer.value.omitted"
 """The broker refused the record's key and value: they are only in the source topic, as long as it keeps them."""
 
@@ -42,7 +46,7 @@ Partition = tuple[str, int]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeadLetter:
-    """What the headers of a dead letter say, in about 200 bytes; its key and value stay on Kafka."""
+    """What the headers of a dead letter say; its key and value stay on Kafka."""
 
     integration: str
     reason: str
@@ -60,6 +64,14 @@ class DeadLetter:
     """Whether its record has no key, although the dead letter has one."""
     is_value_omitted: bool = False
     """Whether the broker refused key and value of its record, so that the dead letter does not have them."""
+    offset: int | None = None
+    """The offset of its record in ``topic``; None: its header is damaged."""
+    message_id: str | None = None
+    """None: the record has none that can be read, or the dead letter goes without its optional headers."""
+    detail: str = ""
+    """What is wrong, without any value of the record; empty: the dead letter goes without its optional headers."""
+    redriven_from: str | None = None
+    """The dead letter that its record was redriven from: ``topic-partition-offset``; None: none, or it does not say."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +86,10 @@ class Selection:
     """Set aside at this time or later, in seconds since the epoch."""
     until: float = math.inf
     """Set aside before this time."""
+    message_ids: frozenset[str] = frozenset()
+    """Empty: whatever their messageIds."""
+    details: tuple[re.Pattern[str], ...] = ()
+    """Patterns of `detail.pattern_of`, one of which has to match; empty: whatever their details."""
 
     def takes(self, letter: DeadLetter) -> bool:
         """Whether a dead letter is selected."""
@@ -81,17 +97,15 @@ class Selection:
             (not self.integrations or letter.integration in self.integrations)
             and (not self.reasons or letter.reason in self.reasons)
             and self.since <= letter.set_aside_at < self.until
+            and (not self.message_ids or letter.message_id in self.message_ids)
+            and (not self.details or any(matches(pattern, letter.detail) for pattern in self.details))
         )
 
 
 def read_dead_letter(record: Record) -> DeadLetter | None:
     """The dead letter that a record of a dead-letter topic describes; None: it is not a dead letter of ours."""
     # Our headers come last. If a name occurs twice, its last value counts.
-    texts = {
-        name: value.decode(errors="replace")
-        for name, value in record.headers
-        if value is not None and name.startswith(OUR_HEADERS)
-    }
+    texts = texts_of(record)
     partition = _whole_number(texts.get("__connect.errors.partition"), MAX_PARTITION_DIGITS)
     redrives = _whole_number(texts.get(REDRIVES), MAX_REDRIVES_DIGITS)
     if partition is None or redrives is None or min(partition, redrives) < 0:
@@ -108,9 +122,27 @@ def read_dead_letter(record: Record) -> DeadLetter | None:
             original_timestamp=_whole_number(texts.get(ORIGINAL_TIMESTAMP), MAX_TIMESTAMP_DIGITS),
             is_key_null=KEY_NULL in texts,
             is_value_omitted=VALUE_OMITTED in texts,
+            offset=_whole_number(texts.get("__connect.errors.offset"), MAX_TIMESTAMP_DIGITS),
+            message_id=texts.get(MESSAGE_ID),
+            detail=texts.get(DETAIL, ""),
+            redriven_from=texts.get(REDRIVEN_FROM),
         )
     except (KeyError, ValueError, OverflowError):
         return None
+
+
+def texts_of(record: Record) -> dict[str, str]:
+    """Our headers of a record of a dead-letter topic, by name."""
+    return {
+        name: value.decode(errors="replace")
+        for name, value in record.headers
+        if value is not None and name.startswith(OUR_HEADERS)
+    }
+
+
+def place_of(record: Record) -> str:
+    """The place of a dead letter, as `REDRIVEN_FROM` names it."""
+    return f"{record.topic}-{record.partition}-{record.offset}"
 
 
 def redrives_of(record: Record) -> int:
@@ -121,6 +153,11 @@ def redrives_of(record: Record) -> int:
             if redrives is not None and redrives >= 0:
                 return redrives
     return 0
+
+
+def redriven_from(record: Record) -> str | None:
+    """Which dead letter a record was redriven from; None: none."""
+    return texts_of(record).get(REDRIVEN_FROM)
 
 
 def _set_aside_at(time: str | None, record: Record) -> float:
@@ -136,78 +173,3 @@ def _whole_number(text: str | None, max_digits: int) -> int | None:
         return None
     number = int(text)
     return number if -_INT64 <= number < _INT64 else None
-
-
-class Entry(NamedTuple):
-    """A dead letter with its place in the dead-letter topic."""
-
-    partition: Partition
-    offset: int
-    letter: DeadLetter
-    is_redriven: bool
-
-
-class Stock:
-    """The selected dead letters of some topics, and which of them were redriven.
-
-    Keeps their descriptions in memory, not their records.
-    """
-
-    def __init__(self, selection: Selection) -> None:
-        self.foreign = 0
-        """How many records are not dead letters of ours; they are left alone."""
-        self._selection = selection
-        self._letters: dict[Partition, dict[int, DeadLetter]] = {}
-        self._redriven: dict[Partition, set[int]] = {}
-
-    def take(self, record: Record) -> None:
-        """Read the next record of a partition of a dead-letter topic."""
-        partition = (record.topic, record.partition)
-        noted = read_note(record)
-        if noted is not None:
-            letters = self._letters.get(partition, {})
-            redriven = self._redriven.setdefault(partition, set())
-            for span in noted:
-                # A damaged note may list more offsets than anybody could go through.
-                shorter, other = (span, letters) if len(span) < len(letters) else (letters, span)
-                redriven.update(offset for offset in shorter if offset in other)
-            return
-        letter = read_dead_letter(record)
-        if letter is None:
-            self.foreign += 1
-        elif self._selection.takes(letter):
-            self._letters.setdefault(partition, {})[record.offset] = letter
-
-    def __iter__(self) -> Iterator[Entry]:
-        for partition, letters in self._letters.items():
-            redriven = self._redriven.get(partition, set())
-            for offset, letter in letters.items():
-                yield Entry(partition, offset, letter, offset in redriven)
-
-
-@dataclass(slots=True, kw_only=True)
-class Count:
-    """How many dead letters of one integration, reason and dead-letter topic there are."""
-
-    integration: str
-    reason: str
-    topic: str
-    dead_letters: int = 0
-    redriven: int = 0
-    oldest: float = math.inf
-    newest: float = -math.inf
-
-
-def count(entries: Iterable[Entry]) -> list[Count]:
-    """How many there are by integration, reason and dead-letter topic, in this order."""
-    counts: dict[tuple[str, str, str], Count] = {}
-    for (topic, _), _, letter, is_redriven in entries:
-        group = (letter.integration, letter.reason, topic)
-        if group not in counts:
-            counts[group] = Count(integration=letter.integration, reason=letter.reason, topic=topic)
-        found = counts[group]
-        found.dead_letters += 1
-        found.redriven += is_redriven
-        found.oldest = min(found.oldest, letter.set_aside_at)
-        found.newest = max(found.newest, letter.set_aside_at)
-    return [counts[group] for group in sorted(counts)]

@@ -13,11 +13,15 @@ from datetime import UTC, datetime
 from typing import Final
 
 from streamer.core.dead_letters.dead_letter import (
+    DETAIL,
     KEY_NULL,
+    MESSAGE_ID,
     ORIGINAL_TIMESTAMP,
+    REDRIVEN_FROM,
     REDRIVES,
     VALUE_NULL,
     VALUE_OMITTED,
+    redriven_from,
     redrives_of,
 )
 from streamer.core.dead_letters.redrive import OutgoingRecord, is_of_dead_letter
@@ -146,15 +150,13 @@ class Composer:
             ("__connect.errors.task.id", self.instance),
             ("__connect.errors.stage", letter.stage),
             ("__connect.errors.exception.class.name", letter.error_class),
-            (
-                "__connect.errors.exception.message",
-                _bytes(letter.detail)[:MAX_DETAIL_BYTES].decode(errors="ignore"),
-            ),
+            (DETAIL, _bytes(letter.detail)[:MAX_DETAIL_BYTES].decode(errors="ignore")),
             ("streamer.destination", self.destination),
             ("streamer.dead_letter_time", _utc(now)),
             ("streamer.mapping_version", self.mapping_version),
             ("streamer.http.status", letter.http_status),
-            ("streamer.message_id", letter.message_id),
+            (MESSAGE_ID, letter.message_id),
+            (REDRIVEN_FROM, redriven_from(letter.record)),
         ]
         if opened is not None:
             texts += [

@@ -1,10 +1,22 @@
 """Redriving dead letters: which of the selected ones are redriven, and what is written for each."""
 
 import enum
+import sys
+from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from streamer.core.dead_letters.dead_letter import OUR_HEADERS, REDRIVES, DeadLetter, Entry, Partition
+from streamer.core.dead_letters.dead_letter import (
+    OUR_HEADERS,
+    REDRIVEN_FROM,
+    REDRIVES,
+    DeadLetter,
+    Partition,
+    place_of,
+)
+from streamer.core.dead_letters.stock import Entry
 from streamer.core.model import Record
 from streamer.core.records.own_headers import OWN_HEADERS
 
@@ -24,6 +36,29 @@ class Skip(enum.StrEnum):
     """The dead-letter topic did not take key and value of its record, so the dead letter does not have them."""
     REFUSED = "refused"
     """The broker refuses the record in that topic for good: its time, a missing key, or another rule."""
+    UNCHANGED = "unchanged"
+    """Its value in the file with corrections is the one that it has."""
+    INVALID = "invalid"
+    """Its corrected value would become a dead letter again."""
+
+
+class Kind(NamedTuple):
+    """What decides about the redrive of a dead letter: the same for many of them."""
+
+    integration: str
+    reason: str
+    topic: str
+    """The topic that its record was read from and is written back to."""
+    redrives: int = 0
+    is_tombstone: bool = False
+    is_value_omitted: bool = False
+
+
+def kind_of(_record: Record, letter: DeadLetter) -> Kind:
+    """What a `Stock` of dead letters to be redriven has to know of each."""
+    return Kind(
+        letter.integration, letter.reason, letter.topic, letter.redrives, letter.is_tombstone, letter.is_value_omitted
+    )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -56,7 +91,7 @@ def redriven_record(record: Record, letter: DeadLetter) -> OutgoingRecord:
     ours: list[tuple[str, bytes | None]] = [
         (REDRIVES, str(letter.redrives + 1).encode()),
         ("streamer.integration", letter.integration.encode()),
-        ("streamer.redriven.from", f"{record.topic}-{record.partition}-{record.offset}".encode()),
+        (REDRIVEN_FROM, place_of(record).encode()),
     ]
     return OutgoingRecord(
         topic=letter.topic,
@@ -98,11 +133,12 @@ class Plan:
 
     def __init__(
         self,
-        entries: Iterable[Entry],
+        entries: Iterable[Entry[Kind]],
         *,
         is_read: Callable[[str, str], bool],
         max_redrives: int,
         again: bool = False,
+        corrected: Callable[[Partition, int], Skip | None] | None = None,
     ) -> None:
         """Choose.
 
@@ -111,26 +147,44 @@ class Plan:
             is_read: whether an integration delivers records of a topic.
             max_redrives: dead letters that were redriven this often before are skipped.
             again: also choose those that were redriven before.
+            corrected: given if each of them has a corrected value, which takes the place of its own: why that value is
+                not written, or None. Dead letters without a value are chosen, then.
         """
-        self.chosen: dict[Partition, dict[int, DeadLetter]] = {}
+        self.chosen: dict[Partition, array[int]] = {}
+        """The offsets of those that will be redriven, ascending: 8 bytes for each."""
         self._tallies: dict[tuple[str, str, str], Tally] = {}
-        for partition, offset, letter, is_redriven in entries:
-            tally = self.tally_of(letter)
+        for partition, offset, kind, is_redriven in entries:
+            tally = self.tally_of(kind)
             tally.dead_letters += 1
             if is_redriven and not again:
                 tally.redriven_before += 1
-            elif letter.redrives >= max_redrives:
-                tally.skip(Skip.OVER_LIMIT)
-            elif not is_read(letter.integration, letter.topic):
-                tally.skip(Skip.NOT_READ)
-            elif letter.is_tombstone:
-                tally.skip(Skip.TOMBSTONE)
-            elif letter.is_value_omitted:
-                tally.skip(Skip.NO_VALUE)
+                continue
+            why = _skip_of(kind, is_read, max_redrives, has_value=corrected is not None)
+            if why is None and corrected is not None:
+                why = corrected(partition, offset)
+            if why is None:
+                self.chosen.setdefault(partition, array("q")).append(offset)
             else:
-                self.chosen.setdefault(partition, {})[offset] = letter
+                tally.skip(why)
 
-    def tally_of(self, letter: DeadLetter) -> Tally:
+    @classmethod
+    def of_all(cls, entries: Iterable[Entry[Kind]], *, again: bool) -> "Plan":
+        """Choose all that were not redriven before, or all: to look at them, not to write them back."""
+        return cls(
+            entries,
+            is_read=lambda _integration, _topic: True,
+            max_redrives=sys.maxsize,
+            again=again,
+            corrected=lambda _partition, _offset: None,
+        )
+
+    def is_chosen(self, partition: Partition, offset: int) -> bool:
+        """Whether the dead letter at a place will be redriven."""
+        offsets = self.chosen.get(partition, ())
+        index = bisect_left(offsets, offset)
+        return index < len(offsets) and offsets[index] == offset
+
+    def tally_of(self, letter: DeadLetter | Kind) -> Tally:
         """The tally in which a dead letter is counted."""
         group = (letter.integration, letter.reason, letter.topic)
         if group not in self._tallies:
@@ -157,3 +211,16 @@ class Plan:
         """How many are left alone, by reason; reasons that do not occur are left out."""
         totals = {why: sum(tally.skipped.get(why, 0) for tally in self._tallies.values()) for why in Skip}
         return {why: total for why, total in totals.items() if total}
+
+
+def _skip_of(kind: Kind, is_read: Callable[[str, str], bool], max_redrives: int, *, has_value: bool) -> Skip | None:
+    """Why dead letters of a kind are left alone, if they are."""
+    if kind.redrives >= max_redrives:
+        return Skip.OVER_LIMIT
+    if not is_read(kind.integration, kind.topic):
+        return Skip.NOT_READ
+    if kind.is_tombstone and not has_value:
+        return Skip.TOMBSTONE
+    if kind.is_value_omitted and not has_value:
+        return Skip.NO_VALUE
+    return None

@@ -2,11 +2,15 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
 from streamer.core.model import DeadLetterReason, Record, Stage
 from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.open_record import OpenRecord
 from streamer.core.records.unreadable_record import UnreadableRecord
+
+SHARED_VERDICT: Final = "not sent, because an earlier record made the same call: "
+"""Begins the detail of a record whose call was the same as one that was refused before."""
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -48,7 +52,7 @@ class PendingLetter:
 
     def shared_by(self, equal: Iterable[OpenRecord]) -> list["PendingLetter"]:
         """The dead letters of records whose calls are the same byte by byte, and therefore need no request."""
-        told = "" if self.shares_verdict else "not sent, because an earlier record made the same call: "
+        told = "" if self.shares_verdict else SHARED_VERDICT
         detail = told + self.detail
         return [
             PendingLetter(

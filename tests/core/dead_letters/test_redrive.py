@@ -1,54 +1,23 @@
 """What dead letters say of themselves, which are chosen, and as what they go back."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.core.dead_letters.dead_letter import Count, DeadLetter, Selection, Stock, count, read_dead_letter
-from streamer.core.dead_letters.redrive import Plan, Skip, redriven_record
+from streamer.core.dead_letters.dead_letter import DeadLetter, Selection, read_dead_letter
+from streamer.core.dead_letters.detail import pattern_of
+from streamer.core.dead_letters.redrive import Kind, Plan, Skip, kind_of, redriven_record
 from streamer.core.dead_letters.redrive_note import note_header, read_note
+from streamer.core.dead_letters.stock import Group, Stock
 from streamer.core.records.own_headers import OWN_HEADERS
-
-SET_ASIDE_AT = 1_770_000_000.0
-
-HEADERS: Mapping[str, bytes | None] = {
-    "streamer.reason": b"rejected_400",
-    "streamer.integration": b"surveys",
-    "streamer.redrives": b"1",
-    "__connect.errors.topic": b"surveys",
-    "__connect.errors.partition": b"4",
-    "__connect.errors.offset": b"99",
-    "streamer.dead_letter_time": b"2026-02-02T02:40:00.000Z",
-}
+from tests.core.dead_letters.letters import SET_ASIDE_AT, StoredRecord, dead_letter, note
 
 
-@dataclass(slots=True, kw_only=True)
-class StoredRecord:
-    topic: str = "surveys.dlq"
-    partition: int = 0
-    offset: int = 7
-    timestamp: int = 1_600_000_000_000
-    key: bytes | None = b"visitor"
-    value: bytes | None = b"{}"
-    headers: Sequence[tuple[str, bytes | None]] = field(default_factory=list)
-
-
-def dead_letter(offset: int = 7, changes: Mapping[str, bytes | None] | None = None) -> StoredRecord:
-    """A dead letter with some of its headers changed, or left out where the change is None."""
-    headers = {**HEADERS, **(changes or {})}
-    return StoredRecord(offset=offset, headers=[(name, value) for name, value in headers.items() if value is not None])
-
-
-def note(offset: int, *redriven: int) -> StoredRecord:
-    return StoredRecord(offset=offset, key=None, value=b"", headers=[note_header(redriven)])
-
-
-def stock(*records: StoredRecord, selection: Selection | None = None) -> Stock:
-    taken = Stock(selection or Selection())
+def stock(*records: StoredRecord, selection: Selection | None = None) -> Stock[Kind]:
+    taken = Stock(selection or Selection(), kind_of)
     for record in records:
         taken.take(record)
     return taken
@@ -77,6 +46,7 @@ def test_a_dead_letter_is_read_from_its_headers() -> None:
         redrives=1,
         set_aside_at=SET_ASIDE_AT,
         is_tombstone=False,
+        offset=99,
     )
 
 
@@ -122,10 +92,24 @@ def test_what_lacks_a_header_of_ours_is_left_alone(changes: Mapping[str, bytes |
         (Selection(since=SET_ASIDE_AT + 0.001), False),
         (Selection(until=SET_ASIDE_AT), False),
         (Selection(until=SET_ASIDE_AT + 0.001), True),
+        (Selection(message_ids=frozenset({"evt_3", "evt_4"})), True),
+        (Selection(message_ids=frozenset({"evt_4"})), False),
+        (Selection(details=(pattern_of("nothing"), pattern_of("*expected an integer*"))), True),
+        (Selection(details=(pattern_of("expected an integer"),)), False),
     ],
 )
-def test_dead_letters_are_selected_by_integration_reason_and_time(selection: Selection, takes: bool) -> None:
-    assert [entry.offset for entry in stock(dead_letter(), selection=selection)] == ([7] if takes else [])
+def test_dead_letters_are_selected_by_what_their_headers_say(selection: Selection, takes: bool) -> None:
+    letter = dead_letter(
+        changes={
+            "streamer.message_id": b"evt_3",
+            "__connect.errors.exception.message": b"/answers/3/rank: expected an integer, found a string",
+        }
+    )
+    assert [entry.offset for entry in stock(letter, selection=selection)] == ([7] if takes else [])
+
+
+def test_without_optional_headers_there_is_no_message_id_to_select_by() -> None:
+    assert list(stock(dead_letter(), selection=Selection(message_ids=frozenset({"evt_3"})))) == []
 
 
 def test_a_record_goes_back_as_it_was_and_for_its_own_integration() -> None:
@@ -188,29 +172,40 @@ def test_a_note_is_for_its_own_partition() -> None:
     assert chosen(plan(dead_letter(0), elsewhere)) == [0]
 
 
-def test_dead_letters_are_counted_by_integration_reason_and_topic() -> None:
+def test_dead_letters_are_counted_by_what_they_have_in_common() -> None:
     later = dead_letter(3, {"streamer.dead_letter_time": b"2026-02-02T02:40:01.000Z"})
     other_reason = dead_letter(4, {"streamer.reason": b"decode_error"})
-    assert count(stock(dead_letter(2), later, other_reason, note(5, 3, 4))) == [
-        Count(
-            integration="surveys",
-            reason="decode_error",
-            topic="surveys.dlq",
-            dead_letters=1,
-            redriven=1,
-            oldest=SET_ASIDE_AT,
-            newest=SET_ASIDE_AT,
+    counted = stock(dead_letter(2), later, other_reason, note(5, 3, 4), note(6, 3)).groups
+    assert counted == {
+        Kind("surveys", "rejected_400", "surveys", redrives=1): Group(
+            dead_letters=2, redriven=1, oldest=SET_ASIDE_AT, newest=SET_ASIDE_AT + 1
         ),
-        Count(
-            integration="surveys",
-            reason="rejected_400",
-            topic="surveys.dlq",
-            dead_letters=2,
-            redriven=1,
-            oldest=SET_ASIDE_AT,
-            newest=SET_ASIDE_AT + 1,
+        Kind("surveys", "decode_error", "surveys", redrives=1): Group(
+            dead_letters=1, redriven=1, oldest=SET_ASIDE_AT, newest=SET_ASIDE_AT
         ),
+    }
+
+
+def test_a_corrected_value_is_judged_last() -> None:
+    """What was redriven, or would not be delivered at all, stays what it is; a missing value is no obstacle."""
+    letters = [
+        dead_letter(0),
+        dead_letter(1),
+        dead_letter(2, {"streamer.value.omitted": b"1"}),
+        dead_letter(3, {"__connect.errors.topic": b"retired"}),
+        dead_letter(4),
+        note(5, 4),
     ]
+    made = Plan(
+        stock(*letters),
+        is_read=lambda _name, topic: topic == "surveys",
+        max_redrives=3,
+        corrected=lambda _partition, offset: Skip.INVALID if offset != 2 and offset else None,
+    )
+    assert chosen(made) == [0, 2]
+    assert made.skipped == {Skip.NOT_READ: 1, Skip.INVALID: 1}
+    assert [offset for offset in range(6) if made.is_chosen(("surveys.dlq", 0), offset)] == [0, 2]
+    assert not made.is_chosen(("surveys.dlq", 1), 0)
 
 
 def test_what_was_redriven_is_chosen_again_only_when_asked_for() -> None:
