@@ -30,12 +30,11 @@ from streamer.core.errors import RecordError
 from streamer.core.mapping.naming import message_id_of
 from streamer.core.model import DeadLetterReason, Filtered, Record
 from streamer.core.pushing import new_mapper
-from streamer.core.records import statement
-from streamer.kafka.stored_positions import stored_positions
 from streamer.kafka.topic_reader import TopicReader
 from streamer.operations.instances import Instances
 from streamer.operations.proofs import FoundLetter, letters, oldest_of, proof_bounds, receipts
 from streamer.operations.redrive import dead_letter_topics
+from streamer.operations.stored import stored_by
 from streamer.pipeline.intake import MapsRecords
 from streamer.receipts import digest_of
 from streamer.settings import Settings
@@ -146,7 +145,10 @@ class _Auditing:
         self._result.remarks += self._instances.problems
         if not self._instances.addresses:
             self._result.remarks.append("no running instance was found, so none was asked for receipts")
-        stored = {name: await self._stored(name, bounds) for name in self._names}
+        stored = {
+            name: await stored_by(settings, name, [at for at in bounds if at[0] in settings.integrations[name].topics])
+            for name in self._names
+        }
         for name, positions in stored.items():
             self._result.audits[name].deleted_unread = [
                 (place, span) for place, one in positions.items() for span in one.deleted_unread(starts[place])
@@ -175,19 +177,6 @@ class _Auditing:
         async with contextlib.aclosing(letters(reader, letter_bounds, self._note)) as found:
             async for letter in found:
                 self._take_letter(letter)
-
-    async def _stored(self, name: str, bounds: Mapping[Partition, object]) -> dict[Partition, Stored]:
-        """What the group of an integration has stored."""
-        integration = self._settings.integrations[name]
-        places = [place for place in bounds if place[0] in integration.topics]
-        found = await stored_positions(self._settings.kafka, integration.group_id, places)
-        return {
-            place: Stored(
-                position.offset,
-                None if position.offset is None else statement.decode(position.metadata, position.offset),
-            )
-            for place, position in found.items()
-        }
 
     def _take_letter(self, letter: FoundLetter | Sequence[Place]) -> None:
         if not isinstance(letter, FoundLetter):
