@@ -159,8 +159,8 @@ def _say(trace: "Trace", args: argparse.Namespace) -> None:
         print(f"streamer: {text}", file=sys.stderr)
     if not trace.stories:
         looked = "; ".join(trace.looked) or "nothing that can be looked at"
-        what = args.event or args.user_id
-        print(f"streamer: no event {what} of that time. Looked at: {looked}", file=sys.stderr)
+        what = args.event or args.user_id or ":".join(map(str, args.place))
+        print(f"streamer: no event {what} was found. Looked at: {looked}", file=sys.stderr)
         print(
             "streamer: if it is older, give --since. If it should be there, its producer has not written it to these"
             " topics, or retention has deleted it",

@@ -46,9 +46,9 @@ class Doubt(enum.StrEnum):
     """Why an outcome cannot be proved. The list is complete."""
 
     NO_RECEIPTS = "records of this integration have no receipts: the newest record of each key replaces the others"
-    RECEIPTS_GONE = "they are older than the receipts that are known"
-    LETTERS_GONE = "they are older than the dead letters that are left"
-    BEFORE_START = "the group may have begun behind them (start)"
+    RECEIPTS_GONE = "no receipts of their time are known"
+    LETTERS_GONE = "the dead letters of their time have been deleted"
+    BEFORE_START = "the group may have begun behind them (see start)"
 
 
 Partition = tuple[str, int]

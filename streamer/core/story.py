@@ -204,7 +204,7 @@ def _receipt(receipt: FoundReceipt, story: Story) -> Iterator[str]:
 def _by_position(story: Story) -> str:
     match story.state:
         case State.WAITING:
-            return f"waits on Kafka: its group has {story.behind:,} records to deliver before it"
+            return f"waits on Kafka; records before it that its group has to deliver first: {story.behind:,}"
         case State.OPEN:
             stated, place = story.stored.statement, story.place
             attempts = 0 if stated is None or place is None else stated.attempts(place[2])

@@ -112,7 +112,7 @@ class Gathering:
             for answer in await self._instances.get(f"/events/{quote(message_id, safe='')}"):
                 if isinstance(answer.document, dict):
                     for event in answer.document["events"]:
-                        self._take_event(event, answer.instance)
+                        self._take_event(event, answer.document["instance"])
                 elif (text := f"{answer.instance} was asked: {answer.error}") not in self.unknown:
                     self.unknown.append(text)
         self.looked += [f"instance {address}" for address in self._instances.addresses]
