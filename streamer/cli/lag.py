@@ -127,6 +127,7 @@ def _say(groups: list[GroupLag]) -> None:
     for group in groups:
         members = ", ".join(group.members) or "none; nothing delivers its records now"
         print(f"streamer: members of {group.group}: {members}", file=sys.stderr)
-        if not group.partitions:
-            why = "its topics do not exist" if group.integration else "it has no position in a configured topic"
-            print(f"streamer: {group.group} is not shown: {why}", file=sys.stderr)
+        for topic in group.missing_topics:
+            print(f"streamer: {group.group}: the topic {topic} does not exist", file=sys.stderr)
+        if not (group.partitions or group.missing_topics):
+            print(f"streamer: {group.group} has no position in a configured topic", file=sys.stderr)

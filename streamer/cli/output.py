@@ -24,6 +24,15 @@ def print_rows(rows: Sequence[Row], output: str | None) -> None:
             print(line)
 
 
+def harmless(text: str) -> str:
+    """A text without characters that move the cursor or change colours; line breaks and tabs are kept."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode("ascii") for one in text
+    )
+
+
 def is_json(output: str | None) -> bool:
     """Whether a command prints JSON; the argument is as for `print_rows`."""
     return (output or ("table" if sys.stdout.isatty() else "json")) == "json"
@@ -44,4 +53,4 @@ def utc(epoch_seconds: float) -> str:
 def _cell(value: str | int | None) -> str:
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) else value
+    return f"{value:,}" if isinstance(value, int) else harmless(value).replace("\n", "\\n").replace("\t", "\\t")

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Final
 
+from streamer.cli.output import harmless
 from streamer.core.dead_letters.bytes_as_text import readable_json
 
 MAX_TEXT_CHARACTERS: Final = 20_000
@@ -14,13 +15,6 @@ MAX_DUMPED_BYTES: Final = 1_024
 
 _BYTES_A_LINE: Final = 16
 _PRINTABLE: Final = range(0x20, 0x7F)
-
-
-def harmless(text: str) -> str:
-    """A text without characters that move the cursor or change colours; line breaks and tabs are kept."""
-    return "".join(
-        one if one.isprintable() or one in "\n\t" else one.encode("unicode_escape").decode("ascii") for one in text
-    )
 
 
 def value_text(value: bytes) -> tuple[str, str]:

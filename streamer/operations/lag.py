@@ -83,7 +83,11 @@ async def _group(
         if integration or stored[place].offset is not None
     ]
     told = [f"{one.client_id} on {one.host} ({one.partitions} partitions)" for one in members.get(group_id, ())]
-    return GroupLag(integration=integration, group=group_id, partitions=partitions, members=told)
+    existing = {topic for topic, _ in places}
+    missing = [topic for topic in topics if topic not in existing] if integration else []
+    return GroupLag(
+        integration=integration, group=group_id, partitions=partitions, members=told, missing_topics=missing
+    )
 
 
 async def _note_oldest(reader: TopicReader, one: PartitionLag, *, now: float, retention_seconds: float | None) -> None:

@@ -67,7 +67,8 @@ class LetterFiles:
             return
         if self._file is None:
             self._file = _new_file(Path(self._target))
-        self._file.write(json.dumps(document, ensure_ascii=False) + "\n")
+        # Standard output may be a terminal, which some characters would play with.
+        self._file.write(json.dumps(document, ensure_ascii=self._file is sys.stdout) + "\n")
 
 
 def _new_file(path: Path) -> IO[str]:

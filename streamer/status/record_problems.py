@@ -118,8 +118,8 @@ def _dead_letters(consumer: ConsumerStatus, points: Sequence[IntegrationPoint], 
         what=f"{share(part)} of the records became dead letters in the last {duration(seconds)}"
         f" ({number(letters)}, most of them {shortened(why)})",
         data="No data at risk: the dead-letter topic keeps them.",
-        next_step="Find the cause with the producer: streamer dlq ls counts them by reason. When it is removed,"
-        " streamer dlq redrive delivers them.",
+        next_step="Find the cause with the producer: streamer dlq why counts them by fault and producer. When it"
+        " is removed, streamer dlq redrive delivers them.",
     )
 
 

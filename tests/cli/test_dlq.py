@@ -53,6 +53,11 @@ def config(tmp_path: Path) -> Path:
         ["redrive", "--rate", "fast"],
         ["redrive", "--max-redrives", "0"],
         ["redrive", "--output", "yaml"],
+        ["redrive", "--message-id", "@/nowhere"],
+        ["show"],
+        ["show", "evt_3", "--execute"],
+        ["export"],
+        ["import"],
     ],
 )
 def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -62,22 +67,23 @@ def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFix
     assert capsys.readouterr().err.startswith("usage: streamer ")
 
 
-@pytest.mark.parametrize("part", ["ls", "redrive"])
+@pytest.mark.parametrize("part", ["ls", "show", "why", "redrive", "export", "import"])
 def test_each_part_explains_itself_with_an_example(part: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["dlq", part, "--help"])
-    assert f"Example: streamer dlq {part} --config" in " ".join(capsys.readouterr().out.split())
+    text = " ".join(capsys.readouterr().out.split())
+    assert f"Example: streamer dlq {part} --config" in text or f"Examples: streamer dlq {part} --config" in text
 
 
-@pytest.mark.parametrize("part", ["ls", "redrive"])
+@pytest.mark.parametrize("part", [["ls"], ["why"], ["show", "evt_3"], ["redrive"], ["export", "file"]])
 def test_an_integration_that_is_not_configured_is_wrong_usage(
-    part: str, config: Path, capsys: pytest.CaptureFixture[str]
+    part: list[str], config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["dlq", part, "--config", str(config), "--integration", "spring"]) == 2
+    assert main(["dlq", *part, "--config", str(config), "--integration", "spring"]) == 2
     assert capsys.readouterr() == ("", f"streamer: {config} has no integration spring; it has sprig\n")
 
 
-@pytest.mark.parametrize("arguments", [["ls"], ["redrive", "--execute"]])
+@pytest.mark.parametrize("arguments", [["ls"], ["redrive", "--execute"], ["show", "evt_3"]])
 def test_brokers_that_are_away_are_told_in_plain_words(
     arguments: list[str], config: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -154,6 +160,25 @@ def test_calls_of_the_way_back_are_worth_a_redrive(tmp_path: Path) -> None:
 def test_a_time_is_an_instant_or_how_long_ago(text: str, seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(time, "time", lambda: NOW)
     assert values.instant(text) == seconds
+
+
+def test_message_ids_are_given_one_by_one_or_in_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "ids"
+    path.write_text("evt_1\n\n evt_2 \n")
+    assert values.listed(f"@{path}") == ["evt_1", "evt_2"]
+    assert values.listed("evt_3") == ["evt_3"]
+
+
+def test_corrections_that_cannot_be_read_are_told(
+    config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before anybody asks the brokers, and with the line."""
+    path = tmp_path / "letters.jsonl"
+    assert main(["dlq", "import", str(path), "--config", str(config)]) == 1
+    assert capsys.readouterr().err == f"streamer: {path} cannot be read: No such file or directory\n"
+    path.write_text('{"place": "answers.dlq:0:1"}\n{"place": "answers:0:1"}\n')
+    assert main(["dlq", "import", str(path), "--config", str(config)]) == 1
+    assert f"{path}, line 2: place: answers is no dead-letter topic" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("text", "rate"), [("100", 100.0), ("100/s", 100.0), ("0.5/s", 0.5)])

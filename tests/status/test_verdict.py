@@ -472,7 +472,7 @@ def test_malformed_events_at_20_percent() -> None:
     assert verdict(status).headline == (
         "sprig: 20 % of the records became dead letters in the last 15 s (900, most of them schema_invalid: survey:"
         " missing). No data at risk: the dead-letter topic keeps them. Do: Find the cause with the producer: streamer"
-        " dlq ls counts them by reason. When it is removed, streamer dlq redrive delivers them."
+        " dlq why counts them by fault and producer. When it is removed, streamer dlq redrive delivers them."
     )
 
 

@@ -17,6 +17,7 @@ from streamer.core.model import Filtered, Outcome, Record, TrackCall
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands
+    from streamer.core.inbound.rules import Rules
     from streamer.operations.corrections import Corrections
     from streamer.operations.letter_files import Judge, Reviewed
     from streamer.settings import Settings
@@ -75,7 +76,7 @@ async def _import(settings: "Settings", corrections: "Corrections", args: argpar
 
     async with reading(settings) as reader:
         bar = ProgressBar("comparing")
-        reviewed = await review(reader, corrections, _judge(settings), bar.show, force=args.force)
+        reviewed = await review(reader, corrections, judge_of(settings), bar.show, force=args.force)
         bar.clear()
         plan = Plan(
             reviewed.stock,
@@ -89,15 +90,19 @@ async def _import(settings: "Settings", corrections: "Corrections", args: argpar
     return code or (EXIT_FAILED if reviewed.found < len(corrections) else 0)
 
 
-def _judge(settings: "Settings") -> "Judge":
-    """Maps a record with a new value as its integration would, without sending anything."""
+def judge_of(settings: "Settings") -> "Judge":
+    """Says why a record, as it will be written, would not be delivered: it is mapped, and nothing is sent."""
     from streamer.core.pushing import new_mapper  # noqa: PLC0415
+    from streamer.settings.inbound import INBOUND  # noqa: PLC0415
 
+    rules = None if settings.inbound is None else settings.inbound_rules()
     mappers = {name: new_mapper(settings.mapping(name)) for name in settings.integrations}
 
     def judge(integration: str, record: Record, value: bytes) -> str | None:
+        if integration == INBOUND and rules is not None:
+            return _fault_of_call(record, value, rules)
         mapper = mappers.get(integration)
-        if mapper is None:  # calls of the way back; an integration that is gone is skipped as `not_read`
+        if mapper is None:  # the integration is gone, so that its dead letters are skipped as `not_read`
             return None
 
         def map_it() -> TrackCall | Filtered:
@@ -109,6 +114,17 @@ def _judge(settings: "Settings") -> "Judge":
         return f"{end.reason}: {end.detail}" if end.detail else f"it would be filtered as {end.reason}"
 
     return judge
+
+
+def _fault_of_call(record: Record, value: bytes, rules: "Rules") -> str | None:
+    """Why a call of the way back would not be applied, as far as its record alone says."""
+    from streamer.core.inbound.call import Ignored, Rejected  # noqa: PLC0415
+    from streamer.core.inbound.reading import read  # noqa: PLC0415
+
+    end = read(value, record.headers, record.timestamp, rules)
+    if isinstance(end, Rejected):
+        return f"{end.reason}: {end.detail}"
+    return f"it would be ignored as {end.reason}" if isinstance(end, Ignored) else None
 
 
 def _say(reviewed: "Reviewed", corrections: "Corrections") -> None:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from streamer.cli.dlq.selecting import EXIT_FAILED, EXIT_USAGE, add_output, load_settings, reading, topics_of
 from streamer.cli.options import add_config, complete_integrations
-from streamer.cli.output import is_json
+from streamer.cli.output import harmless, is_json
 from streamer.cli.progress import ProgressBar
 from streamer.cli.quiet import quiet_client
-from streamer.cli.record_text import harmless, one_line, value_text
-from streamer.core.dead_letters.casebook import Case, Casebook, Place, read_place
+from streamer.cli.record_text import one_line, value_text
+from streamer.core.dead_letters.casebook import Case, Casebook
 from streamer.core.dead_letters.dead_letter import texts_of
 from streamer.core.dead_letters.exported import exported, key_of, record_time, time_text, value_of
 from streamer.core.dead_letters.redrive import is_of_dead_letter
@@ -60,29 +60,28 @@ def run(args: argparse.Namespace) -> int:
     settings = load_settings(args)
     if settings is None:
         return EXIT_USAGE
-    place = read_place(args.one)
     with quiet_client():
-        casebook = asyncio.run(_find(settings, args, place))
+        casebook = asyncio.run(_find(settings, args))
     if not casebook.cases:
         looked = ", ".join(topics_of(settings, args))
         print(f"streamer: no dead letter {args.one} is in {looked}; retention may have deleted it", file=sys.stderr)
         return EXIT_FAILED
     if args.raw:
-        return _write_raw(casebook.cases)
+        return write_raw(casebook.cases)
     for number, case in enumerate(casebook.cases):
         if is_json(args.output):
             print(json.dumps(_document(case)))
         else:
-            print(*([""] if number else []), *_lines(case), sep="\n")
+            print(*([""] if number else []), *lines_of(case), sep="\n")
     if casebook.more:
         print(f"streamer: and {casebook.more:,} more, which are not shown", file=sys.stderr)
     return 0
 
 
-async def _find(settings: "Settings", args: argparse.Namespace, place: Place | None) -> Casebook:
+async def _find(settings: "Settings", args: argparse.Namespace) -> Casebook:
     from streamer.operations.redrive import find_cases  # noqa: PLC0415
 
-    casebook = Casebook(place=place) if place else Casebook(message_id=args.one)
+    casebook = Casebook(args.one)
     bar = ProgressBar("reading")
     async with reading(settings) as reader:
         await find_cases(reader, topics_of(settings, args), casebook, bar.show)
@@ -90,7 +89,8 @@ async def _find(settings: "Settings", args: argparse.Namespace, place: Place | N
     return casebook
 
 
-def _write_raw(cases: list[Case]) -> int:
+def write_raw(cases: list[Case]) -> int:
+    """Write the bytes of the value of the only case to stdout; returns the exit code."""
     if len(cases) > 1:
         places = ", ".join(str(case.place) for case in cases)
         print(f"streamer: {len(cases)} dead letters have it; name the place of one: {places}", file=sys.stderr)
@@ -112,7 +112,8 @@ def _document(case: Case) -> dict[str, object]:
     }
 
 
-def _lines(case: Case) -> Iterator[str]:
+def lines_of(case: Case) -> Iterator[str]:
+    """A dead letter for people, line by line."""
     yield str(case.place)
     for label, text in _story(case):
         if text:

@@ -60,18 +60,16 @@ class Case:
 class Casebook:
     """The dead letters with a place or a messageId. Keeps at most `MAX_CASES` of them, and counts the others."""
 
-    def __init__(self, *, place: Place | None = None, message_id: str | None = None) -> None:
-        """Look for one of the two.
+    def __init__(self, name: str) -> None:
+        """Look for a name: a place of the dead letter or of its record in the topic it was read from, or a messageId.
 
-        Args:
-            place: of the dead letter, or of its record in the topic that it was read from.
-            message_id: of the record.
+        A messageId may look like a place, so a text that does is both.
         """
         self.cases: list[Case] = []
         self.more = 0
         """How many others were found that are not kept."""
-        self._place = place
-        self._message_id = message_id
+        self._name = name
+        self._place = read_place(name)
         self._by_place: dict[str, Case] = {}
 
     def take(self, record: Record) -> None:
@@ -104,9 +102,8 @@ class Casebook:
                 case.redriven_at.append(record.timestamp / 1000)
 
     def _is_meant(self, record: Record, letter: DeadLetter) -> bool:
-        if self._place is None:
-            return letter.message_id is not None and letter.message_id == self._message_id
-        return self._place in {
-            (record.topic, record.partition, record.offset),
-            (letter.topic, letter.partition, letter.offset),
-        }
+        return letter.message_id == self._name or (
+            self._place is not None
+            and self._place
+            in {(record.topic, record.partition, record.offset), (letter.topic, letter.partition, letter.offset)}
+        )

@@ -110,7 +110,10 @@ def _read_metadata(found: PartitionLag, position: int, metadata: str) -> None:
     found.retried = sum(run.attempts > 0 for run in statement.open)
     found.max_attempts = max((run.attempts for run in statement.open), default=0)
     if position < statement.replay_until:
-        found.notes.append(f"records below offset {statement.replay_until:,} are read again, as somebody asked for")
+        # Also while a new group is on its first way through the topic: nobody had delivered for it before.
+        found.notes.append(
+            f"older receipts do not count below offset {statement.replay_until:,}: the group is new, or was reset"
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -123,6 +126,8 @@ class GroupLag:
     partitions: list[PartitionLag]
     members: list[str]
     """Client id, host and number of partitions of each member; empty: nothing runs."""
+    missing_topics: list[str] = field(default_factory=list)
+    """Topics of the integration that do not exist."""
 
     @property
     def lag(self) -> int:
@@ -137,9 +142,15 @@ def excesses(groups: Iterable[GroupLag], *, max_lag: int | None, max_age_seconds
         groups: what was found.
         max_lag: most records that a group may be behind; None: any number.
         max_age_seconds: greatest age of a record without an outcome; None: any. An unknown age exceeds it.
+
+    What is not known must not pass for well, so a group without partitions exceeds each limit.
     """
     found = []
     for group in groups:
+        if (max_lag, max_age_seconds) != (None, None):
+            found += [f"{group.group}: the topic {topic} does not exist" for topic in group.missing_topics]
+            if not (group.partitions or group.missing_topics):
+                found.append(f"{group.group}: it has no position in a configured topic")
         if max_lag is not None and group.lag > max_lag:
             found.append(f"{group.group} is {group.lag:,} records behind; allowed are {max_lag:,}")
         for one in group.partitions if max_age_seconds is not None else ():

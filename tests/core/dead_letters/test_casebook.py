@@ -35,10 +35,12 @@ def test_a_place_is_known_by_its_form(text: str, place: Place | None) -> None:
 
 def test_a_dead_letter_is_found_by_any_of_its_names() -> None:
     records = (dead_letter(7, EVT_3), dead_letter(8, {"__connect.errors.offset": b"100"}), StoredRecord(offset=9))
-    assert found(Casebook(message_id="evt_3"), *records) == [7]
-    assert found(Casebook(place=Place("surveys.dlq", 0, 8)), *records) == [8]
-    assert found(Casebook(place=Place("surveys", 4, 99)), *records) == [7]
-    assert found(Casebook(message_id="evt_4"), *records) == []
+    assert found(Casebook("evt_3"), *records) == [7]
+    assert found(Casebook("surveys.dlq:0:8"), *records) == [8]
+    assert found(Casebook("surveys:4:99"), *records) == [7]
+    assert found(Casebook("evt_4"), *records) == []
+    like_a_place = dead_letter(7, {"streamer.message_id": b"evt:3:4"})
+    assert found(Casebook("evt:3:4"), like_a_place) == [7]
 
 
 def test_its_story_goes_on_after_a_redrive() -> None:
@@ -47,7 +49,7 @@ def test_its_story_goes_on_after_a_redrive() -> None:
     back = note(10, 7)
     back.timestamp = 1_770_000_100_000
     again = dead_letter(11, {"streamer.redriven.from": place_of(first).encode(), "streamer.redrives": b"2"})
-    book = Casebook(place=Place("surveys.dlq", 0, 7))
+    book = Casebook("surveys.dlq:0:7")
     assert found(book, first, other, note(9, 8), back, again) == [7]
     [case] = book.cases
     assert case.redriven_at == [1_770_000_100.0]
@@ -58,13 +60,13 @@ def test_its_story_goes_on_after_a_redrive() -> None:
 def test_a_redrive_is_of_its_own_partition() -> None:
     elsewhere = note(9, 7)
     elsewhere.partition = 1
-    book = Casebook(message_id="evt_3")
+    book = Casebook("evt_3")
     found(book, dead_letter(7, EVT_3), elsewhere)
     assert book.cases[0].redriven_at == []
 
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_CASES", 2)
-    book = Casebook(message_id="evt_3")
+    book = Casebook("evt_3")
     assert found(book, *(dead_letter(offset, EVT_3) for offset in range(5))) == [0, 1]
     assert book.more == 3

@@ -209,3 +209,17 @@ def test_without_its_value_a_letter_still_says_where_its_record_is() -> None:
     assert (headers["__connect.errors.topic"], headers["__connect.errors.offset"]) == (b"surveys", b"99")
     assert headers["streamer.value.omitted"] == b"1"
     assert "trace" not in headers
+
+
+def test_a_dead_letter_says_which_one_its_record_was_redriven_from() -> None:
+    """So that the story of a dead letter that comes back can be followed; a redrive names it anew."""
+    again = record(headers=[("trace", b"1"), ("streamer.redriven.from", b"surveys.dlq-0-3")])
+    written = COMPOSER.compose(letter(again), COMPLETE, now=NOW)
+    found = read_dead_letter(read_back(written))
+    assert found is not None
+    assert found.redriven_from == "surveys.dlq-0-3"
+    back = redriven_record(read_back(written), found)
+    assert [text for name, text in back.headers if name == "streamer.redriven.from"] == [b"surveys.dlq-0-7"]
+    first = read_dead_letter(read_back(COMPOSER.compose(letter(record()), COMPLETE, now=NOW)))
+    assert first is not None
+    assert first.redriven_from is None

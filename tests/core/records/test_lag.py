@@ -62,7 +62,7 @@ def test_an_unusual_position_is_told(
 
 def test_a_replay_is_told() -> None:
     found = lag(40, encode(40, 40, [], fingerprint=1, replay_until=90, replay_id=3))
-    assert found.notes == ["records below offset 90 are read again, as somebody asked for"]
+    assert found.notes == ["older receipts do not count below offset 90: the group is new, or was reset"]
 
 
 def test_nothing_behind_is_no_time_behind() -> None:
@@ -104,6 +104,13 @@ def test_limits_are_of_a_group_and_of_a_record() -> None:
     assert excesses(groups, max_lag=69, max_age_seconds=None) == [
         "streamer.surveys is 70 records behind; allowed are 69"
     ]
+    absent = [GroupLag(integration="", group="of.somebody", partitions=[], members=[])]
+    assert excesses(absent, max_lag=None, max_age_seconds=None) == []
+    assert excesses(absent, max_lag=5, max_age_seconds=None) == [
+        "of.somebody: it has no position in a configured topic"
+    ]
+    absent[0].missing_topics.append("answers")
+    assert excesses(absent, max_lag=5, max_age_seconds=None) == ["of.somebody: the topic answers does not exist"]
     too_old, not_known = excesses(groups, max_lag=None, max_age_seconds=99.0)
     assert "surveys partition 0: its oldest record without an outcome is 100 s old; allowed are 99 s" in too_old
     assert "the age of its oldest record without an outcome is not known" in not_known
