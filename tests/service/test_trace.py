@@ -8,14 +8,16 @@ import pytest
 
 from streamer.core.mapping import Mapper
 from streamer.core.model import Outcome, TrackCall
+from streamer.core.records.receipt_record import ReceiptBatch, encode
 from streamer.core.story import State, Story, tell
 from streamer.devkit.demo.events import sample_events
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.kafka.topic_reader import TopicReader
 from streamer.operations.instances import Instances
 from streamer.operations.trace import Trace, Tracer
+from streamer.receipts import digest_of
 from tests.service.harness import Deployment, delivery_of, eventually, survey_event, survey_events
-from tests.service.test_audit import command
+from tests.service.test_audit import audited, command, totals
 
 pytestmark = pytest.mark.kafka
 
@@ -56,6 +58,29 @@ def _ids(deployment: Deployment, values: list[bytes]) -> Iterator[str]:
     mapper = Mapper(deployment.settings().mapping("sprig"))
     calls = (mapper.map(value, 1_770_000_000_000) for value in values)
     yield from (call.message_id for call in calls if isinstance(call, TrackCall))
+
+
+async def _share_receipts(deployment: Deployment, topic: str, delivered: dict[str, int]) -> None:
+    """Write what an instance writes that delivered these messageIds from partition 0."""
+    deployment.document["receipts"] = {"topic": f"{topic}.receipts"}
+    await deployment.make_topics([f"{topic}.receipts"])
+    batch = ReceiptBatch(
+        integration="surveys",
+        destination_name="segment",
+        destination="",
+        topic=topic,
+        partition=0,
+        delivered_at=time.time(),
+        instance="another",
+        batch_events=20,
+        attempt=2,
+        status=200,
+        replay_id=0,
+        offsets=list(delivered.values()),
+        digests=[digest_of(message_id) for message_id in delivered],
+    )
+    key, value = encode(batch)
+    await deployment.produce(f"{topic}.receipts", [value], partition=0, key=key)
 
 
 async def test_each_event_is_found_where_it_is(deployment: Deployment) -> None:
@@ -100,7 +125,18 @@ async def test_each_event_is_found_where_it_is(deployment: Deployment) -> None:
     filtered = await asking.story("evt_disabled")
     assert (filtered.state, filtered.place) == (State.FILTERED, (topic, 0, 5))
     assert (await asking.story("evt_3")).state is State.OPEN
+    await _look_without_instances(deployment, asking, topic)
+    await _look_into_receipts(deployment, asking, topic)
 
+    code, lines, errors = await command(deployment, "trace", "evt_2")
+    assert (code, lines[0]["state"], lines[0]["dead_letters"][0]["reason"]) == (0, "dead_lettered", "rejected_400")
+    code, lines, errors = await command(deployment, "trace", "evt_never")
+    assert (code, lines) == (1, [])
+    assert "Looked at" in errors
+
+
+async def _look_without_instances(deployment: Deployment, asking: Asking, topic: str) -> None:
+    """Kafka alone is asked."""
     await deployment.produce(topic, [survey_event("evt_late")], partition=0)
     late = await asking.story("evt_late")
     assert (late.state, late.behind) == (State.WAITING, 1)
@@ -117,8 +153,12 @@ async def test_each_event_is_found_where_it_is(deployment: Deployment) -> None:
     assert (await asking.trace("evt_1", since=time.time() + 60)).stories == []
     assert (await asking.trace(place=f"{topic}:0:999")).stories == []
 
-    code, lines, errors = await command(deployment, "trace", "evt_2")
-    assert (code, lines[0]["state"], lines[0]["dead_letters"][0]["reason"]) == (0, "dead_lettered", "rejected_400")
-    code, lines, errors = await command(deployment, "trace", "evt_never")
-    assert (code, lines) == (1, [])
-    assert "Looked at" in errors
+
+async def _look_into_receipts(deployment: Deployment, asking: Asking, topic: str) -> None:
+    """The topic of receipts says more than an instance: who, when, in which attempt."""
+    await _share_receipts(deployment, topic, {"evt_1": 1})
+    shared = await asking.story("evt_1")
+    assert (shared.state, shared.place) == (State.DELIVERED, (topic, 0, 1))
+    assert any("attempt 2, HTTP status 200, a request of 20 calls [another]" in sentence for sentence in tell(shared))
+    result = await audited(deployment)
+    assert totals(result)["delivered"] == 1, "each receipt proves its own delivery, and no other one"
