@@ -62,18 +62,14 @@ async def listen_on_socket(runner: web.BaseRunner, path: Path) -> None:
         OSError: it cannot be listened on, or another process does so.
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    _remove_left_over(path)
+    # From its first moment: a later chmod would leave a gap. The site, and not a socket of ours: uvloop takes each
+    # socket that it is given for one of TCP.
+    before = os.umask(_ONLY_THE_OWNER)
     try:
-        _remove_left_over(path)
-        before = os.umask(_ONLY_THE_OWNER)  # from its first moment: a later chmod would leave a gap
-        try:
-            listening.bind(os.fspath(path))
-        finally:
-            os.umask(before)
-        await web.SockSite(runner, listening, backlog=BACKLOG).start()
-    except OSError:
-        listening.close()
-        raise
+        await web.UnixSite(runner, path, backlog=BACKLOG).start()
+    finally:
+        os.umask(before)
 
 
 def _remove_left_over(path: Path) -> None:

@@ -31,6 +31,10 @@ client also asks at the end of a partition, and the question about the next one 
 
 MAX_POLLED_RECORDS: Final = 500
 
+FETCH_WAIT_MS: Final = 20
+"""Longest wait of a broker for more records: what is read is there already. At the end of one partition the client has
+asked for more, and asks the broker for the next partition only after that answer."""
+
 MAX_TIMESTAMP_MS: Final = (1 << 63) - 1
 """The largest time that a request has room for."""
 
@@ -117,6 +121,7 @@ class TopicReader:
                 for partition in found["partitions"]
             ]
             async with asyncio.timeout(self._max_stall_seconds):
+                await self._learn({place.topic for place in partitions})
                 firsts = await self._open.beginning_offsets(partitions)
                 ends = await self._open.end_offsets(partitions)
                 begun = firsts if since is None else await self._at(since, ends)
@@ -129,6 +134,11 @@ class TopicReader:
             (place.topic, place.partition): (begun[place], max(begun[place], ended[place]))
             for place in sorted(partitions)
         }
+
+    async def _learn(self, topics: Collection[str]) -> None:
+        """Have the client ask who leads these topics now; by itself, it finds out after attempts that fail."""
+        client = self._open._client  # noqa: SLF001 - has no method for topics that are not subscribed to
+        await asyncio.gather(*(client.add_topic(topic) for topic in topics))
 
     async def _at(self, epoch_seconds: float, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """The first offset of each partition with a record of that time or later; its end if there is none."""

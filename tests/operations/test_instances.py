@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import uvloop
 from aiohttp import web
 from structlog.testing import capture_logs
 
@@ -89,6 +90,21 @@ async def test_the_socket_in_the_state_directory_needs_no_token(tmp_path: Path, 
     async with Instances.open(settings(tmp_path, port=0)) as asked:
         assert asked.addresses == (f"unix:{path}",)
         assert [answer.error for answer in await asked.get("/nowhere")] == [instances._refusal(404)]
+
+
+def test_the_socket_works_on_the_event_loop_of_production(tmp_path: Path) -> None:
+    """Uvloop takes a socket that it is given for one of TCP: it listens, and nobody is answered."""
+
+    async def ask() -> str:
+        server = Server(Loopback(), Idle(), socket=tmp_path / SOCKET_NAME)
+        await server.start()
+        try:
+            return await error_of(settings(tmp_path, port=0))
+        finally:
+            await server.stop()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(ask()) == instances._refusal(404)
 
 
 async def test_over_http_the_token_is_wanted(tmp_path: Path, server: Server, token_file: Path) -> None:

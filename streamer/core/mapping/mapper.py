@@ -189,6 +189,10 @@ class Mapper:
             )
         return TrackCall(message_id, encode_call(call))
 
+    def message_id_of(self, event: SurveyEvent) -> str:
+        """The messageId with which the call of an event is sent, if it makes one."""
+        return event.event_id + self._settings.message_id_suffix
+
     def to_document(self, event: SurveyEvent) -> EventDocument:
         """The canonical document of an event that this mapper has read, with everything that its record says.
 
