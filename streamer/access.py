@@ -117,6 +117,10 @@ class Access:
         application.middlewares.append(check)
         application.on_response_prepare.append(_add_headers)
 
+    def may_see_values(self, request: web.Request) -> bool:  # noqa: ARG002 - see below
+        """Whether whoever made a request that was let through may see values of records: with the token."""
+        return self._token is not None
+
     def _refusal(self, request: web.Request) -> web.Response | None:
         """The answer to a request that may not pass."""
         if self._token is None:

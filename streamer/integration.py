@@ -27,6 +27,7 @@ from streamer.pipeline.worker import Prepare
 from streamer.receipts import ProblemKind, Receipts, destination_fingerprint
 from streamer.settings import Settings
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
+from streamer.tapping import Taps
 from streamer.timings import Timings
 from streamer.tracing import tracer
 
@@ -41,6 +42,7 @@ class Integration:
         *,
         destination: Destination,
         identification: Identification | None = None,
+        taps: Taps | None = None,
         timings: Timings,
     ) -> None:
         """Open the receipts; nothing is connected before `run`.
@@ -50,6 +52,7 @@ class Integration:
             settings: the whole configuration.
             destination: borrowed from the service.
             identification: knows the users of devices, if that is asked for; borrowed, too.
+            taps: whoever looks at calls as they leave; borrowed, too.
             timings: how long to wait for what.
         """
         self.name = name
@@ -64,6 +67,7 @@ class Integration:
         if identification is not None and self.settings.identify_devices:
             self.identifier = Identifier(identification)
         self._all_settings = settings
+        self._taps = taps
         directory = settings.state_dir / name
         self._guard_memory = GuardMemory(directory, fingerprint=settings.fingerprint())
         self.receipts = Receipts.open(
@@ -118,6 +122,7 @@ class Integration:
             dead_letters=dead_letters,
             observe_latency=self._observe_latency,
             prepare=prepare,
+            taps=self._taps,
         )
 
     def _observe_latency(self, records: Sequence[OpenRecord], now: float) -> None:

@@ -3,10 +3,11 @@
     /livez /readyz /startupz   200 or 503; ?verbose, ?exclude=CHECK, /readyz/CHECK; JSON when ``Accept`` asks for it
     /metrics                   for Prometheus
     /version /status           JSON
+    /tap                       calls as they leave, as NDJSON; see `streamer.tapping.route`
     /                          a page for people; `streamer.page` adds its routes
 
 `streamer.access` decides who gets an answer. The server listens on the loopback interface unless the configuration says
-otherwise, and no answer holds a secret or a value of a record.
+otherwise. No answer holds a secret, and none but that of ``/tap`` a value of a record: see `Access.may_see_values`.
 """
 
 import time
@@ -25,6 +26,8 @@ from streamer.page import Page
 from streamer.status import Check, StatusSource
 from streamer.status.document import document_of, version_of
 from streamer.status.metrics import Metrics
+from streamer.tapping import Taps
+from streamer.tapping.route import TapRoute
 
 SHUTDOWN_SECONDS: Final = 1.0
 """How long requests in progress may take when the service stops."""
@@ -45,12 +48,15 @@ class Address(Protocol):
 class Server:
     """Answers with the state that ``source`` returns, from `start` to `stop`."""
 
-    def __init__(self, address: Address, source: StatusSource, access: Access | None = None) -> None:
+    def __init__(
+        self, address: Address, source: StatusSource, access: Access | None = None, *, taps: Taps | None = None
+    ) -> None:
         self._address = address
         self._access = access or Access()
         self._source = source
         self._metrics = Metrics(source.status)
         self.page = Page(source)
+        self._tap = TapRoute(taps or Taps(), self._access.may_see_values)
         self._runner: web.AppRunner | None = None
         self.port = address.port
         """The port that is listened on, once started."""
@@ -93,6 +99,7 @@ class Server:
         application.router.add_get("/metrics", self._get_metrics)
         application.router.add_get("/version", self._get_version)
         application.router.add_get("/status", self._get_status)
+        self._tap.add_to(application)
         self.page.add_routes(application)
         return application
 

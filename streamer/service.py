@@ -40,6 +40,7 @@ from streamer.settings.inbound import INBOUND
 from streamer.status.histogram import DURATION_SECONDS, Histogram
 from streamer.status.history import STEP_SECONDS, History
 from streamer.stop_signals import FORCED, STOP_SIGNALS
+from streamer.tapping import Taps
 from streamer.timings import PRODUCTION, Timings
 
 SAMPLE_SECONDS: Final = 0.25
@@ -136,12 +137,15 @@ class Service:
         }
         self.identification = _identification(settings, timings)
         """Knows the users of devices; None: no integration asks for them."""
+        self.taps = Taps()
+        """Whoever looks at calls as they leave."""
         self.integrations = {
             name: Integration(
                 name,
                 settings,
                 destination=self.destinations[integration.destination],
                 identification=self.identification,
+                taps=self.taps,
                 timings=timings,
             )
             for name, integration in settings.integrations.items()
@@ -150,7 +154,7 @@ class Service:
         """The way back; None: it is off."""
         self._view = ServiceView(self)
         access = Access(host=settings.server.host, token_file=settings.server.token_file)
-        self._server = Server(settings.server, self._view, access)
+        self._server = Server(settings.server, self._view, access, taps=self.taps)
 
     @property
     def port(self) -> int:

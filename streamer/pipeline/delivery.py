@@ -34,6 +34,8 @@ from streamer.pipeline.intake import Intake, MapsRecords
 from streamer.pipeline.telling import Teller
 from streamer.pipeline.worker import Prepare
 from streamer.receipts import NoReceipts, Receipts
+from streamer.status.destination_snapshot import result_of
+from streamer.tapping import Taps
 from streamer.tracing import Span, tracer
 
 
@@ -52,6 +54,7 @@ class Delivery:
         dead_letters: DeadLetters,
         observe_latency: Callable[[Sequence[OpenRecord], float], None],
         prepare: Prepare | None = None,
+        taps: Taps | None = None,
     ) -> None:
         """Join the parts that a call meets.
 
@@ -65,8 +68,10 @@ class Delivery:
             dead_letters: takes records to set aside.
             observe_latency: called with delivered records, and with the epoch second when.
             prepare: gets ready for records before they are mapped.
+            taps: whoever looks at calls as they leave; None: nobody can.
         """
         self.prepare = prepare
+        self._taps = Taps() if taps is None else taps
         self._integration = integration
         self._destination = destination
         self._tell = Teller(integration, destination.name)
@@ -246,12 +251,24 @@ class Delivery:
             if not self.under_way:
                 self._all_answered.set()
         # No await from here on: a batch ends as a whole or not at all.
+        if self._taps.listeners:
+            self._show(records, verdict, answer, began)
         if verdict is Verdict.DELIVERED:
             self._accepted(shipment, began, span)
         else:
             span.fail(answer.error)
             self._failed(shipment, attempt, verdict, answer, began, span)
         self._work.set()
+
+    def _show(self, records: Sequence[OpenRecord], verdict: Verdict, answer: Answer, began: float) -> None:
+        self._taps.show(
+            records,
+            answer,
+            integration=self._integration,
+            destination=self._destination.name,
+            result=result_of(verdict, len(records)),
+            began=began,
+        )
 
     def _accepted(self, shipment: Shipment, began: float, span: Span) -> None:
         records = shipment.records
