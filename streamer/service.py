@@ -28,6 +28,7 @@ from streamer.inbound.inbound import Inbound
 from streamer.integration import Integration
 from streamer.kafka.client_lines import ABOUT_CONNECTIONS
 from streamer.level_signals import LEVEL_SIGNALS, Wish
+from streamer.listening import SOCKET_NAME
 from streamer.logs import Event, logger
 from streamer.logs.events import DEBUG
 from streamer.logs.observing import observing
@@ -154,7 +155,8 @@ class Service:
         """The way back; None: it is off."""
         self._view = ServiceView(self)
         access = Access(host=settings.server.host, token_file=settings.server.token_file)
-        self._server = Server(settings.server, self._view, access, taps=self.taps)
+        socket = settings.state_dir / SOCKET_NAME
+        self._server = Server(settings.server, self._view, access, socket=socket, taps=self.taps)
 
     @property
     def port(self) -> int:

@@ -1,7 +1,6 @@
 """Questions to the brokers outside of a consumer group: whether we can log in, and about topics."""
 
-import contextlib
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import Collection, Mapping
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -10,9 +9,8 @@ from aiokafka.errors import IncompatibleBrokerVersion, KafkaError, TopicAlreadyE
 
 from streamer.core.dead_letters.topic_settings import NAMES, RETENTION_MS, TopicSettings, settings_for
 from streamer.core.errors import SettingsError, UnavailableError
-from streamer.kafka.closing import close
+from streamer.kafka.administration import administration
 from streamer.kafka.options import client_options, connection_options, describe_kafka_error, is_set_up_fault
-from streamer.kafka.starting import keep_whole
 from streamer.settings import KafkaSettings
 
 
@@ -48,7 +46,7 @@ async def missing_topics(kafka: KafkaSettings, topics: Collection[str]) -> list[
     Raises:
         UnavailableError: the brokers cannot be asked.
     """
-    async with _admin(kafka) as admin:
+    async with administration(kafka) as admin:
         existing = set(await admin.list_topics())
     return sorted(set(topics) - existing)
 
@@ -67,7 +65,7 @@ async def create_topics(
     Raises:
         UnavailableError: a broker rejects the request, or cannot be asked.
     """
-    async with _admin(kafka) as admin:
+    async with administration(kafka) as admin:
         for topic in topics:
             await _create(admin, TopicSettings(topic=topic, partitions=partitions, replicas=0, values=values or {}))
 
@@ -88,7 +86,7 @@ async def create_dead_letter_topic(
     Raises:
         UnavailableError: a broker rejects the request, or cannot be asked.
     """
-    async with _admin(kafka) as admin:
+    async with administration(kafka) as admin:
         settings = settings_for(topic, await _describe(admin, sources))
         return settings if await _create(admin, settings) else None
 
@@ -127,7 +125,7 @@ async def describe_topics(kafka: KafkaSettings, topics: Collection[str]) -> list
     Raises:
         UnavailableError: the brokers cannot be asked.
     """
-    async with _admin(kafka) as admin:
+    async with administration(kafka) as admin:
         return await _describe(admin, topics)
 
 
@@ -154,7 +152,7 @@ async def retention_seconds(kafka: KafkaSettings, topics: Collection[str]) -> di
     Raises:
         UnavailableError: the brokers cannot be asked.
     """
-    async with _admin(kafka) as admin:
+    async with administration(kafka) as admin:
         values = await _values(admin, topics, [RETENTION_MS])
     return {
         topic: int(retention) / 1000
@@ -178,16 +176,3 @@ async def _values(
         for code, _, _, topic, entries in answer.resources
         if not code
     }
-
-
-@contextlib.asynccontextmanager
-async def _admin(kafka: KafkaSettings) -> AsyncIterator[AIOKafkaAdminClient]:
-    admin = AIOKafkaAdminClient(**client_options(kafka))
-    keep_whole(admin)
-    try:
-        await admin.start()
-        yield admin
-    except KafkaError as error:
-        raise UnavailableError(describe_kafka_error(error)) from error
-    finally:
-        await close(admin.close)

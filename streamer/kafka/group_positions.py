@@ -3,7 +3,7 @@
 import asyncio
 import enum
 from collections.abc import Collection, Mapping
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import (
@@ -84,6 +84,15 @@ async def fetch(
             )
     except (KafkaError, TimeoutError) as error:
         raise UnavailableError(describe_kafka_error(error)) from error
+    stored, faults = read_answer(answer)
+    if any(issubclass(fault, NotCoordinatorForGroupError) for fault in faults):
+        coordinator.coordinator_dead()
+    check_answer(stored, faults, partitions)
+    return stored
+
+
+def read_answer(answer: Any) -> tuple[dict[TopicPartition, StoredPosition | PartitionFault], list[type[KafkaError]]]:
+    """What a coordinator says of positions, and the errors that make its answer useless."""
     stored: dict[TopicPartition, StoredPosition | PartitionFault] = {}
     faults = [for_code(code) for code in {getattr(answer, "error_code", 0)} if code]
     for topic, entries in answer.topics:
@@ -96,14 +105,24 @@ async def fetch(
             if code:
                 faults.append(fault)
             stored[TopicPartition(topic, number)] = position
-    if any(issubclass(fault, NotCoordinatorForGroupError) for fault in faults):
-        coordinator.coordinator_dead()
+    return stored, faults
+
+
+def check_answer(
+    stored: Mapping[TopicPartition, object],
+    faults: Collection[type[KafkaError]],
+    partitions: Collection[TopicPartition],
+) -> None:
+    """See that everything that was asked for is known.
+
+    Raises:
+        UnavailableError: it is not, or the coordinator has not loaded the positions yet.
+    """
     if faults or stored.keys() != set(partitions):
         raise UnavailableError(
             ", ".join(sorted({fault.__name__ for fault in faults}))
             or "the group coordinator's reply omitted some partitions; streamer asks again"
         )
-    return stored
 
 
 async def store(
