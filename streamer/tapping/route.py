@@ -23,7 +23,7 @@ from streamer.tapping.taps import MAX_TAPS, Listener, Taps
 HEARTBEAT_SECONDS: Final = 5.0
 """Between two lines about the tap itself."""
 
-MAX_WRITE_SECONDS: Final = 10.0
+MAX_WRITE_SECONDS: Final = 60.0
 """A reader that takes nothing for so long is disconnected."""
 
 MAX_TAP_SECONDS: Final = 3_600.0
