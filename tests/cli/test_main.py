@@ -22,6 +22,7 @@ COMMANDS = (
     "map",
     "send",
     "dlq",
+    "tap",
     "users",
     "webhook",
     "sandbox",
