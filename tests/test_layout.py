@@ -29,6 +29,7 @@ PARTS = [
     "core.mapping",
     "core.pushing",
     "core.tapping",
+    "core.watching",
     "core.inbound",
     "timings",
     "cancelling",

@@ -109,6 +109,10 @@ class Instances:
         asking = (_get(address, session, path, params or {}) for address, session in self._sessions.items())
         return list(await asyncio.gather(*asking))
 
+    async def ask(self, address: str, path: str) -> Answer:
+        """Ask one of `addresses` alone, for at most `ANSWER_SECONDS`."""
+        return await _get(address, self._sessions[address], path, {})
+
     async def stream(
         self, path: str, params: Params | None = None, *, on_end: Callable[[Answer], None] = lambda _: None
     ) -> AsyncGenerator[tuple[str, dict[str, Any]]]:

@@ -22,6 +22,7 @@ COMMANDS = (
     "map",
     "send",
     "dlq",
+    "top",
     "tap",
     "users",
     "webhook",
