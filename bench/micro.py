@@ -231,7 +231,7 @@ def _tapping(conditions: Sequence[str], rate: float = 0.0) -> Prepare:
     def prepare() -> Iterator[Pass]:
         values = _values("getuserfeedback")
         calls = _calls(Mapper(_mapping_settings("getuserfeedback")), values)
-        ledger, taps, clock = PartitionLedger("bench", 0, 0, Account()), Taps(), itertools.count()
+        ledger, taps = PartitionLedger("bench", 0, 0, Account()), Taps()
         opened = [
             OpenRecord(_record(offset, value), ledger, call.message_id, call.body)
             for offset, (value, call) in enumerate(zip(values, calls, strict=True))
@@ -242,12 +242,13 @@ def _tapping(conditions: Sequence[str], rate: float = 0.0) -> Prepare:
         ]
         if rate:
             taps.open(TapRequest(rate=rate, conditions=[Condition(text) for text in conditions]))
+        clock = itertools.count(time.monotonic(), BATCH_RECORDS / TAPPED_PER_SECOND)
 
         def handle() -> None:
             for batch in batches:
                 if taps.listeners:
                     for listener in taps.listeners:
-                        listener.tap.offer(batch, next(clock) * BATCH_RECORDS / TAPPED_PER_SECOND)
+                        listener.tap.offer(batch, next(clock))
                         listener.tap.take()
 
         yield handle

@@ -228,7 +228,7 @@ class Streamer:
         while not await self._listens():  # noqa: ASYNC110 - nothing announces it
             await asyncio.sleep(POLL_SECONDS)
         url = f"http://{HOST}:{self._port}/tap?rate={rate}"
-        Process("-c", f"import urllib.request as r\nwhile r.urlopen({url!r}).read(1 << 16): pass", log=self._tap_log)
+        Process("-c", f"import urllib.request as r\nfor _ in r.urlopen({url!r}): pass", log=self._tap_log)
 
     async def _listens(self) -> bool:
         self.process.check_runs()

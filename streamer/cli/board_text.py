@@ -93,7 +93,7 @@ def _integrations(rows: Sequence[IntegrationRow], now: float) -> list[Column]:
         _numbers("OUT/S", (_rate(row.out_per_second) for row in rows)),
         _numbers("LAG", (_count(row.lag) for row in rows)),
         _numbers("OLDEST", (_seconds(row.lag_seconds) for row in rows), rank=1),
-        _numbers("ETA", (_seconds(row.eta_seconds) for row in rows), rank=4),
+        _numbers("ETA", (_seconds(row.eta_seconds or None) for row in rows), rank=4),
         Column(title="LIMITED BY", cells=[Cell(row.limited_by or NOT_KNOWN) for row in rows], rank=3),
         _numbers("PARKED", (_count(row.parked) for row in rows), rank=5),
         Column(

@@ -18,7 +18,7 @@ class Listener:
     """One reader: its tap, and what wakes it."""
 
     def __init__(self, request: TapRequest) -> None:
-        self.tap = Tap(request)
+        self.tap = Tap(request, time.monotonic())
         self.has_lines = asyncio.Event()
 
 

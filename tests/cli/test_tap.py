@@ -101,7 +101,7 @@ async def test_on_a_pipe_each_call_is_a_line_of_json_with_its_instance(
         options = ["--instance", address, "--where", "event=Survey*", "--integration", "sprig", "--limit", "2"]
         assert await tap._tap(*asked(config, *options)) == 0
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [(line["instance"], line["messageId"]) for line in lines] == [(address, "evt_0"), (address, "evt_1")]
+    assert [(line["instance"], line["event"]) for line in lines] == [(address, "Survey Answered")] * 2
     assert lines[0]["call"]["userId"] == "string(6)"
 
 

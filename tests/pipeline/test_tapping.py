@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from streamer.core.tapping import Tap, TapRequest
 from streamer.core.tapping.tap import MAX_QUEUED_BYTES
+from streamer.tapping import Listener
 from tests.doubles.destination import ACCEPTED, BROKEN, status
 from tests.pipeline.delivering import Delivering
 from tests.pipeline.engine import TOPIC, eventually
@@ -25,12 +26,19 @@ def engine(tmp_path: Path) -> Iterator[Delivering]:
     engine.receipts.close()
 
 
+def opened(engine: Delivering, request: TapRequest) -> Listener:
+    """A tap that has been open for a second."""
+    listener = engine.taps.open(request)
+    listener.tap._lines_left.at -= 1.0
+    return listener
+
+
 def lines_of(tap: Tap) -> list[dict[str, Any]]:
     return [orjson.loads(line) for line in tap.take().splitlines()]
 
 
 async def test_a_tap_sees_what_is_accepted(engine: Delivering) -> None:
-    tap = engine.taps.open(MANY).tap
+    tap = opened(engine, MANY).tap
     engine.cluster.append(TOPIC, survey_events(3))
     async with engine.running(engine.deliver):
         await engine.settled(3)
@@ -57,7 +65,7 @@ async def test_a_tap_sees_what_is_accepted(engine: Delivering) -> None:
 async def test_it_sees_what_is_not_and_which_attempt_it_was(engine: Delivering) -> None:
     answers = iter([BROKEN, status(503)])
     engine.receiver.decide = lambda _message_ids: next(answers, ACCEPTED)
-    tap = engine.taps.open(MANY).tap
+    tap = opened(engine, MANY).tap
     engine.cluster.append(TOPIC, survey_events(1))
     async with engine.running(engine.deliver):
         await engine.settled(1)
@@ -67,7 +75,7 @@ async def test_it_sees_what_is_not_and_which_attempt_it_was(engine: Delivering) 
 
 async def test_a_refused_batch_is_seen_as_it_is_divided(engine: Delivering) -> None:
     engine.receiver.decide = lambda message_ids: status(400) if "evt_1" in message_ids else ACCEPTED
-    tap = engine.taps.open(MANY).tap
+    tap = opened(engine, MANY).tap
     engine.cluster.append(TOPIC, survey_events(1, "before"))
     async with engine.running(engine.deliver):
         await engine.settled(1)
@@ -80,7 +88,7 @@ async def test_a_refused_batch_is_seen_as_it_is_divided(engine: Delivering) -> N
 
 async def test_a_reader_that_takes_nothing_slows_nothing(engine: Delivering) -> None:
     """Its lines are lost, all calls are delivered, and its memory is bounded."""
-    listeners = [engine.taps.open(TapRequest(rate=1_000.0, shows_values=True)) for _ in range(4)]
+    listeners = [opened(engine, TapRequest(rate=1_000.0, shows_values=True)) for _ in range(4)]
     engine.cluster.append(TOPIC, survey_events(6_000))
     for listener in listeners:
         for budget in (listener.tap._lines_left, listener.tap._looks_left):

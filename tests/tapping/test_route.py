@@ -33,7 +33,9 @@ class Tapped:
         self.session = session
 
     def pass_calls(self, number: int = 1, *, integration: str = "sprig", key: str = "text") -> None:
-        """Let calls leave, as delivery does."""
+        """Let calls leave, as delivery does, a second after the taps were opened."""
+        for listener in self.taps.listeners:
+            listener.tap._lines_left.at -= 1.0
         self.taps.show(
             opened([call(n, properties={key: VALUE}) for n in range(number)]),
             answer_of_status(200, None),
@@ -193,7 +195,6 @@ async def stuck(found: Tapped) -> AsyncIterator[None]:
         [*_, listener] = found.taps.listeners
         async with asyncio.timeout(WAIT_SECONDS):
             while found.taps.listeners and not listener.tap.lost:
-                listener.tap._lines_left.left = 1_000.0  # as if a second had passed
                 found.pass_calls(20, key="k" * 30_000)
                 await asyncio.sleep(0.001)  # a reader that takes something would be told more meanwhile
         yield

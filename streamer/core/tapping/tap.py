@@ -6,7 +6,7 @@ calls decoded a second, bytes of lines that wait. What is beyond a bound is coun
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -65,11 +65,9 @@ class _Budget:
     """So many a second, and at most those of one second at once."""
 
     per_second: float
-    left: float = field(init=False)
-    at: float = float("-inf")
-
-    def __post_init__(self) -> None:
-        self.left = self._most
+    left: float
+    at: float
+    """Up to when it was filled, in monotonic seconds."""
 
     @property
     def _most(self) -> float:
@@ -77,8 +75,7 @@ class _Budget:
 
     def refill(self, now: float) -> None:
         """``now`` in monotonic seconds."""
-        if self.at != float("-inf"):
-            self.left = min(self.left + (now - self.at) * self.per_second, self._most)
+        self.left = min(self.left + (now - self.at) * self.per_second, self._most)
         self.at = now
 
     def take(self) -> bool:
@@ -92,12 +89,13 @@ class _Budget:
 class Tap:
     """What one reader gets to see."""
 
-    def __init__(self, request: TapRequest) -> None:
+    def __init__(self, request: TapRequest, now: float) -> None:
+        """Begin; ``now`` in monotonic seconds."""
         self._request = request
         self._of_place = [condition for condition in request.conditions if not condition.needs_call]
         self._of_call = [condition for condition in request.conditions if condition.needs_call]
-        self._lines_left = _Budget(request.rate)
-        self._looks_left = _Budget(MAX_LOOKS_PER_SECOND)
+        self._lines_left = _Budget(request.rate, 1.0, now)  # not a second's worth, so that who comes again gets no more
+        self._looks_left = _Budget(MAX_LOOKS_PER_SECOND, MAX_LOOKS_PER_SECOND, now)
         self._queue: deque[bytes] = deque()
         self._queued_bytes = 0
         self.passed = 0

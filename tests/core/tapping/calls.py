@@ -8,7 +8,7 @@ import orjson
 from streamer.core.records.account import Account
 from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.open_record import OpenRecord
-from streamer.core.tapping import AnsweredBatch
+from streamer.core.tapping import AnsweredBatch, Tap, TapRequest
 
 
 class FakeRecord(NamedTuple):
@@ -41,6 +41,11 @@ def opened(calls: Sequence[dict[str, Any]]) -> list[OpenRecord]:
         OpenRecord(FakeRecord(offset), ledger, str(each.get("messageId", offset)), orjson.dumps(each))
         for offset, each in enumerate(calls)
     ]
+
+
+def new_tap(request: TapRequest) -> Tap:
+    """One that may show as many lines at second 0 as it may in a second."""
+    return Tap(request, -1.0)
 
 
 def batch(*calls: dict[str, Any], integration: str = "sprig", status: int | str = 200) -> AnsweredBatch:

@@ -7,9 +7,9 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from streamer.core.tapping import Tap, TapRequest
+from streamer.core.tapping import TapRequest
 from streamer.core.tapping.redaction import MAX_ELEMENTS, redacted
-from tests.core.tapping.calls import batch, call
+from tests.core.tapping.calls import batch, call, new_tap
 
 MARK = "\N{PILCROW SIGN}"
 """Begins every text that is a value, and occurs in nothing else."""
@@ -41,7 +41,7 @@ def test_no_value_of_a_call_is_in_its_line(
     user: str, anonymous: str, properties: dict[str, Any], traits: Any, context: Any
 ) -> None:
     told = {"userId": user, "anonymousId": anonymous, "properties": properties, "traits": traits, "context": context}
-    tap = Tap(TapRequest())
+    tap = new_tap(TapRequest())
     tap.offer(batch(call(**told)), 0.0)
     line = tap.take()
     assert MARK.encode() not in line

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from streamer.core.tapping import Condition, Tap, TapRequest
 from streamer.core.tapping import tap as tap_module
 from streamer.core.tapping.tap import MAX_LOOKS_PER_SECOND, MAX_QUEUED_BYTES
-from tests.core.tapping.calls import batch, call
+from tests.core.tapping.calls import batch, call, new_tap
 
 MANY = TapRequest(rate=1_000.0)
 
@@ -26,7 +26,7 @@ def tally_of(tap: Tap) -> dict[str, int]:
 
 
 def where(*conditions: str, rate: float = 1_000.0) -> Tap:
-    return Tap(TapRequest(conditions=[Condition(text) for text in conditions], rate=rate))
+    return new_tap(TapRequest(conditions=[Condition(text) for text in conditions], rate=rate))
 
 
 def ids_of(tap: Tap) -> Sequence[str]:
@@ -34,7 +34,7 @@ def ids_of(tap: Tap) -> Sequence[str]:
 
 
 def test_a_line_says_where_the_call_came_from_where_it_went_and_what_became_of_it() -> None:
-    tap = Tap(MANY)
+    tap = new_tap(MANY)
     offered = batch(call(7))
     offered.records[0].failures = 2
     assert tap.offer(offered, 0.0)
@@ -60,14 +60,14 @@ def test_a_line_says_where_the_call_came_from_where_it_went_and_what_became_of_i
 
 
 def test_with_values_the_call_is_shown_as_it_is() -> None:
-    tap = Tap(TapRequest(shows_values=True))
+    tap = new_tap(TapRequest(shows_values=True))
     tap.offer(batch(call(7)), 0.0)
     assert lines_of(tap)[0]["call"] == call(7)
 
 
 def test_a_request_to_another_api_is_shown_with_its_method_and_without_its_path() -> None:
     """The path of such a request has the name of a user in it."""
-    tap = Tap(MANY)
+    tap = new_tap(MANY)
     tap.offer(
         batch({"method": "PUT", "path": "/v1/users/jane@example.com", "body": {"email": "jane@example.com"}}), 0.0
     )
@@ -77,7 +77,7 @@ def test_a_request_to_another_api_is_shown_with_its_method_and_without_its_path(
 
 
 def test_a_tap_of_some_integrations_ignores_the_others() -> None:
-    tap = Tap(TapRequest(integrations=frozenset({"sprig"})))
+    tap = new_tap(TapRequest(integrations=frozenset({"sprig"})))
     assert not tap.offer(batch(call(), integration="feedback"), 0.0)
     assert tap.offer(batch(call()), 0.0)
     assert tally_of(tap) == {"passed": 1, "shown": 1, "lost": 0, "skipped": 0}
@@ -159,7 +159,7 @@ def test_what_conditions_tell_about_values_is_known() -> None:
 
 
 def test_so_many_lines_a_second_are_made_and_no_more() -> None:
-    tap = Tap(TapRequest(rate=10.0))
+    tap = new_tap(TapRequest(rate=10.0))
     shown = []
     for tenth in range(100):
         tap.offer(batch(*map(call, range(50))), tenth / 10)
@@ -169,22 +169,31 @@ def test_so_many_lines_a_second_are_made_and_no_more() -> None:
     assert tally_of(tap)["passed"] == 5_000
 
 
+def test_who_opens_a_tap_again_and_again_gets_no_more() -> None:
+    shown = 0
+    for tenth in range(10):
+        tap = Tap(TapRequest(rate=10.0), tenth / 10)
+        tap.offer(batch(*map(call, range(50))), tenth / 10)
+        shown += len(lines_of(tap))
+    assert shown == 10
+
+
 def test_less_than_one_line_a_second_is_possible() -> None:
-    tap = Tap(TapRequest(rate=0.5))
+    tap = new_tap(TapRequest(rate=0.5))
     for second in range(10):
         tap.offer(batch(call()), float(second))
     assert len(lines_of(tap)) == 5
 
 
 def test_a_sample_is_of_the_whole_batch() -> None:
-    tap = Tap(TapRequest(rate=10.0))
+    tap = new_tap(TapRequest(rate=10.0))
     tap.offer(batch(*map(call, range(1_000))), 0.0)
     assert [line["offset"] for line in lines_of(tap)] == list(range(0, 1_000, 100))
 
 
 def test_lines_that_nobody_takes_are_lost_and_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tap_module, "MAX_QUEUED_BYTES", 2_000)
-    tap = Tap(MANY)
+    tap = new_tap(MANY)
     for _ in range(10):
         tap.offer(batch(*map(call, range(10))), 0.0)
     tally = tally_of(tap)
