@@ -1,8 +1,8 @@
 """``FIELD=GLOB``: which calls a tap shows.
 
-A field is one of the line (`PLACE_FIELDS` and `CALL_FIELDS`) or a path into the call: ``properties.surveyId``. The only
-special character of a glob is ``*``, which stands for any text. Fields of the line are known without decoding the call.
-For the others, the bytes of the call are searched for a literal part of the glob first, because that costs a tenth.
+A field is one that each line shows, or a path into the call: ``properties.surveyId``. The only special character of a
+glob is ``*``, which stands for any text. Most fields of the line are known without decoding the call. For the others,
+the bytes of the call are searched for a literal part of the glob first, because that costs a tenth.
 """
 
 import fnmatch
@@ -13,21 +13,7 @@ from typing import Final
 import orjson
 
 from streamer.core.model import Json
-
-PLACE_FIELDS: Final = frozenset(
-    {
-        "integration",
-        "destination",
-        "topic",
-        "partition",
-        "offset",
-        "messageId",
-        "status",
-        "result",
-        "attempt",
-    }
-)
-"""Fields of a line that are known without decoding the call."""
+from streamer.core.tapping.lines import BATCH_FIELDS, RECORD_FIELDS
 
 CALL_FIELDS: Final = frozenset({"event", "type"})
 """Fields of the call that every line shows."""
@@ -61,7 +47,7 @@ class Condition:
     @property
     def needs_call(self) -> bool:
         """Whether the call has to be decoded."""
-        return self.field not in PLACE_FIELDS
+        return self.field not in BATCH_FIELDS and self.field not in RECORD_FIELDS
 
     @property
     def reveals_values(self) -> bool:
@@ -72,9 +58,15 @@ class Condition:
         """Whether a serialised call can match; False is sure."""
         return self._literal in body
 
-    def matches(self, document: Json) -> bool:
-        """Whether the field has such a value in the call, or in what a line says beside it."""
-        return any(self._matches(text) is not None for text in _texts(_find(document, self.field)))
+    def matches(self, value: Json) -> bool:
+        """Whether a value of the field is one of those: a text, or of other JSON what it looks like."""
+        if isinstance(value, str):
+            return self._matches(value) is not None
+        return any(self._matches(text) is not None for text in _texts(value))
+
+    def matches_in(self, document: Json) -> bool:
+        """Whether the field has such a value in a decoded call."""
+        return self.matches(_find(document, self.field))
 
 
 _ABSENT: Final = object()

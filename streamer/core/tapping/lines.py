@@ -1,8 +1,9 @@
 """One call as one line of JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import NamedTuple
+from operator import attrgetter
+from typing import Final, NamedTuple
 
 import orjson
 
@@ -26,28 +27,32 @@ class AnsweredBatch(NamedTuple):
     duration_seconds: float
 
 
-def head_of(batch: AnsweredBatch) -> dict[str, Json]:
-    """What is the same for all calls of a batch."""
+BATCH_FIELDS: Final[Mapping[str, Callable[[AnsweredBatch], Json]]] = {
+    "integration": attrgetter("integration"),
+    "destination": attrgetter("destination"),
+    "status": attrgetter("status"),
+    "result": attrgetter("result"),
+}
+"""What is the same for all calls of a batch."""
+
+RECORD_FIELDS: Final[Mapping[str, Callable[[OpenRecord], Json]]] = {
+    "topic": attrgetter("record.topic"),
+    "partition": attrgetter("record.partition"),
+    "offset": attrgetter("record.offset"),
+    "messageId": attrgetter("message_id"),
+    "attempt": lambda record: record.failures + 1,
+}
+"""What else is known of a call without decoding it. Nothing of it is a value of the record."""
+
+
+def known_of(batch: AnsweredBatch, record: OpenRecord) -> dict[str, Json]:
+    """What is known of a call without decoding it."""
     return {
         "time": time_of(batch.answered_at),
-        "integration": batch.integration,
-        "destination": batch.destination,
-        "status": batch.status,
-        "result": batch.result,
+        **{name: value_of(batch) for name, value_of in BATCH_FIELDS.items()},
         "duration_seconds": round(batch.duration_seconds, 3),
         "batch_calls": len(batch.records),
-    }
-
-
-def place_of(record: OpenRecord) -> dict[str, Json]:
-    """What else is known of a call without decoding it; nothing of it is a value of the record."""
-    topic, partition, offset = record.place
-    return {
-        "topic": topic,
-        "partition": partition,
-        "offset": offset,
-        "messageId": record.message_id,
-        "attempt": record.failures + 1,
+        **{name: value_of(record) for name, value_of in RECORD_FIELDS.items()},
     }
 
 
@@ -63,7 +68,7 @@ def line_of(known: dict[str, Json], call: Json, *, shows_values: bool) -> bytes:
     """The line, with the line break.
 
     Args:
-        known: of `head_of` and `place_of`.
+        known: of `known_of`.
         call: the decoded call.
         shows_values: whether values of the call are shown; else their types are.
     """

@@ -15,7 +15,15 @@ import orjson
 from streamer.core.model import Json
 from streamer.core.records.open_record import OpenRecord
 from streamer.core.tapping.conditions import Condition
-from streamer.core.tapping.lines import AnsweredBatch, head_of, line_of, names_of, place_of, tally_line
+from streamer.core.tapping.lines import (
+    BATCH_FIELDS,
+    RECORD_FIELDS,
+    AnsweredBatch,
+    known_of,
+    line_of,
+    names_of,
+    tally_line,
+)
 
 DEFAULT_RATE: Final = 10.0
 
@@ -92,7 +100,8 @@ class Tap:
     def __init__(self, request: TapRequest, now: float) -> None:
         """Begin; ``now`` in monotonic seconds."""
         self._request = request
-        self._of_place = [condition for condition in request.conditions if not condition.needs_call]
+        self._of_batch = [condition for condition in request.conditions if condition.field in BATCH_FIELDS]
+        self._of_record = [condition for condition in request.conditions if condition.field in RECORD_FIELDS]
         self._of_call = [condition for condition in request.conditions if condition.needs_call]
         self._lines_left = _Budget(request.rate, 1.0, now)  # not a second's worth, so that who comes again gets no more
         self._looks_left = _Budget(MAX_LOOKS_PER_SECOND, MAX_LOOKS_PER_SECOND, now)
@@ -147,28 +156,27 @@ class Tap:
 
     def _matching(self, batch: AnsweredBatch) -> Iterator[tuple[dict[str, Json], Json]]:
         """The calls that match: what is known of each without decoding it, and the decoded call."""
-        head = head_of(batch)
         for record in self._candidates(batch):
             if not all(condition.may_match(record.body) for condition in self._of_call):
                 continue
-            known = {**head, **place_of(record)}
-            if not all(condition.matches(known) for condition in self._of_place):
+            if not all(condition.matches(RECORD_FIELDS[condition.field](record)) for condition in self._of_record):
                 continue
             if not self._looks_left.take():
                 self.skipped += 1
                 continue
             call = orjson.loads(record.body)
-            if self._of_call and not self._matches(call):
-                continue
-            yield known, call
+            if not self._of_call or self._matches(call):
+                yield known_of(batch, record), call
 
     def _matches(self, call: Json) -> bool:
         named = {**call, **names_of(call)}
-        return all(condition.matches(named) for condition in self._of_call)
+        return all(condition.matches_in(named) for condition in self._of_call)
 
     def _candidates(self, batch: AnsweredBatch) -> Iterable[OpenRecord]:
-        """Without conditions only as many calls as may be shown, from all over the batch: they are a sample."""
+        """The calls to look at: without conditions on single calls, a sample of as many as may be shown."""
         records = batch.records
-        if self._request.conditions:
+        if not all(condition.matches(BATCH_FIELDS[condition.field](batch)) for condition in self._of_batch):
+            return ()
+        if self._of_record or self._of_call:
             return records
         return islice(records, 0, None, max(len(records) // int(self._lines_left.left), 1))

@@ -137,14 +137,14 @@ def test_what_is_no_condition_is_refused(text: str) -> None:
 def test_the_search_for_a_literal_part_never_hides_a_match(glob: str, value: Any) -> None:
     """The bytes of a call are searched before it is decoded."""
     condition, body = Condition(f"value={glob}"), orjson.dumps({"value": value})
-    if condition.matches(orjson.loads(body)):
+    if condition.matches_in(orjson.loads(body)):
         assert condition.may_match(body)
 
 
 def test_no_glob_takes_long() -> None:
     """A glob is somebody's who looks, and its cost is paid by those who deliver."""
     condition = Condition("value=" + "*a" * 200 + "*b")
-    assert not condition.matches({"value": "a" * 30_000})
+    assert not condition.matches("a" * 30_000)
 
 
 def test_what_conditions_tell_about_values_is_known() -> None:
