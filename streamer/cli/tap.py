@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streamer.cli.colors import DIM, GREEN, RED, add_color, painted, printable, wants_color
 from streamer.cli.options import add_config, add_instances, complete_integrations
+from streamer.cli.quiet import quiet_client
 from streamer.cli.values import per_second, positive
 
 if TYPE_CHECKING:
@@ -89,7 +90,8 @@ def run(args: argparse.Namespace) -> int:
             known = ", ".join(settings.integrations)
             print(f"streamer: {args.config} has no integration {name}; it has {known}", file=sys.stderr)
             return EXIT_USAGE
-    return asyncio.run(_tap(settings, args))
+    with quiet_client():
+        return asyncio.run(_tap(settings, args))
 
 
 async def _tap(settings: "Settings", args: argparse.Namespace) -> int:

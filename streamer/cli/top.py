@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from streamer.cli.colors import add_color, wants_color
 from streamer.cli.options import add_config, add_instances
 from streamer.cli.output import utc
+from streamer.cli.quiet import quiet_client
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands
@@ -74,13 +75,16 @@ def run(args: argparse.Namespace) -> int:
     """Show it once, or until somebody ends it."""
     from streamer.settings import load  # noqa: PLC0415 - `streamer --help` should not wait for it
 
-    return asyncio.run(_top(load(args.config), args))
+    with quiet_client():
+        return asyncio.run(_top(load(args.config), args))
 
 
 async def _top(settings: "Settings", args: argparse.Namespace) -> int:
     from streamer.operations.instances import Instances  # noqa: PLC0415
 
     is_live = sys.stdout.isatty() and not args.once and args.output is None
+    if is_live and not args.instance:
+        print("streamer: asking Kafka which instances there are", file=sys.stderr)
     async with Instances.open(settings, args.instance, args.token_file) as instances:
         if is_live:
             return await _live(instances, has_color=wants_color(args.color))

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from streamer.core.tapping import Condition, TapRequest
 from streamer.core.tapping.tap import DEFAULT_RATE
+from streamer.logs import Event, logger
 from streamer.tapping.taps import MAX_TAPS, Listener, Taps
 
 HEARTBEAT_SECONDS: Final = 5.0
@@ -78,6 +79,7 @@ class TapRoute:
                 text=f"{MAX_TAPS} taps are open on this instance, which is the most. Close one of them.\n",
                 headers={"Retry-After": "30"},
             )
+        logger().emit(Event.TAP_OPENED, shows_values=asked.reveals_values)
         listener = self._taps.open(asked)
         try:
             return await self._stream(request, listener)

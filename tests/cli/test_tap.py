@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -42,6 +42,13 @@ LINE: dict[str, Any] = {
 }
 
 
+@pytest.fixture(autouse=True)
+def quiet() -> Iterator[None]:
+    """Log lines of the instance would stand between those of the command."""
+    with capture_logs():
+        yield
+
+
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
     path = tmp_path / "streamer.yaml"
@@ -62,8 +69,7 @@ async def instance() -> AsyncIterator[str]:
     """The address of a running one, from which calls leave all the time."""
     taps = Taps()
     server = Server(Loopback(), well(), Access(host="127.0.0.1"), taps=taps)
-    with capture_logs():
-        await server.start()
+    await server.start()
 
     async def pass_calls() -> None:
         answer = answer_of_status(200, None)

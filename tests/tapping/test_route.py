@@ -10,6 +10,7 @@ from typing import Any, Final
 import aiohttp
 import orjson
 import pytest
+from structlog.testing import capture_logs
 
 from streamer.access import Access
 from streamer.core.delivery.answers import answer_of_status
@@ -125,6 +126,22 @@ async def test_values_are_for_the_owner_and_who_has_the_token(params: dict[str, 
                 found.pass_calls()
                 await next_line(response)
                 assert (await next_line(response))["call"]["properties"] == {"text": VALUE}
+
+
+@pytest.mark.parametrize("params", [{}, {"values": "true"}, {"where": "userId=x"}])
+async def test_who_looks_is_logged(tmp_path: Path, params: dict[str, str]) -> None:
+    """Whoever is responsible for the values can find out that somebody has seen them; conditions are values, too."""
+    connector = aiohttp.UnixConnector(str(tmp_path / "s"))
+    with capture_logs() as lines:
+        async with (
+            tapped(path=tmp_path / "s"),
+            aiohttp.ClientSession("http://localhost", connector=connector) as owner,
+            owner.get("/tap", params=params),
+        ):
+            pass
+    [line] = [line for line in lines if line["event"] == "tap.opened"]
+    assert line["shows_values"] is bool(params)
+    assert "userId" not in str(line)
 
 
 async def test_there_are_so_many_taps_and_no_more(plain: Tapped) -> None:
