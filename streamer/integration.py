@@ -42,7 +42,7 @@ class Integration:
         *,
         destination: Destination,
         identification: Identification | None = None,
-        taps: Taps | None = None,
+        taps: Taps,
         timings: Timings,
     ) -> None:
         """Open the receipts; nothing is connected before `run`.

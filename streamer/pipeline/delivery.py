@@ -53,8 +53,8 @@ class Delivery:
         custody: Custody,
         dead_letters: DeadLetters,
         observe_latency: Callable[[Sequence[OpenRecord], float], None],
+        taps: Taps,
         prepare: Prepare | None = None,
-        taps: Taps | None = None,
     ) -> None:
         """Join the parts that a call meets.
 
@@ -67,11 +67,11 @@ class Delivery:
             custody: where records end.
             dead_letters: takes records to set aside.
             observe_latency: called with delivered records, and with the epoch second when.
+            taps: whoever looks at calls as they leave.
             prepare: gets ready for records before they are mapped.
-            taps: whoever looks at calls as they leave; None: nobody can.
         """
         self.prepare = prepare
-        self._taps = Taps() if taps is None else taps
+        self._taps = taps
         self._integration = integration
         self._destination = destination
         self._tell = Teller(integration, destination.name)
