@@ -41,6 +41,8 @@ class Backlog:
     """Streamer processes that share the group."""
     receipts: int = 0
     """Receipts that are there before."""
+    tap_rate: int = 0
+    """Lines a second of a tap that is open all the time; 0: nobody looks."""
 
     async def measure(self, stand: Stand) -> Outcome:
         """Run it once."""
@@ -68,6 +70,8 @@ class Backlog:
         for home in homes if self.receipts else []:
             stand.copy_receipts(self.receipts, home)
         with _streamers(homes, deployment) as streamers:
+            if self.tap_rate:
+                await streamers[0].open_tap(self.tap_rate)
             watch = Watch(stand, receiving, [streamer.process for streamer in streamers])
             begin, end = await self._follow(watch, streamers)
             outcome = self._outcome(watch, begin, end)

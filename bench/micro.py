@@ -7,6 +7,7 @@ rows of a backlog only, so the stages add up to less than those.
 
 import contextlib
 import gc
+import itertools
 import tempfile
 import time
 from collections import deque
@@ -33,10 +34,12 @@ from streamer.core.records.account import Account
 from streamer.core.records.in_flight import InFlight
 from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.open_record import OpenRecord
+from streamer.core.tapping import AnsweredBatch, Condition, TapRequest
 from streamer.destinations.segment import ENVELOPE_BYTES, GZIP_LEVEL, GZIP_WINDOW_BITS
 from streamer.receipts import Receipts, digest_of
 from streamer.service import GC_THRESHOLD
 from streamer.settings import DestinationSettings
+from streamer.tapping import Taps
 
 EVENTS: Final = 400
 """Events of one pass of a stage: two slices, little enough to stay in the processor's cache as in the service."""
@@ -46,6 +49,9 @@ RUN_SECONDS: Final = 0.15
 
 RECORD_TIME_MS: Final = 1_700_000_000_000
 RECEIPTS_BEFORE: Final = 200_000
+
+TAPPED_PER_SECOND: Final = 20_000
+"""Events a second that pass a tap; of the lines that it shows, the cost is shared by so many events."""
 
 Pass = Callable[[], object]
 """Handles `EVENTS` events once."""
@@ -218,6 +224,38 @@ def _compression() -> Iterator[Pass]:
     yield lambda: [isal_zlib.compress(b",".join(some), GZIP_LEVEL, GZIP_WINDOW_BITS) for some in slices]
 
 
+def _tapping(conditions: Sequence[str], rate: float = 0.0) -> Prepare:
+    """At 20,000 events a second; without a rate, nobody looks."""
+
+    @contextlib.contextmanager
+    def prepare() -> Iterator[Pass]:
+        values = _values("getuserfeedback")
+        calls = _calls(Mapper(_mapping_settings("getuserfeedback")), values)
+        ledger, taps = PartitionLedger("bench", 0, 0, Account()), Taps()
+        opened = [
+            OpenRecord(_record(offset, value), ledger, call.message_id, call.body)
+            for offset, (value, call) in enumerate(zip(values, calls, strict=True))
+        ]
+        batches = [
+            AnsweredBatch(opened[start : start + BATCH_RECORDS], "bench", "receiver", 200, "delivered", 1.7e9, 0.01)
+            for start in range(0, EVENTS, BATCH_RECORDS)
+        ]
+        if rate:
+            taps.open(TapRequest(rate=rate, conditions=[Condition(text) for text in conditions]))
+        clock = itertools.count(time.monotonic(), BATCH_RECORDS / TAPPED_PER_SECOND)
+
+        def handle() -> None:
+            for batch in batches:
+                if taps.listeners:
+                    for listener in taps.listeners:
+                        listener.tap.offer(batch, next(clock))
+                        listener.tap.take()
+
+        yield handle
+
+    return prepare
+
+
 STAGES: Final = [
     Stage(name="stage-decode", title="decode: bytes to a document", prepare=_decoding),
     Stage(name="stage-validate", title="validate: document against its JSON Schema", prepare=_validation),
@@ -230,5 +268,18 @@ STAGES: Final = [
     Stage(name="stage-add-receipts", title="receipts: add them", prepare=_adding_receipts),
     Stage(name="stage-bookkeeping", title="bookkeeping: ledger, in flight, batches", prepare=_bookkeeping),
     Stage(name="stage-compress", title="compress: join and gzip", prepare=_compression),
+    Stage(name="stage-tap-none", title="tap: nobody looks", prepare=_tapping([])),
+    Stage(name="stage-tap-10", title="tap: 10 lines/s", prepare=_tapping([], 10.0)),
+    Stage(name="stage-tap-1000", title="tap: 1,000 lines/s", prepare=_tapping([], 1_000.0)),
+    Stage(
+        name="stage-tap-id",
+        title="tap: looks for a messageId",
+        prepare=_tapping(["messageId=evt_nowhere"], 10.0),
+    ),
+    Stage(
+        name="stage-tap-value",
+        title="tap: looks for a value that few calls have",
+        prepare=_tapping(["properties.surveyId=nowhere"], 10.0),
+    ),
 ]
 """All of them, in the order of the way of a record; of getuserfeedback.com where nothing else is said."""

@@ -189,6 +189,7 @@ class Streamer:
         directory.mkdir(parents=True, exist_ok=True)
         self._port = free_port()
         config = deployment.write(directory, self._port)
+        self._tap_log = directory / "tap.log"
         self.process = Process("-m", "streamer", "run", "--config", str(config), log=directory / "streamer.log")
 
     async def metrics(self) -> Metrics:
@@ -221,6 +222,21 @@ class Streamer:
     async def has_partitions(self) -> bool:
         """Whether it has partitions to read."""
         return await self.is_ready() and (await self.metrics()).total("streamer_assigned_partitions") > 0
+
+    async def open_tap(self, rate: int) -> None:
+        """Let a process read a tap of so many lines a second, until this one ends; waits until it is ready to."""
+        while not await self._listens():  # noqa: ASYNC110 - nothing announces it
+            await asyncio.sleep(POLL_SECONDS)
+        url = f"http://{HOST}:{self._port}/tap?rate={rate}"
+        Process("-c", f"import urllib.request as r\nfor _ in r.urlopen({url!r}): pass", log=self._tap_log)
+
+    async def _listens(self) -> bool:
+        self.process.check_runs()
+        try:
+            await asyncio.to_thread(self._get, "livez")
+        except OSError:
+            return False
+        return True
 
     def _get(self, path: str) -> str:
         with urllib.request.urlopen(f"http://{HOST}:{self._port}/{path}", timeout=5) as answer:

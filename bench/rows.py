@@ -101,6 +101,7 @@ def full_groups(events: int) -> list[Group]:
                 receipts_per_record=100,
             )
         ],
+        [_tapped(rate, events) for rate in (0, 10, 1_000)],
         [Backlog(name="instances-2", title="2 instances, 1,000,000 events", data=Data(events=LARGE), instances=2)],
         [
             Paced(
@@ -142,6 +143,11 @@ def _paced(latency_ms: int, *, window_seconds: float) -> Task:
         latency_seconds=latency_ms / 1_000,
         window_seconds=window_seconds,
     )
+
+
+def _tapped(rate: int, events: int) -> Task:
+    title = f"a tap of {rate:,} lines a second" if rate else "no tap"
+    return Backlog(name=f"tap-{rate}", title=title, data=Data(events=events), tap_rate=rate)
 
 
 def _form(form: str, title: str, events: int) -> Task:

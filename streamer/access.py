@@ -119,6 +119,10 @@ class Access:
         application.middlewares.append(check)
         application.on_response_prepare.append(_add_headers)
 
+    def may_see_values(self, request: web.Request) -> bool:
+        """Whether whoever made a request that was let through may see values of records: the owner, or with a token."""
+        return self._token is not None or is_by_owner(request)
+
     def _refusal(self, request: web.Request) -> web.Response | None:
         """The answer to a request that may not pass."""
         if self._token is None:

@@ -112,6 +112,7 @@ class Change:
                     identification=fleet.identification,
                     receipts=receipts,
                     shared=fleet.shared_receipts,
+                    taps=fleet.taps,
                     timings=fleet.timings,
                 )
                 fleet.run(name, is_watched=False)

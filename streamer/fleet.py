@@ -17,6 +17,7 @@ from streamer.pipeline.sharing import shared_receipts
 from streamer.settings import Settings
 from streamer.status import Reload
 from streamer.steering import Steering
+from streamer.tapping import Taps
 from streamer.timings import Timings
 
 
@@ -53,6 +54,8 @@ class Fleet:
         """Knows the users of devices; None: no integration has ever asked for them."""
         self.shared_receipts = shared_receipts(settings, timings)
         """None: instances do not know each other's receipts."""
+        self.taps = Taps()
+        """Whoever looks at calls as they leave."""
         self.integrations: dict[str, Integration] = {
             name: Integration(
                 name,
@@ -60,6 +63,7 @@ class Fleet:
                 destination=self.destinations[integration.destination],
                 identification=self.identification,
                 shared=self.shared_receipts,
+                taps=self.taps,
                 timings=timings,
             )
             for name, integration in settings.integrations.items()

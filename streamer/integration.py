@@ -32,6 +32,7 @@ from streamer.settings import Settings
 from streamer.status import SharedStatus
 from streamer.status.histogram import LATENCY_SECONDS, Histogram
 from streamer.steering import Steering
+from streamer.tapping import Taps
 from streamer.timings import Timings
 from streamer.tracing import tracer
 
@@ -48,6 +49,7 @@ class Integration:
         identification: Identification | None = None,
         receipts: Receipts | None = None,
         shared: SharedReceipts | None = None,
+        taps: Taps,
         timings: Timings,
     ) -> None:
         """Open the receipts; nothing is connected before `run`.
@@ -59,6 +61,7 @@ class Integration:
             identification: knows the users of devices, if that is asked for; borrowed, too.
             receipts: those of `open_receipts`, where they are open already.
             shared: lets other instances know its receipts; borrowed, too. None: they keep to themselves.
+            taps: whoever looks at calls as they leave; borrowed, too.
             timings: how long to wait for what.
         """
         self.name = name
@@ -72,6 +75,7 @@ class Integration:
         """Finds the users of anonymous events; None: that was never asked for."""
         self._all_settings = settings
         self._take(settings, identification)
+        self._taps = taps
         self._guard_memory = GuardMemory(settings.state_dir / name, fingerprint=settings.fingerprint())
         self.receipts = open_receipts(name, settings, destination) if receipts is None else receipts
         self._shared = shared
@@ -223,7 +227,7 @@ class Integration:
     def _new_delivery(self, custody: Custody, dead_letters: DeadLetters) -> Delivery:
         limits = self.settings.limits
         mapper, prepare = self._new_mapper()
-        return Delivery(
+        delivery = Delivery(
             self.name,
             destination=self.destination,
             mapper=mapper,
@@ -232,9 +236,11 @@ class Integration:
             custody=custody,
             dead_letters=dead_letters,
             observe_latency=self._observe_latency,
-            prepare=prepare,
             channel=self.channel,
+            taps=self._taps,
         )
+        delivery.prepare = prepare
+        return delivery
 
     def _observe_latency(self, records: Sequence[OpenRecord], now: float) -> None:
         ages: defaultdict[str, list[float]] = defaultdict(list)

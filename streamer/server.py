@@ -3,12 +3,13 @@
     /livez /readyz /startupz   200 or 503; ?verbose, ?exclude=CHECK, /readyz/CHECK; JSON when ``Accept`` asks for it
     /metrics                   for Prometheus
     /version /status           JSON
+    /tap                       calls as they leave, as NDJSON; see `streamer.tapping.route`
     /                          a page for people; `streamer.page` adds its routes
     /events /receipts          JSON; `streamer.whereabouts` adds its routes
 
 `streamer.access` decides who gets an answer. The server listens on the loopback interface unless the configuration says
-otherwise, and on a Unix socket in the state directory, where commands on this machine ask. No answer holds a secret or
-a value of a record.
+otherwise, and on a Unix socket in the state directory, where commands on this machine ask. No answer holds a secret.
+Values of records are told only to those who `Access.may_see_values`.
 """
 
 import contextlib

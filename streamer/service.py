@@ -48,6 +48,7 @@ from streamer.status.histogram import DURATION_SECONDS, Histogram
 from streamer.status.history import STEP_SECONDS, History
 from streamer.steering import Control, Steering
 from streamer.stop_signals import FORCED, STOP_SIGNALS
+from streamer.tapping.route import TapRoute
 from streamer.timings import PRODUCTION, Timings
 from streamer.whereabouts import Whereabouts
 
@@ -147,7 +148,11 @@ class Service:
         self._view = ServiceView(self)
         access = Access(host=settings.server.host, token_file=settings.server.token_file)
         self._server = Server(
-            settings.server, self._view, access, socket=settings.state_dir / SOCKET_NAME, more=[Whereabouts(self)]
+            settings.server,
+            self._view,
+            access,
+            socket=settings.state_dir / SOCKET_NAME,
+            more=[Whereabouts(self), TapRoute(self._fleet.taps, access.may_see_values)],
         )
 
     @property

@@ -18,7 +18,7 @@ from streamer.settings import Settings
 from streamer.status import Check, ServiceStatus
 
 TOKEN = "t0ken with räre characters"
-GUARDED = ("/status", "/metrics", "/version", "/", "/nowhere", "/livezz", "/LIVEZ")
+GUARDED = ("/status", "/tap", "/metrics", "/version", "/", "/nowhere", "/livezz", "/LIVEZ")
 OPEN = ("/livez", "/readyz", "/startupz", "/readyz/kafka", "/readyz?verbose")
 
 

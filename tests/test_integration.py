@@ -23,6 +23,7 @@ from streamer.receipts import Deliveries, ProblemKind, digest_of
 from streamer.service_view import ServiceView
 from streamer.settings import Settings
 from streamer.status.histogram import Example
+from streamer.tapping import Taps
 from streamer.timings import PRODUCTION
 from streamer.tracing import tracer
 from streamer.tracing.exporting import ExportingTracer, LibraryLines
@@ -47,7 +48,7 @@ def opened(directory: Path, **changes: Any) -> Iterator[tuple[Integration, Memor
     )
     client = MemoryClient()
     destination = Destination("segment", settings.destinations["segment"], client=client, timings=PRODUCTION)
-    integration = Integration("surveys", settings, destination=destination, timings=PRODUCTION)
+    integration = Integration("surveys", settings, destination=destination, taps=Taps(), timings=PRODUCTION)
     try:
         yield integration, client
     finally:

@@ -31,10 +31,6 @@ client also asks at the end of a partition, and the question about the next one 
 
 MAX_POLLED_RECORDS: Final = 500
 
-FETCH_WAIT_MS: Final = 20
-"""Longest wait of a broker for more records: what is read is there already. At the end of one partition the client has
-asked for more, and asks the broker for the next partition only after that answer."""
-
 MAX_TIMESTAMP_MS: Final = (1 << 63) - 1
 """The largest time that a request has room for."""
 

@@ -38,6 +38,13 @@ class Event(enum.Enum):
         "The HTTP server for health, metrics and status listens on this address.",
         ("host", "port"),
     )
+    TAP_OPENED = (
+        "tap.opened",
+        INFO,
+        None,
+        "Somebody looks at calls as they leave, with or without their values. Delivery does not wait for that.",
+        ("shows_values",),
+    )
     SERVER_SOCKET_UNAVAILABLE = (
         "server.socket_unavailable",
         WARNING,

@@ -128,6 +128,7 @@ FIELDS: Final = {
     "remarks": LogField("remarks", "What was decided about the call that a person may want to know."),
     "restarted": LogField("restarted", "Integrations that drained and were started again; absent: none."),
     "settled_per_second": LogField("settled_per_second", "Records that got their outcome, per second."),
+    "shows_values": LogField("shows_values", "Whether the tap tells values of calls, or which calls have some value."),
     "set_aside": LogField("set_aside", "How many of the latest records were dead-lettered or would have been."),
     "requests": LogField("requests", "Requests in flight."),
     "seconds": LogField("seconds", "How many seconds the figures are about."),

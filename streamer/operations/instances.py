@@ -39,7 +39,14 @@ UNIX: Final = "unix:"
 
 _EVERYWHERE: Final = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - not listened on, but translated
 
-Params = Mapping[str, str | int | float]
+Params = Mapping[str, str | int | float | Sequence[str]]
+"""Of a query; a sequence is a parameter that is repeated."""
+
+MAX_REFUSAL_BYTES: Final = 500
+"""Most of the text of a refusal that is read."""
+
+SILENT_SECONDS: Final = 20.0
+"""A stream has a line every few seconds; an instance that sends none for so long does not answer any more."""
 
 
 class Answer(NamedTuple):
@@ -102,6 +109,10 @@ class Instances:
         asking = (_get(address, session, path, params or {}) for address, session in self._sessions.items())
         return list(await asyncio.gather(*asking))
 
+    async def ask(self, address: str, path: str) -> Answer:
+        """Ask one of `addresses` alone, for at most `ANSWER_SECONDS`."""
+        return await _get(address, self._sessions[address], path, {})
+
     async def stream(
         self, path: str, params: Params | None = None, *, on_end: Callable[[Answer], None] = lambda _: None
     ) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
@@ -139,7 +150,7 @@ async def _get(address: str, session: aiohttp.ClientSession, path: str, params: 
     try:
         async with asyncio.timeout(ANSWER_SECONDS), session.get(path, params=params, allow_redirects=False) as response:
             if response.status != OK:
-                return Answer(address, None, _refusal(response.status))
+                return Answer(address, None, _refusal(response.status, await _said_in(response)))
             body = await response.content.read(MAX_ANSWER_BYTES + 1)
             while len(body) <= MAX_ANSWER_BYTES and (more := await response.content.read(MAX_ANSWER_BYTES)):
                 body += more
@@ -164,12 +175,13 @@ async def _follow(
     try:
         async with asyncio.timeout(ANSWER_SECONDS) as patience:
             async with session.get(path, params=params, allow_redirects=False) as response:
-                patience.reschedule(None)
-                error = "" if response.status == OK else _refusal(response.status)
+                error = "" if response.status == OK else _refusal(response.status, await _said_in(response))
                 async for line in response.content:
+                    patience.reschedule(None)
                     document = orjson.loads(line) if line.strip() and not error else None
                     if isinstance(document, dict):
                         await lines.put((address, document))
+                    patience.reschedule(asyncio.get_running_loop().time() + SILENT_SECONDS)
     except (aiohttp.ClientError, OSError, TimeoutError) as failure:
         error = _describe(failure)
     except ValueError:
@@ -179,7 +191,7 @@ async def _follow(
 
 def _describe(error: BaseException) -> str:
     if isinstance(error, TimeoutError):
-        return f"it did not answer within {ANSWER_SECONDS:g} s"
+        return "it did not answer in time"
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its host name is unknown"
     cause = getattr(error, "os_error", error)
@@ -190,7 +202,7 @@ def _describe(error: BaseException) -> str:
     return f"the connection failed ({type(error).__name__})"
 
 
-def _refusal(status: int) -> str:
+def _refusal(status: int, said: str = "") -> str:
     match status:
         case 401:
             return "it wants its token: give --token-file"
@@ -198,7 +210,13 @@ def _refusal(status: int) -> str:
             return "it does not know the question; its version is older than this command's"
         case 421:
             return "it answers only requests to localhost or 127.0.0.1; set server.token_file to ask it by another name"
-    return f"it answered with status {status}; see its log"
+    return f"it answered with status {status}: {said}" if said else f"it answered with status {status}; see its log"
+
+
+async def _said_in(response: aiohttp.ClientResponse) -> str:
+    """Why an instance refuses, in its own words; "" if these are no line of text."""
+    text = (await response.content.read(MAX_REFUSAL_BYTES)).decode("utf-8", "replace").partition("\n")[0]
+    return text if response.content_type == "text/plain" and text.isprintable() else ""
 
 
 def _token(settings: Settings, token_file: Path | None) -> str | None:

@@ -36,6 +36,8 @@ from streamer.pipeline.telling import Teller
 from streamer.pipeline.worker import Prepare
 from streamer.receipts import NoReceipts, Receipts
 from streamer.receipts.channel import Channel
+from streamer.status.destination_snapshot import result_of
+from streamer.tapping import Taps
 from streamer.tracing import Span, tracer
 
 
@@ -53,7 +55,7 @@ class Delivery:
         custody: Custody,
         dead_letters: DeadLetters,
         observe_latency: Callable[[Sequence[OpenRecord], float], None],
-        prepare: Prepare | None = None,
+        taps: Taps,
         channel: Channel | None = None,
     ) -> None:
         """Join the parts that a call meets.
@@ -67,10 +69,12 @@ class Delivery:
             custody: where records end.
             dead_letters: takes records to set aside.
             observe_latency: called with delivered records, and with the epoch second when.
-            prepare: gets ready for records before they are mapped.
+            taps: whoever looks at calls as they leave.
             channel: shares the receipts with other instances; None: they are not shared.
         """
-        self.prepare = prepare
+        self.prepare: Prepare | None = None
+        """Gets ready for records before they are mapped."""
+        self._taps = taps
         self._integration = integration
         self._destination = destination
         self._tell = Teller(integration, destination.name)
@@ -255,6 +259,8 @@ class Delivery:
             if not self.under_way:
                 self._all_answered.set()
         # No await from here on: a batch ends as a whole or not at all.
+        if self._taps.listeners:
+            self._show(records, verdict, answer, began)
         if verdict is Verdict.DELIVERED:
             is_proof = self._destination.has_present_key(attempt)
             self._accepted(shipment, began, answer.status, span, is_proof=is_proof)
@@ -262,6 +268,16 @@ class Delivery:
             span.fail(answer.error)
             self._failed(shipment, attempt, verdict, answer, began, span)
         self._work.set()
+
+    def _show(self, records: Sequence[OpenRecord], verdict: Verdict, answer: Answer, began: float) -> None:
+        self._taps.show(
+            records,
+            answer,
+            integration=self._integration,
+            destination=self._destination.name,
+            result=result_of(verdict, len(records)),
+            began=began,
+        )
 
     def _accepted(self, shipment: Shipment, began: float, status: int | None, span: Span, *, is_proof: bool) -> None:
         records = shipment.records

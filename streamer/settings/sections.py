@@ -180,7 +180,8 @@ class ServerSettings(Section):
     """File that holds a token and nothing else. With it, only requests with the token get metrics, version and status:
     as ``Authorization: Bearer <token>``, or as the password of any user, for which a browser asks. ``/livez``,
     ``/readyz`` and ``/startupz`` stay open. streamer notices within a second when the file changes. While the file
-    cannot be read, the last token counts; before it was ever read, all other requests get a 503."""
+    cannot be read, the last token counts; before it was ever read, all other requests get a 503. Whoever has the token
+    may also see values of calls, with ``streamer tap --values``; without a token, nobody can over HTTP."""
 
 
 class LogSettings(Section):

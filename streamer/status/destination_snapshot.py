@@ -87,7 +87,7 @@ class DestinationStatus:
             verdict: what the answer means for the calls.
             trace_id: that it is a part of, if it is sampled.
         """
-        result = _result_of(verdict, calls)
+        result = result_of(verdict, calls)
         self.requests[answer.error or str(answer.status)] += 1
         self.batches[result] += 1
         if result is BatchResult.RETRIED:
@@ -102,7 +102,8 @@ class DestinationStatus:
             self.retry_after_seconds.observe(answer.retry_after_seconds)
 
 
-def _result_of(verdict: Verdict, calls: int) -> BatchResult:
+def result_of(verdict: Verdict, calls: int) -> BatchResult:
+    """What becomes of the batch of a request that carried so many calls."""
     if verdict is Verdict.DELIVERED:
         return BatchResult.DELIVERED
     if verdict in {Verdict.RETRY_CHARGED, Verdict.RETRY_FREE, Verdict.REFUSED_FREE}:

@@ -25,6 +25,8 @@ COMMANDS = (
     "pause",
     "resume",
     "lag",
+    "top",
+    "tap",
     "users",
     "webhook",
     "sandbox",

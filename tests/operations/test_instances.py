@@ -199,6 +199,16 @@ async def test_streams_of_all_instances_are_read_at_once(tmp_path: Path, streami
                 break
 
 
+async def test_a_stream_that_falls_silent_ends(tmp_path: Path, streaming: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An instance whose machine is gone closes no connection."""
+    monkeypatch.setattr(instances, "SILENT_SECONDS", 0.05)
+    ends: list[Answer] = []
+    async with Instances.open(settings(tmp_path), [streaming]) as asked:
+        lines = [line async for line in asked.stream("/tap", {"count": 2, "hang": 1}, on_end=ends.append)]
+    assert len(lines) == 2
+    assert "did not answer" in ends[0].error
+
+
 @pytest.fixture
 async def hanging() -> AsyncIterator[str]:
     """The address of a server that takes connections and says nothing."""
@@ -220,6 +230,8 @@ async def streaming() -> AsyncIterator[str]:
         await response.prepare(request)
         for number in range(int(request.query["count"])):
             await response.write(b'{"number": %d}\n\n' % number)
+        if "hang" in request.query:
+            await asyncio.Event().wait()
         return response
 
     async def text(_: web.Request) -> web.Response:

@@ -11,6 +11,7 @@ from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.delivery import Delivery
 from streamer.receipts import Receipts
 from streamer.receipts.channel import Channel
+from streamer.tapping import Taps
 from tests.doubles.destination import MemoryClient
 from tests.pipeline.engine import Engine, eventually
 
@@ -22,6 +23,7 @@ class Delivering(Engine):
         super().__init__(directory)
         self.receiver = MemoryClient()
         self.target = self.new_target()
+        self.taps = Taps()
         self.receipts = Receipts.open(
             directory / "receipts", window_seconds=86_400, max_bytes=64 << 20, now=time.time()
         )
@@ -47,6 +49,7 @@ class Delivering(Engine):
             dead_letters=dead_letters,
             observe_latency=lambda _records, _now: None,
             channel=self.channel,
+            taps=self.taps,
         )
 
     async def settled(self, *ends: int) -> None:
