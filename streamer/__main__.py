@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, Final
 
 from streamer.level_signals import LEVEL_SIGNALS
+from streamer.reload_signal import RELOAD_SIGNAL
 from streamer.stop_signals import STOP_SIGNALS
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with ExitStack() as signals:
         if argv[:1] == ["run"]:
             signals.enter_context(LEVEL_SIGNALS.caught())
+            signals.enter_context(RELOAD_SIGNAL.caught())
             signals.enter_context(STOP_SIGNALS.caught())
         try:
             return _run(argv)

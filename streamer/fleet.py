@@ -5,14 +5,16 @@ Each integration has a task and a signal of its own to end: it drains while the 
 """
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterator
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from streamer.destinations import Destination, open_destination
 from streamer.integration import Integration
 from streamer.logs.observing import observing
 from streamer.pipeline.identifying import Identification
 from streamer.settings import Settings
+from streamer.status import Reload
 from streamer.steering import Steering
 from streamer.timings import Timings
 
@@ -59,11 +61,14 @@ class Fleet:
             for name, integration in settings.integrations.items()
         }
         """By name."""
+        self.former_key_reloads: Counter[Reload] = Counter()
+        """Of destinations that are gone."""
         self._tasks: asyncio.TaskGroup | None = None
         self._runs: dict[str, _Run] = {}
         self._watches: dict[str, asyncio.Task[None]] = {}
         """Of the write keys of destinations."""
-        self._side_tasks: list[asyncio.Task[None]] = []
+        self._asking: asyncio.Task[None] | None = None
+        """Asks for the users of devices."""
         self._is_draining = False
 
     def start(self, tasks: asyncio.TaskGroup) -> None:
@@ -75,19 +80,18 @@ class Fleet:
         self._tasks = tasks
         for destination in self.destinations.values():
             self.watch(destination)
-        if self.identification is not None:
-            self._run_beside(self.identification.run(), "ask for users of devices")
+        self._identify()
         for name in self.integrations:
             self.run(name)
 
-    def run(self, name: str) -> None:
-        """Run an integration, unless the service is ending."""
+    def run(self, name: str, *, is_watched: bool = True) -> None:
+        """Run an integration, unless the service is ending; ``is_watched`` is that of `Runner.run`."""
         if self._tasks is None or self._is_draining:
             return
         assert name not in self._runs, f"{name} runs already"
         stop = asyncio.Event()
         self._admit(name, self.integrations[name].steering)
-        running = self.integrations[name].runner.run(stop)
+        running = self.integrations[name].runner.run(stop, is_watched=is_watched)
         self._runs[name] = _Run(stop, self._tasks.create_task(running, name=f"integration {name}"))
 
     def watch(self, destination: Destination) -> None:
@@ -95,6 +99,34 @@ class Fleet:
         if self._tasks is not None and not self._is_draining:
             task = self._tasks.create_task(destination.watch_key(), name=f"write key of {destination.name}")
             self._watches[destination.name] = task
+
+    async def exchange(self, name: str, successor: Destination | None) -> None:
+        """Put another destination in the place of one that no integration uses any more, and close the former.
+
+        Args:
+            name: of the destination; may be new.
+            successor: goes on counting what the former has counted; None: there is none.
+        """
+        former, watch = self.destinations.pop(name, None), self._watches.pop(name, None)
+        if watch is not None:
+            watch.cancel()
+        if successor is not None:
+            self.destinations[name] = successor
+            self.watch(successor)
+        elif former is not None:
+            self.former_key_reloads.update(former.status.key_reloads)
+        if watch is not None:
+            await asyncio.wait({watch})
+        if former is not None:
+            with observing(f"end of the destination {name}"):
+                await former.close()
+
+    def follow(self, settings: Settings) -> None:
+        """These settings are in force from now on; whatever knows the users of devices begins if it is needed."""
+        self.settings = settings
+        if self.identification is None:
+            self.identification = identification_of(settings, self.timings)
+            self._identify()
 
     async def drain(self, name: str) -> None:
         """Let one integration drain: requests in flight end, outcomes are committed, the group is left."""
@@ -110,8 +142,9 @@ class Fleet:
             running.stop.set()
         if self._runs:
             await asyncio.wait({running.task for running in self._runs.values()})
-        for task in (*self._watches.values(), *self._side_tasks):
-            task.cancel()
+        for task in (*self._watches.values(), self._asking):
+            if task is not None:
+                task.cancel()
 
     async def close(self) -> None:
         """Close everything. What cannot be closed must not keep receipts from being written out."""
@@ -120,15 +153,15 @@ class Fleet:
                 await destination.close()
         for name, integration in self.integrations.items():
             with observing("end of the receipts", integration=name):
-                integration.receipts.close()
+                integration.close()
 
     def __iter__(self) -> Iterator[Integration]:
         """All integrations, as they are now."""
         return iter(list(self.integrations.values()))
 
-    def _run_beside(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        assert self._tasks is not None, "asked only while it runs"
-        self._side_tasks.append(self._tasks.create_task(work, name=name))
+    def _identify(self) -> None:
+        if self.identification is not None and self._tasks is not None and not self._is_draining:
+            self._asking = self._tasks.create_task(self.identification.run(), name="ask for users of devices")
 
 
 def identification_of(settings: Settings, timings: Timings) -> Identification | None:

@@ -43,6 +43,7 @@ class Integration:
         *,
         destination: Destination,
         identification: Identification | None = None,
+        receipts: Receipts | None = None,
         timings: Timings,
     ) -> None:
         """Open the receipts; nothing is connected before `run`.
@@ -52,6 +53,7 @@ class Integration:
             settings: the whole configuration.
             destination: borrowed from the service.
             identification: knows the users of devices, if that is asked for; borrowed, too.
+            receipts: those of `open_receipts`, where they are open already.
             timings: how long to wait for what.
         """
         self.name = name
@@ -62,22 +64,14 @@ class Integration:
         self.filtered_out = FilteredOut()
         """Topics that have nothing to deliver, because all their latest records are ``not_in_stream``."""
         self.identifier: Identifier | None = None
-        """Finds the users of anonymous events; None: these are delivered as they are."""
-        if identification is not None and self.settings.identify_devices:
-            self.identifier = Identifier(identification)
+        """Finds the users of anonymous events; None: that was never asked for."""
         self._all_settings = settings
-        directory = settings.state_dir / name
-        self._guard_memory = GuardMemory(directory, fingerprint=settings.fingerprint())
-        self.receipts = Receipts.open(
-            directory / "receipts",
-            window_seconds=settings.receipts.window,
-            max_bytes=settings.receipts.max_bytes,
-            now=time.time(),
-            destination=self._destination_fingerprint(),
-        )
+        self._take(settings, identification)
+        self._guard_memory = GuardMemory(settings.state_dir / name, fingerprint=settings.fingerprint())
+        self.receipts = open_receipts(name, settings, destination) if receipts is None else receipts
         self.runner = Runner(
             subscription_of(name, settings),
-            new_brokers=lambda: Brokers(settings.kafka, fetch_share=fetch_share_of(settings), timings=timings),
+            new_brokers=self._new_brokers,
             make_worker=self._new_delivery,
             guard_memory=self._guard_memory,
             timings=timings,
@@ -86,35 +80,102 @@ class Integration:
         self._discards = False
         """Whether an order has its records filtered instead of delivered."""
         self.steering = Steering(
-            self.runner, guard_memory=self._guard_memory, discard=self._discard, probe=destination.probe_now
+            self.runner,
+            guard_memory=self._guard_memory,
+            discard=self._discard,
+            probe=self._probe,
         )
         """Has it obey the orders of operators."""
-        self._minute = Minute(self.runner, destination_state=lambda: destination.state.value)
-        destination.on_key_changed(self._on_key_changed)
+        self._timings = timings
+        self._minute = Minute(self.runner, destination_state=lambda: self.destination.state.value)
+        self._end_notices = destination.on_key_changed(self._on_key_changed)
 
-    def _destination_fingerprint(self) -> str:
-        settings = self.destination.settings
-        return destination_fingerprint(settings.url, settings.read_key(), settings.message_id_suffix)
+    @property
+    def is_guarded(self) -> bool:
+        """Whether the mass guard has stopped it."""
+        return self.runner.pipeline is not None and self.runner.pipeline.is_guarded
+
+    def keep(self, settings: Settings) -> None:
+        """Go on as before: nothing in ``settings``, the new configuration, concerns it."""
+        self._all_settings = settings
+        self._guard_memory.belong_to(settings.fingerprint(), is_over=False)
+
+    def remap(self, settings: Settings, identification: Identification | None = None) -> None:
+        """Make the calls of the next records as the new configuration says. Nothing restarts.
+
+        Records that are open keep the calls that were made of them. The rest of its settings must be as before.
+
+        Args:
+            settings: the new configuration.
+            identification: knows the users of devices, if that is asked for.
+        """
+        self.keep(settings)
+        self._take(settings, identification)
+        self.runner.discards = settings.mapping(self.name).discard
+        self._renew_mapper()
+
+    def _renew_mapper(self) -> None:
+        worker = None if self.runner.pipeline is None else self.runner.pipeline.worker
+        if isinstance(worker, Delivery):
+            worker.remap(*self._new_mapper())
+
+    def adopt(self, settings: Settings, destination: Destination, identification: Identification | None = None) -> None:
+        """Take another configuration for the next run; call this only while it does not run.
+
+        What was counted goes on counting. A stop by the mass guard ends.
+
+        Args:
+            settings: the new configuration.
+            destination: borrowed from the service; may be another one than before.
+            identification: knows the users of devices, if that is asked for.
+        """
+        self._take(settings, identification)
+        if destination is not self.destination:
+            self._end_notices()
+            self.destination = destination
+            self._end_notices = destination.on_key_changed(self._on_key_changed)
+        for topic in self.settings.topics:
+            self.latency_seconds.setdefault(topic, Histogram(LATENCY_SECONDS))
+        self._guard_memory.belong_to(settings.fingerprint(), is_over=True)
+        self.runner.adopt(subscription_of(self.name, settings))
+        self._on_key_changed()
+
+    def _take(self, settings: Settings, identification: Identification | None) -> None:
+        self._all_settings = settings
+        self.settings = settings.integrations[self.name]
+        if self.identifier is None and identification is not None and self.settings.identify_devices:
+            self.identifier = Identifier(identification)
+
+    def close(self) -> None:
+        """Close the receipts, and hear nothing of the destination any more; takes as long as the disk needs."""
+        self._end_notices()
+        self.receipts.close()
 
     def _on_key_changed(self) -> None:
-        """The destination has another write key: what was delivered with the former one proves nothing."""
-        self.receipts.serve(self._destination_fingerprint(), time.time())
+        """Where deliveries go may have changed: what was delivered elsewhere, or with another key, proves nothing."""
+        self.receipts.serve(_fingerprint_of(self.destination), time.time())
 
     def release_guard(self) -> None:
         """Let it run again although the mass guard has stopped it; call this before `run`."""
         self._guard_memory.release()
         logger().emit(Event.GUARD_RELEASED, integration=self.name)
 
+    def _probe(self) -> None:
+        """Have the destination probed at once if it is held; it may be another one than at the start."""
+        self.destination.probe_now()
+
     def _discard(self, discards: bool) -> None:
         """Have the next records filtered as ``paused``, or delivered again."""
         self._discards = discards
-        pipeline = self.runner.pipeline
-        if pipeline is not None and isinstance(pipeline.worker, Delivery):
-            pipeline.worker.remap(*self._new_mapper())
+        self._renew_mapper()
+
+    def _new_brokers(self) -> Brokers:
+        settings = self._all_settings
+        return Brokers(settings.kafka, fetch_share=fetch_share_of(settings), timings=self._timings)
 
     def _new_mapper(self) -> tuple[MapsRecords, Prepare | None]:
         """What makes calls of records, and what gets ready for them before."""
-        identifier = self.identifier
+        identifier = self.identifier if self.settings.identify_devices else None
         mapping = self._all_settings.mapping(self.name)
         if self._discards:
             mapping = dataclasses.replace(mapping, discard=True)
@@ -178,6 +239,26 @@ class Integration:
             records = self.filtered_out.topics.get(topic)
             event = Event.TOPIC_RESUMED if records is None else Event.TOPIC_FILTERED_OUT
             logger().emit(event, integration=self.name, topic=topic, records=records)
+
+
+def open_receipts(name: str, settings: Settings, destination: Destination) -> Receipts:
+    """Open the receipts of an integration; blocks for seconds if they were not closed.
+
+    Raises:
+        UnavailableError: another process uses the state directory, or the key of the destination cannot be read.
+    """
+    return Receipts.open(
+        settings.state_dir / name / "receipts",
+        window_seconds=settings.receipts.window,
+        max_bytes=settings.receipts.max_bytes,
+        now=time.time(),
+        destination=_fingerprint_of(destination),
+    )
+
+
+def _fingerprint_of(destination: Destination) -> str:
+    settings = destination.settings
+    return destination_fingerprint(settings.url, settings.read_key(), settings.message_id_suffix)
 
 
 _RECEIPT_EVENTS: Final = {

@@ -37,10 +37,13 @@ from streamer.logs.observing import observing
 from streamer.pipeline.endings import unless_stopped
 from streamer.pipeline.identifying import Identification
 from streamer.pipeline.runner import Runner, root_of
+from streamer.reload_signal import RELOAD_SIGNAL
+from streamer.reloading import Reloader
 from streamer.server import Server
 from streamer.service_view import ServiceView
 from streamer.settings import Settings
 from streamer.settings.inbound import INBOUND
+from streamer.settings.watching import ConfigFile
 from streamer.status.histogram import DURATION_SECONDS, Histogram
 from streamer.status.history import STEP_SECONDS, History
 from streamer.steering import Control, Steering
@@ -54,11 +57,12 @@ GC_THRESHOLD: Final = 50_000
 """Objects made and not freed before the collector looks for cycles; Python's own default is 700."""
 
 
-def main(settings: Settings, *, release_guard: Sequence[str] = ()) -> int:
+def main(settings: Settings, *, release_guard: Sequence[str] = (), config_file: ConfigFile | None = None) -> int:
     """Run the service until a signal; returns the exit code.
 
     Args:
         settings: the whole configuration.
+        config_file: where it came from.
         release_guard: integrations that run again although the mass guard has stopped them.
 
     Raises:
@@ -76,7 +80,7 @@ def main(settings: Settings, *, release_guard: Sequence[str] = ()) -> int:
         tracing.configured(tracing.switch_of(os.environ), _groups(settings), lambda: STOP_SIGNALS.count > 1),
         asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
     ):
-        return runner.run(_run_until_signal(settings, release_guard))
+        return runner.run(_run_until_signal(settings, release_guard, config_file))
 
 
 def _groups(settings: Settings) -> dict[str, str]:
@@ -85,7 +89,7 @@ def _groups(settings: Settings) -> dict[str, str]:
     return groups if settings.inbound is None else groups | {INBOUND: settings.inbound.group_id}
 
 
-async def _run_until_signal(settings: Settings, release_guard: Sequence[str]) -> int:
+async def _run_until_signal(settings: Settings, release_guard: Sequence[str], config_file: ConfigFile | None) -> int:
     stop = asyncio.Event()
     running = asyncio.current_task()
     assert running is not None, "a coroutine runs in a task"
@@ -101,9 +105,10 @@ async def _run_until_signal(settings: Settings, release_guard: Sequence[str]) ->
         STOP_SIGNALS.passed_to(lambda count: loop.call_soon_threadsafe(on_signal, count)),
     ):
         try:
-            service = Service(settings)
+            service = Service(settings, config_file=config_file)
             service.release_guard(release_guard)
-            await service.run(stop)
+            with RELOAD_SIGNAL.passed_to(lambda: loop.call_soon_threadsafe(service.reloader.ask)):
+                await service.run(stop)
         except asyncio.CancelledError:
             return FORCED
     return 0
@@ -117,12 +122,15 @@ def _change_level(wish: Wish) -> None:
 class Service:
     """All integrations, destinations and the HTTP server of one process."""
 
-    def __init__(self, settings: Settings, timings: Timings = PRODUCTION) -> None:
+    def __init__(
+        self, settings: Settings, timings: Timings = PRODUCTION, *, config_file: ConfigFile | None = None
+    ) -> None:
         """Open what is on local disk; nothing is connected before `run`.
 
         Args:
             settings: the whole configuration.
             timings: how long to wait for what; tests pass shorter ones.
+            config_file: where the configuration came from, to be read again; None: it stays as it is.
 
         Raises:
             UnavailableError: a write key file or the state directory cannot be used.
@@ -139,6 +147,8 @@ class Service:
         self.history = History()
         self.inbound = None if settings.inbound is None else Inbound(settings, timings)
         """The way back; None: it is off."""
+        self.reloader = Reloader(self._fleet, config_file, on_change=self._on_config_changed)
+        """Reads the configuration again."""
         self._view = ServiceView(self)
         access = Access(host=settings.server.host, token_file=settings.server.token_file)
         self._server = Server(settings.server, self._view, access, socket=settings.state_dir / SOCKET_NAME)
@@ -203,6 +213,7 @@ class Service:
                     tasks.create_task(self._sample(), name="sample"),
                     tasks.create_task(self._note_history(), name="history"),
                     tasks.create_task(unless_stopped(stop, self._control.run()), name="obey orders"),
+                    tasks.create_task(self.reloader.run(), name="watch the configuration"),
                 ]
                 self._fleet.start(tasks)
                 way_back = None
@@ -213,6 +224,7 @@ class Service:
                 await stop.wait()
                 self.is_draining = True
                 await self._fleet.drain_all()
+                await self.reloader.end()
                 if way_back is not None:
                     await asyncio.wait({way_back})
                 for task in side_tasks:
@@ -227,6 +239,11 @@ class Service:
             self._summarise_all(is_last=True)
             await self._close()
             logger().emit(Event.SERVICE_STOPPED)
+
+    def _on_config_changed(self, settings: Settings) -> None:
+        if self.inbound is not None:
+            self.inbound.follow(settings)
+        tracing.tracer().regroup(_groups(settings))
 
     async def _close(self) -> None:
         """Close everything. What cannot be closed must not keep receipts from being written out."""
@@ -277,9 +294,9 @@ class Service:
 
     def _steered(self) -> dict[str, Steering]:
         """Who obeys the orders of operators, as they are now."""
-        steered = {integration.name: integration.steering for integration in self._fleet}
         keeper = None if self.inbound is None else self.inbound.keeper
-        return steered if keeper is None else steered | {INBOUND: keeper.steering}
+        of_keeper = {} if keeper is None else {INBOUND: keeper.steering}
+        return of_keeper | {integration.name: integration.steering for integration in self._fleet}
 
     def _runners(self) -> Iterator[Runner]:
         yield from (integration.runner for integration in self._fleet)

@@ -23,6 +23,7 @@ from streamer.pipeline import Pipeline
 from streamer.pipeline.runner import Runner
 from streamer.pipeline.showing import consumer_status
 from streamer.receipts import Receipts
+from streamer.reloading import Reloader
 from streamer.settings import Settings
 from streamer.settings.inbound import INBOUND
 from streamer.status import (
@@ -69,6 +70,10 @@ class Parts(Protocol):
     @property
     def inbound(self) -> Inbound | None:
         """The way back; None: it is off."""
+
+    @property
+    def reloader(self) -> Reloader:
+        """Reads the configuration again."""
 
     @property
     def started_at(self) -> float:
@@ -125,6 +130,7 @@ class ServiceView:
             config_sha256=service.settings.fingerprint(),
             mapping_version=MAPPING_VERSION,
             config_reloads=self._config_reloads(),
+            config=service.reloader.status,
             trace_spans=tracer().counts(),
             started_at=service.started_at,
             is_draining=service.is_draining,
@@ -143,7 +149,8 @@ class ServiceView:
     def _config_reloads(self) -> Counter[Reload]:
         listener = None if self._service.inbound is None else self._service.inbound.listener
         of_keys = (destination.status.key_reloads for destination in self._service.destinations.values())
-        return sum(of_keys, Counter() if listener is None else listener.secret_reloads)
+        own = self._service.reloader.counts()
+        return sum(of_keys, own if listener is None else own + listener.secret_reloads)
 
     def _destinations(self) -> Check:
         """One destination held leaves the others delivering: ready, degraded. All held: not ready."""

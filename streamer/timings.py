@@ -138,6 +138,9 @@ class Timings:
     """How long the headers and the body of a webhook request may take together."""
     secrets_every: float = 1.0
     """How often it is looked whether the file of a webhook's secrets has changed."""
+    config_every: float = 2.0
+    """How often it is looked whether the configuration file or the file of a key has changed. It counts as changed when
+    two looks find the same."""
     summary_every: float = 60.0
     """How often each integration logs its account."""
     directory_connect: float = 5.0

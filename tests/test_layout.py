@@ -20,6 +20,7 @@ MODULES = {
 PARTS = [
     "commit",
     "level_signals",
+    "reload_signal",
     "stop_signals",
     "core.model",
     "core.errors",
@@ -48,6 +49,8 @@ PARTS = [
     "operations",
     "integration",
     "fleet",
+    "changing",
+    "reloading",
     "service_view",
     "page",
     "server",

@@ -6,17 +6,33 @@ from streamer.destinations.product_fruits import open_product_fruits
 from streamer.destinations.segment import SegmentClient
 from streamer.destinations.sprig import open_sprig
 from streamer.settings import DestinationSettings
+from streamer.status import DestinationStatus
 from streamer.timings import PRODUCTION, Timings
 
 __all__ = ["Destination", "Exchange", "open_destination"]
 
 
-def open_destination(name: str, settings: DestinationSettings, timings: Timings = PRODUCTION) -> Destination:
+def open_destination(
+    name: str, settings: DestinationSettings, timings: Timings = PRODUCTION, *, former: DestinationStatus | None = None
+) -> Destination:
     """The destination that the configuration names; nothing is sent yet. A new API is chosen here.
+
+    Args:
+        name: in the configuration.
+        settings: where calls go, and how.
+        timings: how long to wait for what.
+        former: of the destination that this one replaces; it goes on counting there.
 
     Raises:
         UnavailableError: its credentials cannot be read.
     """
+    destination = _open(name, settings, timings)
+    if former is not None:
+        destination.status.go_on_counting(former)
+    return destination
+
+
+def _open(name: str, settings: DestinationSettings, timings: Timings) -> Destination:
     match settings.kind:
         case "segment":
             client = SegmentClient(settings)

@@ -125,9 +125,10 @@ class Destination:
         self._listeners.append(listeners)
         return lambda: self._listeners.remove(listeners)
 
-    def on_key_changed(self, listener: Callable[[], None]) -> None:
-        """Call ``listener`` when other credentials were read, before the first request with them."""
+    def on_key_changed(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener`` when other credentials were read, before they are used; the function returned ends that."""
         self._key_listeners.append(listener)
+        return lambda: self._key_listeners.remove(listener)
 
     async def watch_key(self) -> None:
         """Ask about the write key until cancelled, if somebody can be asked."""
@@ -221,6 +222,10 @@ class Destination:
         self._after_end(attempt)
         return verdict, answer
 
+    def has_present_key(self, attempt: Attempt) -> bool:
+        """Whether a request was made with the key that is in use now."""
+        return self._machine.has_present_key(attempt)
+
     async def close(self) -> None:
         """Close the connections."""
         if self._alarm is not None:
@@ -232,7 +237,7 @@ class Destination:
         try:
             if self._client.reread_credentials():
                 self.status.key_reloads[Reload.APPLIED] += 1
-                self._machine.key_changed()
+                self._machine.key_changed(time.monotonic())
                 for listener in self._key_listeners:
                     listener()
         except UnavailableError as error:

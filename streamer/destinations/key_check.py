@@ -41,7 +41,7 @@ class Barred(Protocol):
     def reread_credentials(self) -> None:
         """Read the key again; call the listeners of `on_key_changed` if it is another one."""
 
-    def on_key_changed(self, listener: Callable[[], None]) -> None:
+    def on_key_changed(self, listener: Callable[[], None]) -> object:
         """Call ``listener`` when another key was read."""
 
 

@@ -82,7 +82,8 @@ class Applier:
         """
         self._name = name
         self._directory = directory
-        self._rules = rules
+        self.rules = rules
+        """What decides; may be replaced at any moment."""
         self._custody = custody
         self._dead_letters = dead_letters
         self._tally = tally
@@ -217,7 +218,7 @@ class Applier:
                 ends = await transact(
                     [taken.call for taken in self._in_hand if taken.call is not None],
                     directory=self._directory,
-                    rules=self._rules,
+                    rules=self.rules,
                     timeout_seconds=self._timings.directory_transaction,
                 )
         except UnavailableError as error:
@@ -257,7 +258,7 @@ class Applier:
     def _read_one(self, taken: Taken) -> PendingLetter | None:
         record = taken.record
         try:
-            found = read(record.value, record.headers, record.timestamp, self._rules)
+            found = read(record.value, record.headers, record.timestamp, self.rules)
         except Exception as error:  # noqa: BLE001 - a bug of ours on one call must not stop the others
             self._unread.note(error)
             return self._letters.for_bug(taken, error)

@@ -38,6 +38,11 @@ class Inbound:
             self.listener = Listener(inbound, self.publisher, timings)
         self.keeper = None if settings.directory is None else _keeper(settings, timings)
 
+    def follow(self, settings: Settings) -> None:
+        """The integrations of the configuration have changed: the loop guard has to know what they call events now."""
+        if self.keeper is not None:
+            self.keeper.follow(settings.inbound_rules())
+
     async def start(self) -> None:
         """Listen.
 

@@ -2,9 +2,11 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Final
 
 from streamer.core.errors import UnavailableError
+from streamer.core.inbound.rules import Rules
 from streamer.core.records.custody import Custody
 from streamer.directory.housekeeping import forget
 from streamer.directory.outbox import Outbox, Waiting
@@ -78,6 +80,13 @@ class Keeper:
         self.steering = Steering(self.runner, guard_memory=guard_memory)
         """Has it obey the orders of operators."""
         self._minute = Minute(self.runner, destination_state=lambda: "ok" if self.availability.is_up else "held")
+
+    def follow(self, rules: Rules) -> None:
+        """Decide about the next calls by other rules. The names of events that were sent before stay ours."""
+        self._rules = replace(rules, own_events=rules.own_events | self._rules.own_events)
+        worker = None if self.runner.pipeline is None else self.runner.pipeline.worker
+        if isinstance(worker, Applier):
+            worker.rules = self._rules
 
     def _new_applier(self, custody: Custody, dead_letters: DeadLetters) -> Applier:
         return Applier(

@@ -65,6 +65,27 @@ class Event(enum.Enum):
         ("written_from",),
     )
     CONFIG_LOADED = ("config.loaded", INFO, None, "The configuration was loaded and is in use.", ("config_sha256",))
+    CONFIG_RELOADED = (
+        "config.reloaded",
+        INFO,
+        None,
+        (
+            "The configuration was read again and is in use, but for the settings in needs_restart: these keep their"
+            " former values until streamer is restarted. Integrations that are not named were not interrupted."
+        ),
+        ("config_sha256", "changed", "restarted", "needs_restart"),
+    )
+    CONFIG_REJECTED = (
+        "config.rejected",
+        ERROR,
+        Fault.SET_UP,
+        (
+            "The configuration was read again and cannot be used; detail has all faults. The configuration from before"
+            " stays in force, and events are delivered as before. A restart would fail."
+        ),
+        ("faults", "detail"),
+        "Correct the file: streamer check lists its faults. streamer reads it when it changes; no restart is needed.",
+    )
     SUMMARY = (
         "service.summarised",
         INFO,

@@ -63,6 +63,7 @@ FIELDS: Final = {
     "away_seconds": LogField("away_seconds", "Seconds for which the directory could not be used."),
     "by": LogField("by", "Who ordered it: `user@host` of the command."),
     "calls": LogField("messaging.batch.message_count", "Calls in the request."),
+    "changed": LogField("changed", "The settings that take effect, by name; absent: none has changed."),
     "commit": LogField("commit", "The commit of the source, or `unknown`."),
     "config_sha256": LogField("config_sha256", "12 hexadecimal digits that change with any setting but the secrets."),
     "consumed_per_second": LogField("consumed_per_second", "Records read, per second."),
@@ -91,6 +92,7 @@ FIELDS: Final = {
         "error.type", "An HTTP status, a network fault, the type of an error, or the result of a commit.", "error.type"
     ),
     "failures": LogField("failures", "How often no broker answered since the last line of this kind."),
+    "faults": LogField("faults", "How many faults."),
     "filtered": LogField("filtered", "Records filtered; absent: none."),
     "handed_back": LogField("handed_back", "Records that were open and will be read again; absent: none."),
     "high_watermark": LogField(
@@ -111,6 +113,9 @@ FIELDS: Final = {
     ),
     "logger": LogField("logger", "The library that logged the line.", "log.logger"),
     "message_id": LogField("messaging.message.id", "The messageId of the call, or the one of a record that made none."),
+    "needs_restart": LogField(
+        "needs_restart", "Changed settings that take effect only after a restart, by name; absent: none."
+    ),
     "offset": LogField("messaging.kafka.offset", "Offset of the record."),
     "partition": LogField("messaging.destination.partition.id", "Number of the partition, as a text."),
     "partitions": LogField("partitions", "How many partitions."),
@@ -120,6 +125,7 @@ FIELDS: Final = {
     "reason": LogField("reason", "Why, in a word or a short text without values."),
     "records": LogField("records", "How many records."),
     "remarks": LogField("remarks", "What was decided about the call that a person may want to know."),
+    "restarted": LogField("restarted", "Integrations that drained and were started again; absent: none."),
     "settled_per_second": LogField("settled_per_second", "Records that got their outcome, per second."),
     "set_aside": LogField("set_aside", "How many of the latest records were dead-lettered or would have been."),
     "requests": LogField("requests", "Requests in flight."),

@@ -24,7 +24,7 @@ from streamer.logs.runbooks import runbook_of
 from streamer.logs.subject import fold_key
 from streamer.logs.writer import LineWriter
 
-__all__ = ["Event", "EventLogger", "configured", "logger", "place_of"]
+__all__ = ["Event", "EventLogger", "configured", "logger", "place_of", "reconfigure"]
 
 MAX_DETAIL_CHARACTERS: Final = 500
 """Longest text of a library that is logged. Only its first line is: the next ones quote what it worked on."""
@@ -73,6 +73,10 @@ class EventLogger:
         self._level = min(level, INFO)
         self.emit_at(Event.LOG_LEVEL_CHANGED, INFO, written_from=logging.getLevelName(level).lower())
         self._level = level
+
+    def configure_level(self, level: int) -> None:
+        """Write only lines of this level or a higher one, now and after a signal has set the level back."""
+        self._level = self.configured_level = level
 
     def emit(self, event: Event, **fields: object) -> None:
         """Write one line, or only count it if too many of its kind and subject were written lately.
@@ -151,6 +155,8 @@ def _fault_line(event: Event, fields: dict[str, object]) -> FaultLine:
 
 
 _current = EventLogger()
+_descriptor: int | None = None
+"""Where lines go; None: nothing is configured."""
 
 
 def logger() -> EventLogger:
@@ -176,11 +182,10 @@ def configured(
         said_elsewhere: formats of lines of libraries that are written at the level ``debug``, because a line of ours
             says the same.
     """
-    global _current  # noqa: PLW0603 - logging is the one thing that is the same for the whole process
-    descriptor = sys.stdout.fileno() if file_descriptor is None else file_descriptor
+    global _current, _descriptor  # noqa: PLW0603 - logging is the one thing that is the same for the whole process
+    descriptor = _descriptor = sys.stdout.fileno() if file_descriptor is None else file_descriptor
     writer = LineWriter(descriptor, on_dropped=lambda lines: logger().emit(Event.LINES_DROPPED, lines=lines))
-    level = logging.getLevelNamesMapping()[choice.level.upper()]
-    previous, _current = _current, EventLogger(Folding(join=_join), level=level)
+    previous, _current = _current, EventLogger(Folding(join=_join), level=_level_of(choice))
     structlog.configure(
         processors=processors_for(choice.format, choice.profile, descriptor),
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG),
@@ -197,9 +202,20 @@ def configured(
         logging.captureWarnings(capture=False)
         root.removeHandler(handler)
         _current.flush()
-        _current = previous
+        _current, _descriptor = previous, None
         structlog.reset_defaults()
         writer.close()
+
+
+def reconfigure(choice: Choice) -> None:
+    """Log in another way from now on; call it while `configured` lasts. Before that, it does nothing."""
+    if _descriptor is not None:
+        structlog.configure(processors=processors_for(choice.format, choice.profile, _descriptor))
+        _current.configure_level(_level_of(choice))
+
+
+def _level_of(choice: Choice) -> int:
+    return logging.getLevelNamesMapping()[choice.level.upper()]
 
 
 class _LibraryHandler(logging.Handler):

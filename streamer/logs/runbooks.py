@@ -13,6 +13,7 @@ PAGE: Final = "docs/runbooks/README.md"
 """Where the runbooks are in the repository."""
 
 ALERTS: Final[Mapping[Event, str]] = {
+    Event.CONFIG_REJECTED: "StreamerConfigReloadFailed",
     Event.SERVER_TOKEN_UNREADABLE: "StreamerConfigReloadFailed",
     Event.KAFKA_UNAVAILABLE: "StreamerKafkaAway",
     Event.KAFKA_CREDENTIALS_MISSING: "StreamerConfigReloadFailed",

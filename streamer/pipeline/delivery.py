@@ -247,19 +247,20 @@ class Delivery:
                 self._all_answered.set()
         # No await from here on: a batch ends as a whole or not at all.
         if verdict is Verdict.DELIVERED:
-            self._accepted(shipment, began, span)
+            self._accepted(shipment, began, span, is_proof=self._destination.has_present_key(attempt))
         else:
             span.fail(answer.error)
             self._failed(shipment, attempt, verdict, answer, began, span)
         self._work.set()
 
-    def _accepted(self, shipment: Shipment, began: float, span: Span) -> None:
+    def _accepted(self, shipment: Shipment, began: float, span: Span, *, is_proof: bool) -> None:
         records = shipment.records
         now = time.time()
         by_ledger: defaultdict[PartitionLedger, list[OpenRecord]] = defaultdict(list)
         for record in records:
             by_ledger[record.ledger].append(record)
-        self._receipts.add(deliveries_of(by_ledger), now)
+        if is_proof:  # with another key it was delivered elsewhere
+            self._receipts.add(deliveries_of(by_ledger), now)
         self._shipping.accepted(shipment, by_ledger, time.monotonic())
         self._dead_letters.guards.note_delivered(len(records))
         self._observe_latency(records, now)

@@ -58,6 +58,20 @@ class GuardMemory:
         windows = found.get("windows")
         self._windows = windows if isinstance(windows, dict) else {}
 
+    def belong_to(self, fingerprint: str, *, is_over: bool) -> None:
+        """Count for another configuration from now on.
+
+        Args:
+            fingerprint: stands for that configuration.
+            is_over: whether what is remembered ends, because something has changed that concerns the integration.
+        """
+        is_noted = self._is_guarded or bool(self._windows)
+        self._now = {**self._now, "configuration": fingerprint}
+        if is_over:
+            self._is_guarded, self._windows, self.stopped_at = False, {}, None
+        if is_noted:
+            self._write()
+
     def is_guarded(self) -> bool:
         """Whether the guard stopped the integration with this very configuration and version."""
         return self._is_guarded

@@ -238,6 +238,7 @@ class Pipeline:
                     ("watch the callbacks of", _raise_from(self._crash)),
                 )
             ]
+            await asyncio.sleep(0)  # a part that is cancelled before it has begun leaves a coroutine that nobody awaits
             await stop.wait()
             logger().emit(Event.DRAIN_STARTED, integration=self.name, requests=self.worker.under_way)
             reading.cancel()

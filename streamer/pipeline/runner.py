@@ -60,6 +60,8 @@ class Runner:
         """How often the watchdog has ended its pipeline lately."""
         self.restarts = 0
         self.last_error = ""
+        self.discards = subscription.discards
+        """Whether the configuration has all records filtered as ``paused``."""
         self.awaits_orders = False
         """Whether nothing is read before it is known what operators have ordered."""
         self.order_at: float | None = None
@@ -90,7 +92,7 @@ class Runner:
     @property
     def pause(self) -> Pause | None:
         """What keeps it from delivering because a person wants that; None: nothing."""
-        is_configured = self.subscription.is_paused or self.subscription.discards
+        is_configured = self.subscription.is_paused or self.discards
         configured = Pause(discards=not self.subscription.is_paused) if is_configured else None
         return in_force(self._ordered, configured)
 
@@ -128,11 +130,25 @@ class Runner:
     def _may_read(self) -> bool:
         return not self.awaits_orders and not self.is_paused
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Run pipelines until ``stop`` is set.
+    def adopt(self, subscription: Subscription) -> None:
+        """Consume something else when it is run again; call this only while it does not run."""
+        assert subscription.name == self.name, "what outlives pipelines belongs to a name"
+        self.subscription = subscription
+        self.discards = subscription.discards
+        self.has_started = self.has_started or subscription.is_paused
+        self.consecutive_stalls = 0
+
+    async def run(self, stop: asyncio.Event, *, is_watched: bool = True) -> None:
+        """Run pipelines until ``stop`` is set. After that it can be run again.
+
+        Args:
+            stop: when to drain.
+            is_watched: whether somebody watches, as at the start of the process. If not, a set-up that the brokers
+                refuse is tried again and again.
 
         Raises:
-            SettingsError: a broker and our set-up refuse each other, and they never worked together before.
+            SettingsError: a broker and our set-up refuse each other, they never worked together before, and somebody
+                watches.
         """
         wait = self._timings.restart_min
         while not stop.is_set():
@@ -144,7 +160,7 @@ class Runner:
             except Exception as error:
                 # At the start somebody is watching. Later, a password that was changed on one side only must not end
                 # what still works.
-                if isinstance(error, SettingsError) and not self.has_started:
+                if isinstance(error, SettingsError) and is_watched and not self.has_started:
                     raise
                 if time.monotonic() - self._began > self._timings.healthy_after:
                     wait, self.consecutive_stalls = self._timings.restart_min, 0

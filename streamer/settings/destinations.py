@@ -104,8 +104,8 @@ class DestinationSettings(Section):
     """Write key of the Segment source. 1 to 256 printable characters without blanks and colons. Give this setting or
     ``write_key_file``."""
     write_key_file: Path | None = None
-    """File that holds the write key and nothing else. It is read again before each probe of a held destination, so a
-    key can be replaced without a restart."""
+    """File that holds the write key and nothing else. It is read again when it changes, and before each probe of a held
+    destination, so a key can be replaced without a restart."""
     api_key: Annotated[Secret, AfterValidator(_check_api_key)] | None = None
     """Only for the kinds ``sprig`` and ``product_fruits``: the API key. Give this setting or ``api_key_file``."""
     api_key_file: Path | None = None

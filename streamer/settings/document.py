@@ -38,6 +38,12 @@ _QUOTED: Final = re.compile(r"""'(?:[^']|<[^']*>)'|(?P<piece>'[^']*'|"[^"]*")"""
 """What the parser quotes: single characters and kinds of tokens, which may be shown, and pieces of the file."""
 
 
+def dotted(path: KeyPath) -> str:
+    """A path as people write it: ``integrations.sprig.topics[0]``."""
+    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
+    return text.removeprefix(".") or "the configuration"
+
+
 @dataclass(frozen=True, slots=True)
 class Fault:
     """One thing that is wrong with the configuration, and where."""

@@ -14,7 +14,7 @@ from pydantic_settings import EnvSettingsSource
 from streamer.core.errors import SettingsError
 from streamer.settings.checks import clashes
 from streamer.settings.clash import Clash
-from streamer.settings.document import Document, Fault, KeyPath, read
+from streamer.settings.document import Document, Fault, KeyPath, dotted, read
 from streamer.settings.files import file_clashes, with_line_break
 from streamer.settings.model import Settings
 from streamer.settings.remarks import open_listener, unknown_variables, unmatched_names
@@ -252,11 +252,11 @@ class _Describer:
 
     def __call__(self, fault: Fault) -> str:
         """One line about ``fault``."""
-        return f"{_dotted(fault.path)}{self._place(fault.path)}:{self._value(fault.path)} {fault.text}"
+        return f"{dotted(fault.path)}{self._place(fault.path)}:{self._value(fault.path)} {fault.text}"
 
     def order(self, fault: Fault) -> tuple[int, str]:
         """Sorts faults by their line in the file."""
-        return self._line(fault.path), _dotted(fault.path)
+        return self._line(fault.path), dotted(fault.path)
 
     def _line(self, path: KeyPath) -> int:
         """The line of the value, or of the nearest section around it; 0: neither is in the file."""
@@ -292,8 +292,3 @@ def _find(tree: Any, path: KeyPath) -> Any:
         else:
             return None
     return tree
-
-
-def _dotted(path: KeyPath) -> str:
-    text = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in path)
-    return text.removeprefix(".") or "the configuration"

@@ -6,6 +6,7 @@ from streamer.status.inbound_snapshot import DirectoryStatus, WebhooksStatus
 from streamer.status.partition_snapshot import AssignedPartition, PartitionStatus
 from streamer.status.snapshot import (
     Check,
+    ConfigStatus,
     ConsumerStatus,
     GuardEvidence,
     InboundStatus,
@@ -21,6 +22,7 @@ __all__ = [
     "AssignedPartition",
     "BatchResult",
     "Check",
+    "ConfigStatus",
     "ConsumerStatus",
     "DestinationStatus",
     "DirectoryStatus",

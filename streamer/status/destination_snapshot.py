@@ -60,6 +60,14 @@ class DestinationStatus:
     batch_bytes: Histogram = field(default_factory=lambda: Histogram(BATCH_BYTES))
     retry_after_seconds: Histogram = field(default_factory=lambda: Histogram(RETRY_AFTER_SECONDS))
 
+    def go_on_counting(self, former: "DestinationStatus") -> None:
+        """Count where ``former`` counted, which may do so for a while yet: counters live as long as the process."""
+        self.requests, self.retries, self.batches = former.requests, former.retries, former.batches
+        self.key_reloads = former.key_reloads
+        self.request_seconds, self.recent_request_seconds = former.request_seconds, former.recent_request_seconds
+        self.batch_calls, self.batch_bytes = former.batch_calls, former.batch_bytes
+        self.retry_after_seconds = former.retry_after_seconds
+
     def record(
         self,
         answer: Answer,

@@ -24,6 +24,12 @@ def document_of(status: ServiceStatus, *, now: float, monotonic_now: float) -> J
         "time": time_of(now),
         "started_at": time_of(status.started_at),
         "draining": status.is_draining,
+        "config": {
+            "faults": list(status.config.faults),
+            "rejected_at": time_or_null(status.config.rejected_at),
+            "reloaded_at": time_or_null(status.config.reloaded_at),
+            "needs_restart": list(status.config.needs_restart),
+        },
         "unaccounted": sum(partition.unaccounted for consumer in status.consumers for partition in consumer.partitions),
         "integrations": {integration.name: _integration(integration, now) for integration in status.integrations},
         "destinations": {

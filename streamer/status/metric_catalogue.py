@@ -124,7 +124,7 @@ OF_SERVICE: Final[tuple[Series[ServiceStatus], ...]] = (
     ),
     counter(
         "streamer_config_reloads_total",
-        "Files of write keys and webhook secrets, read again. applied: they have changed. failed: the last ones count.",
+        "Configuration, keys and webhook secrets, read again. applied: they have changed. failed: the last ones count.",
         lambda service: {result.value: service.config_reloads.get(result, 0) for result in Reload},
         "result",
     ),

@@ -171,6 +171,20 @@ class InboundStatus:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigStatus:
+    """How the configuration file stands to what is in force."""
+
+    faults: Sequence[str] = ()
+    """What is wrong with the file as it was read last; empty: it is in force. No text holds a secret."""
+    rejected_at: float | None = None
+    """When that was found, in seconds since the epoch."""
+    reloaded_at: float | None = None
+    """When a changed configuration came into force last; None: it is that of the start."""
+    needs_restart: Sequence[str] = ()
+    """Names of the settings that take effect only after a restart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
     """Everything, at one moment. Nothing in it may be a secret or a value of a record."""
 
@@ -184,7 +198,9 @@ class ServiceStatus:
     trace_spans: Mapping[str, int] = field(default_factory=dict)
     """Spans by what became of them; empty: traces are off."""
     config_reloads: Mapping[Reload, int] = field(default_factory=dict)
-    """How often files that the configuration names were read again, if they had changed or could not be read."""
+    """How often the configuration and files of secrets were read again, if they had changed or could not be used."""
+    config: ConfigStatus = ConfigStatus()
+    """How the file stands to that."""
     started_at: float
     """Seconds since the epoch."""
     is_draining: bool

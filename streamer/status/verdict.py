@@ -7,6 +7,7 @@ Each rule looks at one kind of fault and gives a `Problem` for each thing that h
 - `streamer.status.consumer_problems`: an integration that does not run, or reads only a part
 - `streamer.status.destination_problems`: a destination that is held, backs off or fails
 - `streamer.status.inbound_problems`: the way back
+- `streamer.status.config_problems`: a configuration file that is not in force
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from streamer.logs.events import Event
+from streamer.status.config_problems import config_problems
 from streamer.status.consumer_problems import running_problems
 from streamer.status.destination_problems import destination_problems
 from streamer.status.figures import counted, duration, shortened
@@ -61,6 +63,7 @@ def _urgency(problem: Problem) -> tuple[int, bool]:
 def _problems(status: ServiceStatus, now: float, monotonic_now: float) -> Iterator[Problem]:
     """In the order in which equally urgent ones are told: causes before their effects."""
     yield from _draining(status)
+    yield from config_problems(status.config, now)
     yield from _silent(status, now)
     for consumer in status.consumers:
         yield from running_problems(consumer, status, now)

@@ -118,6 +118,10 @@ class OpenTelemetryTracer:
         self._groups = groups
         self._has_older_names = has_older_names
 
+    def regroup(self, groups: Mapping[str, str]) -> None:
+        """From now on these are the consumer groups of the integrations."""
+        self._groups = groups
+
     def process(self, operation: Literal["deliver", "apply"], integration: str, held: Sequence[Carrier]) -> Span:
         """One batch on its way to its end."""
         with observing("traces", integration=integration):

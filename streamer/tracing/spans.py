@@ -85,6 +85,9 @@ class Tracer(Protocol):
     def trace_id(self) -> str | None:
         """That of the current span, if it is sampled."""
 
+    def regroup(self, groups: Mapping[str, str], /) -> None:
+        """From now on these are the consumer groups of the integrations."""
+
     def counts(self) -> Mapping[str, int]:
         """How many spans were exported, failed to be, or were dropped; nothing where traces are off."""
 
@@ -149,6 +152,9 @@ class NoTracer:
     def trace_id(self) -> str | None:
         """None."""
         return None
+
+    def regroup(self, _groups: Mapping[str, str]) -> None:
+        """Note nothing."""
 
     def counts(self) -> Mapping[str, int]:
         """None."""

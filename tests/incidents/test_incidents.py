@@ -44,7 +44,7 @@ async def flow(deployment: Deployment, topic: str, *, broken: int = 0) -> AsyncI
 async def running(deployment: Deployment, chromium: Chromium | None) -> AsyncIterator[Operator]:
     """The service as a process of its own, with all its production waits, and a person who looks at it."""
     process = await deployment.start_process()
-    async with on_call(process, deployment.directory / "streamer.yaml", chromium) as operator:
+    async with on_call(process, process.config, chromium) as operator:
         await operator.reads("Nothing is at risk", seconds=30)
         yield operator
     process.send(signal.SIGTERM)

@@ -62,6 +62,23 @@ LineOf = Callable[[Callable[[], object]], Line]
 Written = Callable[..., list[str]]
 
 
+def test_level_and_form_change_while_the_service_runs(written: Written) -> None:
+    def write() -> None:
+        logger().emit(Event.SERVICE_STOPPED)
+        logs.reconfigure(LogChoice(level="error", format="console"))
+        logger().emit(Event.SERVICE_STOPPED)
+        logger().emit(Event.SERVER_TOKEN_UNREADABLE, detail="d")
+        logs.reconfigure(LogChoice(profile="ecs"))
+        logger().emit(Event.SERVICE_STOPPED)
+
+    first, *between, last = written(write)
+    assert json.loads(first)["event_name"] == "service.stopped"
+    assert "server.token_unreadable" in between[0]
+    assert not between[0].startswith("{")
+    assert "service.stopped" not in "".join(between)
+    assert json.loads(last)["event.action"] == "service.stopped"
+
+
 def test_a_line_has_the_names_that_readers_know(line_of: LineOf) -> None:
     line = line_of(
         lambda: logger().emit(

@@ -174,7 +174,7 @@ async def test_a_fault_of_the_set_up_ends_the_start_with_one_line(
     process = await start(deployment, section_of(ways))
     assert await process.wait() == 78
     heading, fault = process.errors.splitlines()
-    assert heading == f"streamer: 1 fault in {deployment.directory / 'streamer.yaml'}:"
+    assert heading == f"streamer: 1 fault in {process.config}:"
     assert fault.startswith("  kafka")
     assert meaning in fault
     for secret in (PASSWORD, KEY_PASSWORD, "wrong-password-55"):

@@ -29,6 +29,7 @@ from streamer.pipeline import Pipeline
 from streamer.pipeline.delivery import Delivery
 from streamer.service import Service
 from streamer.settings import Settings, load
+from streamer.settings.watching import ConfigFile
 from streamer.timings import Timings
 from tests.conftest import ConsumeAll, connected_admin, has_leaders
 from tests.service import oracle
@@ -135,7 +136,9 @@ def delivery_of(service: Service, name: str = "surveys") -> Delivery:
 class Process:
     """``streamer run`` as a process of its own."""
 
-    def __init__(self, process: asyncio.subprocess.Process, out: Path, err: Path) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, config: Path, out: Path, err: Path) -> None:
+        self.config = config
+        """Its configuration file, which it reads again when that changes."""
         self._process = process
         self._out = out
         self._err = err
@@ -357,14 +360,16 @@ class Deployment:
         return offsets
 
     @contextlib.asynccontextmanager
-    async def running(self, *, state: str = "state") -> AsyncIterator[Service]:
+    async def running(self, *, state: str = "state", follows_file: bool = False) -> AsyncIterator[Service]:
         """Run the service in this process; at the end of the block it drains.
 
         Args:
             state: name of its state directory: two instances never share one.
+            follows_file: whether it reads its configuration again when `write_configuration` has changed it.
         """
         self.document["state_dir"] = str(self.directory / state)
-        service = Service(self.settings(), self.timings)
+        file = ConfigFile(self.write_configuration(), {})
+        service = Service(file.load(), self.timings, config_file=file if follows_file else None)
         self.services.append(service)
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as tasks:  # a service that fails ends the wait of the test for it
@@ -388,14 +393,13 @@ class Deployment:
         """
         number = len(self._processes)
         self.document["state_dir"] = str(self.directory / state)
-        name = f"streamer-{number}.yaml" if sections else "streamer.yaml"
-        path = self.write_configuration(name, **sections)
+        path = self.write_configuration(f"streamer-{number}.yaml", **sections)
         out, err = self.directory / f"out-{number}", self.directory / f"err-{number}"
         with out.open("wb") as out_file, err.open("wb") as err_file:
             started = await asyncio.create_subprocess_exec(
                 sys.executable, *program, "run", "--config", str(path), stdout=out_file, stderr=err_file
             )
-        process = Process(started, out, err)
+        process = Process(started, path, out, err)
         self._processes.append(process)
         return process
 

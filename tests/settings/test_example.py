@@ -8,8 +8,9 @@ from typing import Any, Final
 import pytest
 import yaml
 
-from streamer.devkit.docs.settings import NAME, sections
+from streamer.devkit.docs.settings import sections
 from streamer.settings import load
+from streamer.settings.changes import NAME
 
 ROOT: Final = Path(__file__).parents[2]
 EXAMPLES: Final = [ROOT / "examples" / name for name in ("streamer.yaml", "inbound.yaml", "push.yaml")]

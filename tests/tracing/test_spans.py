@@ -105,6 +105,17 @@ async def test_a_batch_is_one_span_that_links_to_what_its_producers_did(engine: 
     assert span.status.status_code is StatusCode.UNSET
 
 
+async def test_the_group_of_an_integration_may_change(engine: Delivering, recorded: Recorded) -> None:
+    engine.cluster.append(TOPIC, survey_events(1))
+    with recorded.on():
+        tracer().regroup({"surveys": "another"})
+        async with engine.running(engine.deliver):
+            await engine.settled(1)
+    span = recorded.one(f"deliver {TOPIC}")
+    assert span.attributes is not None
+    assert span.attributes["messaging.consumer.group.name"] == "another"
+
+
 async def test_polls_and_commits_are_spans(engine: Delivering, recorded: Recorded) -> None:
     engine.cluster.append(TOPIC, survey_events(3))
     with recorded.on():

@@ -239,22 +239,24 @@ class DestinationMachine:
         if self.state is State.HELD:
             self._schedule.hasten(now)
 
-    def key_changed(self) -> None:
-        """Forget that anything was accepted, because that was with another key; call it while held or barred.
+    def key_changed(self, now: float) -> None:
+        """Forget that anything was accepted, because that was with another key; what is in flight is late.
 
         Until something is accepted with the new key, a refusal says nothing about an event.
         """
-        assert self.standing.state is State.HELD, "keys are read again only while nothing but a probe may begin"
-        assert self._probe is None, "the probe in flight has the old key"
+        self._begin_term(self.state, self.reason, now)
         self._evidence.forget_key()
         self._key_since_term = self._term
+
+    def has_present_key(self, attempt: Attempt) -> bool:
+        """Whether a request was made with the key that is in use now."""
+        return attempt.term >= self._key_since_term
 
     def _judge(self, attempt: Attempt, answer: Answer, now: float, *, is_late: bool, is_decider: bool) -> Judgement:
         is_current = self.state is State.OK and not is_late
         match answer.kind:
             case AnswerKind.ACCEPTED:
-                has_present_key = attempt.term >= self._key_since_term
-                self._evidence.accepted(now, has_present_key=has_present_key, is_decider=is_decider)
+                self._evidence.accepted(now, has_present_key=self.has_present_key(attempt), is_decider=is_decider)
                 return Judgement(Verdict.DELIVERED, Finding.ACCEPTS)
             case AnswerKind.UNHAPPY | AnswerKind.SET_UP:
                 return self._evidence.failed(

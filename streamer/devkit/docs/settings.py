@@ -11,10 +11,8 @@ from typing import Final, get_origin
 from streamer.devkit.docs.fields import Field, fields_of, section_in
 from streamer.devkit.docs.values import Value
 from streamer.settings import Settings
+from streamer.settings.changes import NAME, effect_of
 from streamer.settings.inbound import DEFAULT_DIRECTORY_URL
-
-NAME: Final = "NAME"
-"""Stands for the name of a destination or of an integration."""
 
 DEFAULTS: Final[Mapping[str, str]] = {
     "kafka.bootstrap_servers": "required",
@@ -42,7 +40,9 @@ with both at once. [`examples/streamer.yaml`](../examples/streamer.yaml) shows e
 - **Sizes** are a number of bytes, or a number with `KB`, `MB`, `GB` (powers of 1,000), `KiB`, `MiB` or `GiB` (powers of
   1,024).
 - `null`, or a key without a value, stands for the default. Unknown keys are errors.
-- streamer reads its configuration at the start. A change needs a restart.
+- streamer reads its configuration again when the file changes, and on SIGHUP. The column "a change" says what a
+  changed setting does to a running service; [reloading.md](reloading.md) explains it. Variables of the environment are
+  those of the start.
 """
 
 
@@ -57,6 +57,11 @@ class Setting:
     """Empty: none but those of the type."""
     default: str
     meaning: str
+
+    @property
+    def effect(self) -> str:
+        """What a change does to a running service."""
+        return effect_of(self.path).value
 
     @property
     def name(self) -> str:
@@ -138,9 +143,10 @@ def _lines(section: SectionText) -> Iterator[str]:
         yield ""
         yield setting.meaning
         yield ""
-        yield "| type | limits | default | environment variable |"
-        yield "|---|---|---|---|"
-        yield f"| {setting.type} | {setting.limits or '-'} | {setting.default} | `{setting.variable}` |"
+        yield "| type | limits | default | a change | environment variable |"
+        yield "|---|---|---|---|---|"
+        words = (setting.type, setting.limits or "-", setting.default, setting.effect, f"`{setting.variable}`")
+        yield f"| {' | '.join(words)} |"
         yield ""
 
 

@@ -817,7 +817,7 @@ class TestHeld:
     def test_a_changed_key_has_to_show_that_it_is_accepted(self) -> None:
         """Otherwise a new key that is wrong, and answered with 400, would dead-letter event after event."""
         machine = held(0.0)
-        machine.key_changed()
+        machine.key_changed(0.0)
         assert {send(machine, BAD_REQUEST, 30.0) for _ in range(5)} == {Verdict.REFUSED_FREE}
         assert (machine.state, machine.reason) == (State.HELD, "refuses_everything")
         send(machine, OK, 60.0)
@@ -827,9 +827,21 @@ class TestHeld:
         machine = healthy()
         old = machine.start(1.0, 1)
         close(machine, UNAUTHORIZED, 1.0)
-        machine.key_changed()
+        machine.key_changed(1.0)
         assert end(machine, old, OK, 3.0) is Verdict.DELIVERED
         assert send(machine, BAD_REQUEST, 4.0) is Verdict.REFUSED_FREE
+
+    def test_a_key_may_change_while_it_works(self) -> None:
+        """Requests on their way have the old key, which may be withdrawn at once: that holds nothing."""
+        machine = healthy()
+        accepted, unauthorized, refused = (machine.start(1.0, 1) for _ in range(3))
+        machine.key_changed(2.0)
+        assert end(machine, accepted, OK, 3.0) is Verdict.DELIVERED
+        assert end(machine, unauthorized, UNAUTHORIZED, 3.0) is Verdict.RETRY_FREE
+        assert end(machine, refused, BAD_REQUEST, 3.0) is Verdict.REFUSED_FREE
+        assert machine.state is State.OK
+        send(machine, OK, 4.0)
+        assert send(machine, BAD_REQUEST, 5.0) is Verdict.REFUSED
 
 
 class TestRefused:

@@ -223,10 +223,10 @@ class MachineMachine(RuleBasedStateMachine):
         self.bar = None
         assert self.machine.standing == before, "it goes on where it was"
 
-    @precondition(lambda self: self.machine.standing.state is State.HELD and self.probe is None)
     @rule()
     def key_changes(self) -> None:
-        self.machine.key_changed()
+        self.machine.key_changed(self.now)
+        self.begin_term()
         self.has_evidence = False
         self.with_old_key.update(self.in_flight)
 

@@ -11,9 +11,10 @@ import yaml
 from annotated_types import MinLen
 
 from streamer.devkit.docs.fields import Field, fields_of, section_in
-from streamer.devkit.docs.settings import DEFAULTS, NAME, Setting, render, sections
+from streamer.devkit.docs.settings import DEFAULTS, Setting, render, sections
 from streamer.devkit.docs.values import UNITS, Value
 from streamer.settings import Settings
+from streamer.settings.changes import NAME
 from streamer.settings.inbound import DEFAULT_DIRECTORY_URL, DirectorySettings
 from streamer.settings.loading import _find, _read_overrides
 
