@@ -156,3 +156,14 @@ def test_brokers_that_do_not_answer_are_no_stall(tmp_path: Path) -> None:
             integration.runner._tell_failure(UnavailableError("no broker answers"), 1.0)
         assert integration.runner.consecutive_stalls == 0
     assert {line["event"] for line in lines} == {"kafka.unavailable"}
+
+
+def test_an_order_to_discard_outlasts_a_changed_mapping(tmp_path: Path) -> None:
+    """A reload makes another mapper; events that an operator wants discarded must not be delivered because of that."""
+    with opened(tmp_path) as (integration, _):
+        for discards in (True, False):
+            integration._discard(discards)
+            integration.remap(integration._all_settings)
+            mapper, _ = integration._new_mapper()
+            assert mapper._settings.discard is discards  # type: ignore[attr-defined]
+            assert integration.runner.pause is None, "the configuration has not paused it"
