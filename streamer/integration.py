@@ -98,9 +98,15 @@ class Integration:
             before_commit=None if shared is None else shared.writer.confirm,
         )
         """Runs its pipelines."""
+        self.runner.discards = settings.mapping(name).discard
         self._discards = False
         """Whether an order has its records filtered instead of delivered."""
-        self.steering = Steering(self.runner, guard_memory=self._guard_memory, discard=self._discard, probe=self._probe)
+        self.steering = Steering(
+            self.runner,
+            guard_memory=self._guard_memory,
+            discard=self._discard,
+            probe=self._probe,
+        )
         """Has it obey the orders of operators."""
         self._timings = timings
         self._minute = Minute(self.runner, destination_state=lambda: self.destination.state.value)
@@ -127,8 +133,13 @@ class Integration:
         """
         self.keep(settings)
         self._take(settings, identification)
-        self.runner.adopt(subscription_of(self.name, settings))
-        self._remap()
+        self.runner.discards = settings.mapping(self.name).discard
+        self._renew_mapper()
+
+    def _renew_mapper(self) -> None:
+        worker = None if self.runner.pipeline is None else self.runner.pipeline.worker
+        if isinstance(worker, Delivery):
+            worker.remap(*self._new_mapper())
 
     def adopt(self, settings: Settings, destination: Destination, identification: Identification | None = None) -> None:
         """Take another configuration for the next run; call this only while it does not run.
@@ -149,6 +160,7 @@ class Integration:
             self.latency_seconds.setdefault(topic, Histogram(LATENCY_SECONDS))
         self._guard_memory.belong_to(settings.fingerprint(), is_over=True)
         self.runner.adopt(subscription_of(self.name, settings))
+        self.runner.discards = settings.mapping(self.name).discard
         self._on_key_changed()
 
     def _take(self, settings: Settings, identification: Identification | None) -> None:
@@ -196,22 +208,18 @@ class Integration:
         self._guard_memory.release()
         logger().emit(Event.GUARD_RELEASED, integration=self.name)
 
-    def _new_brokers(self) -> Brokers:
-        settings = self._all_settings
-        return Brokers(settings.kafka, fetch_share=fetch_share_of(settings), timings=self._timings)
-
     def _probe(self) -> None:
+        """Have the destination probed at once if it is held; it may be another one than at the start."""
         self.destination.probe_now()
 
     def _discard(self, discards: bool) -> None:
         """Have the next records filtered as ``paused``, or delivered again."""
         self._discards = discards
-        self._remap()
+        self._renew_mapper()
 
-    def _remap(self) -> None:
-        worker = None if self.runner.pipeline is None else self.runner.pipeline.worker
-        if isinstance(worker, Delivery):
-            worker.remap(*self._new_mapper())
+    def _new_brokers(self) -> Brokers:
+        settings = self._all_settings
+        return Brokers(settings.kafka, fetch_share=fetch_share_of(settings), timings=self._timings)
 
     def _new_mapper(self) -> tuple[MapsRecords, Prepare | None]:
         """What makes calls of records, and what gets ready for them before."""

@@ -299,9 +299,9 @@ class Service:
 
     def _steered(self) -> dict[str, Steering]:
         """Who obeys the orders of operators, as they are now."""
-        steered = {integration.name: integration.steering for integration in self._fleet}
         keeper = None if self.inbound is None else self.inbound.keeper
-        return steered if keeper is None else steered | {INBOUND: keeper.steering}
+        of_keeper = {} if keeper is None else {INBOUND: keeper.steering}
+        return of_keeper | {integration.name: integration.steering for integration in self._fleet}
 
     def _runners(self) -> Iterator[Runner]:
         yield from (integration.runner for integration in self._fleet)

@@ -17,6 +17,7 @@ from streamer.core.records.account import Account
 from streamer.core.records.filtered_out import MIN_FILTERED
 from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.open_record import OpenRecord
+from streamer.core.steering.pause import Pause
 from streamer.destinations import Destination
 from streamer.integration import Integration
 from streamer.receipts import Deliveries, ProblemKind, digest_of
@@ -157,3 +158,24 @@ def test_brokers_that_do_not_answer_are_no_stall(tmp_path: Path) -> None:
             integration.runner._tell_failure(UnavailableError("no broker answers"), 1.0)
         assert integration.runner.consecutive_stalls == 0
     assert {line["event"] for line in lines} == {"kafka.unavailable"}
+
+
+def test_an_order_to_discard_outlasts_a_changed_mapping(tmp_path: Path) -> None:
+    """A reload makes another mapper; events that an operator wants discarded must not be delivered because of that."""
+    with opened(tmp_path) as (integration, _):
+        for discards in (True, False):
+            integration._discard(discards)
+            integration.remap(integration._all_settings)
+            mapper, _ = integration._new_mapper()
+            assert mapper._settings.discard is discards  # type: ignore[attr-defined]
+            assert integration.runner.pause is None, "the configuration has not paused it"
+
+
+def test_a_configuration_that_discards_is_shown_as_a_pause_also_after_a_reload(tmp_path: Path) -> None:
+    with opened(tmp_path) as (integration, _):
+        document = integration._all_settings.model_dump(mode="json")
+        document["destinations"]["segment"]["write_key"] = "key"
+        document["integrations"]["surveys"] |= {"status": "paused", "on_pause": "discard"}
+        integration.remap(Settings.model_validate(document))
+        assert integration.runner.pause == Pause(discards=True)
+        assert not integration.runner.is_paused

@@ -9,6 +9,7 @@ from typing import cast
 
 import pytest
 
+from streamer.core.steering.pause import Pause
 from streamer.kafka import TopicPartition
 from streamer.pipeline import Pipeline
 from streamer.service import Service
@@ -122,3 +123,26 @@ def test_a_partition_that_waits_for_a_transaction_degrades_it(tmp_path: Path) ->
         join(service, open_since=time.monotonic() - 60)
         assert check(service).is_degraded
         assert "wait for a transaction to end: 1" in check(service).detail
+
+
+def test_one_that_an_operator_has_paused_is_ready_and_says_who_it_was(tmp_path: Path) -> None:
+    with opened(tmp_path, Timings()) as service:
+        join(service)
+        runner = service.integrations["surveys"].runner
+        runner.pipeline = None
+        runner.steer(Pause(by="ada@web-7", reason="Segment moves", since=time.time() - 3_600))
+        assert check(service).is_degraded
+        assert check(service).detail == "paused by ada@web-7 for 60 min: Segment moves"
+        [integration] = ServiceView(service).status().integrations
+        assert integration.state == "paused"
+
+
+def test_one_that_does_not_know_its_orders_yet_is_starting(tmp_path: Path) -> None:
+    with opened(tmp_path, Timings()) as service:
+        join(service)
+        runner = service.integrations["surveys"].runner
+        view = ServiceView(service)
+        runner.await_orders()
+        assert view._state_of(runner) == "starting"
+        runner.awaits_orders = False
+        assert view._state_of(runner) == "running"

@@ -62,6 +62,8 @@ class Runner:
         """How often the watchdog has ended its pipeline lately."""
         self.restarts = 0
         self.last_error = ""
+        self.discards = False
+        """Whether the configuration has all records filtered as ``paused``; its owner knows that."""
         self.awaits_orders = False
         """Whether nothing is read before it is known what operators have ordered."""
         self.order_at: float | None = None
@@ -90,16 +92,10 @@ class Runner:
         """That of the subscription."""
         return self.subscription.name
 
-    def adopt(self, subscription: Subscription) -> None:
-        """Consume something else when it is run again; while it runs, nothing but ``discards`` may differ."""
-        assert subscription.name == self.name, "what outlives pipelines belongs to a name"
-        self.subscription = subscription
-        self.has_started = self.has_started or subscription.is_paused
-
     @property
     def pause(self) -> Pause | None:
         """What keeps it from delivering because a person wants that; None: nothing."""
-        is_configured = self.subscription.is_paused or self.subscription.discards
+        is_configured = self.subscription.is_paused or self.discards
         configured = Pause(discards=not self.subscription.is_paused) if is_configured else None
         return in_force(self._ordered, configured)
 
@@ -137,6 +133,13 @@ class Runner:
     def _may_read(self) -> bool:
         return not self.awaits_orders and not self.is_paused
 
+    def adopt(self, subscription: Subscription) -> None:
+        """Consume something else when it is run again; call this only while it does not run."""
+        assert subscription.name == self.name, "what outlives pipelines belongs to a name"
+        self.subscription = subscription
+        self.has_started = self.has_started or subscription.is_paused
+        self.consecutive_stalls = 0
+
     async def run(self, stop: asyncio.Event, *, is_watched: bool = True) -> None:
         """Run pipelines until ``stop`` is set. After that it can be run again.
 
@@ -149,7 +152,7 @@ class Runner:
             SettingsError: a broker and our set-up refuse each other, they never worked together before, and somebody
                 watches.
         """
-        wait, self.consecutive_stalls = self._timings.restart_min, 0
+        wait = self._timings.restart_min
         while not stop.is_set():
             self._began = time.monotonic()
             self._keep_counts()

@@ -6,9 +6,9 @@ was set, or a snapshot could not be filled in. Charts show a gap there.
 """
 
 from collections import Counter, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Generic, Protocol, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from streamer.core.records.account import Account
 from streamer.status.histogram import Histogram
@@ -188,7 +188,7 @@ class History:
         return {name: list(ring.points) for name, ring in self._destinations.items()}
 
     def note(self, status: Snapshot, now: float) -> None:
-        """Add the step that ends now; call it every `STEP_SECONDS`.
+        """Add the step that ends now; call it every `STEP_SECONDS`. What is not there any more is forgotten.
 
         Args:
             status: a snapshot of this moment.
@@ -198,6 +198,8 @@ class History:
             self._note_integration(consumer, now)
         for destination in status.destinations:
             self._note_destination(destination, now)
+        _keep(self._integrations, {consumer.name for consumer in status.consumers})
+        _keep(self._destinations, {destination.name for destination in status.destinations})
 
     def _note_integration(self, consumer: Consumer, now: float) -> None:
         ring = self._integrations.setdefault(consumer.name, _Ring())
@@ -241,6 +243,11 @@ class History:
                 seconds=seconds,
             )
         )
+
+
+def _keep(rings: dict[str, Any], names: Container[str]) -> None:
+    for name in [name for name in rings if name not in names]:
+        del rings[name]
 
 
 def _consumed(consumer: Consumer, now: float) -> _Consumed:

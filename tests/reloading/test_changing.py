@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from streamer.core.errors import SettingsError
+from streamer.core.steering.order import Order, encode
 from streamer.inbound.applying import Applier
 from streamer.integration import Integration
 from streamer.service_view import ServiceView
@@ -207,6 +208,33 @@ async def test_a_new_integration_that_the_brokers_refuse_does_not_end_the_proces
             ground.produce("one", "evt_1")
             await ground.delivered("one")
         await eventually(lambda: ground.is_reading("four"))
+
+
+async def test_orders_outlive_changes(ground: Ground) -> None:
+    """Whoever paused an integration did not ask for records because its limits or names of events are changed."""
+    async with ground.running() as service:
+
+        def order(**wanted: Any) -> None:
+            service._control._orders.take(b"three", encode(Order(is_paused=True, at=time.time(), **wanted)))
+            service._control._steer()
+
+        order()
+        ground.integration("three")["limits"] = {"max_open_records": 5_000}
+        await ground.reload()
+        await eventually(lambda: ground.is_reading("three"))
+        ground.produce("three", "evt_1")
+        ground.produce("one", "evt_2")
+        await ground.delivered("one")
+        assert service.integrations["three"].runner.is_paused
+        assert ground.totals("three").consumed == 0
+        order(discard=True)
+        await ground.delivered("three")
+        ground.integration("three")["events"] = {"rename": {"Response Submitted": NEW_NAME}}
+        await ground.reload()
+        ground.produce("three", "evt_3")
+        await ground.delivered("three")
+        assert ground.totals("three").filtered == 2
+    assert not ground.taken("own")
 
 
 async def test_what_goes_wrong_with_one_part_leaves_the_others_working(

@@ -189,6 +189,12 @@ async def test_a_changed_key_is_noticed(ground: Ground, tmp_path: Path) -> None:
         await eventually(lambda: ground.told("destination.key_unreadable"))
         assert ground.pipelines() == before
         assert reloads(ground) == {Reload.APPLIED: 1, Reload.FAILED: 1}
+        for name in ("one", "two"):
+            del ground.document["integrations"][name]
+        del ground.document["destinations"]["shared"]
+        await ground.reload()
+        assert list(service.destinations) == ["own"]
+        assert reloads(ground)[Reload.FAILED] == 1, "it counts as long as the process lives"
 
 
 async def test_a_held_destination_is_probed_at_once_with_another_key(

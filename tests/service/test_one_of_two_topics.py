@@ -1,6 +1,7 @@
 """A topic that is deleted, and one whose rights are taken away: the other topic of the integration goes on."""
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from typing import Final
 
@@ -9,6 +10,7 @@ from aiokafka.protocol.admin import CreateAclsRequest, DeleteAclsRequest
 from aiokafka.structs import TopicPartition
 from structlog.testing import capture_logs
 
+from streamer.core.steering.order import Order, encode
 from streamer.devkit.broker import HOST, Broker, free_port
 from streamer.service import Service
 from streamer.service_view import check_of_reading
@@ -149,3 +151,23 @@ async def test_a_topic_that_is_deleted_stops_no_other_one_and_is_read_when_it_is
                 await moves(deployment, topic, f"{topic}_after")
             assert service.integrations["surveys"].runner.restarts == 0
     assert {line["event"] for line in lines} >= {"topics.missing", "topics.found"}
+
+
+async def test_a_control_topic_that_may_not_be_read_stops_nothing(deployment: Deployment, broker: Broker) -> None:
+    """Operators see it in the log, and orders are obeyed once the right is given, without a restart."""
+    [topic] = await deployment.integrate(partitions=1)
+    control = deployment.document["control"]["topic"]
+    await deployment.make_topics([control])
+    await set_rules(broker, control, [(DESCRIBE, ALLOW), (READ, DENY)])
+    log_in(deployment, broker)
+    deployment.hurry(control_retry=0.2)
+    with capture_logs() as lines:
+        async with deployment.running() as service:
+            await moves(deployment, topic, "without")
+            await eventually(lambda: "control.unreadable" in [line["event"] for line in lines])
+            await set_rules(broker, control, [(ALL, ALLOW)])
+            await eventually(lambda: "control.readable" in [line["event"] for line in lines])
+            order = Order(is_paused=True, by="ada@web-7", at=time.time())
+            await deployment.produce(control, [encode(order)], partition=0, key=b"surveys")
+            await eventually(lambda: service.integrations["surveys"].runner.is_paused)
+    assert [line["event"] for line in lines].count("control.unreadable") == 1

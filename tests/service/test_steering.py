@@ -90,7 +90,7 @@ async def test_a_resume_releases_the_guard_and_probes_a_held_destination(deploym
 
 
 async def test_a_control_topic_is_made_compacted(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
-    """Nobody runs yet: the order is there for those that start later, and the command says so."""
+    """Nobody runs yet: the order is there for those that start later, or anew with another configuration."""
     await deployment.integrate()
     assert await command(deployment, "pause") == 0
     assert "no running instance has confirmed it" in capsys.readouterr().err
@@ -100,5 +100,14 @@ async def test_a_control_topic_is_made_compacted(deployment: Deployment, capsys:
     assert topic.partitions == 1
     assert topic.values is not None
     assert topic.values["cleanup.policy"] == "compact"
-    async with deployment.running() as service:
+    async with deployment.running(follows_file=True) as service:
         await eventually(lambda: shown(service).state is IntegrationState.PAUSED)
+        first = pipeline_of(service)
+        deployment.integration("surveys")["limits"] = {"max_open_records": 5_000}
+        deployment.write_configuration()
+        await service.reloader.reload()
+        await eventually(lambda: pipeline_of(service) is not first and shown(service).members)
+        await deployment.produce(deployment.integration("surveys")["topics"][0], survey_events(3))
+        await eventually(lambda: shown(service).lag == 3)
+        assert shown(service).state is IntegrationState.PAUSED
+    assert deployment.sandbox.record.accepted == 0

@@ -90,6 +90,22 @@ def test_a_snapshot_that_could_not_be_filled_in_is_left_out(service: ToldService
     assert point.consumed == 2.0
 
 
+def test_what_a_reload_has_ended_is_forgotten(service: ToldService) -> None:
+    """And when it comes again, its counters begin at 0 as those of anything new."""
+    account, history = Account(), History()
+    account.consumed = 1_000_000
+    for step in range(3):
+        history.note(told(account, service), NOW + step * STEP_SECONDS)
+    history.note(dataclasses.replace(service.told, integrations=[], destinations=[], inbound=None), NOW + 15)
+    assert not history.integrations
+    assert not history.destinations
+    again = Account()
+    for step in range(4, 6):
+        again.consumed += 10
+        history.note(told(again, service), NOW + step * STEP_SECONDS)
+    assert [point.consumed for point in history.integrations["inbound"]] == [2.0]
+
+
 def test_it_keeps_15_minutes(service: ToldService) -> None:
     history = History()
     for step in range(MAX_POINTS + 10):
