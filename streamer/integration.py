@@ -77,6 +77,7 @@ class Integration:
             timings=timings,
         )
         """Runs its pipelines."""
+        self.runner.discards = settings.mapping(name).discard
         self._discards = False
         """Whether an order has its records filtered instead of delivered."""
         self.steering = Steering(
@@ -138,6 +139,7 @@ class Integration:
             self.latency_seconds.setdefault(topic, Histogram(LATENCY_SECONDS))
         self._guard_memory.belong_to(settings.fingerprint(), is_over=True)
         self.runner.adopt(subscription_of(self.name, settings))
+        self.runner.discards = settings.mapping(self.name).discard
         self._on_key_changed()
 
     def _take(self, settings: Settings, identification: Identification | None) -> None:

@@ -17,6 +17,7 @@ from streamer.core.records.account import Account
 from streamer.core.records.filtered_out import MIN_FILTERED
 from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.open_record import OpenRecord
+from streamer.core.steering.pause import Pause
 from streamer.destinations import Destination
 from streamer.integration import Integration
 from streamer.receipts import Deliveries, ProblemKind, digest_of
@@ -167,3 +168,13 @@ def test_an_order_to_discard_outlasts_a_changed_mapping(tmp_path: Path) -> None:
             mapper, _ = integration._new_mapper()
             assert mapper._settings.discard is discards  # type: ignore[attr-defined]
             assert integration.runner.pause is None, "the configuration has not paused it"
+
+
+def test_a_configuration_that_discards_is_shown_as_a_pause_also_after_a_reload(tmp_path: Path) -> None:
+    with opened(tmp_path) as (integration, _):
+        document = integration._all_settings.model_dump(mode="json")
+        document["destinations"]["segment"]["write_key"] = "key"
+        document["integrations"]["surveys"] |= {"status": "paused", "on_pause": "discard"}
+        integration.remap(Settings.model_validate(document))
+        assert integration.runner.pause == Pause(discards=True)
+        assert not integration.runner.is_paused

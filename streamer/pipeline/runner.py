@@ -60,8 +60,8 @@ class Runner:
         """How often the watchdog has ended its pipeline lately."""
         self.restarts = 0
         self.last_error = ""
-        self.discards = subscription.discards
-        """Whether the configuration has all records filtered as ``paused``."""
+        self.discards = False
+        """Whether the configuration has all records filtered as ``paused``; its owner knows that."""
         self.awaits_orders = False
         """Whether nothing is read before it is known what operators have ordered."""
         self.order_at: float | None = None
@@ -134,7 +134,6 @@ class Runner:
         """Consume something else when it is run again; call this only while it does not run."""
         assert subscription.name == self.name, "what outlives pipelines belongs to a name"
         self.subscription = subscription
-        self.discards = subscription.discards
         self.has_started = self.has_started or subscription.is_paused
         self.consecutive_stalls = 0
 

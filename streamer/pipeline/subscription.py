@@ -36,8 +36,6 @@ class Subscription:
     create_topics: bool
     """Whether missing dead-letter topics are created."""
     rebalance_timeout_seconds: float
-    discards: bool = False
-    """Whether the configuration has all records filtered as ``paused``."""
     has_calls: bool = False
     """Whether its records are calls of webhooks, and no events: the log names them so."""
 
@@ -56,7 +54,6 @@ def subscription_of(name: str, settings: Settings) -> Subscription:
         max_open_bytes=integration.limits.max_open_bytes,
         max_ratio=integration.dead_letters.max_ratio,
         is_paused=integration.is_paused,
-        discards=settings.mapping(name).discard,
         create_topics=settings.kafka.create_topics,
         rebalance_timeout_seconds=settings.kafka.rebalance_timeout_ms / 1000,
     )
