@@ -11,6 +11,8 @@ from typing import Final
 import lmdb
 import pytest
 
+from streamer.core.records import receipt_record
+from streamer.core.records.receipt_record import ReceiptBatch
 from streamer.core.records.statement import Run, Statement, decode, encode
 from streamer.receipts import Deliveries, destination_fingerprint, digest_of
 from streamer.receipts.store import ReceiptStore
@@ -42,6 +44,33 @@ TABLES: Final = {
 }
 REPLAY_KEYS: Final = {b"\x00\x00": b'["surveys.sprig", 3]', b"replay\x00\x00": b"3000000000"}
 """What else a source of receipts has that were written in a replay."""
+
+RECEIPT_BATCH: Final = ReceiptBatch(
+    integration="surveys",
+    destination_name="production",
+    destination="4fa2",
+    topic="surveys.sprig",
+    partition=3,
+    delivered_at=1_767_225_601.25,
+    instance="streamer-0",
+    batch_events=250,
+    attempt=2,
+    status=200,
+    replay_id=7,
+    offsets=(41, 42),
+    digests=tuple(bytes.fromhex(digest) for digest in DIGESTS.values()),
+)
+RECEIPT_KEY: Final = b'["surveys","surveys.sprig",3]'
+RECEIPT_VALUE: Final = bytes.fromhex(
+    "535201 000050406e55da41 07000000 fa000000 0200 c800 02000000"
+    "0a00 70726f64756374696f6e 0400 34666132 0a00 73747265616d65722d30"
+    f"2900000000000000 2a00000000000000 {DIGESTS['a']} {DIGESTS['b']} bb326515"
+)
+
+
+def test_receipt_records_are_written_and_read_as_version_1() -> None:
+    assert receipt_record.encode(RECEIPT_BATCH) == (RECEIPT_KEY, RECEIPT_VALUE)
+    assert receipt_record.decode(RECEIPT_KEY, RECEIPT_VALUE) == RECEIPT_BATCH
 
 
 def test_metadata_of_version_s1_is_read() -> None:
