@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from streamer.core.records.window import EVERYTHING, Window
 from streamer.settings import Settings
 from streamer.settings.inbound import INBOUND
 
@@ -36,6 +37,10 @@ class Subscription:
     create_topics: bool
     """Whether missing dead-letter topics are created."""
     rebalance_timeout_seconds: float
+    window: Window = EVERYTHING
+    """What is read of each partition."""
+    replay: str = ""
+    """Names the replay that this is, in the headers of dead letters; "": it is none."""
     has_calls: bool = False
     """Whether its records are calls of webhooks, and no events: the log names them so."""
 

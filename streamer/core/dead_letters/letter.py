@@ -97,6 +97,8 @@ class Composer:
     instance: int
     """Number of the process."""
     mapping_version: str
+    replay: str = ""
+    """Names the replay in which they are made; "": in none."""
 
     def compose(self, letter: PendingLetter, form: Form, *, now: float) -> OutgoingRecord:
         """What to write for a letter; ``now`` in seconds since the epoch. The topic is left to the caller."""
@@ -155,6 +157,7 @@ class Composer:
             ("streamer.mapping_version", self.mapping_version),
             ("streamer.http.status", letter.http_status),
             ("streamer.message_id", letter.message_id),
+            ("streamer.replay", self.replay or None),
         ]
         if opened is not None:
             texts += [
