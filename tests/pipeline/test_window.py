@@ -102,11 +102,11 @@ async def test_markers_at_the_end_are_passed(engine: Engine, records_behind: int
     engine.cluster.append(TOPIC, values(2))
     engine.cluster.leave_a_hole(place, 3)
     engine.cluster.append(TOPIC, values(records_behind))
-    bound(engine, (0, 5))
+    bound(engine, (0, 4))
 
     async with engine.running() as pipeline:
         await deliver_all(pipeline)
-        assert engine.committed(0) == 5
+        assert engine.committed(0) == 4, "and not what lies behind it"
         assert pipeline.assignment.ledgers[place].account.consumed == 2
 
 
