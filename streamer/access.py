@@ -4,12 +4,14 @@
   user name and the token as password, because that is what a browser asks a person for.
 - Without it, a listener on the loopback interface answers only requests that were made to this machine by name. Else a
   web page that is open in a browser here could read the status through a name of its own (DNS rebinding).
+- Requests over the Unix socket in the state directory need none: only the owner of the process can connect to it.
 - Every answer has headers that keep browsers from running scripts of others, framing, guessing types and storing.
 """
 
 import base64
 import binascii
 import hmac
+import socket
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -111,7 +113,7 @@ class Access:
 
         @web.middleware
         async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
-            refusal = None if _is_health(request) else self._refusal(request)
+            refusal = None if _is_health(request) or is_by_owner(request) else self._refusal(request)
             return await handler(request) if refusal is None else refusal
 
         application.middlewares.append(check)
@@ -138,6 +140,12 @@ class Access:
         for challenge in _CHALLENGES:
             refusal.headers.add("WWW-Authenticate", challenge)
         return refusal
+
+
+def is_by_owner(request: web.Request) -> bool:
+    """Whether a request came over the Unix socket, which only the owner of this process can connect to."""
+    connection = None if request.transport is None else request.transport.get_extra_info("socket")
+    return connection is not None and connection.family == socket.AF_UNIX
 
 
 def _is_health(request: web.Request) -> bool:

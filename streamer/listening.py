@@ -1,13 +1,21 @@
-"""Listening on an address, for each of streamer's HTTP servers."""
+"""Listening on an address, for each of streamer's HTTP servers, and on a socket for the owner of the process."""
 
+import os
 import socket
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
 BACKLOG: Final = 128
 """Connections that wait in the kernel until they are accepted."""
+
+SOCKET_NAME: Final = "streamer.sock"
+"""Of the Unix socket within the state directory: commands on this machine ask there, whatever the port is."""
+
+_ONLY_THE_OWNER: Final = 0o177
+"""What the owner's group and all others may not do with the socket."""
 
 _EVERYWHERE: Final = frozenset({"", "::"})
 """Hosts that stand for all interfaces, with IPv4 and IPv6. asyncio alone would take ``::`` for IPv6 only."""
@@ -41,6 +49,49 @@ def _site(runner: web.BaseRunner, host: str, port: int, backlog: int) -> web.Bas
         return web.TCPSite(runner, "0.0.0.0", port, backlog=backlog)  # noqa: S104 - asked for; here is no IPv6
     listening = socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=backlog)
     return web.SockSite(runner, listening, backlog=backlog)
+
+
+async def listen_on_socket(runner: web.BaseRunner, path: Path) -> None:
+    """Listen on a Unix socket that only the owner of this process can connect to; one that was left over is replaced.
+
+    Args:
+        runner: a server that is set up.
+        path: of the socket. Systems take about 100 characters.
+
+    Raises:
+        OSError: it cannot be listened on, or another process does so.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_left_over(path)
+        before = os.umask(_ONLY_THE_OWNER)  # from its first moment: a later chmod would leave a gap
+        try:
+            listening.bind(os.fspath(path))
+        finally:
+            os.umask(before)
+        await web.SockSite(runner, listening, backlog=BACKLOG).start()
+    except OSError:
+        listening.close()
+        raise
+
+
+def _remove_left_over(path: Path) -> None:
+    """Remove a socket that no process listens on, as a process that was killed leaves it.
+
+    Raises:
+        OSError: a process listens on it, or it is no socket.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as asking:
+        try:
+            asking.connect(os.fspath(path))
+        except FileNotFoundError:
+            return
+        except ConnectionRefusedError:
+            if path.is_socket():
+                path.unlink()
+            return
+    raise FileExistsError(f"another process listens on {path}")
 
 
 def is_loopback(host: str) -> bool:

@@ -6,11 +6,14 @@
     /                          a page for people; `streamer.page` adds its routes
 
 `streamer.access` decides who gets an answer. The server listens on the loopback interface unless the configuration says
-otherwise, and no answer holds a secret or a value of a record.
+otherwise, and on a Unix socket in the state directory, where commands on this machine ask. No answer holds a secret or
+a value of a record.
 """
 
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import Final, Protocol
 
 import orjson
@@ -18,7 +21,7 @@ from aiohttp import web
 
 from streamer.access import Access
 from streamer.core.errors import UnavailableError
-from streamer.listening import listen_on
+from streamer.listening import listen_on, listen_on_socket
 from streamer.logs import logger
 from streamer.logs.events import Event
 from streamer.page import Page
@@ -45,9 +48,20 @@ class Address(Protocol):
 class Server:
     """Answers with the state that ``source`` returns, from `start` to `stop`."""
 
-    def __init__(self, address: Address, source: StatusSource, access: Access | None = None) -> None:
+    def __init__(
+        self, address: Address, source: StatusSource, access: Access | None = None, *, socket: Path | None = None
+    ) -> None:
+        """Prepare.
+
+        Args:
+            address: where to listen.
+            source: what the answers say.
+            access: who gets them; None: everybody.
+            socket: where to listen for commands on this machine; None: nowhere.
+        """
         self._address = address
         self._access = access or Access()
+        self._socket = socket
         self._source = source
         self._metrics = Metrics(source.status)
         self.page = Page(source)
@@ -72,12 +86,26 @@ class Server:
             ) from error
         self._runner = runner
         logger().emit(Event.SERVER_LISTENING, host=host, port=self.port)
+        await self._listen_on_socket(runner)
+
+    async def _listen_on_socket(self, runner: web.AppRunner) -> None:
+        """Listen for commands on this machine. They have the port as well, so a socket that fails stops nothing."""
+        if self._socket is None:
+            return
+        try:
+            await listen_on_socket(runner, self._socket)
+        except OSError as error:
+            path, self._socket = self._socket, None
+            logger().emit(Event.SERVER_SOCKET_UNAVAILABLE, detail=f"{path}: {error.strerror or error}")
 
     async def stop(self) -> None:
         """Stop listening, and let requests in progress end."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
+            if self._socket is not None:
+                with contextlib.suppress(OSError):
+                    self._socket.unlink()
 
     def _application(self) -> web.Application:
         application = web.Application()

@@ -1,10 +1,11 @@
 """The service: who runs, who owns which state, how it starts and stops. It has no rules of its own.
 
-    Service               owns the destinations (state, permits, connections), what is known of the users of devices,
-      |                   and the HTTP server
-      |-- Integration     owns accounts and receipts; runs one pipeline after the other
-      |     `-- Pipeline  owns the ledgers, calls in flight, parked events and dead letters
-      `-- Inbound         the way back: webhooks, and the directory of users with a pipeline of its own
+    Service                     owns the HTTP server and the history
+      |-- Fleet                 owns the destinations (state, permits, connections), what is known of the users of
+      |     |                   devices, and the tasks of the integrations
+      |     `-- Integration     owns accounts and receipts; runs one pipeline after the other
+      |           `-- Pipeline  owns the ledgers, calls in flight, parked events and dead letters
+      `-- Inbound               the way back: webhooks, and the directory of users with a pipeline of its own
 
 A pipeline that fails is replaced after a wait, and the others do not notice. The first SIGTERM or SIGINT drains, the
 second ends at once. The exit code is 0 after a drained signal, and 78 when our set-up can never join the brokers.
@@ -23,11 +24,13 @@ from streamer import __version__, logs, tracing
 from streamer.access import Access
 from streamer.commit import commit
 from streamer.core.errors import SettingsError
-from streamer.destinations import open_destination
+from streamer.destinations import Destination
+from streamer.fleet import Fleet
 from streamer.inbound.inbound import Inbound
 from streamer.integration import Integration
 from streamer.kafka.client_lines import ABOUT_CONNECTIONS
 from streamer.level_signals import LEVEL_SIGNALS, Wish
+from streamer.listening import SOCKET_NAME
 from streamer.logs import Event, logger
 from streamer.logs.events import DEBUG
 from streamer.logs.observing import observing
@@ -122,7 +125,7 @@ class Service:
         Raises:
             UnavailableError: a write key file or the state directory cannot be used.
         """
-        self.settings = settings
+        self._fleet = Fleet(settings, timings)
         self._timings = timings
         self.started_at = time.time()
         self.is_listening = asyncio.Event()
@@ -131,26 +134,31 @@ class Service:
         self.loop_lag_seconds = Histogram(DURATION_SECONDS)
         """How late the event loop runs what is due."""
         self.history = History()
-        self.destinations = {
-            name: open_destination(name, destination, timings) for name, destination in settings.destinations.items()
-        }
-        self.identification = _identification(settings, timings)
-        """Knows the users of devices; None: no integration asks for them."""
-        self.integrations = {
-            name: Integration(
-                name,
-                settings,
-                destination=self.destinations[integration.destination],
-                identification=self.identification,
-                timings=timings,
-            )
-            for name, integration in settings.integrations.items()
-        }
         self.inbound = None if settings.inbound is None else Inbound(settings, timings)
         """The way back; None: it is off."""
         self._view = ServiceView(self)
         access = Access(host=settings.server.host, token_file=settings.server.token_file)
-        self._server = Server(settings.server, self._view, access)
+        self._server = Server(settings.server, self._view, access, socket=settings.state_dir / SOCKET_NAME)
+
+    @property
+    def settings(self) -> Settings:
+        """The configuration in force."""
+        return self._fleet.settings
+
+    @property
+    def destinations(self) -> dict[str, Destination]:
+        """By name, as they are now."""
+        return self._fleet.destinations
+
+    @property
+    def integrations(self) -> dict[str, Integration]:
+        """By name, as they are now."""
+        return self._fleet.integrations
+
+    @property
+    def identification(self) -> Identification | None:
+        """Knows the users of devices; None: no integration asks for them."""
+        return self._fleet.identification
 
     @property
     def port(self) -> int:
@@ -179,7 +187,7 @@ class Service:
         logger().emit(Event.CONFIG_LOADED, config_sha256=self.settings.fingerprint())
         await self._server.start()
         logger().emit(Event.SERVICE_STARTED, version=__version__, commit=commit())
-        for integration in self.integrations.values():
+        for integration in self._fleet:
             with observing("findings", integration=integration.name):
                 integration.tell_findings()
         try:
@@ -191,23 +199,16 @@ class Service:
                     tasks.create_task(self._summarise(), name="summary"),
                     tasks.create_task(self._sample(), name="sample"),
                     tasks.create_task(self._note_history(), name="history"),
-                    *(
-                        tasks.create_task(destination.watch_key(), name=f"write key of {name}")
-                        for name, destination in self.destinations.items()
-                    ),
                 ]
-                if self.identification is not None:
-                    side_tasks.append(tasks.create_task(self.identification.run(), name="ask for users of devices"))
-                pipelines = [
-                    tasks.create_task(integration.runner.run(stop), name=f"integration {name}")
-                    for name, integration in self.integrations.items()
-                ]
+                self._fleet.start(tasks)
+                way_back = None
                 if self.inbound is not None:
-                    pipelines.append(tasks.create_task(self.inbound.run(stop), name="inbound"))
+                    way_back = tasks.create_task(self.inbound.run(stop), name="inbound")
                 await stop.wait()
                 self.is_draining = True
-                if pipelines:
-                    await asyncio.wait(pipelines)
+                await self._fleet.drain_all()
+                if way_back is not None:
+                    await asyncio.wait({way_back})
                 for task in side_tasks:
                     task.cancel()
         except ExceptionGroup as group:
@@ -226,12 +227,7 @@ class Service:
         if self.inbound is not None:
             with observing("end of the webhooks"):
                 await self.inbound.stop()
-        for name, destination in self.destinations.items():
-            with observing(f"end of the destination {name}"):
-                await destination.close()
-        for name, integration in self.integrations.items():
-            with observing("end of the receipts", integration=name):
-                integration.receipts.close()
+        await self._fleet.close()
         with observing("end of the HTTP server"):
             await self._server.stop()
 
@@ -241,7 +237,7 @@ class Service:
             self._summarise_all()
 
     def _summarise_all(self, *, is_last: bool = False) -> None:
-        for integration in self.integrations.values():
+        for integration in self._fleet:
             with observing("summary", integration=integration.name):
                 integration.summarise(is_last=is_last)
         if self.inbound is not None and self.inbound.keeper is not None:
@@ -274,15 +270,6 @@ class Service:
             await asyncio.sleep(STEP_SECONDS)
 
     def _runners(self) -> Iterator[Runner]:
-        yield from (integration.runner for integration in self.integrations.values())
+        yield from (integration.runner for integration in self._fleet)
         if self.inbound is not None and self.inbound.keeper is not None:
             yield self.inbound.keeper.runner
-
-
-def _identification(settings: Settings, timings: Timings) -> Identification | None:
-    if not any(integration.identify_devices for integration in settings.integrations.values()):
-        return None
-    assert settings.directory is not None, "the configuration was checked"
-    from streamer.directory.store import Directory  # noqa: PLC0415 - it needs the extra ``inbound``
-
-    return Identification(Directory(settings.directory, timings), timings)

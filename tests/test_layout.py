@@ -45,6 +45,7 @@ PARTS = [
     "inbound",
     "operations",
     "integration",
+    "fleet",
     "service_view",
     "page",
     "server",

@@ -36,3 +36,29 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         default=Path(os.environ.get("STREAMER_CONFIG") or "streamer.yaml"),
         help="configuration file (default: $STREAMER_CONFIG, else streamer.yaml)",
     )
+
+
+def add_instances(parser: argparse.ArgumentParser) -> None:
+    """Add ``--instance`` and ``--token-file``: which running instances are asked, and with which token."""
+    parser.add_argument(
+        "--instance",
+        metavar="URL",
+        action="append",
+        default=[],
+        type=_instance,
+        help="ask this instance, such as http://10.0.0.5:8080; repeatable. Default: the one of this configuration on"
+        " this machine, and the other members of the consumer groups at server.port",
+    )
+    parser.add_argument(
+        "--token-file",
+        metavar="FILE",
+        type=Path,
+        help="file with the token of the instances (default: server.token_file of the configuration)",
+    )
+
+
+def _instance(text: str) -> str:
+    """The address of an instance."""
+    if text.startswith("unix:") or (text.startswith(("http://", "https://")) and text.partition("//")[2]):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r} is not a URL such as http://10.0.0.5:8080")

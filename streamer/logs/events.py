@@ -38,6 +38,14 @@ class Event(enum.Enum):
         "The HTTP server for health, metrics and status listens on this address.",
         ("host", "port"),
     )
+    SERVER_SOCKET_UNAVAILABLE = (
+        "server.socket_unavailable",
+        WARNING,
+        Fault.SET_UP,
+        "The Unix socket in state_dir cannot be used. Events are delivered; commands on this machine ask over HTTP.",
+        ("detail",),
+        "Do what the detail says: a shorter state_dir, the right to write there, or no second process that uses it.",
+    )
     SERVER_TOKEN_UNREADABLE = (
         "server.token_unreadable",
         ERROR,

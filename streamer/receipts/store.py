@@ -1,4 +1,4 @@
-"""Receipts on disk: two generations, and the partitions they came from. Only this module and `check.py` import lmdb.
+"""Receipts on disk: two generations, and the partitions they came from.
 
 An LMDB file holds the receipts, in three tables:
 
@@ -6,7 +6,7 @@ An LMDB file holds the receipts, in three tables:
     meta         "format" -> version; "state" -> current generation, when each began; the sources (`sources.py`);
                  "destination" -> fingerprint of where everything in the file was delivered (`destination.py`)
 
-Receipts are appended to the current generation; each generation has an index that finds them (`index.py`).
+Receipts are appended to the current generation (`generation.py`).
 `ReceiptStore.rotate` empties the other generation, which then becomes the current one. Nothing is synced before
 `ReceiptStore.close`: what was written survives a kill of the process, but maybe not a loss of power.
 
@@ -14,20 +14,17 @@ LMDB trusts its file, and a damaged file can crash the process that reads it, so
 (`check.py`).
 """
 
-import errno
 import struct
-from collections.abc import Iterable, Sequence
-from operator import itemgetter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 import lmdb
-import numpy as np
 
-from streamer.receipts import chunks, sources
+from streamer.receipts import sources
 from streamer.receipts.chunks import Deliveries, Place, Receipt
 from streamer.receipts.destination import belong_to
-from streamer.receipts.index import FingerprintIndex, Fingerprints
+from streamer.receipts.generation import Generation
 from streamer.receipts.sources import MAX_SOURCES, Source
 
 DATA_FILE: Final = "data.mdb"
@@ -55,83 +52,7 @@ GENERATIONS: Final = (b"0", b"1")
 
 _FORMAT: Final = b"streamer receipts 2"
 _STATE: Final = struct.Struct(">BII")
-_MAX_RECEIPTS: Final = 1 << 32
-"""Most receipts of one generation."""
 _MAX_SECONDS: Final = (1 << 32) - 1
-_REBUILD_CHUNKS: Final = 1_000
-"""How many chunks are put into an index at a time when a store is opened."""
-
-
-class Generation:
-    """One generation: its table in the file, and its index."""
-
-    def __init__(self, env: lmdb.Environment, name: bytes, *, directory: Path, create: bool) -> None:
-        self._env = env
-        self.table = env.open_db(name, create=create)
-        self._count = 0
-        with env.begin(self.table) as txn, txn.cursor() as cursor:
-            expected = chunks.count_to(bytes(cursor.key()), bytes(cursor.value())) if cursor.last() else 0
-        self._index = FingerprintIndex(directory, expected=expected)
-
-    def load(self) -> None:
-        """Fill the index from the stored receipts. Raises ValueError if they are damaged."""
-        read: list[Fingerprints] = []
-        with self._env.begin(self.table) as txn, txn.cursor() as cursor:
-            for receipts in chunks.in_order(cursor):
-                read.append(chunks.fingerprints_in(receipts))
-                if len(read) == _REBUILD_CHUNKS:
-                    self._note(np.concatenate(read))
-                    read = []
-        if read:
-            self._note(np.concatenate(read))
-
-    def __len__(self) -> int:
-        return self._count
-
-    @property
-    def index_bytes(self) -> int:
-        """Size of the index on disk."""
-        return self._index.bytes
-
-    def find(self, digests: Sequence[bytes], oldest: float) -> list[Receipt]:
-        """The receipts of ``digests`` that were delivered at ``oldest`` or later, in the order of delivery."""
-        candidates = self._index.candidates(chunks.fingerprints_of(digests))
-        found: list[Receipt] = []
-        if candidates:
-            with self._env.begin(self.table) as txn, txn.cursor() as cursor:
-                for which, number in sorted(candidates, key=itemgetter(1)):
-                    receipt = _read(cursor, number)
-                    if receipt.digest == digests[which] and receipt.delivered_at >= oldest:
-                        found.append(receipt)
-        return found
-
-    def append(self, deliveries: Iterable[tuple[int, Deliveries]], delivered_at: int) -> None:
-        """Add receipts. The deliveries of each partition come with the number of their source."""
-        receipts = chunks.pack(deliveries)
-        if self._count + len(receipts) > _MAX_RECEIPTS:
-            raise lmdb.MapFullError(f"a generation has reached its limit of {_MAX_RECEIPTS} receipts")
-        with self._env.begin(self.table, write=True) as txn, txn.cursor() as cursor:
-            cursor.putmulti(chunks.to_chunks(receipts, self._count, delivered_at), append=True)
-        self._note(chunks.fingerprints_in(receipts))
-
-    def clear(self, txn: lmdb.Transaction) -> None:
-        """Delete everything: the table when the transaction is committed, the index at once."""
-        txn.drop(self.table, delete=False)
-        self._index.clear()
-        self._count = 0
-
-    def close(self) -> None:
-        """Close the index."""
-        self._index.close()
-
-    def _note(self, fingerprints: Fingerprints) -> None:
-        first, self._count = self._count, self._count + len(fingerprints)
-        try:
-            self._index.add(fingerprints, first)
-        except OSError as error:
-            if error.errno == errno.ENOSPC:
-                raise lmdb.MapFullError("the disk has no space for the index of the receipts") from error
-            raise
 
 
 class ReceiptStore:
@@ -280,15 +201,6 @@ class ReceiptStore:
             self._sources.append(source)
             self._numbers[source] = number
         return number
-
-
-def _read(cursor: lmdb.Cursor, number: int) -> Receipt:
-    key = chunks.key_of(number)
-    if not cursor.set_range(key):
-        cursor.last()
-    elif cursor.key() != key:
-        cursor.prev()
-    return chunks.receipt_in(bytes(cursor.key()), bytes(cursor.value()), number)
 
 
 def _seconds(now: float) -> int:
