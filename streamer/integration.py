@@ -22,7 +22,7 @@ from streamer.pipeline.identifying import Identification, Identifier
 from streamer.pipeline.intake import MapsRecords
 from streamer.pipeline.minute import Minute
 from streamer.pipeline.runner import Runner
-from streamer.pipeline.subscription import fetch_share_of, subscription_of
+from streamer.pipeline.subscription import Subscription, fetch_share_of, subscription_of
 from streamer.pipeline.worker import Prepare
 from streamer.receipts import ProblemKind, Receipts, destination_fingerprint
 from streamer.settings import Settings
@@ -41,6 +41,7 @@ class Integration:
         *,
         destination: Destination,
         identification: Identification | None = None,
+        subscription: Subscription | None = None,
         timings: Timings,
     ) -> None:
         """Open the receipts; nothing is connected before `run`.
@@ -50,6 +51,7 @@ class Integration:
             settings: the whole configuration.
             destination: borrowed from the service.
             identification: knows the users of devices, if that is asked for; borrowed, too.
+            subscription: what to consume; None: what the configuration says.
             timings: how long to wait for what.
         """
         self.name = name
@@ -74,7 +76,7 @@ class Integration:
             destination=self._destination_fingerprint(),
         )
         self.runner = Runner(
-            subscription_of(name, settings),
+            subscription or subscription_of(name, settings),
             new_brokers=lambda: Brokers(settings.kafka, fetch_share=fetch_share_of(settings), timings=timings),
             make_worker=self._new_delivery,
             guard_memory=self._guard_memory,

@@ -46,6 +46,7 @@ PARTS = [
     "operations",
     "integration",
     "fleet",
+    "replay",
     "service_view",
     "page",
     "server",
