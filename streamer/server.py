@@ -4,6 +4,7 @@
     /metrics                   for Prometheus
     /version /status           JSON
     /                          a page for people; `streamer.page` adds its routes
+    /events /receipts          JSON; `streamer.whereabouts` adds its routes
 
 `streamer.access` decides who gets an answer. The server listens on the loopback interface unless the configuration says
 otherwise, and on a Unix socket in the state directory, where commands on this machine ask. No answer holds a secret or
@@ -45,11 +46,24 @@ class Address(Protocol):
         """0: any free one."""
 
 
+class AddsRoutes(Protocol):
+    """Something that answers questions of its own."""
+
+    def add_routes(self, application: web.Application) -> None:
+        """Serve the answers."""
+
+
 class Server:
     """Answers with the state that ``source`` returns, from `start` to `stop`."""
 
     def __init__(
-        self, address: Address, source: StatusSource, access: Access | None = None, *, socket: Path | None = None
+        self,
+        address: Address,
+        source: StatusSource,
+        access: Access | None = None,
+        *,
+        socket: Path | None = None,
+        more: Sequence[AddsRoutes] = (),
     ) -> None:
         """Prepare.
 
@@ -58,10 +72,12 @@ class Server:
             source: what the answers say.
             access: who gets them; None: everybody.
             socket: where to listen for commands on this machine; None: nowhere.
+            more: what else is answered.
         """
         self._address = address
         self._access = access or Access()
         self._socket = socket
+        self._more = more
         self._source = source
         self._metrics = Metrics(source.status)
         self.page = Page(source)
@@ -121,7 +137,8 @@ class Server:
         application.router.add_get("/metrics", self._get_metrics)
         application.router.add_get("/version", self._get_version)
         application.router.add_get("/status", self._get_status)
-        self.page.add_routes(application)
+        for part in (self.page, *self._more):
+            part.add_routes(application)
         return application
 
     async def _get_metrics(self, request: web.Request) -> web.Response:

@@ -44,6 +44,7 @@ from streamer.status.histogram import DURATION_SECONDS, Histogram
 from streamer.status.history import STEP_SECONDS, History
 from streamer.stop_signals import FORCED, STOP_SIGNALS
 from streamer.timings import PRODUCTION, Timings
+from streamer.whereabouts import Whereabouts
 
 SAMPLE_SECONDS: Final = 0.25
 """How often it is looked how late the event loop is, and what limits each integration."""
@@ -138,7 +139,9 @@ class Service:
         """The way back; None: it is off."""
         self._view = ServiceView(self)
         access = Access(host=settings.server.host, token_file=settings.server.token_file)
-        self._server = Server(settings.server, self._view, access, socket=settings.state_dir / SOCKET_NAME)
+        self._server = Server(
+            settings.server, self._view, access, socket=settings.state_dir / SOCKET_NAME, more=[Whereabouts(self)]
+        )
 
     @property
     def settings(self) -> Settings:

@@ -48,6 +48,7 @@ PARTS = [
     "fleet",
     "replay",
     "service_view",
+    "whereabouts",
     "page",
     "server",
     "service",

@@ -13,6 +13,7 @@ from itertools import chain
 
 from streamer.core.delivery.answers import Answer
 from streamer.core.delivery.attempt import Attempt, Verdict
+from streamer.core.delivery.found import Found
 from streamer.core.delivery.limiting import Limit
 from streamer.core.delivery.outbox import Outbox, Shipment
 from streamer.core.delivery.parked import Parked
@@ -130,6 +131,10 @@ class Delivery:
         mapper.warnings.update(self._mapper.warnings)
         self._mapper, self.prepare = mapper, prepare
         self._intake.remap(mapper)
+
+    def find(self, message_id: str) -> list[Found]:
+        """Where the open records with a messageId are; those that are being dead-lettered count as waiting."""
+        return self._shipping.find(message_id)
 
     def letter_written(self, letter: PendingLetter) -> None:
         """The broker has confirmed a dead letter: end its record. The same call is set aside too, another one sent."""

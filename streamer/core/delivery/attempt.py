@@ -26,6 +26,8 @@ class Attempt:
     """How many requests began after it and were accepted before it was answered."""
     is_refunded: bool = False
     """Whether its charge was taken back."""
+    error: str = ""
+    """What its answer said, as in `Answer.error`; empty while there is none, and when it was accepted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -179,6 +179,10 @@ class Outbox:
         self._parked.park(records, due, charged_by)
         return self._parked.take_overflow()
 
+    def parked_until(self, record: OpenRecord) -> float | None:
+        """Monotonic time of the next attempt of an event that is parked; None: it is not parked."""
+        return self._parked.parked_until(record)
+
     def release_due(self, now: float) -> list[OpenRecord]:
         """Make the parked events ready whose time has come; returns those of them that were no load meanwhile."""
         return self._release(self._parked.take_due(now))

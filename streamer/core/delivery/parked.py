@@ -96,6 +96,10 @@ class Parked:
         """How many events of a partition are parked, alone or in company."""
         return self._by_partition[topic, partition]
 
+    def parked_until(self, record: OpenRecord) -> float | None:
+        """When an event is due, on the monotonic clock; None: it is not parked. Looks through all that is parked."""
+        return next((due for due, _, group in self._heap if any(record is other for other in group.records)), None)
+
     @property
     def due_at(self) -> float | None:
         """When the next group is due, on the monotonic clock; None: nothing is parked."""

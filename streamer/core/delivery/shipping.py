@@ -12,6 +12,7 @@ from typing import Final
 from streamer.core.delivery.answers import Answer
 from streamer.core.delivery.attempt import Attempt, Verdict, Wanted
 from streamer.core.delivery.bisection import Bisection
+from streamer.core.delivery.found import Found, OpenStage
 from streamer.core.delivery.outbox import Outbox, Shipment, of_living
 from streamer.core.delivery.retry import RetryPolicy
 from streamer.core.model import DeadLetterReason, Stage
@@ -96,6 +97,19 @@ class Shipping:
         for shipment in self._in_requests:
             yield from shipment.calls()
 
+    def find(self, message_id: str) -> list[Found]:
+        """Where the records with a messageId are, the one that goes by itself first; empty: none is open."""
+        call = self._custody.find(message_id)
+        if call is None or call.ledger.is_fenced:
+            return []
+        due = self._outbox.parked_until(call)
+        if any(call is other for other in self.in_requests()):
+            stage = OpenStage.IN_REQUEST
+        else:
+            stage = OpenStage.WAITING if due is None else OpenStage.PARKED
+        attached = (other for other in call.attached or () if not other.ledger.is_fenced)
+        return [Found(call, stage, due), *(Found(other, OpenStage.ATTACHED, None) for other in attached)]
+
     def due_at(self, wanted: Wanted) -> float | None:
         """Monotonic time at which `next` gives a shipment, unless a call comes before; None: nothing waits."""
         return self._outbox.due_at(wanted)
@@ -151,6 +165,7 @@ class Shipping:
 
     def failed(self, shipment: Shipment, failure: Failure) -> Aftermath:
         """The destination has not accepted a shipment: decide what becomes of each of its calls."""
+        failure.attempt.error = failure.answer.error
         for call in shipment.records:
             call.failures += 1
         calls, successors = self._custody.keep_ours(shipment.records)

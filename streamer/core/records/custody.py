@@ -214,6 +214,10 @@ class Custody:
             (gone if call.ledger.is_fenced else ours).append(call)
         return ours, self._succeed(gone)
 
+    def find(self, message_id: str) -> OpenRecord | None:
+        """The record that goes by itself with a messageId, if there is one."""
+        return self._in_flight.find(message_id)
+
     def attached(self) -> Iterator[OpenRecord]:
         """The records that wait for the end of another one with the same messageId."""
         for leader in self._in_flight:

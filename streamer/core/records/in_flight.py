@@ -28,6 +28,10 @@ class InFlight:
         """The records that go by themselves; those attached to one are in its ``attached``."""
         return iter(self._leaders.values())
 
+    def find(self, message_id: str) -> OpenRecord | None:
+        """The record that goes by itself with a messageId, if there is one."""
+        return self._leaders.get(message_id)
+
     def claim(self, candidates: Iterable[OpenRecord]) -> list[OpenRecord]:
         """Those of ``candidates`` that go by themselves; each other waits for the record with its id on its way."""
         leaders = self._leaders

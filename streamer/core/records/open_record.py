@@ -16,6 +16,10 @@ class Charge(Protocol):
     def is_refunded(self) -> bool:
         """Whether the attempt turned out to be the destination's fault, and does not count."""
 
+    @property
+    def error(self) -> str:
+        """The HTTP status of its answer in digits, or which network fault occurred."""
+
 
 class OpenRecord:
     """A record that became a call and is not settled.
