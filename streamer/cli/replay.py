@@ -5,7 +5,6 @@ import asyncio
 import shlex
 import sys
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streamer.cli.options import add_config, add_instances, complete_integrations
@@ -160,5 +159,3 @@ def command_of(args: argparse.Namespace, integration: str, since: str, until: st
 def say(text: str) -> None:
     """Tell a person something."""
     print(f"streamer: {text}", file=sys.stderr)
-
-

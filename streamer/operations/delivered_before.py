@@ -1,15 +1,21 @@
-"""Which events were delivered before, as far as that can be known outside of the service: from the topic of receipts.
+"""Which events were delivered before, as far as that can be known outside of the service.
 
-Every answer comes with its doubt: receipts do not reach back for ever, and what they do not tell of may have been
-delivered nevertheless.
+The topic of receipts tells it, or the running instances do. Every answer comes with its doubt: receipts do not reach
+back for ever, and what they do not tell of may have been delivered nevertheless.
 """
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
+from typing import Any, Final
 
 from streamer.core.records.receipt_record import decode
 from streamer.kafka.topic_reader import TopicReader
+from streamer.operations.instances import Instances
+
+MAX_ASKED: Final = 200
+"""Most digests of one question to an instance; it takes no more."""
 
 Progress = Callable[[int, int], None]
 
@@ -66,6 +72,49 @@ async def from_topic(
             f"the oldest receipt of this destination in {topic} is of {_utc(oldest)}, and the range begins earlier"
         )
     return known
+
+
+async def from_instances(
+    instances: Instances, integration: str, *, wanted: Collection[bytes], since: float, on_progress: Progress
+) -> Delivered:
+    """Ask the running instances, each about everything. What an instance delivered that no longer runs, nobody tells.
+
+    Args:
+        instances: whom to ask.
+        integration: whose receipts.
+        wanted: the digests that are asked about.
+        since: when the records that are asked about begin, in seconds since the epoch.
+        on_progress: called after each question.
+    """
+    known = Delivered(doubt="; ".join(instances.problems))
+    if not instances.addresses:
+        known.doubt = known.doubt or "no instance runs"
+    waiting = iter(wanted)
+    done = 0
+    while not known.doubt:
+        digests = list(islice(waiting, MAX_ASKED))
+        if not digests and done:
+            break
+        asked = {"digests": ",".join(digest.hex() for digest in digests)}
+        for answer in await instances.get(f"/receipts/{integration}", asked):
+            known.doubt = known.doubt or _note_answer(known, answer.instance, answer.document, answer.error, since)
+        done += max(len(digests), 1)
+        on_progress(min(done, len(wanted)), len(wanted))
+    return known
+
+
+def _note_answer(known: Delivered, instance: str, document: Any, error: str, since: float) -> str:
+    """Note what an instance knows; returns why that is not enough, or nothing."""
+    if document is None:
+        return f"{instance}: {error}"
+    try:
+        known_since = float(document["known_since"])
+        known.digests.update(bytes.fromhex(digest) for digest in document["receipts"])
+    except (KeyError, TypeError, ValueError):
+        return f"{instance}: its answer cannot be understood; is it of another version?"
+    if known_since > since:
+        return f"{instance} has receipts since {_utc(known_since)}, and the range begins earlier"
+    return ""
 
 
 def _utc(epoch_seconds: float) -> str:
