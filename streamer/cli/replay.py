@@ -2,20 +2,16 @@
 
 import argparse
 import asyncio
-import shlex
-import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from streamer.cli.options import add_config, add_instances, complete_integrations
 from streamer.cli.quiet import quiet_client
+from streamer.cli.replay_words import DEFAULT_RATE
 from streamer.cli.values import instant, per_second
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands
-
-DEFAULT_RATE: Final = 100.0
-"""Calls a second: little beside the traffic of a service, and a hundred thousand events in 17 minutes."""
 
 DESCRIPTION: Final = """\
 Read the records of a time again and deliver them: through the same mapping, in a process of its own, with a consumer
@@ -137,25 +133,3 @@ def run(args: argparse.Namespace) -> int:
 
     with quiet_client(), asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(replay(args))
-
-
-def command_of(args: argparse.Namespace, integration: str, since: str, until: str) -> str:
-    """What to type to carry the replay out, or to go on with it."""
-    words = ["streamer", "replay", "--config", str(args.config), "--integration", integration]
-    words += ["--from", since, "--to", until]
-    if args.to_destination:
-        words += ["--to-destination", args.to_destination]
-    if args.rate != DEFAULT_RATE:
-        words += ["--rate", f"{args.rate:g}/s"]
-    if args.force:
-        words.append("--force")
-    for address in args.instance:
-        words += ["--instance", address]
-    if args.token_file is not None:
-        words += ["--token-file", str(args.token_file)]
-    return shlex.join([*words, "--execute"])
-
-
-def say(text: str) -> None:
-    """Tell a person something."""
-    print(f"streamer: {text}", file=sys.stderr)

@@ -2,20 +2,18 @@
 
 import argparse
 import asyncio
-import time
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from streamer import logs
-from streamer.cli.output import Row, print_rows
+from streamer.cli.output import print_rows
 from streamer.cli.progress import ProgressBar
-from streamer.cli.replay import command_of, say
+from streamer.cli.replay_order import UsageError, order_of
+from streamer.cli.replay_telling import ReplayBar, account_rows, plan_rows
+from streamer.cli.replay_words import command_of, say
 from streamer.cli.signals import call_at_signal
 from streamer.core.pushing import new_mapper
-from streamer.core.records.account import Account
-from streamer.core.records.replay import Bounds, group_of, name_of, passed, shortfalls, size_of
+from streamer.core.records.replay import Bounds, group_of, passed, shortfall, size_of
 from streamer.kafka import preflight
 from streamer.kafka.client_lines import ABOUT_CONNECTIONS
 from streamer.kafka.groups import delete_group
@@ -38,67 +36,15 @@ EXIT_INTERRUPTED: Final = 130
 STDERR: Final = 2
 
 
-class UsageError(Exception):
-    """The options do not make sense together, or with the configuration; the text says what to type."""
-
-
 async def replay(args: argparse.Namespace) -> int:
     """Carry out the command; returns its exit code."""
     settings = load(args.config)
     try:
-        order = _order_of(args, settings)
+        order = order_of(args, settings)
         return await _Command(args, settings, order).run()
     except UsageError as error:
         say(str(error))
         return EXIT_USAGE
-
-
-def _order_of(args: argparse.Namespace, settings: Settings) -> Order:
-    name = _integration_of(args, settings)
-    integration = settings.integrations[name]
-    destination = args.to_destination or integration.destination
-    if destination not in settings.destinations:
-        known = ", ".join(settings.destinations)
-        raise UsageError(f"{args.config} has no destination {destination}; it has {known}")
-    kind, own_kind = settings.destinations[destination].kind, settings.destinations[integration.destination].kind
-    if kind != own_kind:
-        raise UsageError(f"{destination} is of the kind {kind}, and the calls of {name} are for the kind {own_kind}")
-    if integration.dialect == "profiles":
-        raise UsageError(f"{name} delivers profiles: sent again, an old state would replace a newer one")
-    if not args.since.at < args.until.at:
-        raise UsageError("--from must be before --to")
-    if args.until.at > time.time():
-        raise UsageError("--to must not be in the future: the range would grow while it is replayed")
-    if args.execute and not (args.since.is_fixed and args.until.is_fixed):
-        raise UsageError(
-            "--execute needs --from and --to as RFC 3339 (2026-11-27T10:00:00Z): the same command must mean the same"
-            f" range when it is repeated. Type: {_command(args, name)}"
-        )
-    if args.rate < 1:
-        raise UsageError("--rate must be at least 1/s")
-    elsewhere = destination if destination != integration.destination else ""
-    return Order(
-        integration=name,
-        destination=destination,
-        name=name_of(name, args.since.at, args.until.at, elsewhere),
-        rate=int(args.rate),
-        is_elsewhere=bool(elsewhere),
-    )
-
-
-def _integration_of(args: argparse.Namespace, settings: Settings) -> str:
-    known = ", ".join(settings.integrations)
-    if args.integration is None and len(settings.integrations) == 1:
-        return next(iter(settings.integrations))
-    if args.integration is None:
-        raise UsageError(f"--integration is missing; {args.config} has {known or 'none'}")
-    if args.integration not in settings.integrations:
-        raise UsageError(f"{args.config} has no integration {args.integration}; it has {known or 'none'}")
-    return str(args.integration)
-
-
-def _command(args: argparse.Namespace, integration: str) -> str:
-    return command_of(args, integration, _utc(args.since.at), _utc(args.until.at))
 
 
 class _Command:
@@ -111,7 +57,7 @@ class _Command:
         self._integration = settings.integrations[order.integration]
         self._group_id = group_of(order.name)
         self._directory: Path = replay_state.directory_of(settings.state_dir, order.name)
-        self._again = _command(args, order.integration)
+        self._again = command_of(args, order.integration)
 
     async def run(self) -> int:
         await preflight(self._settings.kafka)
@@ -200,23 +146,7 @@ class _Command:
             bar.clear()
 
     def _say_plan(self, survey: Survey, known: Delivered) -> int:
-        rows: list[Row] = []
-        for (topic, partition), forecast in survey.forecasts.items():
-            first, end = survey.bounds[topic, partition]
-            rows.append(
-                {
-                    "topic": topic,
-                    "partition": partition,
-                    "first": first,
-                    "end": end,
-                    "records": forecast.records,
-                    "to_send": forecast.to_send,
-                    "known": forecast.known,
-                    "filtered": forecast.filtered,
-                    "refused": forecast.refused,
-                }
-            )
-        print_rows(rows, self._args.output)
+        print_rows(plan_rows(survey), self._args.output)
         if known.doubt and not self._args.force:
             self._say_doubt(known)
             return 0
@@ -275,7 +205,7 @@ class _Command:
                 replay_state.save(self._directory, state)
                 stop = asyncio.Event()
                 call_at_signal(stop.set)
-                bar = _Bar(replay, size_of(state.bounds), self._again)
+                bar = ReplayBar(replay, size_of(state.bounds), self._again)
                 try:
                     await replay.run(stop, bar.look)
                 finally:
@@ -286,27 +216,26 @@ class _Command:
 
     async def _end(self, replay: Replay, state: ReplayState, *, is_stopped: bool) -> int:
         """Say what came of it, and keep what the next run needs."""
-        print_rows(_account_rows(replay.accounts), self._args.output)
+        print_rows(account_rows(replay.accounts), self._args.output)
         settled_before = state.settled_before
         state.settled += replay.totals.settled
         state.is_running = False
         if not replay.is_complete:
             replay_state.save(self._directory, state)
             return self._say_rest(replay, is_stopped=is_stopped)
-        faults = shortfalls(replay.totals, records=state.records, settled_before=settled_before, lost=replay.lost)
+        fault = shortfall(replay.totals, records=state.records, settled_before=settled_before, lost=replay.lost)
         reason = await delete_group(self._settings.kafka, self._group_id)
         if reason:
             say(f"the group {self._group_id} is not needed any more, and could not be deleted: {reason}")
         replay_state.remove(self._directory)
-        for fault in faults:
+        if replay.totals.dead_lettered:
+            say(self._about_letters(replay.totals.dead_lettered))
+        if fault:
             say(f"the account does not add up: {fault}")
-        dead_lettered = replay.totals.dead_lettered
-        if dead_lettered:
-            say(self._about_letters(dead_lettered))
-        if not faults:
-            earlier = "" if settled_before else f", all {state.records:,} records have their outcome"
-            say(f"done: the account adds up{earlier}")
-        return EXIT_FAILED if faults else 0
+            return EXIT_FAILED
+        earlier = "" if settled_before == 0 else f"; with the earlier runs, all {state.records:,} records are settled"
+        say(f"done: the account adds up{earlier}")
+        return 0
 
     def _about_letters(self, letters: int) -> str:
         if self._order.is_elsewhere:
@@ -338,61 +267,3 @@ class _Command:
         replay_state.remove(self._directory)
         say(f"forgotten: {self._order.name}. Sent again from its beginning, its events arrive once more")
         return 0
-
-
-class _Bar:
-    """Shows how far a replay is, and says now and then what it waits for."""
-
-    TELL_SECONDS: Final = 60.0
-
-    def __init__(self, replay: Replay, total: int, again: str) -> None:
-        self._replay = replay
-        self._total = total
-        self._again = again
-        self._bar = ProgressBar("replaying")
-        self._began: int | None = None
-        """How much was done when it began: the rate is that of this run."""
-        self._told_at = time.monotonic()
-
-    def look(self) -> None:
-        """Draw it anew."""
-        done = self._replay.done
-        if self._began is None and done:
-            self._began = done if done < self._total else 0
-        began = self._began or 0
-        self._bar.show(done - began, self._total - began)
-        parked = self._replay.parked
-        if parked and time.monotonic() - self._told_at >= self.TELL_SECONDS:
-            self._told_at = time.monotonic()
-            self.clear()
-            say(
-                f"{parked:,} events have failed and wait for their next attempt, up to six hours. Ctrl-C ends this, and"
-                f" the same command goes on: {self._again}"
-            )
-
-    def clear(self) -> None:
-        """Remove it."""
-        self._bar.clear()
-
-
-def _account_rows(accounts: Mapping[tuple[str, int], Account]) -> list[Row]:
-    return [
-        {
-            "topic": topic,
-            "partition": partition,
-            "consumed": account.consumed,
-            "delivered": account.delivered,
-            "duplicate": account.duplicate,
-            "filtered": account.filtered.total(),
-            "dead_lettered": account.dead_lettered.total(),
-            "handed_back": account.handed_back,
-            "lost": account.lost.total(),
-        }
-        for (topic, partition), account in accounts.items()
-    ]
-
-
-def _utc(epoch_seconds: float) -> str:
-    milliseconds = round(epoch_seconds * 1000)
-    moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
-    return moment.isoformat(timespec="milliseconds" if milliseconds % 1000 else "seconds").replace("+00:00", "Z")

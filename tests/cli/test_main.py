@@ -22,6 +22,7 @@ COMMANDS = (
     "map",
     "send",
     "dlq",
+    "replay",
     "users",
     "webhook",
     "sandbox",

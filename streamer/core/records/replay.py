@@ -84,8 +84,8 @@ def size_of(bounds: Bounds) -> int:
     return sum(end - first for first, end in bounds.values())
 
 
-def shortfalls(account: Totals, *, records: int, settled_before: int | None, lost: int) -> list[str]:
-    """What does not add up in a replay that has come to its end; nothing if it does.
+def shortfall(account: Totals, *, records: int, settled_before: int | None, lost: int) -> str:
+    """What does not add up in a replay that has come to its end; "": it does.
 
     Args:
         account: of this run.
@@ -93,17 +93,17 @@ def shortfalls(account: Totals, *, records: int, settled_before: int | None, los
         settled_before: by earlier runs of the same replay; None: one of them was killed, and nobody knows.
         lost: offsets that retention or a new topic of the same name took away before they were read.
     """
-    found: list[str] = []
     if not account.adds_up() or account.in_flight:
-        found.append(
+        return (
             f"of {account.consumed:,} records read, {account.settled:,} have an outcome, {account.handed_back:,} were"
             f" handed back and {account.in_flight:,} are open: report this as a bug"
         )
     if lost:
-        found.append(f"{lost:,} records were deleted from the topic before they were read: they were not sent")
-    elif settled_before is not None and settled_before + account.settled < records:
-        found.append(
+        return f"{lost:,} records were deleted from the topic before they were read: they were not sent"
+    # More may be settled than there are: after a fault, some are read again.
+    if settled_before is not None and settled_before + account.settled < records:
+        return (
             f"only {settled_before + account.settled:,} of {records:,} records were there when they were read:"
             " compaction has removed the others meanwhile, or they were never read; run the command again to see"
         )
-    return found
+    return ""
