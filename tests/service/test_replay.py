@@ -107,12 +107,13 @@ def total(deployment: Deployment) -> int:
 async def test_a_range_is_sent_once_more_however_often_that_is_interrupted(
     deployment: Deployment, bootstrap_servers: str
 ) -> None:
+    deployment.document["kafka"]["session_timeout_ms"] = 3_000  # so long a killed one stays in its group
     [topic] = await deployment.integrate()
     async with deployment.running():
-        wanted = await produce_range(deployment, topic, 150)
+        wanted = await produce_range(deployment, topic, 100)
         await deployment.settled()
         assert set(counts(deployment).values()) == {1}
-        words = [*wanted.words(), "--force", "--rate", "25/s", "--execute"]
+        words = [*wanted.words(), "--force", "--rate", "30/s", "--execute"]
 
         assert await interrupt(deployment, words, signal.SIGINT) == 130
         after_interrupt = counts(deployment)
@@ -124,11 +125,10 @@ async def test_a_range_is_sent_once_more_however_often_that_is_interrupted(
         assert "the account adds up" in done.errors
         received = [counts(deployment)[message_id] for message_id in wanted.within]
         assert min(received) == 2
-        # What was in a request when it was killed, at most the 25 calls of one batch, may have been answered unheard.
-        assert sum(received) <= 2 * len(received) + 25
-        assert not [
-            message_id for message_id, times in after_interrupt.items() if times == 2 < counts(deployment)[message_id]
-        ]
+        # What was in a request when it was killed, at most the 30 calls of one batch, may have been answered unheard.
+        assert sum(received) <= 2 * len(received) + 30
+        drained = [message_id for message_id, times in after_interrupt.items() if times > 1]
+        assert {counts(deployment)[message_id] for message_id in drained} == {2}, "an interruption costs no copy"
         assert {counts(deployment)[message_id] for message_id in wanted.outside} == {1}
         assert not [name for name in await groups(bootstrap_servers) if name.startswith("streamer.replay.surveys")]
         assert not list((deployment.directory / "state" / "replay").iterdir())
