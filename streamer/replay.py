@@ -32,8 +32,11 @@ from streamer.timings import PRODUCTION, Timings
 LOOK_SECONDS: Final = 0.25
 """How often it is looked how far it is."""
 
+OTHERS_SECONDS: Final = 2.0
+"""How often, once it is done itself, it is asked whether another process that runs the same replay is done as well."""
+
 TELL_SECONDS: Final = 60.0
-"""How often it is said what it waits for."""
+"""How often findings are logged."""
 
 RECEIPTS_WINDOW_SECONDS: Final = 3_660 * 86_400.0
 """How long its receipts count: longer than any replay takes."""
@@ -239,12 +242,13 @@ class Replay:
     async def _until_over(self, stop: asyncio.Event) -> None:
         while not (stop.is_set() or self.is_guarded):
             pipeline = self._runner.pipeline
-            if pipeline is not None and pipeline.assignment.is_over and await self._is_stored():
+            is_over = pipeline is not None and pipeline.assignment.is_over
+            if is_over and await self._is_stored():
                 self.is_complete = True
                 return
             self._check_receipts()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
+                async with asyncio.timeout(OTHERS_SECONDS if is_over else LOOK_SECONDS):
                     await stop.wait()
 
     async def _is_stored(self) -> bool:

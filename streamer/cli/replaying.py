@@ -77,11 +77,17 @@ class _Command:
         if known.doubt and not self._args.force:
             self._say_doubt(known)
             return EXIT_FAILED
-        if not survey.records:
-            say("no record is in this range: nothing to send")
+        if not survey.to_send:
+            say("nothing is to be sent")
             return 0
+        stored = await stored_positions(self._settings.kafka, self._group_id, survey.bounds.keys())
         state = ReplayState(
-            bounds=survey.bounds, records=survey.records, to_send=survey.to_send, forced=self._args.force
+            bounds=survey.bounds,
+            records=survey.records,
+            to_send=survey.to_send,
+            forced=self._args.force,
+            # Begun with another state_dir, or one that was deleted: the group goes on, and its account is not known.
+            was_killed=any(position.offset is not None for position in stored.values()),
         )
         return await self._execute(state, known)
 
@@ -120,7 +126,7 @@ class _Command:
 
     async def _known(self, reader: TopicReader, survey: Survey) -> Delivered:
         """What was delivered before to the destination, and what makes that doubtful."""
-        if self._args.force:
+        if self._args.force or not survey.wanted:
             return Delivered()
         target, since = self._settings.destinations[self._order.destination], self._args.since.at
         bar = ProgressBar("receipts")
@@ -149,6 +155,9 @@ class _Command:
         print_rows(plan_rows(survey), self._args.output)
         if known.doubt and not self._args.force:
             self._say_doubt(known)
+            return 0
+        if not survey.to_send:
+            say("nothing is to be sent")
             return 0
         took = duration_words(survey.to_send / self._rate)
         say(

@@ -90,16 +90,15 @@ async def from_instances(
     if not instances.addresses:
         known.doubt = known.doubt or "no instance runs"
     waiting = iter(wanted)
-    done = 0
-    while not known.doubt:
-        digests = list(islice(waiting, MAX_ASKED))
-        if not digests and done:
-            break
+    done, is_heard = 0, True
+    while is_heard and (digests := list(islice(waiting, MAX_ASKED))):
         asked = {"digests": ",".join(digest.hex() for digest in digests)}
         for answer in await instances.get(f"/receipts/{integration}", asked):
-            known.doubt = known.doubt or _note_answer(known, answer.instance, answer.document, answer.error, since)
-        done += max(len(digests), 1)
-        on_progress(min(done, len(wanted)), len(wanted))
+            is_heard = is_heard and answer.document is not None
+            doubt = _note_answer(known, answer.instance, answer.document, answer.error, since)
+            known.doubt = known.doubt or doubt
+        done += len(digests)
+        on_progress(done, len(wanted))
     return known
 
 

@@ -1,9 +1,9 @@
 """What a replay would do: the records of a range are read and mapped, and nothing is sent."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
 from typing import Final
 
-from streamer.core.errors import RecordError
 from streamer.core.model import Filtered, Record
 from streamer.core.records.replay import Bounds, Forecast, Partition, size_of
 from streamer.kafka.topic_reader import TopicReader
@@ -50,10 +50,7 @@ class Survey:
         forecast.records += 1
         try:
             call = mapper.map(record.value, record.timestamp, record.headers, record.key)
-        except RecordError:
-            forecast.refused += 1
-            return
-        except Exception:  # noqa: BLE001 - a bug of ours on one record becomes a dead letter as well
+        except Exception:  # noqa: BLE001 - a bug of ours on one record becomes a dead letter, as a fault of the record does
             forecast.refused += 1
             return
         if isinstance(call, Filtered):
@@ -63,9 +60,9 @@ class Survey:
         else:
             forecast.known += 1
 
-    def note_delivered(self, digests: Collection[bytes]) -> None:
-        """These of ``wanted`` were delivered before: they are not sent."""
-        for digest in digests:
+    def note_delivered(self, digests: AbstractSet[bytes]) -> None:
+        """Those of ``wanted`` that are among these were delivered before: they are not sent."""
+        for digest in self.wanted.keys() & digests:
             forecast = self.forecasts[self.wanted.pop(digest)]
             forecast.to_send -= 1
             forecast.known += 1

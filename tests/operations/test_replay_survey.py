@@ -53,7 +53,7 @@ async def test_every_record_is_counted_as_it_would_end() -> None:
     }
     assert (survey.records, survey.to_send, shown[-1]) == (6, 3, (6, 6))
 
-    survey.note_delivered({digest_of("evt_2"), digest_of("evt_3")})
+    survey.note_delivered({digest_of("evt_2"), digest_of("evt_3"), digest_of("another")})
 
     assert survey.forecasts["t", 0] == Forecast(records=4, to_send=1, known=1, filtered=1, refused=1)
     assert survey.forecasts["t", 1] == Forecast(records=2, known=2)

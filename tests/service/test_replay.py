@@ -200,7 +200,7 @@ async def test_the_mass_guard_stops_a_replay(
 ) -> None:
     """It goes on once that is wanted, and can be forgotten."""
     [topic] = await deployment.integrate()
-    await deployment.produce(topic, [b"no JSON"] * 60, timestamp_ms=1_000_000)
+    await deployment.produce(topic, [*survey_events(3), *[b"no JSON"] * 60], timestamp_ms=1_000_000)
     words = ["--from", "1970-01-01T00:10:00Z", "--to", "1970-01-01T00:20:00Z", "--force"]
 
     assert await here(deployment, *words, "--execute") == 1
