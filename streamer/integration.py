@@ -41,8 +41,8 @@ class Integration:
         *,
         destination: Destination,
         identification: Identification | None = None,
-        subscription: Subscription | None = None,
         timings: Timings,
+        subscription: Subscription | None = None,
     ) -> None:
         """Open the receipts; nothing is connected before `run`.
 
@@ -51,8 +51,8 @@ class Integration:
             settings: the whole configuration.
             destination: borrowed from the service.
             identification: knows the users of devices, if that is asked for; borrowed, too.
-            subscription: what to consume; None: what the configuration says.
             timings: how long to wait for what.
+            subscription: what to consume; None: what the configuration says.
         """
         self.name = name
         self.settings = settings.integrations[name]

@@ -37,12 +37,12 @@ class Subscription:
     create_topics: bool
     """Whether missing dead-letter topics are created."""
     rebalance_timeout_seconds: float
+    has_calls: bool = False
+    """Whether its records are calls of webhooks, and no events: the log names them so."""
     window: Window = EVERYTHING
     """What is read of each partition."""
     replay: str = ""
     """Names the replay that this is, in the headers of dead letters; "": it is none."""
-    has_calls: bool = False
-    """Whether its records are calls of webhooks, and no events: the log names them so."""
 
 
 def subscription_of(name: str, settings: Settings) -> Subscription:

@@ -153,11 +153,11 @@ class Composer:
                 _bytes(letter.detail)[:MAX_DETAIL_BYTES].decode(errors="ignore"),
             ),
             ("streamer.destination", self.destination),
+            ("streamer.replay", self.replay or None),
             ("streamer.dead_letter_time", _utc(now)),
             ("streamer.mapping_version", self.mapping_version),
             ("streamer.http.status", letter.http_status),
             ("streamer.message_id", letter.message_id),
-            ("streamer.replay", self.replay or None),
         ]
         if opened is not None:
             texts += [
