@@ -186,6 +186,11 @@ class Replay:
         return sum(account.lost.total() for account in self._runner.accounts.values())
 
     @property
+    def was_alone(self) -> bool:
+        """Whether no other process can have settled any of it meanwhile: the group has had one assignment."""
+        return self._runner.rebalances()["assigned"] <= 1
+
+    @property
     def done(self) -> int:
         """Offsets of the range that are behind it: read, and what they held has its outcome."""
         pipeline = self._runner.pipeline

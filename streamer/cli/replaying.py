@@ -226,9 +226,9 @@ class _Command:
     async def _end(self, replay: Replay, state: ReplayState, *, is_stopped: bool) -> int:
         """Say what came of it, and keep what the next run needs."""
         print_rows(account_rows(replay.accounts), self._args.output)
-        settled_before = state.settled_before
+        settled_before = state.settled_before if replay.was_alone else None
         state.settled += replay.totals.settled
-        state.is_running = False
+        state.is_running, state.was_killed = False, state.was_killed or not replay.was_alone
         if not replay.is_complete:
             replay_state.save(self._directory, state)
             return self._say_rest(replay, is_stopped=is_stopped)

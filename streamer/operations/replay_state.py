@@ -34,11 +34,11 @@ class ReplayState:
     is_running: bool = False
     """Whether a run has begun and not ended: if nobody runs it, it was killed."""
     was_killed: bool = False
-    """Whether a run was killed, so that nobody knows how many records it has settled."""
+    """Whether a run was killed, or another process took part, so that nobody knows how many records were settled."""
 
     @property
     def settled_before(self) -> int | None:
-        """Records that earlier runs have settled; None: one of them was killed."""
+        """Records that earlier runs have settled; None: nobody knows."""
         return None if self.was_killed else self.settled
 
 

@@ -13,7 +13,9 @@ from aiokafka.admin import AIOKafkaAdminClient
 
 from streamer.__main__ import _parser
 from streamer.cli import replaying
+from streamer.core.records.receipt_record import ReceiptBatch, encode
 from streamer.devkit.sandbox.faults import Action, Fault, Match
+from streamer.receipts import destination_fingerprint, digest_of
 from tests.conftest import connected_admin
 from tests.service.harness import Deployment, eventually, survey_events
 
@@ -171,6 +173,42 @@ async def test_nobody_can_tell_what_was_delivered(deployment: Deployment, capfd:
     assert "it is not known what of this range was delivered" in told
     assert "--force" in told
     assert not counts(deployment)
+
+
+async def test_the_topic_of_receipts_tells_what_was_delivered(
+    deployment: Deployment, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No instance has to run."""
+    [topic] = await deployment.integrate()
+    receipts = f"{topic}.receipts"
+    await deployment.make_topics([receipts])
+    deployment.document["receipts"] = {"topic": receipts}
+    wanted = await produce_range(deployment, topic, 5)
+    settings = deployment.settings().destinations["segment"]
+    batch = ReceiptBatch(
+        integration="surveys",
+        destination_name="segment",
+        destination=destination_fingerprint(settings.url, settings.read_key(), ""),
+        topic=topic,
+        partition=0,
+        delivered_at=1_000.0,  # so long there are receipts
+        instance="one",
+        batch_events=3,
+        attempt=1,
+        status=200,
+        replay_id=0,
+        offsets=(0, 1, 2),
+        digests=[digest_of(f"within_{number}") for number in range(3)],
+    )
+    key, value = encode(batch)
+    await deployment.produce(receipts, [value], partition=0, key=key)
+
+    code = await here(deployment, *wanted.words(), "--execute")
+
+    told = capfd.readouterr()
+    assert code == 0, told.err
+    assert counts(deployment) == {"within_3": 1, "within_4": 1}
+    assert "the account adds up" in told.err
 
 
 async def test_another_destination_gets_all_of_it(deployment: Deployment, capfd: pytest.CaptureFixture[str]) -> None:
