@@ -150,6 +150,11 @@ class Replay:
             receipts.add([Deliveries(DELIVERED_BEFORE, 0, range(len(piece)), piece)], time.time())
         self._check_receipts()
 
+    @property
+    def has_forgotten(self) -> bool:
+        """Whether what earlier runs have kept of deliveries cannot be used; ask before `run`."""
+        return bool(self._integration.receipts.problems)
+
     def _check_receipts(self) -> None:
         receipts = self._integration.receipts
         if not receipts.available or receipts.shrunk_total:

@@ -71,7 +71,7 @@ class _Command:
             )
         if state is not None:
             return await self._go_on(state)
-        survey, known = await self._look()
+        survey, known = await self._look(None)
         if not self._args.execute:
             return self._say_plan(survey, known)
         if known.doubt and not self._args.force:
@@ -91,10 +91,10 @@ class _Command:
         )
         return await self._execute(state, known)
 
-    async def _look(self) -> tuple[Survey, Delivered]:
-        """Read the range, and find out what of it was delivered before."""
+    async def _look(self, bounds: Bounds | None) -> tuple[Survey, Delivered]:
+        """Read the range, and find out what of it was delivered before; without ``bounds``, it is decided now."""
         async with TopicReader(self._settings.kafka) as reader:
-            survey = Survey(await self._bounds(reader))
+            survey = Survey(await self._bounds(reader) if bounds is None else bounds)
             bar = ProgressBar("reading")
             own = settings_for(self._order, self._settings, self._directory)
             await survey.read(reader, new_mapper(own.mapping(self._order.integration)), bar.show)
@@ -205,6 +205,11 @@ class _Command:
         with logs.configured(log, file_descriptor=STDERR, said_elsewhere=ABOUT_CONNECTIONS):
             replay = Replay(self._order, self._settings, state.bounds, self._directory)
             try:
+                if known is None and replay.has_forgotten and not state.forced:
+                    _, known = await self._look(state.bounds)
+                    if known.doubt:
+                        self._say_doubt(known)
+                        return EXIT_FAILED
                 if known is not None:
                     replay.note_delivered(known.digests)
                 if self._args.release_guard:
