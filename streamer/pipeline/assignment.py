@@ -188,6 +188,8 @@ class Assignment:
         return self._unread() - self.commits.unstored - set(self.left_out)
 
     def _unread(self) -> set[TopicPartition]:
+        if self._window.bounds is None:
+            return set(self.ledgers)
         return {partition for partition, ledger in self.ledgers.items() if not ledger.is_read}
 
     @property

@@ -1,8 +1,11 @@
 """A pipeline that reads a stretch of each partition and nothing else: what a replay runs on."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from streamer.core.records.window import Window
 from streamer.kafka import TopicPartition as Place
@@ -269,3 +272,42 @@ def test_a_window_of_everything_has_no_end() -> None:
     unbounded = Window()
     assert unbounded.begin(TOPIC, 0) is None
     assert unbounded.end(TOPIC, 0) > 1 << 60
+
+
+@given(
+    holes=st.lists(st.integers(0, 3), max_size=30),
+    first=st.integers(0, 60),
+    size=st.integers(0, 60),
+    meanwhile=st.integers(0, 3),
+)
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_whatever_the_holes_exactly_the_records_of_the_window_are_taken(
+    tmp_path: Path, holes: list[int], first: int, size: int, meanwhile: int
+) -> None:
+    """Markers and compaction leave holes anywhere: at the beginning, at the end, and behind it."""
+    engine = Engine(tmp_path)
+    place = Place(TOPIC, 0)
+    for hole in holes:
+        engine.cluster.leave_a_hole(place, hole)
+        engine.cluster.append(TOPIC, values(1))
+    end = engine.cluster.log(place).end
+    begin = min(first, end)
+    until = min(begin + size, end)
+    bound(engine, (begin, until))
+    wanted = [record.offset for record in engine.cluster.log(place).records if begin <= record.offset < until]
+
+    async def run() -> list[int]:
+        delivered: list[int] = []
+        async with engine.running() as pipeline:
+            engine.cluster.append(TOPIC, values(meanwhile))
+
+            def is_over() -> bool:
+                delivered.extend(offset for _, offset in taken(pipeline))
+                hand_of(pipeline).deliver()
+                return pipeline.assignment.is_over
+
+            await eventually(is_over)
+        return delivered
+
+    assert asyncio.run(run()) == wanted
+    assert engine.committed(0) == (until if begin < until else None), "of an empty stretch nothing needs to be stored"
