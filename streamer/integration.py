@@ -23,7 +23,7 @@ from streamer.pipeline.identifying import Identification, Identifier
 from streamer.pipeline.intake import MapsRecords
 from streamer.pipeline.minute import Minute
 from streamer.pipeline.runner import Runner
-from streamer.pipeline.subscription import fetch_share_of, subscription_of
+from streamer.pipeline.subscription import Subscription, fetch_share_of, subscription_of
 from streamer.pipeline.worker import Prepare
 from streamer.receipts import ProblemKind, Receipts, destination_fingerprint
 from streamer.receipts.channel import Channel
@@ -51,6 +51,7 @@ class Integration:
         shared: SharedReceipts | None = None,
         taps: Taps,
         timings: Timings,
+        subscription: Subscription | None = None,
     ) -> None:
         """Open the receipts; nothing is connected before `run`.
 
@@ -63,6 +64,7 @@ class Integration:
             shared: lets other instances know its receipts; borrowed, too. None: they keep to themselves.
             taps: whoever looks at calls as they leave; borrowed, too.
             timings: how long to wait for what.
+            subscription: what to consume; None: what the configuration says.
         """
         self.name = name
         self.settings = settings.integrations[name]
@@ -90,7 +92,7 @@ class Integration:
                 assigned=self._assigned,
             )
         self.runner = Runner(
-            subscription_of(name, settings),
+            subscription or subscription_of(name, settings),
             new_brokers=self._new_brokers,
             make_worker=self._new_delivery,
             guard_memory=self._guard_memory,

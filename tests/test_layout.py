@@ -57,6 +57,7 @@ PARTS = [
     "fleet",
     "changing",
     "reloading",
+    "replay",
     "service_view",
     "whereabouts",
     "page",

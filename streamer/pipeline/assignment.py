@@ -18,9 +18,10 @@ from streamer.core.records import statement as statements
 from streamer.core.records.account import Account
 from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.obstacles import PartitionFault
+from streamer.core.records.window import EVERYTHING, Window
 from streamer.kafka import CommitResult, StoredPosition, TopicPartition
 from streamer.logs import Event, logger
-from streamer.pipeline.beginnings import BEYOND, REFUSED, Beginning
+from streamer.pipeline.beginnings import BEYOND, REFUSED, Beginning, clipped, within
 from streamer.pipeline.commits import Commits
 from streamer.pipeline.contact import Contact
 from streamer.pipeline.left_out import LeftOut
@@ -40,6 +41,7 @@ class Assignment:
         integration: str,
         *,
         start: str | datetime,
+        window: Window = EVERYTHING,
         account_of: Callable[[str, int], Account],
         fence: Callable[[PartitionLedger], int],
         contact: Contact,
@@ -52,6 +54,7 @@ class Assignment:
             start: where the group begins with a topic of which it has stored nothing: ``earliest``, ``latest`` or a
                 time. What the topic gets later is read from its beginning: new partitions, and all of them when it is
                 recreated.
+            window: what is read of each partition.
             account_of: the account of a partition; it outlives assignments.
             fence: ends the custody of an assignment's records; returns how many were open.
             contact: knows whether the brokers answer.
@@ -59,6 +62,7 @@ class Assignment:
         """
         self._integration = integration
         self._starts = Starts(start)
+        self._window = window
         self._account_of = account_of
         self._fence = fence
         self._timings = timings
@@ -160,14 +164,15 @@ class Assignment:
         """What `_open` needs of partitions that this instance does not go on with, or why it cannot be had."""
         bounds = await source.log_bounds(stored) if stored else {}
         found: dict[TopicPartition, Beginning | PartitionFault] = {}
-        for partition, position in stored.items():
+        for partition, known in stored.items():
+            position = within(self._window, partition, known)
             ends, offset = bounds[partition], position.offset
             if isinstance(ends, PartitionFault):
                 found[partition] = ends
             elif offset is not None and offset > ends[1] and not self.is_beyond_for_good(partition, offset, ends[1]):
                 found[partition] = BEYOND
             else:
-                found[partition] = Beginning(position, ends)
+                found[partition] = Beginning(position, clipped(self._window, partition, offset, ends))
         return found
 
     def unopened_due(self) -> list[TopicPartition]:
@@ -176,11 +181,22 @@ class Assignment:
 
     def readable(self) -> set[TopicPartition]:
         """The partitions that may be read now: where their assignment begins is stored, and they are not left out."""
-        return self.ledgers.keys() - self.commits.unstored - self.left_out.shut()
+        return self._unread() - self.commits.unstored - self.left_out.shut()
 
     def flowing(self) -> set[TopicPartition]:
         """The partitions that ought to be fetched: nothing is known against them."""
-        return self.ledgers.keys() - self.commits.unstored - set(self.left_out)
+        return self._unread() - self.commits.unstored - set(self.left_out)
+
+    def _unread(self) -> set[TopicPartition]:
+        if self._window.bounds is None:
+            return set(self.ledgers)
+        return {partition for partition, ledger in self.ledgers.items() if not ledger.is_read}
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything that is to be read of the partitions given to us has its outcome, and that is stored."""
+        is_complete = self.is_restored and self._given == self.ledgers.keys()
+        return is_complete and all(ledger.is_over for ledger in self.ledgers.values())
 
     def skip_to_log_start(self, source: RecordSource, partition: TopicPartition, first: int) -> bool:
         """The next record was deleted before we read it: go on at the first that still exists, and count what is gone.
@@ -189,6 +205,7 @@ class Assignment:
             False when the position lies above the end instead: the topic was truncated or recreated.
         """
         ledger = self.ledgers[partition]
+        first = min(first, ledger.until)
         if ledger.next_offset >= first:
             return False
         self._count_lost(partition, ledger.account, ledger.next_offset, first)
@@ -209,9 +226,15 @@ class Assignment:
         return now - self._beyond_since.setdefault(partition, now) >= self._timings.confirm_end
 
     def begin_anew(self, source: RecordSource, partition: TopicPartition, bounds: tuple[int, int]) -> None:
-        """The topic is not the one we were reading: read it from its start. Repeats are cheap, skips are not."""
-        first, end = bounds
-        self._tell(Event.OFFSETS_RESET, partition, stored=self.ledgers[partition].position, start=first)
+        """The topic is not the one we were reading: read it from its start. Repeats are cheap, skips are not.
+
+        What a window meant was in the former topic: of that nothing can be read any more.
+        """
+        ledger = self.ledgers[partition]
+        first, end = bounds if self._window.bounds is None else (ledger.until, ledger.until)
+        self._tell(Event.OFFSETS_RESET, partition, stored=ledger.position, start=first)
+        if self._window.bounds is not None:
+            self._count_lost(partition, ledger.account, ledger.next_offset, first)
         self.fence([partition])
         self._add_ledger(source, partition, first, stored=None, stated=None, end=end)
 
@@ -279,6 +302,7 @@ class Assignment:
             replay_until=replay_until,
             replay_id=replay_id if is_known else _new_replay_id(),
             stated=stated,
+            until=self._window.end(*partition),
         )
         self.ledgers[partition] = ledger
         self.assigned_since[partition] = time.time()

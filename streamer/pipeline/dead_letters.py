@@ -72,6 +72,7 @@ class DeadLetters:
             destination=subscription.destination,
             instance=os.getpid(),
             mapping_version=MAPPING_VERSION,
+            replay=subscription.replay,
         )
         self._contact = contact
         self.guards = Guarding(subscription.max_ratio, memory)

@@ -93,6 +93,7 @@ class Pipeline:
         self.assignment = Assignment(
             name,
             start=subscription.start,
+            window=subscription.window,
             account_of=account_of,
             fence=self.custody.fence,
             contact=contact,

@@ -197,13 +197,16 @@ class Reader:
             if not ledger.verify(records[0]):
                 await self._begin_anew(partition)
                 continue
-            for taken in slices(records):
+            wanted = ledger.within(records)
+            for taken in slices(wanted):
                 if ledger.is_fenced:
                     break
                 self._take_records(taken, ledger)
                 await asyncio.sleep(0)
                 if epoch != self._assignment.epoch:
                     return
+            if wanted is not records and not ledger.is_fenced:
+                ledger.advance(ledger.until)
 
     async def _skip_markers(self) -> None:
         """Nothing arrived: what the client has passed since (transaction markers) is no record; commit past it."""
@@ -252,7 +255,7 @@ class Reader:
                 self._tell(Event.RECORDS_REREAD, partition, offset=offset, records=len(found.records))
                 await self._take({partition: found.records})
             elif found.unreadable:
-                end = min(found.next_offset, offset + MAX_POLL_RECORDS)
+                end = min(found.next_offset, offset + MAX_POLL_RECORDS, ledger.until)
                 self._tell(
                     Event.RECORDS_UNREADABLE, partition, offset=offset, records=end - offset, detail=found.unreadable
                 )

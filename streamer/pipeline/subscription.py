@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from streamer.core.records.window import EVERYTHING, Window
 from streamer.settings import Settings
 from streamer.settings.inbound import INBOUND
 
@@ -38,6 +39,10 @@ class Subscription:
     rebalance_timeout_seconds: float
     has_calls: bool = False
     """Whether its records are calls of webhooks, and no events: the log names them so."""
+    window: Window = EVERYTHING
+    """What is read of each partition."""
+    replay: str = ""
+    """Names the replay that this is, in the headers of dead letters; "": it is none."""
 
 
 def subscription_of(name: str, settings: Settings) -> Subscription:

@@ -27,6 +27,7 @@ COMMANDS = (
     "lag",
     "top",
     "tap",
+    "replay",
     "users",
     "webhook",
     "sandbox",

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from streamer.core.records.custody import Custody
 from streamer.core.records.ledger import PartitionLedger
 from streamer.core.records.open_record import OpenRecord
 from streamer.core.records.pending_letter import PendingLetter
+from streamer.core.records.window import EVERYTHING
 from streamer.kafka import TopicPartition as Place
 from streamer.pipeline import Pipeline
 from streamer.pipeline.contact import Contact
@@ -174,6 +176,7 @@ class Engine:
             **integration,
         }
         self.destination: dict[str, Any] = {"write_key": "streamer_test_key", "batch": {"linger": 0}}
+        self.window = EVERYTHING
         self.timings = AT_ONCE
         self.before_commit: Callable[[], Awaitable[None]] | None = None
         self.accounts: list[dict[tuple[str, int], Account]] = []
@@ -196,7 +199,7 @@ class Engine:
         self.accounts.append(accounts)
         settings = self.settings()
         pipeline = Pipeline(
-            subscription_of("surveys", settings),
+            dataclasses.replace(subscription_of("surveys", settings), window=self.window),
             brokers=MemoryBrokers(self.cluster),
             make_worker=make_worker,
             account_of=lambda topic, partition: accounts[topic, partition],

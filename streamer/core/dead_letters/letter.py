@@ -101,6 +101,8 @@ class Composer:
     instance: int
     """Number of the process."""
     mapping_version: str
+    replay: str = ""
+    """Names the replay in which they are made; "": in none."""
 
     def compose(self, letter: PendingLetter, form: Form, *, now: float) -> OutgoingRecord:
         """What to write for a letter; ``now`` in seconds since the epoch. The topic is left to the caller."""
@@ -152,6 +154,7 @@ class Composer:
             ("__connect.errors.exception.class.name", letter.error_class),
             (DETAIL, _bytes(letter.detail)[:MAX_DETAIL_BYTES].decode(errors="ignore")),
             ("streamer.destination", self.destination),
+            ("streamer.replay", self.replay or None),
             ("streamer.dead_letter_time", _utc(now)),
             ("streamer.mapping_version", self.mapping_version),
             ("streamer.http.status", letter.http_status),

@@ -10,7 +10,7 @@ owner stated (`Resumption`), and the fence.
 from collections.abc import Iterator, Sequence
 from enum import StrEnum
 from itertools import chain
-from typing import Protocol
+from typing import Final, Protocol
 
 from streamer.core.model import DeadLetterReason, Record
 from streamer.core.records import statement as statements
@@ -18,6 +18,7 @@ from streamer.core.records.account import Account
 from streamer.core.records.offsets import Offsets
 from streamer.core.records.resumption import Resumption
 from streamer.core.records.statement import Run, Statement
+from streamer.core.records.window import NO_END
 
 
 class Charged(Protocol):
@@ -41,6 +42,7 @@ class PartitionLedger:
         replay_until: int = 0,
         replay_id: int = 0,
         stated: Statement | None = None,
+        until: int = NO_END,
     ) -> None:
         """Begin an assignment.
 
@@ -53,10 +55,12 @@ class PartitionLedger:
                 streamer (there was none, or an operator set it): an older receipt of the same record does not stop it.
             replay_id: names that replay; receipts that carry it were written since it began. 0: it has no name.
             stated: what was stored with the position; of use only if that is where this assignment begins.
+            until: nothing is read from this offset on; at least ``position``.
         """
         self.topic = topic
         self.partition = partition
         self.account = account
+        self.until: Final = until
         self.is_fenced = False
         self.committed: int | None = None
         """The position last stored by the broker; None until known."""
@@ -85,6 +89,16 @@ class PartitionLedger:
         return self._offsets.next
 
     @property
+    def is_read(self) -> bool:
+        """Whether everything that is to be read has been read."""
+        return self._offsets.next >= self.until
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything that is to be read has its outcome, and the broker has stored that."""
+        return self.is_read and not self._offsets.open and self.committed is not None and self.committed >= self.until
+
+    @property
     def open_records(self) -> int:
         """Records read and not settled."""
         return len(self._offsets.open)
@@ -111,6 +125,12 @@ class PartitionLedger:
         """Check what the earlier owner stated against the first record; False: the topic was recreated."""
         return self._resumption.verify(first)
 
+    def within(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Those of one read, in ascending order, that are to be read: nearly always all of them."""
+        if records[-1].offset < self.until:
+            return records
+        return [record for record in records if record.offset < self.until]
+
     def open(self, records: Sequence[Record], value_bytes: int) -> Sequence[Record]:
         """Take records of one read, in ascending order; ``value_bytes`` is the sum of their values' lengths.
 
@@ -133,6 +153,7 @@ class PartitionLedger:
 
     def advance(self, position: int) -> None:
         """Note that nothing will arrive below ``position``: markers and aborted batches are no records."""
+        position = min(position, self.until)
         if position <= self._offsets.next:
             return
         self._resumption.skip_unread()

@@ -32,6 +32,11 @@ def ledger(position: int = 0, stated: Statement | None = None) -> PartitionLedge
     return PartitionLedger("t", 0, position, Account(), replay_until=0, stated=stated)
 
 
+def ledger_until(end: int) -> PartitionLedger:
+    """One that ends before this offset."""
+    return PartitionLedger("t", 0, 0, Account(), until=end)
+
+
 def records(*offsets: int, timestamp: int = 0) -> list[FakeRecord]:
     return [FakeRecord(offset, timestamp=timestamp) for offset in offsets]
 
