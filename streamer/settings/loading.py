@@ -63,6 +63,24 @@ def examine(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Setti
     return settings, [*texts, *unknown_variables(settings, environ)]
 
 
+def load_part(
+    path: Path, needed: Callable[[Settings], Iterable[KeyPath]], environ: Mapping[str, str] | None = None
+) -> Settings:
+    """As `load`, for a command that uses only a part of the configuration: faults elsewhere do not matter.
+
+    Settings with a fault have their defaults, or are absent with their section; so only what is needed may be used.
+
+    Args:
+        path: the YAML file.
+        needed: the paths of what is used, given the settings without the faulty ones.
+        environ: as for `load`.
+
+    Raises:
+        SettingsError: there are faults in what is needed, or in a section around it.
+    """
+    return _load(path, os.environ if environ is None else environ, clashes, needed)[0]
+
+
 def _clashes_and_files(settings: Settings) -> Iterator[Clash]:
     """All clashes; the files of settings that have one are not looked at."""
     found = list(clashes(settings))
@@ -71,7 +89,10 @@ def _clashes_and_files(settings: Settings) -> Iterator[Clash]:
 
 
 def _load(
-    path: Path, environ: Mapping[str, str], find_clashes: Callable[[Settings], Iterable[Clash]]
+    path: Path,
+    environ: Mapping[str, str],
+    find_clashes: Callable[[Settings], Iterable[Clash]],
+    needed: Callable[[Settings], Iterable[KeyPath]] = lambda _: ((),),
 ) -> tuple[Settings, dict[str, Any], "_Describer"]:
     """The settings, the values that they were made of, and what writes texts about them."""
     document = read(path, environ)
@@ -85,6 +106,8 @@ def _load(
             for clash in find_clashes(settings)
             if not any(_overlap(fault.path, place) for fault in faults for place in (clash.path, *clash.others))
         ]
+        used = list(needed(settings))
+        faults = [fault for fault in faults if any(_overlap(fault.path, place) for place in used)]
     if faults or settings is None:
         raise SettingsError([describe(fault) for fault in sorted(faults, key=describe.order)])
     return settings, tree, describe
