@@ -15,6 +15,7 @@ from streamer.core.mapping.expectation import json_type
 from streamer.core.mapping.finding import is_json
 from streamer.core.mapping.naming import name
 from streamer.core.mapping.native import Document
+from streamer.core.mapping.pointer import Place
 from streamer.core.mapping.times import EXACT_CHARACTERS, exact
 from streamer.core.model import MAX_MESSAGE_ID_CHARACTERS, Filtered, FilterReason, Json, MappingSettings, TrackCall
 
@@ -188,6 +189,14 @@ class Mapper:
                 f"found {len(message_id)}"
             )
         return TrackCall(message_id, encode_call(call))
+
+    def places_refused(self, document: Document, size: int) -> list[Place]:
+        """The places at which a record of ``size`` bytes breaks its contract, for whoever may see its values."""
+        try:
+            contract = self._contracts[self._contract_of(document, self._dialect_settings)]
+            return list(dict.fromkeys(breach.place for breach in contract.breaches(document, size)))
+        except (SchemaError, ValueError):  # it has none of the known forms, or is nested too deeply
+            return []
 
     def to_document(self, event: SurveyEvent) -> EventDocument:
         """The canonical document of an event that this mapper has read, with everything that its record says.
