@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from streamer.cli.dry_mapping import DryEnd
 from streamer.core.errors import RecordError
 from streamer.core.mapping.decode import decode
 from streamer.core.mapping.pointer import NOTHING, Place, pointer_of, value_at
 from streamer.core.model import DeadLetterReason, Filtered, MappingSettings
+from streamer.operations.dry_mapping import DryEnd
 
 if TYPE_CHECKING:
     from streamer.core.mapping import Mapper

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from streamer.cli.dry_mapping import DryEnd
 from streamer.cli.output import print_rows
 from streamer.core.model import Filtered, MappingSettings
+from streamer.operations.dry_mapping import DryEnd
 
 if TYPE_CHECKING:
     from streamer.core.mapping import Mapper
