@@ -88,6 +88,7 @@ def _parser() -> "argparse.ArgumentParser":
         webhook,
     )
     from streamer.cli import map as map_command  # noqa: PLC0415
+    from streamer.cli import test as test_command  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(
         prog="streamer",
@@ -102,6 +103,7 @@ def _parser() -> "argparse.ArgumentParser":
         init,
         check,
         map_command,
+        test_command,
         send,
         dlq,
         users,

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from streamer.cli.dry_line import event_document, found_in, line_of, looks_cut_into_lines, refusal
 from streamer.cli.explanation import as_json, explanation_of, print_table
 from streamer.cli.mapping_source import add_mapping_source, mapping_of, new_mapper_of
 from streamer.cli.record_values import STDIN, values_in
 from streamer.core.model import MappingSettings
+from streamer.operations.dry_line import event_document, found_in, line_of, looks_cut_into_lines, refusal
 from streamer.operations.dry_mapping import DryEnd, dry_end
 
 if TYPE_CHECKING:

@@ -20,6 +20,7 @@ COMMANDS = (
     "init",
     "check",
     "map",
+    "test",
     "send",
     "dlq",
     "users",
