@@ -1,6 +1,7 @@
 """Reads topics from one offset to another, without a consumer group and without commits."""
 
 import asyncio
+import math
 from collections.abc import AsyncGenerator, Collection, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, cast
@@ -25,6 +26,9 @@ MAX_STALL_SECONDS: Final = 30.0
 """Longest wait for something to arrive. The client itself would wait for its brokers without end."""
 
 MAX_POLLED_RECORDS: Final = 500
+
+MAX_TIMESTAMP_MS: Final = (1 << 63) - 1
+"""The largest time that a request has room for."""
 
 
 class TopicReader:
@@ -77,6 +81,30 @@ class TopicReader:
         Raises:
             UnavailableError: the brokers cannot be asked.
         """
+        return await self.bounds_between(topics, None, None)
+
+    async def bounds_between(
+        self, topics: Collection[str], since: float | None, until: float | None
+    ) -> dict[tuple[str, int], tuple[int, int]]:
+        """Where the records of a time are, in every partition of those topics that exist.
+
+        The broker finds a time by the times that records carry. If a partition's records are not in the order of their
+        times, the bounds begin at the first record that is not older than ``since`` and end before the first one that
+        is not older than ``until``; some records behind them may be of that time as well. Whoever needs exactly the
+        records of a time widens the range and compares each record's ``timestamp``.
+
+        Args:
+            topics: those that do not exist are left out.
+            since: seconds since the epoch; None: from where each partition begins.
+            until: seconds since the epoch, not included; None: to where each partition ends at present.
+
+        Returns:
+            For each partition the first offset, and the one after the last. They are equal if it has no such record,
+            also when ``since`` is later than its newest record. The end never lies behind the partition's present end.
+
+        Raises:
+            UnavailableError: the brokers cannot be asked.
+        """
         try:
             partitions = [
                 TopicPartition(found["topic"], partition["partition"])
@@ -84,13 +112,27 @@ class TopicReader:
                 for partition in found["partitions"]
             ]
             async with asyncio.timeout(self._max_stall_seconds):
-                first = await self._open.beginning_offsets(partitions)
-                end = await self._open.end_offsets(partitions)
+                firsts = await self._open.beginning_offsets(partitions)
+                ends = await self._open.end_offsets(partitions)
+                begun = firsts if since is None else await self._at(since, ends)
+                ended = ends if until is None else await self._at(until, ends)
         except KafkaError as error:
             raise UnavailableError(describe_kafka_error(error)) from error
         except TimeoutError as error:
             raise UnavailableError(self._stalled("the brokers sent no offsets")) from error
-        return {(place.topic, place.partition): (first[place], end[place]) for place in sorted(partitions)}
+        return {
+            (place.topic, place.partition): (begun[place], max(begun[place], ended[place]))
+            for place in sorted(partitions)
+        }
+
+    async def _at(self, epoch_seconds: float, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """The first offset of each partition with a record of that time or later; its end if there is none."""
+        epoch_ms = math.ceil(min(max(epoch_seconds * 1000, 0.0), MAX_TIMESTAMP_MS))
+        found = await self._open.offsets_for_times(dict.fromkeys(ends, epoch_ms))
+        return {
+            place: end if found[place] is None else min(found[place].offset, end)  # records arrive while we ask
+            for place, end in ends.items()
+        }
 
     async def read(self, bounds: Bounds) -> AsyncGenerator[Sequence[Record], None]:
         """The records within the bounds, one partition after another, in the order of their offsets.

@@ -1,5 +1,6 @@
 """Reading topics between two offsets, without a trace."""
 
+import math
 from collections.abc import AsyncIterator
 
 import pytest
@@ -44,6 +45,30 @@ async def test_reading_begins_and_ends_where_it_is_told(
     topic = await make_topic("read")
     await produce(topic, [b"0", b"1", b"2", b"3"])
     assert await values_within(reader, {(topic, 0): (1, 3)}) == [b"1", b"2"]
+
+
+async def test_a_time_is_found_in_every_partition(
+    broker: ExternalCluster, reader: TopicReader, make_topic: MakeTopic
+) -> None:
+    """A time after the newest record, and one that no request has room for, give an empty range and no error."""
+    topic = await make_topic("read", partitions=2)
+    async with AIOKafkaProducer(bootstrap_servers=broker.bootstrap_servers) as producer:
+        for second in range(1, 6):
+            await producer.send_and_wait(topic, b"%d" % second, partition=0, timestamp_ms=second * 1000)
+
+    async def between(since: float | None, until: float | None) -> list[tuple[int, int]]:
+        return list((await reader.bounds_between([topic, "streamer-test.absent"], since, until)).values())
+
+    empty = (0, 0)
+    assert await between(None, None) == [(0, 5), empty]
+    assert await between(2, None) == [(1, 5), empty]
+    assert await between(2, 4) == [(1, 3), empty]
+    assert await between(2.0001, 4.0001) == [(2, 4), empty]
+    assert await between(None, 3) == [(0, 2), empty]
+    assert await between(-math.inf, math.inf) == [(0, 5), empty]
+    assert await between(6, None) == [(5, 5), empty]
+    assert await between(6, 7) == [(5, 5), empty]
+    assert await between(4, 2) == [(3, 3), empty]
 
 
 async def test_what_a_transaction_took_back_ends_the_reading_too(
