@@ -21,6 +21,7 @@ COMMANDS = (
     "check",
     "map",
     "test",
+    "diff",
     "send",
     "dlq",
     "users",
