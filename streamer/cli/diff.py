@@ -34,7 +34,7 @@ DEFAULT_MAX_RECORDS: Final = 200_000
 """Half a minute on one core."""
 
 DEFAULT_EXAMPLES: Final = 3
-MAX_SHOWN_CHARACTERS: Final = 40
+MAX_SHOWN_CHARACTERS: Final = 60
 """Of a longer value, only so many characters are shown in a table."""
 
 
