@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from streamer.cli.options import add_config, complete_integrations
 from streamer.core.model import MappingSettings
@@ -22,11 +22,17 @@ def add_mapping_source(parser: argparse.ArgumentParser) -> None:
             help="whose settings to map with; write keys and brokers may be missing in the configuration",
         )
     )
-    choice.add_argument(
-        "--dialect",
-        metavar="NAME",
-        help="map with the defaults of this dialect; no configuration is read",
+    dialect = choice.add_argument(
+        "--dialect", metavar="NAME", help="map with the defaults of this dialect; no configuration is read"
     )
+    dialect.completer = _dialects  # type: ignore[attr-defined] # argcomplete looks for it under this name
+
+
+def _dialects(**_: Any) -> list[str]:
+    """The names of all dialects of events, for shells."""
+    from streamer.core.mapping.dialects import DIALECTS  # noqa: PLC0415 - `streamer --help` should not wait for it
+
+    return list(DIALECTS)
 
 
 def mapping_of(args: argparse.Namespace) -> MappingSettings | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import streamer
 from streamer.__main__ import main
 from streamer.core.mapping import Mapper
 
@@ -274,6 +275,26 @@ class TestForProducers:
         assert main(["map", "--dialect", "getuserfeedback", str(tmp_path / "large")]) == 0
         [line] = lines_of(capsys)
         assert (line["reason"], line["found"]) == ("mapping_error", [{"pointer": "/userId", "value": float(2**60)}])
+
+    def test_the_place_is_exact_where_the_text_names_no_data(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The name of an attribute may be a value, too: the detail, which the service writes, has `*` for it."""
+        good = json.loads((SAMPLES / "sprig/01-nps.json").read_text())
+        (tmp_path / "nested").write_text(json.dumps({**good, "attributes": {"ada/lovelace": ["x"]}}))
+        assert main(["map", "--dialect", "sprig", str(tmp_path / "nested")]) == 0
+        [line] = lines_of(capsys)
+        assert line["detail"].startswith("/attributes/*: expected")
+        assert line["found"] == [{"pointer": "/attributes/ada~1lovelace", "value": ["x"]}]
+
+    def test_only_dry_runs_look_values_up(self) -> None:
+        """So that no log, header or page of the service can show one."""
+        root = Path(streamer.__path__[0])
+        texts = {path.relative_to(root).as_posix(): path.read_text() for path in root.rglob("*.py")}
+        looked_up = {name for name, text in texts.items() if "places_refused" in text}
+        assert looked_up == {"core/mapping/mapper.py", "operations/dry_line.py"}
+        users = {name for name, text in texts.items() if "operations.dry_line" in text}
+        assert users == {"cli/map.py", "operations/golden.py"}
 
     @pytest.mark.parametrize("text", [json.dumps({"a": [1]}, indent=2), json.dumps([{}, {}], indent=1)])
     def test_a_document_over_several_lines_is_recognised(

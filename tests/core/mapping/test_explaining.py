@@ -47,10 +47,31 @@ def cases() -> Iterator[Case]:
         for path in sorted((SAMPLES / dialect).glob("*.json")):
             if path.name.count(".") == 1:
                 yield Case(f"{dialect}/{path.stem}", dialect, json.loads(path.read_text()))
+    yield from rare_cases()
     for number, line in enumerate((SAMPLES / "field/cases.jsonl").read_text().splitlines(), start=1):
         case = json.loads(line)
         if isinstance(case["value"], dict):
             yield Case(f"field/{number}", case["dialect"], case["value"])
+
+
+def rare_cases() -> Iterator[Case]:
+    """Fields that no sample has."""
+    feedback = json.loads((SAMPLES / "product_fruits/11-feedback.json").read_text())
+    feedback["data"] |= {"videoDataUrls": ["https://example.com/1"]}
+    yield Case("feedback with a video", "product_fruits", feedback)
+    bare = {
+        "schema_version": 1,
+        "event_id": "evt_1",
+        "occurred_at": "2026-03-02T09:15:27.418Z",
+        "occurred_at_origin": "native",
+        "subject": {"anonymous_id": "anon_1"},
+    }
+    viewed = {"dialect": "getuserfeedback", "native_event": "Flow Viewed"}
+    yield Case("event without properties", "canonical", {**bare, "kind": "survey.viewed", "source": viewed})
+    answered = {"dialect": "product_fruits", "native_event": "webhook:newsurveyanswer"}
+    survey = {**bare, "kind": "response.submitted", "source": answered}
+    yield Case("survey without answers", "canonical", survey)
+    yield Case("survey with an empty answer", "canonical", {**survey, "answers": [{"type": "prompt", "value": None}]})
 
 
 @cache
@@ -78,8 +99,14 @@ def explained(case: Case, choice: int) -> tuple[dict[str, Any], list[Explained]]
     return call, explain(mapper_of(case.dialect, choice)[1], case.record, event, call)
 
 
+STEPS = {"Flow Viewed", "Flow Dismissed", "Response Submitted"}
+"""The only names of events that the contract of getuserfeedback.com allows."""
+
+
 def changes_of(value: Any) -> list[Any]:
     """Other values of the same kind. Some will break the contract, and that is not what is asked here."""
+    if isinstance(value, str) and value in STEPS:
+        return sorted(STEPS - {value})
     if isinstance(value, bool):
         return [not value]
     if isinstance(value, int | float):
