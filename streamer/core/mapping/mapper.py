@@ -190,14 +190,6 @@ class Mapper:
             )
         return TrackCall(message_id, encode_call(call))
 
-    def places_refused(self, document: Document, size: int) -> list[Place]:
-        """The places at which a record of ``size`` bytes breaks its contract, for whoever may see its values."""
-        try:
-            contract = self._contracts[self._contract_of(document, self._dialect_settings)]
-            return list(dict.fromkeys(breach.place for breach in contract.breaches(document, size)))
-        except (SchemaError, ValueError):  # it has none of the known forms, or is nested too deeply
-            return []
-
     def to_document(self, event: SurveyEvent) -> EventDocument:
         """The canonical document of an event that this mapper has read, with everything that its record says.
 
@@ -206,6 +198,14 @@ class Mapper:
         """
         event.occurred_at = exact(event.occurred_at)
         return to_document(event, self._extra_of(event))
+
+    def places_refused(self, document: Document, size: int) -> list[Place]:
+        """The places at which a record of ``size`` bytes breaks its contract, for whoever may see its values."""
+        try:
+            contract = self._contracts[self._contract_of(document, self._dialect_settings)]
+            return list(dict.fromkeys(breach.place for breach in contract.breaches(document, size)))
+        except (SchemaError, ValueError):  # it has none of the known forms, or is nested too deeply
+            return []
 
     def _is_redriven_for_other(self, headers: Sequence[tuple[str, bytes | None]]) -> bool:
         """Whether the record was redriven from the dead letters of another integration that reads the same topic."""
