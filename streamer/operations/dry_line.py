@@ -87,6 +87,5 @@ def _shown(value: Any) -> str:
 def looks_cut_into_lines(value: bytes, end: DryEnd) -> bool:
     """Whether the first line of a file seems to be the beginning of a document over several lines."""
     text = value.strip()
-    return (
-        end.reason == DeadLetterReason.DECODE_ERROR and text[:1] in {b"{", b"["} and text[-1:] not in {b"}", b"]"}
-    ) or text == b"["
+    is_cut = text[:1] in {b"{", b"["} and text[-1:] not in {b"}", b"]"}
+    return is_cut and end.reason == DeadLetterReason.DECODE_ERROR
