@@ -81,6 +81,7 @@ def _parser() -> "argparse.ArgumentParser":
         check,
         completion,
         demo,
+        diff,
         dlq,
         init,
         lag,
@@ -98,6 +99,7 @@ def _parser() -> "argparse.ArgumentParser":
         webhook,
     )
     from streamer.cli import map as map_command  # noqa: PLC0415
+    from streamer.cli import test as test_command  # noqa: PLC0415
 
     parser = argparse.ArgumentParser(
         prog="streamer",
@@ -112,6 +114,8 @@ def _parser() -> "argparse.ArgumentParser":
         init,
         check,
         map_command,
+        test_command,
+        diff,
         send,
         trace,
         audit,

@@ -4,16 +4,20 @@ import argparse
 import datetime as dt
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from streamer.cli.dry_mapping import dry_end
-from streamer.cli.options import add_config, complete_integrations
+from streamer.cli.explanation import as_json, explanation_of, print_table
+from streamer.cli.mapping_source import add_mapping_source, mapping_of, new_mapper_of
 from streamer.cli.record_values import STDIN, values_in
-from streamer.core.model import Filtered, TrackCall
+from streamer.core.model import MappingSettings
+from streamer.operations.dry_line import event_document, found_in, line_of, looks_cut_into_lines, refusal
+from streamer.operations.dry_mapping import DryEnd, dry_end
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands
@@ -31,57 +35,64 @@ def add_parser(commands: "Commands") -> None:
         "map",
         help="show what would be sent to Segment for records, without sending it",
         description="Read record values, one JSON document a line, and print one JSON object for each, in the same"
-        " order: how the record would end, why, and the calls exactly as they would be sent. With --canonical, print"
-        " the event in canonical form instead of the calls. Nothing leaves this machine.",
-        epilog="Exit codes: 0 also when records are rejected, 1 a file cannot be read, 78 faults in the configuration."
-        " Examples: streamer map --config streamer.yaml --integration sprig events.jsonl;"
-        " streamer map --config streamer.yaml --integration sprig --canonical events.jsonl",
+        " order: how the record would end, why, and the calls exactly as they would be sent. A refused record also has"
+        " its messageId and the values for which it is refused. With --canonical, print the event in canonical form"
+        " instead of the calls. Nothing leaves this machine.",
+        epilog="Exit codes: 0 also when records are refused (1 with --strict), 1 a file cannot be read, 2 wrong usage,"
+        " 78 faults in the settings of the integration."
+        " Examples: streamer map --dialect sprig --strict events.jsonl;"
+        " streamer map --config streamer.yaml --integration sprig events.jsonl;"
+        " streamer map --dialect sprig --raw --explain event.json",
     )
-    add_config(parser)
-    complete_integrations(
-        parser.add_argument("--integration", metavar="NAME", required=True, help="whose settings to map with")
+    add_mapping_source(parser)
+    add = parser.add_argument
+    add("--raw", action="store_true", help="each file is one whole record value, not a line each")
+    add(
+        "--strict",
+        action="store_true",
+        help="exit with 1 if a record is refused, and name each one on stderr with its line and messageId",
     )
-    parser.add_argument("--raw", action="store_true", help="each file is one whole record value, not a line each")
-    parser.add_argument(
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument(
         "--canonical",
         action="store_true",
         help="print the event of each record in canonical form, null if it has none, instead of the calls",
     )
-    parser.add_argument(
+    shown.add_argument(
+        "--explain",
+        action="store_true",
+        help="also print, for each field of a call, from which place of the record and which settings it comes, and by"
+        " which rule: a table on a terminal, else in the JSON object",
+    )
+    add("-o", "--output", choices=("table", "json"), help="with --explain: form of the output")
+    add(
         "--record-time",
         metavar="TIME",
         type=_epoch_ms,
         help="the broker's time of the records: RFC 3339 or milliseconds since 1970 (default: now)",
     )
-    parser.add_argument("files", metavar="FILE", nargs="*", default=["-"], help="files to read; - or none: stdin")
+    add("files", metavar="FILE", nargs="*", default=["-"], help="files to read; - or none: stdin")
     parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:
     """Map the records and print how each ends."""
-    # The schemas' library and the settings' model take a while to load; `streamer --help` should not wait for them.
-    from streamer.core.mapping import Mapper  # noqa: PLC0415
-    from streamer.core.pushing import new_mapper  # noqa: PLC0415
-    from streamer.settings import load  # noqa: PLC0415
+    settings = mapping_of(args)
+    if settings is None:
+        return EXIT_USAGE
+    from streamer.core.mapping import Mapper  # noqa: PLC0415 - the schemas' library takes a while to load
 
-    settings = load(args.config)
-    if args.integration not in settings.integrations:
-        known = ", ".join(settings.integrations)
-        print(f"streamer: {args.config} has no integration {args.integration}; it has {known}", file=sys.stderr)
+    mapper = new_mapper_of(settings)
+    events = mapper if isinstance(mapper, Mapper) else None
+    if events is None and (args.canonical or args.explain):
+        have = "no canonical form" if args.canonical else "no explanation"
+        print(f"streamer: records of the dialect {settings.dialect} are no events, and have {have}", file=sys.stderr)
         return EXIT_USAGE
-    mapper = new_mapper(settings.mapping(args.integration))
-    if args.canonical and not isinstance(mapper, Mapper):
-        dialect = settings.integrations[args.integration].dialect
-        print(f"streamer: records of the dialect {dialect} are no events, and have no canonical form", file=sys.stderr)
-        return EXIT_USAGE
-    record_time_ms = time.time_ns() // 1_000_000 if args.record_time is None else args.record_time
-    canonical = mapper if args.canonical and isinstance(mapper, Mapper) else None
+    printing = _Printing(mapper, events, settings, args)
     for name in args.files:
         try:
             with nullcontext(sys.stdin.buffer) if name == STDIN else Path(name).open("rb") as file:
-                for value in values_in(file, raw=args.raw):
-                    end = _canonical_line(canonical, value, record_time_ms) if canonical else None
-                    sys.stdout.buffer.write(end or _line(mapper, value, record_time_ms))
+                printing.all_of(name, values_in(file, raw=args.raw))
         except BrokenPipeError:
             raise
         except OSError as error:
@@ -89,36 +100,79 @@ def run(args: argparse.Namespace) -> int:
             return EXIT_FAILED
     for warning, records in mapper.warnings.items():
         print(f"streamer: accepted with a warning: {warning} (records: {records})", file=sys.stderr)
-    return 0
+    if not args.strict:
+        return 0
+    print(f"streamer: {printing.refused:,} of {printing.records:,} records refused", file=sys.stderr)
+    return EXIT_FAILED if printing.refused else 0
 
 
-def _line(mapper: "MapsRecords", value: bytes, record_time_ms: int) -> bytes:
-    """How one record ends, and its calls, as a line of JSON."""
-    end = dry_end(lambda: mapper.map(value, record_time_ms, (), None))
-    calls = [] if end.call is None else [orjson.Fragment(end.call.body)]
-    return orjson.dumps({"outcome": end.outcome, "reason": end.reason, "detail": end.detail, "calls": calls}) + b"\n"
+class _Printing:
+    """Maps one record after the other, and prints what becomes of it."""
+
+    def __init__(
+        self, mapper: "MapsRecords", events: "Mapper | None", settings: MappingSettings, args: argparse.Namespace
+    ) -> None:
+        """Prepare; ``events`` is the mapper, if its records are events."""
+        self._mapper = mapper
+        self._events = events
+        self._settings = settings
+        self._args = args
+        self._time_ms = time.time_ns() // 1_000_000 if args.record_time is None else args.record_time
+        self._is_table = args.explain and (args.output or ("table" if sys.stdout.isatty() else "json")) == "table"
+        self.records = 0
+        self.refused = 0
+
+    def all_of(self, name: str, values: Iterator[bytes]) -> None:
+        """Print what becomes of the records of one file."""
+        is_cut = False
+        for number, value in enumerate(values, start=1):
+            where = ("stdin" if name == STDIN else name) + ("" if self._args.raw else f":{number}")
+            end = dry_end(partial(self._mapper.map, value, self._time_ms, (), None))
+            is_cut = is_cut or (number == 1 and not self._args.raw and looks_cut_into_lines(value, end))
+            self._print(where, value, end)
+        if is_cut:
+            text = f"{name} seems to be one JSON document over several lines; a line was taken for a record each time"
+            print(f"streamer: {text}. Use --raw: each file is one record. Of a list: jq -c '.[]' FILE", file=sys.stderr)
+
+    def _print(self, where: str, value: bytes, end: DryEnd) -> None:
+        self.records += 1
+        line = line_of(end)
+        if end.is_refused:
+            self.refused += 1
+            found = found_in(value, end, self._mapper, self._settings)
+            line |= {"message_id": end.message_id, "found": found}
+            if self._args.strict:
+                print(f"streamer: {refusal(where, end, found)}", file=sys.stderr)
+        if self._events is not None and self._args.canonical:
+            del line["calls"]
+            sys.stdout.buffer.write(_with_event(line, event_document(value, self._time_ms, self._events)))
+        elif self._events is not None and self._args.explain:
+            fields = explanation_of(value, self._time_ms, end, self._events, self._settings)
+            if self._is_table:
+                print_table(where, end, fields)
+            else:
+                sys.stdout.buffer.write(_dumps({**line, "explain": as_json(fields)}))
+        else:
+            sys.stdout.buffer.write(_dumps(line))
 
 
-def _canonical_line(mapper: "Mapper", value: bytes, record_time_ms: int) -> bytes:
-    """How one record ends, and its event in canonical form, as a line of JSON."""
-    document: EventDocument | None = None
+def _with_event(line: dict[str, Any], document: "EventDocument | None") -> bytes:
+    try:
+        return _dumps({**line, "event": document})
+    except orjson.JSONEncodeError:
+        # Only what is not sent can be so deep in a record that is delivered.
+        detail = line["detail"] or "the event is nested too deeply to be shown"
+        return _dumps({**line, "detail": detail, "event": None})
 
-    def map_keeping_the_event() -> TrackCall | Filtered:
-        nonlocal document
-        event = mapper.read(value, record_time_ms)
-        if isinstance(event, Filtered):
-            return event
-        document = mapper.to_document(event)
-        return mapper.write(event)
 
-    end = dry_end(map_keeping_the_event)
-    line = {"outcome": end.outcome, "reason": end.reason, "detail": end.detail, "event": document}
+def _dumps(line: dict[str, Any]) -> bytes:
+    """A line of output; without the values of a refused record if they are nested too deeply to be shown."""
     try:
         return orjson.dumps(line) + b"\n"
     except orjson.JSONEncodeError:
-        # Only what is not sent can be so deep in a record that is delivered.
-        detail = end.detail or "the event is nested too deeply to be shown"
-        return orjson.dumps({**line, "detail": detail, "event": None}) + b"\n"
+        if not line.get("found"):
+            raise
+        return _dumps({**line, "found": []})
 
 
 def _epoch_ms(text: str) -> int:

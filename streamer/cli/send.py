@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
-from streamer.cli.dry_mapping import dry_end
 from streamer.cli.options import add_config, complete_integrations
 from streamer.cli.quiet import quiet_client
 from streamer.cli.record_values import look_at, read_ahead
 from streamer.cli.signals import call_at_signal
 from streamer.cli.values import header, per_second
 from streamer.core.model import Outcome
+from streamer.operations.dry_mapping import dry_end
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands

@@ -2,12 +2,11 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import is_dataclass
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Final, get_args, get_type_hints
+from typing import Any, Final
 
-from pydantic import BaseModel, SecretStr, ValidationError
+from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 
@@ -19,6 +18,7 @@ from streamer.settings.files import file_clashes, with_line_break
 from streamer.settings.model import Settings
 from streamer.settings.remarks import open_listener, unknown_variables, unmatched_names
 from streamer.settings.sections import HOST_DEFAULT_VARIABLE, LINE_BREAKS
+from streamer.settings.shape import has_secret, known_names, type_at
 
 _MAX_SHOWN_CHARACTERS: Final = 40
 """Longest value that a fault repeats."""
@@ -63,6 +63,24 @@ def examine(path: Path, environ: Mapping[str, str] | None = None) -> tuple[Setti
     return settings, [*texts, *unknown_variables(settings, environ)]
 
 
+def load_part(
+    path: Path, needed: Callable[[Settings], Iterable[KeyPath]], environ: Mapping[str, str] | None = None
+) -> Settings:
+    """As `load`, for a command that uses only a part of the configuration: faults elsewhere do not matter.
+
+    Settings with a fault have their defaults, or are absent with their section; so only what is needed may be used.
+
+    Args:
+        path: the YAML file.
+        needed: the paths of what is used, given the settings without the faulty ones.
+        environ: as for `load`.
+
+    Raises:
+        SettingsError: there are faults in what is needed, or in a section around it.
+    """
+    return _load(path, os.environ if environ is None else environ, clashes, needed)[0]
+
+
 def _clashes_and_files(settings: Settings) -> Iterator[Clash]:
     """All clashes; the files of settings that have one are not looked at."""
     found = list(clashes(settings))
@@ -71,7 +89,10 @@ def _clashes_and_files(settings: Settings) -> Iterator[Clash]:
 
 
 def _load(
-    path: Path, environ: Mapping[str, str], find_clashes: Callable[[Settings], Iterable[Clash]]
+    path: Path,
+    environ: Mapping[str, str],
+    find_clashes: Callable[[Settings], Iterable[Clash]],
+    needed: Callable[[Settings], Iterable[KeyPath]] = lambda _: ((),),
 ) -> tuple[Settings, dict[str, Any], "_Describer"]:
     """The settings, the values that they were made of, and what writes texts about them."""
     document = read(path, environ)
@@ -85,6 +106,8 @@ def _load(
             for clash in find_clashes(settings)
             if not any(_overlap(fault.path, place) for fault in faults for place in (clash.path, *clash.others))
         ]
+        used = list(needed(settings))
+        faults = [fault for fault in faults if any(_overlap(fault.path, place) for place in used)]
     if faults or settings is None:
         raise SettingsError([describe(fault) for fault in sorted(faults, key=describe.order)])
     return settings, tree, describe
@@ -95,7 +118,7 @@ def _with_line_break(tree: Any, path: KeyPath = ()) -> Iterator[KeyPath]:
     if isinstance(tree, dict):
         for key, value in tree.items():
             yield from _with_line_break(value, (*path, key))
-    elif isinstance(tree, str) and tree != tree.rstrip(LINE_BREAKS) and _has_secret(_type_at(path)):
+    elif isinstance(tree, str) and tree != tree.rstrip(LINE_BREAKS) and has_secret(type_at(path)):
         yield path
 
 
@@ -206,7 +229,7 @@ def _text(kind: str, message: str, path: KeyPath) -> str:
     if kind == "missing":
         return "is missing"
     if kind in {"extra_forbidden", "unexpected_keyword_argument"}:
-        near = get_close_matches(str(path[-1]), _known_names(path[:-1]), n=1)
+        near = get_close_matches(str(path[-1]), known_names(path[:-1]), n=1)
         return f"is not a setting (did you mean {near[0]}?)" if near else "is not a setting"
     if kind in {"tuple_type", "list_type"}:
         return 'should be a list, such as [one, two]; in an environment variable ["one", "two"]'
@@ -214,33 +237,6 @@ def _text(kind: str, message: str, path: KeyPath) -> str:
         return "should be a mapping of settings"
     message = message.removeprefix("Value error, ")
     return f"should {message.removeprefix('Input should ')}" if message.startswith("Input should ") else message
-
-
-def _has_secret(kind: Any) -> bool:
-    """Whether a type is ``SecretStr`` or built on it."""
-    return kind is SecretStr or any(_has_secret(part) for part in get_args(kind))
-
-
-def _known_names(path: KeyPath) -> list[str]:
-    """The names of the settings of the section at ``path``."""
-    return list(_settings_of(_type_at(path)) or ())
-
-
-def _type_at(path: KeyPath) -> Any:
-    """The type of the value at ``path`` in the model; None: the model has no such path."""
-    kind: Any = Settings
-    for key in path:
-        settings = _settings_of(kind)
-        # Of what is no section, such as a dict, the type of the values, whatever the key.
-        kind = next(reversed(get_args(kind)), None) if settings is None else settings.get(str(key))
-    return kind
-
-
-def _settings_of(kind: Any) -> dict[str, Any] | None:
-    """The settings of a section and their types; None for a type that is no section. Dialects bring dataclasses."""
-    if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return {name: field.annotation for name, field in kind.model_fields.items()}
-    return get_type_hints(kind) if is_dataclass(kind) else None
 
 
 class _Describer:
@@ -274,8 +270,8 @@ class _Describer:
         is_secret = (
             path in self._document.interpolated
             or _find(self._overrides, path) is not None
-            or (kind := _type_at(path)) is None
-            or _has_secret(kind)
+            or (kind := type_at(path)) is None
+            or has_secret(kind)
         )
         if is_secret or not isinstance(value, str) or len(value) > _MAX_SHOWN_CHARACTERS or "@" in value:
             return ""

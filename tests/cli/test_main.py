@@ -20,6 +20,8 @@ COMMANDS = (
     "init",
     "check",
     "map",
+    "test",
+    "diff",
     "send",
     "dlq",
     "pause",

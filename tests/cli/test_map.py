@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+import streamer
 from streamer.__main__ import main
 from streamer.core.mapping import Mapper
 
@@ -214,6 +215,114 @@ class TestCanonical:
         [line] = lines_of(capsys)
         assert (line["outcome"], line["reason"]) == ("dead_lettered", "internal_error")
         assert line["event"]["event_id"] == "evt_01J9A0000001"
+
+
+class TestForProducers:
+    """What a team needs that writes records and knows nothing of the service."""
+
+    @pytest.fixture
+    def records(self, tmp_path: Path) -> Path:
+        """A good record, and two that are refused."""
+        good = json.loads(VIEWED.read_text())
+        no_time = {**good, "messageId": "evt_2", "timestamp": "2026-03-02"}
+        path = tmp_path / "events.jsonl"
+        path.write_text("\n".join(map(json.dumps, [good, no_time, {"properties": {"traits": 7}}])))
+        return path
+
+    def test_a_dialect_needs_no_configuration(self, records: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["map", "--dialect", "getuserfeedback", str(records)]) == 0
+        out, err = capsys.readouterr()
+        assert [json.loads(line)["outcome"] for line in out.splitlines()] == ["delivered", *["dead_lettered"] * 2]
+        assert err == ""
+
+    def test_an_unknown_dialect_is_wrong_usage(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["map", "--dialect", "profiles"]) == 2
+        assert "profiles is no dialect of events; there are sprig, " in capsys.readouterr().err
+
+    def test_an_integration_needs_neither_key_nor_brokers(
+        self, records: Path, config: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        config.write_text(
+            CONFIG.replace('127.0.0.1:1"}\ndest', '${BROKERS}"}\ndest').replace("a_write_key", '"${KEY}"')
+        )
+        assert main(["map", "--config", str(config), "--integration", "guf", str(records)]) == 0
+        assert lines_of(capsys)[0]["outcome"] == "delivered"
+
+    def test_strict_fails_and_names_line_and_message_id_and_value(
+        self, records: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The value is on the producer's own machine. The line of stdout has the same, for programs."""
+        assert main(["map", "--dialect", "getuserfeedback", "--strict", str(records)]) == 1
+        out, err = capsys.readouterr()
+        dated, broken, summary = err.splitlines()
+        assert dated == (
+            f"streamer: {records}:2: refused (schema_invalid), messageId evt_2: /timestamp: expected an RFC 3339 time,"
+            ' found a date without a time (getuserfeedback_event.schema.json); /timestamp is "2026-03-02"'
+        )
+        assert broken.startswith(f"streamer: {records}:3: refused (schema_invalid): /event: expected")
+        assert broken.endswith("/properties/traits is 7")
+        assert summary == "streamer: 2 of 3 records refused"
+        assert json.loads(out.splitlines()[1])["found"] == [{"pointer": "/timestamp", "value": "2026-03-02"}]
+        assert json.loads(out.splitlines()[1])["message_id"] == "evt_2"
+
+    def test_strict_succeeds_if_no_record_is_refused(self, capsys: pytest.CaptureFixture[str]) -> None:
+        assert main(["map", "--dialect", "getuserfeedback", "--strict", "--raw", str(VIEWED)]) == 0
+        assert capsys.readouterr().err == "streamer: 0 of 1 records refused\n"
+
+    def test_what_no_schema_can_say_is_found_too(self, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        good = json.loads(VIEWED.read_text())
+        (tmp_path / "large").write_text(json.dumps({**good, "userId": float(2**60)}))
+        assert main(["map", "--dialect", "getuserfeedback", str(tmp_path / "large")]) == 0
+        [line] = lines_of(capsys)
+        assert (line["reason"], line["found"]) == ("mapping_error", [{"pointer": "/userId", "value": float(2**60)}])
+
+    def test_the_place_is_exact_where_the_text_names_no_data(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """The name of an attribute may be a value, too: the detail, which the service writes, has `*` for it."""
+        good = json.loads((SAMPLES / "sprig/01-nps.json").read_text())
+        (tmp_path / "nested").write_text(json.dumps({**good, "attributes": {"ada/lovelace": ["x"]}}))
+        assert main(["map", "--dialect", "sprig", str(tmp_path / "nested")]) == 0
+        [line] = lines_of(capsys)
+        assert line["detail"].startswith("/attributes/*: expected")
+        assert line["found"] == [{"pointer": "/attributes/ada~1lovelace", "value": ["x"]}]
+
+    def test_only_dry_runs_look_values_up(self) -> None:
+        """So that no log, header or page of the service can show one."""
+        root = Path(streamer.__path__[0])
+        texts = {path.relative_to(root).as_posix(): path.read_text() for path in root.rglob("*.py")}
+        looked_up = {name for name, text in texts.items() if "places_refused" in text}
+        assert looked_up == {"core/mapping/mapper.py", "operations/dry_line.py"}
+        users = {name for name, text in texts.items() if "operations.dry_line" in text}
+        assert users == {"cli/map.py", "operations/golden.py"}
+
+    @pytest.mark.parametrize("text", [json.dumps({"a": [1]}, indent=2), json.dumps([{}, {}], indent=1)])
+    def test_a_document_over_several_lines_is_recognised(
+        self, text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        (tmp_path / "pretty").write_text(text)
+        assert main(["map", "--dialect", "sprig", str(tmp_path / "pretty")]) == 0
+        assert "Use --raw" in capsys.readouterr().err
+        assert main(["map", "--dialect", "sprig", "--raw", str(tmp_path / "pretty")]) == 0
+        assert capsys.readouterr().err == ""
+
+    def test_each_field_is_explained(self, capsys: pytest.CaptureFixture[str]) -> None:
+        arguments = ["map", "--dialect", "getuserfeedback", "--raw", "--explain", str(VIEWED)]
+        assert main(arguments) == 0
+        [line] = lines_of(capsys)
+        explained = {each["field"]: each for each in line["explain"]}
+        assert explained["/properties/survey_id"] == {
+            "field": "/properties/survey_id",
+            "value": line["calls"][0]["properties"]["survey_id"],
+            "from": ["/properties/survey_id"],
+            "settings": [],
+            "rule": "The id of the survey. Ids are sent as text.",
+        }
+        assert main([*arguments, "-o", "table"]) == 0
+        first, columns, *rows = capsys.readouterr().out.splitlines()
+        assert first == f"{VIEWED}: delivered"
+        assert columns.split() == ["field", "value", "from", "rule"]
+        assert [row.split()[0] for row in rows] == list(explained)
 
 
 PUSHING = """\

@@ -1,11 +1,15 @@
 """Reading topics between two offsets, without a trace."""
 
+import asyncio
+import json
 import math
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from streamer.__main__ import main
 from streamer.core.errors import UnavailableError
 from streamer.kafka.topic_reader import Bounds, TopicReader
 from streamer.settings import KafkaSettings
@@ -105,3 +109,35 @@ async def test_a_record_larger_than_a_fetch_hides_no_other(broker: ExternalClust
                 await producer.send_and_wait(topic, value, partition=partition)
     async with TopicReader(KafkaSettings(bootstrap_servers=servers, max_partition_fetch_bytes=1 << 20)) as reader:
         assert await values_within(reader, await reader.bounds([topic])) == values * 2
+
+
+async def test_a_changed_configuration_is_compared_on_what_is_in_the_topics(
+    broker: ExternalCluster, make_topic: MakeTopic, produce: Produce, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """``streamer diff --last``: the newest records of each partition that an integration reads, and no others."""
+    topic, other = await make_topic("diffed", partitions=2), await make_topic("not-read")
+    samples = Path(__file__).parents[1] / "samples/getuserfeedback"
+    viewed = json.dumps(json.loads((samples / "01-flow-viewed.json").read_text())).encode()
+    await produce(topic, [b"{}", viewed], partition=0)
+    await produce(topic, [viewed], partition=1)
+    await produce(other, [viewed])
+    old, new = tmp_path / "old.yaml", tmp_path / "new.yaml"
+    text = f"""
+    kafka: {{bootstrap_servers: "{broker.bootstrap_servers}"}}
+    destinations: {{segment: {{write_key: "${{UNSET}}"}}}}
+    integrations:
+      guf: {{dialect: getuserfeedback, topics: [{topic}, missing], destination: segment, events: {{disabled: []}}}}
+    """
+    old.write_text(text)
+    new.write_text(text.replace("disabled: []", "disabled: [Flow Viewed]"))
+
+    assert await asyncio.to_thread(main, ["diff", str(old), str(new), "--last", "1h"]) == 1
+    out, err = capfd.readouterr()
+    [line] = map(json.loads, out.splitlines())
+    assert (line["change"], line["what"], line["records"]) == ("dropped", "now filtered (event_disabled)", 2)
+    assert sorted(example["place"] for example in line["examples"]) == [f"{topic}:0:1", f"{topic}:1:0"]
+    assert "the topic missing does not exist" in err
+    assert "3 records compared, 2 of them different" in err
+
+    assert await asyncio.to_thread(main, ["diff", str(old), str(new), "--last", "1h", "--max-records", "2"]) == 1
+    assert "3 records are of that time; the newest 2 are compared (--max-records)" in capfd.readouterr().err

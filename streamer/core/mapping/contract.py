@@ -8,7 +8,7 @@ import itertools
 import json
 from collections.abc import Iterator, Sequence
 from importlib import resources
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import jsonschema_rs
 
@@ -16,6 +16,7 @@ from streamer.core.mapping.absent import without_absent
 from streamer.core.mapping.expectation import expectation
 from streamer.core.mapping.finding import finding
 from streamer.core.mapping.native import Document
+from streamer.core.mapping.pointer import Place
 from streamer.core.model import Json
 
 SCHEMAS: Final = resources.files("streamer.schemas")
@@ -26,6 +27,14 @@ MAX_FAULTS: Final = 5
 
 MAX_BYTES_FOR_ALL_FAULTS: Final = 32_000
 """Of a longer record only the first fault is reported: collecting all takes seconds for a hostile record of 2 MB."""
+
+
+class Breach(NamedTuple):
+    """One fault of a document."""
+
+    place: Place
+    """Exact: unlike the text, it has keys that are data. So it never goes into errors, logs or headers."""
+    text: str
 
 
 class Contract:
@@ -46,13 +55,25 @@ class Contract:
     def explain_breach(self, document: Json, size: int) -> str:
         """Where and why ``document``, a record of ``size`` bytes, does not keep the contract."""
         try:
-            faults = list(dict.fromkeys(self._describe(error, document) for error in self._errors(document, size)))
+            faults = list(dict.fromkeys(breach.text for breach in self.breaches(document, size)))
         except ValueError:
             # The library cannot show a value that is nested so deeply.
             faults = ["it breaks the contract, and is nested too deeply to say where"]
         more = len(faults) - MAX_FAULTS
         tail = f"; and {more} more" if more > 0 else ""
         return f"{'; '.join(faults[:MAX_FAULTS])}{tail} ({self.name}.schema.json)"
+
+    def breaches(self, document: Json, size: int) -> Iterator[Breach]:
+        """Each place at which ``document``, a record of ``size`` bytes, does not keep the contract.
+
+        Raises:
+            ValueError: it is nested too deeply to say where.
+        """
+        for error in self._errors(document, size):
+            missing = (
+                (error.kind.property,) if isinstance(error.kind, jsonschema_rs.ValidationErrorKind.Required) else ()
+            )
+            yield Breach((*error.instance_path, *missing), self._describe(error, document))
 
     def _errors(self, document: Json, size: int) -> Iterator[jsonschema_rs.ValidationError]:
         if size <= MAX_BYTES_FOR_ALL_FAULTS:

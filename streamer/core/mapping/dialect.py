@@ -9,6 +9,7 @@ from annotated_types import MinLen
 from streamer.core.mapping.call import Call
 from streamer.core.mapping.event import SurveyEvent
 from streamer.core.mapping.native import Document
+from streamer.core.mapping.origin import Origin
 from streamer.core.model import Filtered, FilterReason
 
 Name = Annotated[str, MinLen(1)]
@@ -47,6 +48,10 @@ class Dialect(Generic[Settings]):
     """Names of what an event lacks although the platform says that it is always there. The event is sent anyway."""
     event_names: Callable[[Settings], Collection[str]] | None = None
     """All names that its calls can have, before an integration renames them. None: any name."""
+    event_origins: Callable[[SurveyEvent], Sequence[Origin]] | None = None
+    """From where the fields of an event that ``read`` made come, out of its record. None: the record has its form."""
+    call_origins: Callable[[SurveyEvent, Settings], Sequence[Origin]] | None = None
+    """From where the fields of the call that ``write`` makes of an event come, out of the event."""
     settings: type[Settings] | None = None
     """A frozen dataclass. Its fields are the settings of an integration under the dialect's name; their docstrings are
     the texts in docs/."""

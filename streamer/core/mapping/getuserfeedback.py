@@ -10,6 +10,7 @@ from streamer.core.mapping.blank import is_blank
 from streamer.core.mapping.call import Call
 from streamer.core.mapping.dialect import Dialect
 from streamer.core.mapping.event import Answer, Context, Kind, Subject, SurveyEvent
+from streamer.core.mapping.getuserfeedback_origins import call_origins, event_origins
 from streamer.core.mapping.identity import identifier
 from streamer.core.mapping.native import Document, without_home
 from streamer.core.model import Filtered, FilterReason, Json
@@ -215,6 +216,8 @@ DIALECT: Final[Dialect[None]] = Dialect(
     event_names=lambda _settings: _KINDS,
     warnings_of=warnings_of,
     message_id_key="messageId",
+    event_origins=event_origins,
+    call_origins=call_origins,
     message_id="The platform's own `messageId`, unchanged.",
     filters={
         FilterReason.NOT_IN_STREAM: "a canonical event has a `kind` that the platform does not send to Segment",

@@ -15,6 +15,7 @@ from streamer.core.mapping.expectation import json_type
 from streamer.core.mapping.finding import is_json
 from streamer.core.mapping.naming import name
 from streamer.core.mapping.native import Document
+from streamer.core.mapping.pointer import Place
 from streamer.core.mapping.times import EXACT_CHARACTERS, exact
 from streamer.core.model import MAX_MESSAGE_ID_CHARACTERS, Filtered, FilterReason, Json, MappingSettings, TrackCall
 
@@ -201,6 +202,14 @@ class Mapper:
         """
         event.occurred_at = exact(event.occurred_at)
         return to_document(event, self._extra_of(event))
+
+    def places_refused(self, document: Document, size: int) -> list[Place]:
+        """The places at which a record of ``size`` bytes breaks its contract, for whoever may see its values."""
+        try:
+            contract = self._contracts[self._contract_of(document, self._dialect_settings)]
+            return list(dict.fromkeys(breach.place for breach in contract.breaches(document, size)))
+        except (SchemaError, ValueError):  # it has none of the known forms, or is nested too deeply
+            return []
 
     def _is_redriven_for_other(self, headers: Sequence[tuple[str, bytes | None]]) -> bool:
         """Whether the record was redriven from the dead letters of another integration that reads the same topic."""

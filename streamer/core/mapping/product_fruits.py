@@ -19,6 +19,7 @@ from streamer.core.mapping.native import Document, broker_time
 from streamer.core.mapping.product_fruits_answers import read_answer, write_answer
 from streamer.core.mapping.product_fruits_extra import USER_KEYS, extra_of, known_page
 from streamer.core.mapping.product_fruits_names import display_name
+from streamer.core.mapping.product_fruits_origins import MESSAGE_ID, call_origins, event_origins
 from streamer.core.model import Filtered, FilterReason, Json
 
 _CONTRACT_OF_TYPE: Final = {
@@ -285,9 +286,9 @@ DIALECT: Final[Dialect[ProductFruitsSettings]] = Dialect(
     extra_of=extra_of,
     write=write,
     settings=ProductFruitsSettings,
-    message_id="`pf_` and 40 hexadecimal digits of a SHA-256 over the workspace, the name of the event, the person, the"
-    " properties and the platform's own time of the event. A re-delivery gets the same id. A survey has no time of its"
-    " own, so the same answers of the same person get the same id whenever they are given.",
+    message_id=MESSAGE_ID,
+    event_origins=event_origins,
+    call_origins=call_origins,
     filters={
         FilterReason.NOT_IN_STREAM: "`forwardToIntegrations` is false, or a customer's own event (`custom`) lacks it,"
         " or a canonical event has a `kind` that the platform does not send to Segment",

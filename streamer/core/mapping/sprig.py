@@ -16,6 +16,7 @@ from streamer.core.mapping.native import Document, broker_time, without_home
 from streamer.core.mapping.sprig_answers import END_CARDS, read_answer
 from streamer.core.mapping.sprig_event_types import LIFECYCLE_EVENT_TYPES, contract_of_event_type, is_test
 from streamer.core.mapping.sprig_forms import EXPORT, FORMS, STREAM, WEBHOOK, Form
+from streamer.core.mapping.sprig_origins import MESSAGE_ID, call_origins, event_origins
 from streamer.core.mapping.times import exact
 from streamer.core.model import Filtered, FilterReason, Json
 
@@ -280,8 +281,9 @@ DIALECT: Final[Dialect[SprigSettings]] = Dialect(
     write=write,
     event_names=lambda settings: {settings.event_name},
     settings=SprigSettings,
-    message_id="`spr_` and 40 hexadecimal digits of a SHA-256 over the environment, the response group, the question"
-    " and the answer. A re-delivery gets the same id. An edited answer gets a new one, and is sent again.",
+    message_id=MESSAGE_ID,
+    event_origins=event_origins,
+    call_origins=call_origins,
     filters={
         FilterReason.NOT_IN_STREAM: "the event is not an answer, or its question is an end card, which takes no answer",
         FilterReason.TEST_EVENT: "the record is a test delivery of Sprig's webhook",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.core.errors import RecordError
+from streamer.core.mapping.naming import message_id_of
 from streamer.core.model import DeadLetterReason, Filtered, Outcome, TrackCall
 
 
@@ -18,6 +19,13 @@ class DryEnd:
     detail: str | None = None
     call: TrackCall | None = None
     """The call, if its outcome is delivered."""
+    message_id: str | None = None
+    """The messageId of a record that is refused, if it can be read."""
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the record would be dead-lettered."""
+        return self.outcome is Outcome.DEAD_LETTERED
 
 
 def dry_end(map_record: Callable[[], TrackCall | Filtered]) -> DryEnd:
@@ -25,9 +33,10 @@ def dry_end(map_record: Callable[[], TrackCall | Filtered]) -> DryEnd:
     try:
         end = map_record()
     except RecordError as error:
-        return DryEnd(Outcome.DEAD_LETTERED, error.reason, error.detail)
+        return DryEnd(Outcome.DEAD_LETTERED, error.reason, error.detail, message_id=message_id_of(error))
     except Exception as error:  # noqa: BLE001 - see above
-        return DryEnd(Outcome.DEAD_LETTERED, DeadLetterReason.INTERNAL_ERROR, _place_of(error))
+        reason, place = DeadLetterReason.INTERNAL_ERROR, _place_of(error)
+        return DryEnd(Outcome.DEAD_LETTERED, reason, place, message_id=message_id_of(error))
     return DryEnd(Outcome.FILTERED, end.reason) if isinstance(end, Filtered) else DryEnd(call=end)
 
 
