@@ -75,6 +75,7 @@ def _parser() -> "argparse.ArgumentParser":
 
     from streamer import __version__  # noqa: PLC0415
     from streamer.cli import (  # noqa: PLC0415
+        asyncapi,
         check,
         completion,
         demo,
@@ -82,6 +83,7 @@ def _parser() -> "argparse.ArgumentParser":
         init,
         run,
         sandbox,
+        schema,
         send,
         users,
         version,
@@ -106,6 +108,8 @@ def _parser() -> "argparse.ArgumentParser":
         dlq,
         users,
         webhook,
+        schema,
+        asyncapi,
         sandbox,
         completion,
         version,

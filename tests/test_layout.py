@@ -29,6 +29,7 @@ PARTS = [
     "core.mapping",
     "core.pushing",
     "core.inbound",
+    "core.describing",
     "timings",
     "cancelling",
     "listening",

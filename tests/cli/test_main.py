@@ -24,6 +24,8 @@ COMMANDS = (
     "dlq",
     "users",
     "webhook",
+    "schema",
+    "asyncapi",
     "sandbox",
     "completion",
     "version",

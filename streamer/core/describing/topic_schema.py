@@ -46,16 +46,16 @@ def schema_of(name: str, chosen: Mapping[str, object] | None = None) -> Schema:
         return read_schema(name)
     forms: dict[str, dict[str, Json]]
     if name in PUSHES:
-        forms, platform = {PUSHES[name].contract: {}}, f"the topic of {name}"
+        forms = {PUSHES[name].contract: {}}
     else:
         dialect = DIALECTS[name]
         rules = {} if dialect.form_rules is None else dialect.form_rules(dialect.settings_in(chosen or {}))
-        forms, platform = {one: dict(rules.get(one, {})) for one in dialect.contracts}, f"{dialect.platform} topics"
+        forms = {one: dict(rules.get(one, {})) for one in dialect.contracts}
     return {
         "$schema": META_SCHEMA,
         "$id": _ID.format(name=name),
-        "title": f"Any record of {platform}",
-        "description": f"A record of an integration with the dialect {name}. It keeps exactly one of these contracts.",
+        "title": f"Any record of a topic with the dialect {name}",
+        "description": "A record keeps exactly one of these contracts.",
         "type": "object",
         "oneOf": [_form(contract, rule) for contract, rule in forms.items()],
     }

@@ -16,7 +16,7 @@ LIFECYCLE_EVENT_TYPES: Final = (
 
 _TEST: Final = "TEST"
 """Type of a test delivery, the only one that is published as it is written."""
-_BETWEEN: Final = r"[^\p{L}\p{N}]*"
+_BETWEEN: Final = r"[\W_]*"
 """What is not compared: anything but letters and digits."""
 
 
