@@ -20,7 +20,7 @@ def add_parser(commands: "Commands") -> None:
         "asyncapi",
         help="print the topics as an AsyncAPI document",
         description="Print an AsyncAPI 3.0 document with Kafka bindings: each topic of the configuration, whether"
-        " streamer reads or writes it, and the schemas and examples of its records. With --dialects, print topics of all"
+        " streamer reads or writes it, and the schemas and examples of its records. With --dialects, print those of all"
         " dialects, without names and brokers. Nothing is connected, and no secret is in it.",
         epilog="Exit codes: 0 done, 78 faults in the configuration."
         " Examples: streamer asyncapi --config streamer.yaml > asyncapi.yaml; streamer asyncapi --dialects -o json",
