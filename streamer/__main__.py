@@ -77,6 +77,7 @@ def _parser() -> "argparse.ArgumentParser":
 
     from streamer import __version__  # noqa: PLC0415
     from streamer.cli import (  # noqa: PLC0415
+        asyncapi,
         audit,
         check,
         completion,
@@ -90,6 +91,7 @@ def _parser() -> "argparse.ArgumentParser":
         resume,
         run,
         sandbox,
+        schema,
         send,
         tap,
         top,
@@ -128,6 +130,8 @@ def _parser() -> "argparse.ArgumentParser":
         replay,
         users,
         webhook,
+        schema,
+        asyncapi,
         sandbox,
         completion,
         version,

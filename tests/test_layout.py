@@ -36,6 +36,7 @@ PARTS = [
     "core.tapping",
     "core.watching",
     "core.inbound",
+    "core.describing",
     "timings",
     "cancelling",
     "listening",

@@ -18,6 +18,11 @@ _BYTES: Final = {
 _QUANTITY: Final = re.compile(r"([0-9]{1,18}(?:\.[0-9]{1,9})?) ?([A-Za-z]*)")
 """A number without sign or exponent, and a unit. Its length is bounded, so that no input can take long to read."""
 
+DURATION_PATTERN: Final = f"^(0|[0-9]+([.][0-9]+)? ?({'|'.join(_SECONDS)}))$"
+"""A duration as a regular expression of JSON Schema, for editors."""
+SIZE_PATTERN: Final = f"^[0-9]+([.][0-9]+)? ?({'|'.join(_BYTES)})$"
+"""A size in the same way."""
+
 
 def parse_duration(text: object) -> float:
     """Seconds in ``text``: a number with the unit ms, s, m, h or d (``1.5h``).

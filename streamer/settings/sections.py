@@ -5,17 +5,32 @@ import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    WithJsonSchema,
+    model_validator,
+)
 
 from streamer.core.errors import UnavailableError
-from streamer.settings.quantities import parse_duration, parse_size
+from streamer.settings.quantities import DURATION_PATTERN, SIZE_PATTERN, parse_duration, parse_size
 
-Duration = Annotated[float, BeforeValidator(parse_duration), Field(le=31 * 86_400)]
+_AsWritten = WithJsonSchema({"anyOf": [{"type": "string", "pattern": DURATION_PATTERN}, {"const": 0}]})
+Duration = Annotated[float, BeforeValidator(parse_duration), Field(le=31 * 86_400), _AsWritten]
 """Seconds; at most 31 days."""
 PositiveDuration = Annotated[Duration, Field(gt=0)]
-LongDuration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, le=3_660 * 86_400)]
+LongDuration = Annotated[float, BeforeValidator(parse_duration), Field(gt=0, le=3_660 * 86_400), _AsWritten]
 """Seconds; at most ten years."""
-Size = Annotated[int, BeforeValidator(parse_size), Field(le=1 << 50)]
+Size = Annotated[
+    int,
+    BeforeValidator(parse_size),
+    Field(le=1 << 50),
+    WithJsonSchema({"type": ["string", "integer"], "pattern": SIZE_PATTERN}),
+]
 """Bytes."""
 Switch = BeforeValidator(lambda value: None if value is False or value == "false" else value)
 """Makes a section that may also be ``false``: it is off, and None."""

@@ -32,6 +32,8 @@ COMMANDS = (
     "replay",
     "users",
     "webhook",
+    "schema",
+    "asyncapi",
     "sandbox",
     "completion",
     "version",

@@ -10,7 +10,7 @@ from streamer.core.mapping.call import Call
 from streamer.core.mapping.event import SurveyEvent
 from streamer.core.mapping.native import Document
 from streamer.core.mapping.origin import Origin
-from streamer.core.model import Filtered, FilterReason
+from streamer.core.model import Filtered, FilterReason, Json
 
 Name = Annotated[str, MinLen(1)]
 """A text in the settings of a dialect that must not be empty. The model of the configuration checks it."""
@@ -33,6 +33,9 @@ class Dialect(Generic[Settings]):
     """Names of its schemas under ``schemas/``, one for each form of a record."""
     contract_of: Callable[[Document, Settings], str]
     """Which of ``contracts`` a record has to keep. Raises `SchemaError` if it has none of the known forms."""
+    form_rules: Callable[[Settings], Mapping[str, Mapping[str, Json]]] | None = None
+    """What decides between the forms as ``contract_of`` does, for schemas of a whole topic: a rule of JSON Schema for
+    the records of each contract. None: the contracts themselves exclude one another."""
     read: Callable[[Document, str, int], SurveyEvent | Filtered]
     """A record that keeps its contract -> its event.
 

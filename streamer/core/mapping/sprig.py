@@ -14,7 +14,13 @@ from streamer.core.mapping.event import Context, Source, Subject, Survey, Survey
 from streamer.core.mapping.identity import derived_id, identifier
 from streamer.core.mapping.native import Document, broker_time, without_home
 from streamer.core.mapping.sprig_answers import END_CARDS, read_answer
-from streamer.core.mapping.sprig_event_types import LIFECYCLE_EVENT_TYPES, contract_of_event_type, is_test
+from streamer.core.mapping.sprig_event_types import (
+    LIFECYCLE_EVENT_TYPES,
+    contract_of_event_type,
+    is_test,
+    pattern_of_answers,
+    pattern_of_lifecycle,
+)
 from streamer.core.mapping.sprig_forms import EXPORT, FORMS, STREAM, WEBHOOK, Form
 from streamer.core.mapping.sprig_origins import MESSAGE_ID, call_origins, event_origins
 from streamer.core.mapping.times import exact
@@ -63,6 +69,19 @@ def contract_of(document: Document, settings: SprigSettings) -> str:
     if "responseGroupId" in document:
         return "sprig_stream"
     return "sprig_webhook" if _EXPORT_MARKS.isdisjoint(document) else "sprig_export"
+
+
+def form_rules(settings: SprigSettings) -> dict[str, dict[str, Json]]:
+    """The rules of `contract_of`, for schemas of a whole topic."""
+    without_type: dict[str, Json] = {"not": {"required": ["eventType"]}}
+    return {
+        "sprig_webhook": {"properties": {"eventType": {"pattern": pattern_of_answers(settings.answer_event_types)}}},
+        "sprig_lifecycle": {
+            "properties": {"eventType": {"pattern": pattern_of_lifecycle(settings.lifecycle_event_types)}}
+        },
+        "sprig_export": {**without_type, "properties": {"responseGroupId": False}},
+        "sprig_stream": {**without_type, "required": ["responseGroupId"]},
+    }
 
 
 def read(document: Document, contract: str, record_time_ms: int) -> SurveyEvent | Filtered:
@@ -276,6 +295,7 @@ DIALECT: Final[Dialect[SprigSettings]] = Dialect(
     platform="Sprig",
     contracts=("sprig_webhook", "sprig_lifecycle", "sprig_export", "sprig_stream"),
     contract_of=contract_of,
+    form_rules=form_rules,
     read=read,
     extra_of=extra_of,
     write=write,

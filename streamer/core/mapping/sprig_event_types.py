@@ -16,6 +16,8 @@ LIFECYCLE_EVENT_TYPES: Final = (
 
 _TEST: Final = "TEST"
 """Type of a test delivery, the only one that is published as it is written."""
+_BETWEEN: Final = r"[\W_]*"
+"""What is not compared: anything but letters and digits."""
 
 
 def contract_of_event_type(event_type: str, answers: Sequence[str], lifecycle: Sequence[str]) -> str:
@@ -43,6 +45,21 @@ def contract_of_event_type(event_type: str, answers: Sequence[str], lifecycle: S
 def is_test(event_type: str) -> bool:
     """Whether a webhook is a test delivery."""
     return _normal(event_type) == _TEST
+
+
+def pattern_of_answers(answers: Sequence[str]) -> str:
+    """What the event types of answers match, as a regular expression of JSON Schema."""
+    return _pattern(answers)
+
+
+def pattern_of_lifecycle(lifecycle: Sequence[str]) -> str:
+    """The same for webhooks that are not sent, test deliveries included."""
+    return _pattern([*lifecycle, _TEST])
+
+
+def _pattern(event_types: Sequence[str]) -> str:
+    words = ("".join(f"[{letter}{letter.lower()}]{_BETWEEN}" for letter in _normal(one)) for one in event_types)
+    return f"^{_BETWEEN}({'|'.join(words)})$"
 
 
 def _normal(event_type: str) -> str:

@@ -1,0 +1,1 @@
+"""What producers read about topics, as documents for programs: JSON Schema and AsyncAPI."""
