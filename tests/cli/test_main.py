@@ -21,6 +21,8 @@ COMMANDS = (
     "check",
     "map",
     "send",
+    "trace",
+    "audit",
     "dlq",
     "lag",
     "users",
