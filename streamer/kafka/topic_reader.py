@@ -25,11 +25,11 @@ POLL_SECONDS: Final = 1.0
 MAX_STALL_SECONDS: Final = 30.0
 """Longest wait for something to arrive. The client itself would wait for its brokers without end."""
 
-MAX_POLLED_RECORDS: Final = 500
-
 FETCH_WAIT_MS: Final = 20
-"""Longest wait of a broker for more records: what is read is there already. At the end of one partition the client has
-asked for more, and asks the broker for the next partition only after that answer."""
+"""How long the broker holds an answer back while there is nothing to send. What is read is there already, but the
+client also asks at the end of a partition, and the question about the next one waits behind that answer."""
+
+MAX_POLLED_RECORDS: Final = 500
 
 MAX_TIMESTAMP_MS: Final = (1 << 63) - 1
 """The largest time that a request has room for."""
