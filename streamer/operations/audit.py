@@ -31,7 +31,7 @@ from streamer.core.mapping.naming import message_id_of
 from streamer.core.model import DeadLetterReason, Filtered, Record
 from streamer.core.pushing import new_mapper
 from streamer.kafka.topic_reader import TopicReader
-from streamer.operations.instances import Instances
+from streamer.operations.instances import NOT_STREAMER, Instances
 from streamer.operations.proofs import FoundLetter, letters, oldest_of, proof_bounds, receipts
 from streamer.operations.redrive import dead_letter_topics
 from streamer.operations.stored import stored_by
@@ -227,8 +227,8 @@ class _Auditing:
         )
         known = self._instances_since = _Since()
         for answer in answers:
-            if not isinstance(answer.document, dict):
-                self._remark(f"{answer.instance} was asked for receipts: {answer.error}")
+            if not (isinstance(answer.document, dict) and "receipts" in answer.document):
+                self._remark(f"{answer.instance} was asked for receipts: {answer.error or NOT_STREAMER}")
                 continue
             for digest, place in answer.document["receipts"].items():
                 self._evidence[name].add_receipts(

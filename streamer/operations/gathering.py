@@ -11,7 +11,7 @@ from streamer.core.audit import Partition, Place
 from streamer.core.records.receipt_record import ReceiptBatch
 from streamer.core.story import FoundReceipt
 from streamer.kafka.topic_reader import TopicReader
-from streamer.operations.instances import Instances
+from streamer.operations.instances import NOT_STREAMER, Instances
 from streamer.operations.proofs import FoundLetter, letters, proof_bounds, receipts
 from streamer.operations.redrive import dead_letter_topics
 from streamer.receipts import digest_of
@@ -60,6 +60,10 @@ class Gathering:
         """Where was looked, in order."""
         self.unknown = list(instances.problems)
         """What could not be looked at, and why."""
+
+    def reach_back_to(self, since: float) -> None:
+        """Look for what is that old (seconds since the epoch), too."""
+        self._since = min(self._since, since)
 
     def note(self, name: str, message_id: str) -> Known:
         """What is known of a messageId in an integration, to be added to."""
@@ -110,10 +114,10 @@ class Gathering:
             return
         for message_id in ids:
             for answer in await self._instances.get(f"/events/{quote(message_id, safe='')}"):
-                if isinstance(answer.document, dict):
+                if isinstance(answer.document, dict) and "events" in answer.document:
                     for event in answer.document["events"]:
                         self._take_event(event, answer.document["instance"])
-                elif (text := f"{answer.instance} was asked: {answer.error}") not in self.unknown:
+                elif (text := f"{answer.instance} was asked: {answer.error or NOT_STREAMER}") not in self.unknown:
                     self.unknown.append(text)
         self.looked += [f"instance {address}" for address in self._instances.addresses]
 

@@ -34,6 +34,8 @@ MAX_WAITING_LINES: Final = 1_000
 
 OK: Final = 200
 
+NOT_STREAMER: Final = "its answer is not that of streamer; correct the address"
+
 UNIX: Final = "unix:"
 """Begins the address of an instance that is asked over its Unix socket."""
 

@@ -96,6 +96,8 @@ class Tracer:
             UnavailableError: the brokers cannot be asked, or the record cannot be read.
         """
         readers, record = self._readers_of(place[0]), await self._record(place)
+        if record is not None:
+            self._found.reach_back_to(record.timestamp / 1000)
         if record is not None or place[2] < (await self._bounds_of(place[:2]))[0]:
             for name in readers:
                 message_id = None if record is None else _message_id(self._settings, name, record)

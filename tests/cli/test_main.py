@@ -23,6 +23,8 @@ COMMANDS = (
     "test",
     "diff",
     "send",
+    "trace",
+    "audit",
     "dlq",
     "pause",
     "resume",
