@@ -66,8 +66,8 @@ MEASURES: Final[Mapping[str, Measure]] = {
 }
 """Every measure there is, by its key. ``anonymous_mb`` is memory at its largest, all instances together. Upper bounds
 of buckets in streamer's own metrics are ``own_p99_ms`` (99th percentile of the time from Kafka to 2xx) and
-``loop_lag_ms`` (the largest lag of the event loop, which is looked at four times a second). ``loop_kept_ms`` is the most
-CPU time that the event loop spent before a task that only sleeps had its turn."""
+``loop_lag_ms`` (the largest lag of the event loop, which is looked at four times a second). ``loop_kept_ms`` is the
+most CPU time that the event loop spent before a task that only sleeps had its turn."""
 
 Run = Mapping[str, float]
 """Measure -> value."""

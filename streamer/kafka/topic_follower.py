@@ -99,6 +99,10 @@ class TopicFollower:
         found = {number: answer[place] for number, place in self._partitions.items()}
         return {number: None if one is None else (one.offset, one.timestamp) for number, one in found.items()}
 
+    async def reached(self) -> Mapping[int, int]:
+        """The next offset to be polled of each partition; it passes markers of transactions, which are no records."""
+        return {number: await self._asked(self._consumer.position(place)) for number, place in self._partitions.items()}
+
     def seek(self, positions: Mapping[int, int]) -> None:
         """Read on from here, each partition."""
         assert positions.keys() == self._partitions.keys(), "every partition is read"

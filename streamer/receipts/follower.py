@@ -132,6 +132,8 @@ class ReceiptFollower:
         if not new and now - self._asked_at < self._timings.receipts_ask:
             return
         ends = {partition: end for partition, (_, end) in (await reader.bounds()).items()}
+        for partition, position in (await reader.reached()).items():
+            self._advance(partition, position)
         self._state.worked(USER)
         self._asked_at = now
         self.behind = sum(max(end - self._positions[partition], 0) for partition, end in ends.items())

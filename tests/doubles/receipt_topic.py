@@ -38,6 +38,14 @@ class MemoryFollower:
         records = self._cluster.logs[self._topic][partition].records
         return next(((one.offset, one.timestamp) for one in records if one.timestamp >= epoch_ms), None)
 
+    async def reached(self) -> Mapping[int, int]:
+        reached = dict(self._positions)
+        for partition, position in reached.items():
+            log = self._cluster.logs[self._topic][partition]
+            if all(record.offset < position for record in log.records):
+                reached[partition] = log.end
+        return reached
+
     def seek(self, positions: Mapping[int, int]) -> None:
         assert list(positions) == list(self._partitions)
         self._positions = dict(positions)
@@ -90,6 +98,8 @@ class MemoryReceiptTopic:
     @contextlib.asynccontextmanager
     async def follower(self) -> AsyncIterator[MemoryFollower]:
         await self.cluster.answer()
+        if self.name not in self.cluster.logs:
+            raise UnavailableError(f"the topic {self.name} does not exist")
         yield MemoryFollower(self.cluster, self.name)
 
     def publisher(self) -> EndlessPublisher:

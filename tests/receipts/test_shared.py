@@ -11,6 +11,7 @@ from typing import Final
 import pytest
 
 from streamer.core.records.receipt_record import MAX_RECORD_BYTES, ReceiptBatch, decode, decode_gap, encode
+from streamer.kafka import TopicPartition
 from streamer.receipts import Deliveries, Receipts, digest_of
 from streamer.receipts.channel import Channel
 from streamer.receipts.follower import SLICE_RECEIPTS
@@ -223,6 +224,16 @@ async def test_what_is_not_ours_in_the_topic_is_passed(world: World) -> None:
         await eventually(lambda: one.knows("fine"))
         assert one.channel.restored_total == 1
         assert not one.shared.state.fault
+
+
+async def test_markers_of_transactions_at_the_end_of_the_topic_hold_nothing_up(world: World) -> None:
+    """Somebody may write in transactions; their markers are no records."""
+    world.write(batch_of("a"))
+    world.cluster.leave_a_hole(TopicPartition(TOPIC, 0), 2)
+
+    async with world.instance() as one:
+        one.assigned["surveys", 0] = time.time()
+        await eventually(lambda: one.complete_since() is not None)
 
 
 async def test_two_integrations_share_one_topic(world: World) -> None:
