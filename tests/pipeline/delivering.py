@@ -10,6 +10,7 @@ from streamer.destinations import Destination
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.delivery import Delivery
 from streamer.receipts import Receipts
+from streamer.receipts.channel import Channel
 from tests.doubles.destination import MemoryClient
 from tests.pipeline.engine import Engine, eventually
 
@@ -24,6 +25,8 @@ class Delivering(Engine):
         self.receipts = Receipts.open(
             directory / "receipts", window_seconds=86_400, max_bytes=64 << 20, now=time.time()
         )
+        self.channel: Channel | None = None
+        """Of the next pipeline; None: its receipts are not shared."""
 
     def new_target(self) -> Destination:
         """A destination that knows nothing yet."""
@@ -43,6 +46,7 @@ class Delivering(Engine):
             custody=custody,
             dead_letters=dead_letters,
             observe_latency=lambda _records, _now: None,
+            channel=self.channel,
         )
 
     async def settled(self, *ends: int) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -55,6 +55,8 @@ AT_ONCE: Final = Timings(
     say_silent_every=0.0,
     watch_every=0.001,
     count_every=0.0,
+    receipts_ask=0.0,
+    receipts_retry=0.001,
 )
 """Waits that production needs and tests would only wait for. The watchdog always looks for records without a holder."""
 
@@ -173,6 +175,7 @@ class Engine:
         }
         self.destination: dict[str, Any] = {"write_key": "streamer_test_key", "batch": {"linger": 0}}
         self.timings = AT_ONCE
+        self.before_commit: Callable[[], Awaitable[None]] | None = None
         self.accounts: list[dict[tuple[str, int], Account]] = []
         self.recent_letters = RecentLetters()
         self.pipelines: list[Pipeline] = []
@@ -202,6 +205,7 @@ class Engine:
             contact=Contact("surveys", self.timings),
             recent_letters=self.recent_letters,
             timings=self.timings,
+            before_commit=self.before_commit,
         )
         self.pipelines.append(pipeline)
         return pipeline
