@@ -24,6 +24,7 @@ from streamer.kafka import describe_topics, missing_topics, preflight
 from streamer.kafka.rights import forbidden_groups
 from streamer.operations.findings import Findings
 from streamer.operations.inbound_check import ask_brokers_about_inbound, ask_directory
+from streamer.operations.receipts_check import ask_brokers_about_receipts
 from streamer.settings import DestinationSettings, KafkaSettings, Settings
 
 TIMEOUT_SECONDS: Final = 20.0
@@ -49,6 +50,11 @@ async def look(settings: Settings) -> Findings:
     found = findings.problems
     async with _collecting(found, "kafka"):
         await _ask_brokers(settings, findings)
+    if settings.receipts.topic is not None:
+        async with _collecting(found, "receipts"):
+            await ask_brokers_about_receipts(
+                settings.kafka, settings.receipts.topic, findings, window_seconds=settings.receipts.window
+            )
     if settings.inbound is not None:
         async with _collecting(found, "inbound"):
             await ask_brokers_about_inbound(

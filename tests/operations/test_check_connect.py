@@ -182,6 +182,22 @@ async def test_the_topics_of_the_way_back_are_looked_at(
     assert "is compacted" in problems[2]
 
 
+async def test_the_topic_of_receipts_has_to_keep_what_counts(configure: Configure, make_topic: MakeTopic) -> None:
+    topic, refused = await make_topic("answers"), await make_topic("refused")
+    short = await make_topic("receipts", config={"retention.ms": "3600000"})
+
+    async def of(receipts: str, **kafka: bool) -> Findings:
+        settings = configure(topic, refused, **kafka)
+        shared = settings.receipts.model_copy(update={"topic": receipts})
+        return await look(settings.model_copy(update={"receipts": shared}))
+
+    [warning] = (await of(short)).warnings
+    assert warning.startswith(f"receipts.topic: {short} keeps receipts for 3600000 ms")
+    [problem] = (await of("streamer-test.absent")).problems
+    assert problem.startswith("receipts.topic: streamer-test.absent does not exist")
+    assert await of("streamer-test.absent", create_topics=True) == Findings()
+
+
 async def test_a_directory_that_cannot_be_used_is_a_problem(configure: Configure, tmp_path: Path) -> None:
     """Whatever the brokers say, and without its password."""
     (tmp_path / "url").write_text("postgresql://streamer:s3cr3t@127.0.0.1:1/x")
