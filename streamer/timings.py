@@ -27,6 +27,8 @@ class Timings:
     """Longest wait before the topic of receipts is tried again; the first is 1 second or this, if shorter."""
     receipts_ask: float = 10.0
     """How often it is asked where that topic ends, and noted how far it was read."""
+    receipts_stalled: float = 30.0
+    """After so long without a record, although there are more, the reader of that topic connects anew."""
     receipts_flush: float = 3.0
     """Longest wait at shutdown for the receipts that are not written yet."""
     confirm_end: float = 10.0

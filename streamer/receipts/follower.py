@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
+from streamer.core.errors import UnavailableError
 from streamer.core.model import Record
 from streamer.core.records.followed import Extent
 from streamer.core.records.receipt_record import ReceiptBatch, decode, decode_gap, key_of
@@ -69,6 +70,8 @@ class ReceiptFollower:
         self._began: float | None = time.monotonic()
         self._asked_at = 0.0
         self._positions: dict[int, int] = {}
+        self._seen: tuple[float, Mapping[int, int]] = 0.0, {}
+        """When it was last seen that reading goes on, and how far it was then."""
 
     async def run(self) -> None:
         """Follow until cancelled."""
@@ -137,6 +140,7 @@ class ReceiptFollower:
         self._state.worked(USER)
         self._asked_at = now
         self.behind = sum(max(end - self._positions[partition], 0) for partition, end in ends.items())
+        self._verify_progress(now)
         for channel in new:
             channel.await_all(ends)
         if not self.behind and self._began is not None:
@@ -145,6 +149,14 @@ class ReceiptFollower:
             logger().emit(Event.RECEIPTS_RESTORED, topic=self._topic.name, receipts=restored, seconds=seconds)
             self._began = None
         self.save()
+
+    def _verify_progress(self, now: float) -> None:
+        """The client's fetcher can die unnoticed; another connection has another one."""
+        if not self.behind or self._positions != self._seen[1]:
+            self._seen = now, dict(self._positions)
+        elif now - self._seen[0] > self._timings.receipts_stalled:
+            self._seen = now, {}
+            raise UnavailableError(f"{self._topic.name} has more records, and none arrives")
 
     async def _take(self, partition: int, records: Sequence[Record]) -> None:
         """Take over records of one partition, slice by slice."""

@@ -50,6 +50,7 @@ def clashes(settings: Settings) -> Iterator[Clash]:
         yield from _integration(path, integration)
         yield from _unknown_destination(path, integration, settings)
         yield from of_kind(path, integration, settings.destinations)
+    yield from _receipts(settings)
     for one, other in combinations(settings.integrations, 2):
         yield from _pair(one, other, settings)
         yield from _read_again(one, other, settings)
@@ -220,6 +221,14 @@ def _integration(path: KeyPath, integration: IntegrationSettings) -> Iterator[Cl
             f"should be at most max_open_records ({limits.max_open_records}), because parked records are open",
             ((*path, "limits", "max_open_records"),),
         )
+
+
+def _receipts(settings: Settings) -> Iterator[Clash]:
+    """Receipts among records would become dead letters, and records among receipts would be read by every instance."""
+    receipts = settings.receipts.topic
+    for name, one in settings.integrations.items():
+        if receipts in {*one.topics, *(one.dead_letter_topic(topic) for topic in one.topics)}:
+            yield Clash(("receipts", "topic"), f"is also a topic of {name}; receipts need a topic of their own")
 
 
 def _read_again(writer: str, reader: str, settings: Settings) -> Iterator[Clash]:

@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from streamer.core.model import Record
 from streamer.core.records.receipt_record import MAX_RECORD_BYTES, ReceiptBatch, decode, decode_gap, encode
 from streamer.kafka import TopicPartition
 from streamer.receipts import Deliveries, Receipts, digest_of
@@ -18,7 +20,7 @@ from streamer.receipts.follower import SLICE_RECEIPTS
 from streamer.receipts.shared import SharedReceipts
 from streamer.timings import Timings
 from tests.doubles.kafka import MemoryCluster
-from tests.doubles.receipt_topic import MemoryReceiptTopic
+from tests.doubles.receipt_topic import MemoryFollower, MemoryReceiptTopic
 
 TOPIC: Final = "receipts"
 WINDOW: Final = 1_000.0
@@ -234,6 +236,29 @@ async def test_markers_of_transactions_at_the_end_of_the_topic_hold_nothing_up(w
     async with world.instance() as one:
         one.assigned["surveys", 0] = time.time()
         await eventually(lambda: one.complete_since() is not None)
+
+
+async def test_a_reader_whose_client_has_died_unnoticed_connects_anew(world: World) -> None:
+    """The topic has more, and nothing arrives."""
+    world.timings = dataclasses.replace(AT_ONCE, receipts_stalled=0.02)
+    opened = 0
+
+    class Dead(MemoryFollower):
+        async def poll(self, *, max_records: int, timeout_seconds: float) -> Mapping[int, Sequence[Record]]:
+            await asyncio.sleep(0.001)
+            return {} if opened == 1 else await super().poll(max_records=max_records, timeout_seconds=timeout_seconds)
+
+    @contextlib.asynccontextmanager
+    async def follower() -> AsyncIterator[Dead]:
+        nonlocal opened
+        opened += 1
+        yield Dead(world.cluster, TOPIC)
+
+    world.topic.follower = follower  # type: ignore[method-assign]
+    world.write(batch_of("a"))
+    async with world.instance() as one:
+        await eventually(lambda: one.knows("a"))
+    assert opened == 2
 
 
 async def test_two_integrations_share_one_topic(world: World) -> None:

@@ -340,6 +340,12 @@ class TestTwoIntegrations:
         assert fault.startswith("integrations.other.group_id (line 15): 'streamer.sprig' is also the group of sprig")
 
 
+@pytest.mark.parametrize("topic", ["surveys.sprig", "surveys.sprig.dlq"])
+def test_receipts_need_a_topic_of_their_own(faults_of: FaultsOf, good: str, topic: str) -> None:
+    (fault,) = faults_of(f"receipts: {{topic: {topic}}}\n{good}")
+    assert fault == f"receipts.topic (line 1): '{topic}' is also a topic of sprig; receipts need a topic of their own"
+
+
 class TestDeadLettersOfTwoIntegrations:
     def test_may_not_be_records_of_another_one(self, faults_of: FaultsOf, good: str) -> None:
         """Two integrations that read each other's dead letters pass one record to and fro for ever."""
