@@ -111,7 +111,7 @@ class Restoring:
                     task.cancel()
                     with contextlib.suppress(asyncio.CancelledError):
                         await task
-                shared.leave("surveys")
+                shared.leave(channel)
                 receipts.close()
         if channel.restored_total != self.receipts:
             raise BenchError(f"{channel.restored_total} receipts were restored instead of {self.receipts}")

@@ -133,8 +133,8 @@ class Integration:
     def close(self) -> None:
         """Write the receipts out."""
         try:
-            if self._shared is not None:
-                self._shared.leave(self.name)
+            if self._shared is not None and self.channel is not None:
+                self._shared.leave(self.channel)
         finally:
             self.receipts.close()
 

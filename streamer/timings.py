@@ -29,7 +29,7 @@ class Timings:
     """How often it is asked where that topic ends, and noted how far it was read."""
     receipts_stalled: float = 30.0
     """After so long without a record, although there are more, the reader of that topic connects anew."""
-    receipts_flush: float = 3.0
+    receipts_flush: float = 1.0
     """Longest wait at shutdown for the receipts that are not written yet."""
     confirm_end: float = 10.0
     """How long a position must lie beyond the end of its partition before the topic counts as recreated."""

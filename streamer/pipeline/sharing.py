@@ -8,7 +8,7 @@ from streamer.timings import Timings
 
 def shared_receipts(settings: Settings, timings: Timings) -> SharedReceipts | None:
     """What lets instances know each other's receipts; None: nobody asks for that."""
-    if settings.receipts.topic is None or not settings.integrations:
+    if settings.receipts.topic is None:
         return None
     window = settings.receipts.window
     topic = ReceiptTopic(settings.kafka, settings.receipts.topic, window_seconds=window, timings=timings)

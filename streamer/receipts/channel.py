@@ -1,6 +1,7 @@
 """One integration's end of the topic of receipts: what it writes there, and what it takes from there into its store."""
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from streamer.core.records import followed as following
 from streamer.core.records.followed import Extent, Followed, Place
@@ -9,7 +10,7 @@ from streamer.core.records.unshared import Noted
 from streamer.receipts.chunks import Deliveries
 from streamer.receipts.receipts import Receipts
 
-_SECOND = 1.0
+_SECOND: Final = 1.0
 """What is delivered in the second in which a gap ends may be missing too."""
 
 

@@ -13,6 +13,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable, Mapping
+from typing import Final
 
 from streamer.core.records.followed import Place
 from streamer.receipts.channel import Channel
@@ -23,7 +24,7 @@ from streamer.receipts.topic_state import TopicState
 from streamer.receipts.writer import ReceiptWriter
 from streamer.timings import PRODUCTION, Timings
 
-_RUN_ID_BYTES = 8
+_RUN_ID_BYTES: Final = 8
 
 
 class SharedReceipts:
@@ -74,10 +75,11 @@ class SharedReceipts:
         self._channels[integration] = channel
         return channel
 
-    def leave(self, integration: str) -> None:
+    def leave(self, channel: Channel) -> None:
         """Share the receipts of an integration no longer; its store is about to be closed."""
         self.follower.save()
-        del self._channels[integration]
+        if self._channels.get(channel.integration) is channel:  # another one may have taken its place
+            del self._channels[channel.integration]
 
     async def run(self) -> None:
         """Write and follow until cancelled."""

@@ -1,11 +1,12 @@
 """Whether the topic of receipts can be used: said once when it cannot, and once when it can again."""
 
 import time
+from typing import Final
 
-from streamer.core.errors import UnavailableError
+from streamer.core.errors import StreamerError
 from streamer.logs import Event, logger, place_of
 
-FIRST_WAIT_SECONDS = 1.0
+FIRST_WAIT_SECONDS: Final = 1.0
 
 
 class TopicState:
@@ -29,6 +30,10 @@ class TopicState:
         """Why the topic cannot be used; empty: nothing is known to be wrong."""
         return next(iter(self._faults.values()), "")
 
+    def has_failed(self, user: str) -> bool:
+        """Whether the last attempt of one of them has failed."""
+        return user in self._faults
+
     def failed(self, user: str, error: Exception) -> float:
         """An attempt has failed; returns how many seconds to wait before the next one."""
         failures = self._failures[user] = self._failures.get(user, 0) + 1
@@ -37,7 +42,7 @@ class TopicState:
             self._since = time.monotonic()
         detail = (
             str(error)
-            if isinstance(error, UnavailableError)
+            if isinstance(error, StreamerError)
             else f"a bug in streamer: {type(error).__name__} at {place_of(error)}"
         )
         if user not in self._faults:

@@ -53,6 +53,7 @@ class ReceiptWriter:
         self._work = asyncio.Event()
         self._moved = asyncio.Event()
         self._is_late = False
+        self._is_running = False
         self._told = 0
 
     def note(self, noted: Noted) -> None:
@@ -62,6 +63,7 @@ class ReceiptWriter:
 
     async def run(self) -> None:
         """Write until cancelled. What the topic does not take now is tried again, as long as there is room for it."""
+        self._is_running = True
         while True:
             await self._work.wait()
             self._work.clear()
@@ -76,7 +78,7 @@ class ReceiptWriter:
         """Wait until the topic has what was noted before; not while it takes nothing, and never for long."""
         unshared = self.unshared
         target = unshared.noted
-        if unshared.gone >= target or self._state.fault:
+        if unshared.gone >= target or self._is_away():
             return
         if not self._is_late:
             try:
@@ -92,7 +94,7 @@ class ReceiptWriter:
     async def finish(self) -> None:
         """The process ends: wait a moment for what is not written, and say what is then missing."""
         try:
-            async with asyncio.timeout(self._timings.receipts_flush):
+            async with asyncio.timeout(0 if self._is_away() else self._timings.receipts_flush):
                 await self._until_gone(self.unshared.noted)
         except TimeoutError:
             self.unshared.give_up_all()
@@ -104,6 +106,9 @@ class ReceiptWriter:
         if given_up > self._told:
             logger().emit(Event.RECEIPTS_UNSHARED, topic=self._state.topic, receipts=given_up - self._told)
             self._told = given_up
+
+    def _is_away(self) -> bool:
+        return self._state.has_failed(USER) or (not self._is_running and bool(self._state.fault))
 
     async def _until_gone(self, target: int) -> None:
         while self.unshared.gone < target:

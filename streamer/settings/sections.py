@@ -151,7 +151,8 @@ class ReceiptsSettings(Section):
     the older half of the receipts is deleted."""
     topic: Topic | None = None
     """Topic through which instances tell each other what they delivered. With it, a duplicate is known whichever
-    instance delivered the event, also after the loss of a disk. Without it, each one knows only its own deliveries."""
+    instance delivered the event, also after the loss of a disk. Without it, each one knows only its own deliveries.
+    The topic needs a retention of ``receipts.window`` or more; docs/receipts.md has the rest."""
 
 
 class ControlSettings(Section):

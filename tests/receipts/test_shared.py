@@ -101,7 +101,7 @@ class World:
         finally:
             running.cancel()
             await asyncio.wait({running})
-            shared.leave(integration)
+            shared.leave(channel)
             receipts.close()
 
     def batches(self) -> list[ReceiptBatch]:
