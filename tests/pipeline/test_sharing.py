@@ -7,17 +7,19 @@ from collections import deque
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from streamer.core.delivery.answers import Answer
 from streamer.core.records.custody import Custody
-from streamer.kafka import CommitResult
+from streamer.kafka import CommitResult, StoredPosition, TopicPartition
 from streamer.pipeline import Pipeline
 from streamer.pipeline.dead_letters import DeadLetters
 from streamer.pipeline.delivery import Delivery
 from streamer.receipts import Receipts
 from streamer.receipts.channel import Channel
 from streamer.receipts.shared import SharedReceipts
+from tests.doubles.destination import ACCEPTED
 from tests.doubles.receipt_topic import MemoryReceiptTopic
 from tests.pipeline.delivering import Delivering
-from tests.pipeline.engine import TOPIC, eventually
+from tests.pipeline.engine import GROUP, TOPIC, eventually
 from tests.service.harness import survey_events
 
 EVENTS = 30
@@ -85,3 +87,35 @@ async def test_what_a_former_owner_delivered_is_not_sent_again(tmp_path: Path) -
         engine.cluster.commit_results.clear()
         await eventually(lambda: engine.committed(mine) == EVENTS)
     assert len(engine.receiver.taken) == EVENTS
+
+
+async def test_records_that_an_operator_wants_again_are_sent_again_once(tmp_path: Path) -> None:
+    """Receipts of before the reset do not stop them, wherever they come from. Those of since then do, elsewhere too."""
+    engine = Sharing(tmp_path)
+    engine.cluster.append(TOPIC, survey_events(EVENTS))
+    async with engine.instance("before"):
+        await eventually(lambda: engine.committed() == EVENTS)
+    engine.cluster.group(GROUP).stored[TopicPartition(TOPIC, 0)] = StoredPosition(0, "")
+    named = asyncio.Event()
+
+    async def accept_once_named() -> Answer:
+        await named.wait()
+        return ACCEPTED
+
+    engine.receiver.decide = lambda _: accept_once_named()
+    async with engine.instance("one") as (one, first), engine.instance("two") as (two, second):
+        await eventually(lambda: one.assignment.is_restored and two.assignment.is_restored)
+        await eventually(lambda: not one.assignment.commits.unstored and not two.assignment.commits.unstored)
+        engine.cluster.commit_results = deque([CommitResult.FAILED] * 1_000_000)
+        await eventually(lambda: EVENTS in (first.restored_total, second.restored_total))
+        named.set()
+        await eventually(lambda: len(engine.receiver.taken) == 2 * EVENTS)
+        await eventually(lambda: 2 * EVENTS in (first.restored_total, second.restored_total))
+        has_it, other = (one, two) if TopicPartition(TOPIC, 0) in one.assignment.ledgers else (two, one)
+
+        await has_it.source.leave()
+
+        await eventually(lambda: TopicPartition(TOPIC, 0) in other.assignment.ledgers)
+        engine.cluster.commit_results.clear()
+        await eventually(lambda: engine.committed() == EVENTS)
+    assert len(engine.receiver.taken) == 2 * EVENTS

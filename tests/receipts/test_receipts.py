@@ -506,3 +506,52 @@ class ReceiptsMachine(RuleBasedStateMachine):
 
 TestReceiptsAgainstTheModel = ReceiptsMachine.TestCase
 TestReceiptsAgainstTheModel.settings = settings(max_examples=30, stateful_step_count=30, deadline=None)
+
+
+def test_restored_receipts_count_from_when_their_events_were_delivered(opened: Open) -> None:
+    """Each has its own time, however late it was restored, in whichever order."""
+    receipts = opened()
+    receipts.restore([(NOW - 10, batch(0, 3)), (NOW - 60, batch(3, 2)), (NOW - 60.5, batch(5, 1))], NOW)
+    digests = [digest_of(f"id-{number}") for number in range(6)]
+
+    assert len(receipts.find(digests, NOW)) == 6
+    assert set(receipts.find(digests, NOW - 60 + WINDOW + 1)) == set(digests[:3])
+    assert receipts.find(digests, NOW - 10 + WINDOW + 1) == {}
+    assert receipts.entries() == 6
+
+
+def test_a_store_that_restores_reaches_back_and_says_so(opened: Open) -> None:
+    receipts = opened()
+    assert receipts.window_start(NOW) == NOW
+    receipts.reach_back_to(NOW - WINDOW / 2)
+    assert receipts.window_start(NOW) == NOW - WINDOW / 2
+    receipts.close()
+
+    assert opened(NOW + 1).window_start(NOW + 1) == NOW - WINDOW / 2, "it is kept"
+
+
+def test_a_store_that_has_deleted_receipts_does_not_reach_back(opened: Open) -> None:
+    """What it had to delete early is missing, whatever is restored afterwards."""
+    receipts = opened(max_bytes=SMALL)
+    for number in range(60):
+        receipts.add(batch(number * 500, 500), NOW + number)
+    assert receipts.shrunk_total
+    began = receipts.window_start(NOW + 60)
+
+    receipts.reach_back_to(NOW - WINDOW / 2)
+
+    assert receipts.window_start(NOW + 60) == began
+
+
+def test_how_far_the_topic_was_read_is_kept_and_belongs_to_the_destination(opened: Open) -> None:
+    receipts = opened(destination="one")
+    assert receipts.followed() is None
+    receipts.note_followed(b"here")
+    receipts.close()
+
+    again = opened(destination="one")
+    assert again.followed() == b"here"
+    again.serve("another", NOW)
+    assert again.followed() is None
+    again.close()
+    assert again.followed() is None
