@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from streamer.cli.options import complete_integrations
+from streamer.cli.output import Row as TableRow
 from streamer.cli.output import print_rows
 from streamer.cli.progress import ProgressBar
 from streamer.cli.quiet import quiet_client
@@ -215,7 +216,7 @@ def _example(example: Example) -> dict[str, Json]:
 def _print_table(structures: "Iterable[Structure]", rows: Iterable[Row]) -> None:
     """A line for each example; the lines after the first one of a change leave out what they share with it."""
     empty = {"records": "", "place": "", "messageId": "", "old": "", "new": ""}
-    lines: list[dict[str, str | int]] = [
+    lines: list[TableRow] = [
         {"integration": one.integration, "change": one.change, "what": one.what, **empty} for one in structures
     ]
     for row in rows:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from streamer.cli.options import add_config, complete_integrations
-from streamer.cli.output import print_rows
+from streamer.cli.output import Row, print_rows
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands
@@ -118,11 +118,11 @@ def _write_all(args: argparse.Namespace) -> int:
     return 0
 
 
-def _rows() -> list[dict[str, str | int]]:
+def _rows() -> list[Row]:
     from streamer.core.describing.topic_schema import contracts, names, schema_of  # noqa: PLC0415
     from streamer.settings.editor_schema import SCHEMA_ID  # noqa: PLC0415
 
-    rows: list[dict[str, str | int]] = []
+    rows: list[Row] = []
     for name in names():
         schema = schema_of(name)
         rows.append(

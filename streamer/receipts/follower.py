@@ -110,11 +110,12 @@ class ReceiptFollower:
         """Find where each integration goes on, and read from the lowest of these places."""
         now = self._clock()
         window_start = now - self._window_seconds
+        bounds = await reader.bounds()  # asked first: what is written from now on lies behind these ends, and is read
         first = await reader.found_at(0)
         within = await reader.found_at(int(window_start * 1000))
         extents = {
             partition: Extent(start, end, _offset(within[partition], end), _seconds(first[partition]))
-            for partition, (start, end) in (await reader.bounds()).items()
+            for partition, (start, end) in bounds.items()
         }
         for channel in self._channels.values():
             channel.place(self._topic.name, extents, window_start=window_start, now=now)

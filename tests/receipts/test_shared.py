@@ -238,6 +238,24 @@ async def test_markers_of_transactions_at_the_end_of_the_topic_hold_nothing_up(w
         await eventually(lambda: one.complete_since() is not None)
 
 
+async def test_what_is_written_while_it_is_asked_where_to_begin_is_not_missed(world: World) -> None:
+    class Busy(MemoryFollower):
+        async def found_at(self, epoch_ms: int) -> Mapping[int, tuple[int, int] | None]:
+            found = await super().found_at(epoch_ms)
+            if epoch_ms:
+                world.write(batch_of("a"))
+            return found
+
+    @contextlib.asynccontextmanager
+    async def follower() -> AsyncIterator[Busy]:
+        yield Busy(world.cluster, TOPIC)
+
+    world.topic.follower = follower  # type: ignore[method-assign]
+    async with world.instance() as one:
+        await eventually(lambda: one.shared.follower.behind == 0)
+        assert one.knows("a")
+
+
 async def test_a_reader_whose_client_has_died_unnoticed_connects_anew(world: World) -> None:
     """The topic has more, and nothing arrives."""
     world.timings = dataclasses.replace(AT_ONCE, receipts_stalled=0.02)

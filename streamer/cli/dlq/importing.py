@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from streamer.cli.dlq.redrive import add_writing, carry_out
 from streamer.cli.dlq.selecting import EXIT_FAILED, EXIT_USAGE, add_output, load_settings, reading, topics_of
-from streamer.cli.dry_mapping import dry_end
 from streamer.cli.options import add_config
 from streamer.cli.progress import ProgressBar
 from streamer.cli.quiet import quiet_client
 from streamer.core.dead_letters.redrive import Plan
 from streamer.core.model import Filtered, Outcome, Record, TrackCall
+from streamer.operations.dry_mapping import dry_end
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands
