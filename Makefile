@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo test lint docs pictures bench bench-full soak lock release clean
+.PHONY: help setup demo test lint docs pictures questions bench bench-full soak lock release clean
 .DEFAULT_GOAL := help
 
 help: ## what there is
@@ -37,6 +37,9 @@ docs: setup ## write the pages in docs/ and the dashboard, which are made from t
 
 pictures: setup ## take the docs' pictures of the pages, with the system's Chromium
 	@STREAMER_PICTURES=1 $(BIN)/pytest -q tests/browser
+
+questions: setup ## ask the ten questions of docs/questions.md with RECORDS (1000000) on the topic, and write its outputs
+	@STREAMER_QUESTIONS_RECORDS=$(or $(RECORDS),1000000) STREAMER_TRANSCRIPTS=1 $(BIN)/pytest -q tests/questions --durations=10 --timeout 1800
 
 bench: setup ## what an event costs and how long it takes, in 4 minutes; options go into ARGS (ARGS=--help)
 	@$(BIN)/python -m bench $(ARGS)

@@ -1,5 +1,6 @@
 """Two instances of the service with several integrations, on the real broker, with the sandbox as Segment."""
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -19,7 +20,7 @@ from tests.questions.asking import Person
 from tests.service.harness import Deployment, Process, eventually, survey_event, survey_events
 
 RECORDS: Final = int(os.environ.get("STREAMER_QUESTIONS_RECORDS", "2000"))
-"""How many records are on the topic of the first integration before anybody asks; ``make questions`` takes a million."""
+"""How many records are on the first topic before anybody asks; ``make questions`` takes a million."""
 
 CHUNK: Final = 20_000
 PARTITIONS: Final = 2
@@ -27,7 +28,7 @@ FIRST: Final = "one"
 PATIENCE_SECONDS: Final = 60 + RECORDS / 2_000
 """Longest wait for all to be delivered."""
 
-INTEGRATIONS: Final = ("web", "app", "shop", "feedback", "history")
+INTEGRATIONS: Final = ("web", "app", "mobile", "shop", "feedback", "history")
 WEB_SHOP: Final = [("client.id", b"web-shop")]
 """Headers of a producer that writes correct records."""
 KIOSK: Final = [("client.id", b"kiosk-7")]
@@ -43,25 +44,22 @@ class World:
     topics: dict[str, str]
     ports: dict[str, int]
     instances: dict[str, Process] = field(default_factory=dict)
-    files: dict[str, Path] = field(default_factory=dict)
-    """Their configurations."""
 
     async def start(self, name: str) -> None:
-        """Start an instance, or start it again. The first one has ``streamer.yaml``, which commands read."""
-        sections: dict[str, Any] = {} if name == FIRST else {"server": {"port": self.ports[name]}}
-        file_name = f"streamer-{len(self.deployment._processes)}.yaml" if sections else "streamer.yaml"
-        process = await self.deployment.start_process(state=f"state-{name}", **sections)
+        """Start an instance, or start it again."""
+        process = await self.deployment.start_process(state=f"state-{name}", server={"port": self.ports[name]})
+        self.instances[name] = process
         self.deployment.document["state_dir"] = str(self.deployment.directory / f"state-{FIRST}")
-        self.instances[name], self.files[name] = process, self.deployment.directory / file_name
         await eventually(lambda: process.log_events("service.started"), 30)
 
     def reconfigure(self, integration: str, **settings: Any) -> None:
         """Change settings of an integration in the files of both instances, which notice it."""
         self.deployment.integration(integration).update(settings)
-        for file in self.files.values():
-            document = yaml.safe_load(file.read_text())
+        for process in self.instances.values():
+            document = yaml.safe_load(process.config.read_text())
             document["integrations"][integration].update(settings)
-            file.write_text(yaml.safe_dump(document))
+            process.config.write_text(yaml.safe_dump(document))
+        self.deployment.write_configuration()
 
     async def kill(self, name: str) -> None:
         """End an instance without a farewell."""
@@ -87,7 +85,25 @@ class World:
 
     def received(self, message_id: str) -> int:
         """How often Segment has an event."""
-        return dict(self.deployment.sandbox.record.counts()).get(message_id, 0)
+        return self.deployment.sandbox.record.count(message_id)
+
+    async def joined(self, instance: str, name: str, seconds: float = 60.0) -> None:
+        """Wait until an instance has partitions of an integration."""
+        async with asyncio.timeout(seconds):
+            while not (await self.status(instance, name))["partitions"]:  # noqa: ASYNC110 - nothing announces it
+                await asyncio.sleep(0.1)
+
+    async def arrived_more(self, events: int, seconds: float = 30.0) -> None:
+        """Wait until Segment has so many events more."""
+        record = self.deployment.sandbox.record
+        enough = record.received + events
+        await eventually(lambda: record.received >= enough, seconds)
+
+    async def dead_lettered(self, name: str, count: int, seconds: float = 30.0) -> None:
+        """Wait for so many dead letters of an integration."""
+        async with asyncio.timeout(seconds):
+            while len(await self.deployment.dead_letters(name)) < count:  # noqa: ASYNC110 - the broker tells nobody
+                await asyncio.sleep(0.1)
 
     async def status(self, instance: str, integration: str) -> dict[str, Any]:
         """What an instance says of an integration."""
@@ -118,8 +134,10 @@ async def world(
             for name, topic in topics.items()
         },
     }
-    deployment.destination["retry"] = {"quick": ["1s"], "schedule": ["30m"]}
-    await deployment.make_topics([*topics.values(), *(f"{topic}.dlq" for topic in topics.values())], partitions=PARTITIONS)
+    deployment.destination["retry"] = {"quick": ["1s"], "schedule": ["25s"]}
+    await deployment.make_topics(
+        [*topics.values(), *(f"{topic}.dlq" for topic in topics.values())], partitions=PARTITIONS
+    )
     await deployment.make_topics([f"streamer.receipts{suffix}"])
     ports = {name: _free_port() for name in ("one", "two")}
     deployment.document["server"] = {"port": ports["one"]}
@@ -129,8 +147,9 @@ async def world(
         for begin in range(0, RECORDS, CHUNK):
             values = [survey_event(f"evt_{number}") for number in range(begin, min(begin + CHUNK, RECORDS))]
             await found.produce("web", values, headers=WEB_SHOP)
-        await found.start("two")
-        await found.start("one")
+        for name in ports:
+            await found.start(name)
+        deployment.write_configuration()  # what commands read
         await deployment.settled(PATIENCE_SECONDS)
         yield found
     finally:
