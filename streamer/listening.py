@@ -1,5 +1,6 @@
 """Listening on an address, for each of streamer's HTTP servers, and on a socket for the owner of the process."""
 
+import asyncio
 import os
 import socket
 from ipaddress import ip_address
@@ -63,13 +64,44 @@ async def listen_on_socket(runner: web.BaseRunner, path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     _remove_left_over(path)
-    # From its first moment: a later chmod would leave a gap. The site, and not a socket of ours: uvloop takes each
-    # socket that it is given for one of TCP.
+    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _bind(listening, path)
+        await _SocketSite(runner, listening).start()
+    except BaseException:
+        listening.close()
+        raise
+
+
+def _bind(listening: socket.socket, path: Path) -> None:
+    """Make the socket for its owner only from its first moment: a later chmod would leave a gap.
+
+    The mask is that of the whole process, so nothing may be awaited while it is another one.
+    """
     before = os.umask(_ONLY_THE_OWNER)
     try:
-        await web.UnixSite(runner, path, backlog=BACKLOG).start()
+        listening.bind(os.fspath(path))
     finally:
         os.umask(before)
+
+
+class _SocketSite(web.BaseSite):
+    """A Unix socket that is bound already. That of aiohttp takes each socket for one of TCP, which uvloop believes."""
+
+    def __init__(self, runner: web.BaseRunner, listening: socket.socket) -> None:
+        super().__init__(runner, backlog=BACKLOG)
+        self._listening = listening
+
+    @property
+    def name(self) -> str:
+        return f"unix://{self._listening.getsockname()}"
+
+    async def start(self) -> None:
+        await super().start()
+        server = self._runner.server
+        assert server is not None, "it was set up"
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(server, sock=self._listening, backlog=self._backlog)
 
 
 def _remove_left_over(path: Path) -> None:

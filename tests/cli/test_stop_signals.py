@@ -92,9 +92,9 @@ async def end_of(arguments: Sequence[str], after_ms: int, number: signal.Signals
 @pytest.mark.parametrize(
     ("prefix", "number", "moments_ms"),
     [
-        pytest.param((), signal.SIGTERM, range(0, 1_001, 125), id="SIGTERM"),
+        pytest.param((), signal.SIGTERM, range(0, 1_001, 200), id="SIGTERM"),
         pytest.param((), signal.SIGINT, range(0, 1_001, 500), id="SIGINT"),
-        pytest.param(AS_PROCESS_1, signal.SIGTERM, range(0, 1_001, 250), id="process 1", marks=can_be_process_1),
+        pytest.param(AS_PROCESS_1, signal.SIGTERM, range(0, 1_001, 500), id="process 1", marks=can_be_process_1),
     ],
 )
 async def test_at_any_moment_of_the_start_it_ends_with_0(

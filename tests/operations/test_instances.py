@@ -1,6 +1,7 @@
 """Asking running instances: over a socket, over HTTP with the token, and what is said of those that do not answer."""
 
 import asyncio
+import os
 import stat
 from collections.abc import AsyncIterator
 from contextlib import aclosing
@@ -105,6 +106,30 @@ def test_the_socket_works_on_the_event_loop_of_production(tmp_path: Path) -> Non
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(ask()) == instances._refusal(404)
+
+
+async def test_servers_that_start_at_once_leave_the_masks_of_files_alone(tmp_path: Path) -> None:
+    """The mask belongs to the process: one that was put back in the wrong order made files that nobody may execute."""
+    before = os.umask(0o022)
+    servers = [Server(Loopback(), Idle(), socket=tmp_path / f"{number}" / SOCKET_NAME) for number in range(3)]
+    masks = set[int]()
+
+    async def look() -> None:
+        while len(masks) < 2:
+            mask = os.umask(0o022)
+            os.umask(mask)
+            masks.add(mask)
+            await asyncio.sleep(0)
+
+    looking = asyncio.create_task(look())
+    await asyncio.gather(*(server.start() for server in servers))
+    looking.cancel()
+    modes = {stat.S_IMODE((tmp_path / f"{number}" / SOCKET_NAME).stat().st_mode) for number in range(3)}
+    for server in servers:
+        await server.stop()
+    os.umask(before)
+    assert masks == {0o022}
+    assert modes == {0o600}
 
 
 async def test_over_http_the_token_is_wanted(tmp_path: Path, server: Server, token_file: Path) -> None:
@@ -240,7 +265,7 @@ async def streaming() -> AsyncIterator[str]:
     application = web.Application()
     application.router.add_get("/tap", tap)
     application.router.add_get("/hang", text)
-    runner = web.AppRunner(application)
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     yield f"http://127.0.0.1:{runner.addresses[0][1]}"
