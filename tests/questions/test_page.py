@@ -25,5 +25,7 @@ def test_every_block_has_an_output() -> None:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_commands_on_the_page_exist(command: str) -> None:
+def test_commands_on_the_page_exist(command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "those.txt").write_text("evt_1")
+    monkeypatch.chdir(tmp_path)
     _parser().parse_args(shlex.split(command))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import getpass
 import os
 import socket
 import time
@@ -141,7 +142,9 @@ async def world(
     await deployment.make_topics([f"streamer.receipts{suffix}"])
     ports = {name: _free_port() for name in ("one", "two")}
     deployment.document["server"] = {"port": ports["one"]}
-    person = Person(directory, {f"127.0.0.1:{port}": f"streamer-{name}:8080" for name, port in ports.items()})
+    host = socket.gethostname()
+    replaced = {f"127.0.0.1:{port}": f"streamer-{name}:8080" for name, port in ports.items()}
+    person = Person(directory, {**replaced, f"[{host}, ": "[host-1, ", f"{getpass.getuser()}@{host}": "ada@ops-1"})
     found = World(deployment, person, topics, ports)
     try:
         for begin in range(0, RECORDS, CHUNK):
