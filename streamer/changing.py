@@ -15,9 +15,10 @@ from streamer import logs
 from streamer.core.errors import UnavailableError
 from streamer.destinations import Destination, open_destination
 from streamer.fleet import Fleet
-from streamer.integration import Integration, open_receipts
+from streamer.integration import Integration
 from streamer.logs.logger import place_of
 from streamer.logs.observing import observing
+from streamer.pipeline.sharing import open_receipts
 from streamer.receipts import Receipts
 from streamer.settings.changes import Plan
 
@@ -135,8 +136,9 @@ class Change:
 
 
 async def _end(integration: Integration) -> None:
-    """Say the last of an integration that is gone, and close what it has."""
+    """Say the last of an integration that is gone, and close what it has; a thread waits for the disk."""
     with observing("summary", integration=integration.name):
         integration.summarise(is_last=True)
     with observing("end of the receipts", integration=integration.name):
-        await asyncio.to_thread(integration.close)
+        integration.leave()
+        await asyncio.to_thread(integration.receipts.close)

@@ -23,9 +23,10 @@ from streamer.pipeline.identifying import Identification, Identifier
 from streamer.pipeline.intake import MapsRecords
 from streamer.pipeline.minute import Minute
 from streamer.pipeline.runner import Runner
+from streamer.pipeline.sharing import fingerprint_of, open_receipts, status_of
 from streamer.pipeline.subscription import Subscription, fetch_share_of, subscription_of
 from streamer.pipeline.worker import Prepare
-from streamer.receipts import ProblemKind, Receipts, destination_fingerprint
+from streamer.receipts import ProblemKind, Receipts
 from streamer.receipts.channel import Channel
 from streamer.receipts.shared import SharedReceipts
 from streamer.settings import Settings
@@ -88,7 +89,7 @@ class Integration:
                 name,
                 self.receipts,
                 destination_name=destination.name,
-                destination=_fingerprint_of(destination),
+                destination=fingerprint_of(destination),
                 assigned=self._assigned,
             )
         self.runner = Runner(
@@ -171,34 +172,29 @@ class Integration:
         if self.identifier is None and identification is not None and self.settings.identify_devices:
             self.identifier = Identifier(identification)
 
-    def close(self) -> None:
-        """Close the receipts, and hear nothing of the destination any more; takes as long as the disk needs."""
+    def leave(self) -> None:
+        """Hear nothing of the destination and of other instances any more; call it before the receipts are closed."""
         self._end_notices()
+        if self._shared is not None and self.channel is not None:
+            self._shared.leave(self.channel)
+
+    def close(self) -> None:
+        """Leave, and close the receipts; takes as long as the disk needs."""
         try:
-            if self._shared is not None and self.channel is not None:
-                self._shared.leave(self.channel)
+            self.leave()
         finally:
             self.receipts.close()
 
     def _on_key_changed(self) -> None:
         """Where deliveries go may have changed: what was delivered elsewhere, or with another key, proves nothing."""
-        fingerprint = _fingerprint_of(self.destination)
+        fingerprint = fingerprint_of(self.destination)
         self.receipts.serve(fingerprint, time.time())
         if self.channel is not None:
             self.channel.serve(self.destination.name, fingerprint)
 
     def shared_status(self) -> SharedStatus | None:
         """How its receipts are shared; None: they are not."""
-        if self._shared is None or self.channel is None:
-            return None
-        return SharedStatus(
-            topic=self._shared.topic,
-            fault=self._shared.state.fault,
-            waiting=self._shared.writer.unshared.receipts,
-            missing_total=self._shared.writer.unshared.given_up[self.name],
-            restored_total=self.channel.restored_total,
-            behind=self._shared.follower.behind,
-        )
+        return None if self._shared is None or self.channel is None else status_of(self._shared, self.channel)
 
     def _assigned(self) -> Mapping[tuple[str, int], float]:
         """The partitions that are ours, and since when each has been without a break."""
@@ -292,26 +288,6 @@ class Integration:
             records = self.filtered_out.topics.get(topic)
             event = Event.TOPIC_RESUMED if records is None else Event.TOPIC_FILTERED_OUT
             logger().emit(event, integration=self.name, topic=topic, records=records)
-
-
-def open_receipts(name: str, settings: Settings, destination: Destination) -> Receipts:
-    """Open the receipts of an integration; blocks for seconds if they were not closed.
-
-    Raises:
-        UnavailableError: another process uses the state directory, or the key of the destination cannot be read.
-    """
-    return Receipts.open(
-        settings.state_dir / name / "receipts",
-        window_seconds=settings.receipts.window,
-        max_bytes=settings.receipts.max_bytes,
-        now=time.time(),
-        destination=_fingerprint_of(destination),
-    )
-
-
-def _fingerprint_of(destination: Destination) -> str:
-    settings = destination.settings
-    return destination_fingerprint(settings.url, settings.read_key(), settings.message_id_suffix)
 
 
 _RECEIPT_EVENTS: Final = {

@@ -3,10 +3,13 @@
 import asyncio
 import time
 from pathlib import Path
-from typing import Any
+from threading import get_ident
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from streamer import changing
 from streamer.core.errors import SettingsError
 from streamer.core.steering.order import Order, encode
 from streamer.inbound.applying import Applier
@@ -260,3 +263,17 @@ async def test_what_goes_wrong_with_one_part_leaves_the_others_working(
     assert line["detail"].startswith("integrations.one: a bug in streamer (ZeroDivisionError at ")
     assert "planted" not in str(ground.lines)
     assert ground.events("own") == {"evt_2": NEW_NAME}
+
+
+async def test_an_integration_that_ends_leaves_in_the_event_loop_and_only_its_disk_is_waited_for_elsewhere() -> None:
+    """What instances share belongs to the loop: another thread would change it while it is read."""
+    threads: dict[str, int] = {}
+    ended = SimpleNamespace(
+        name="surveys",
+        summarise=lambda **_: None,
+        leave=lambda: threads.update(leave=get_ident()),
+        receipts=SimpleNamespace(close=lambda: threads.update(close=get_ident())),
+    )
+    await changing._end(cast("Integration", ended))
+    assert threads["leave"] == get_ident()
+    assert threads["close"] != get_ident()

@@ -8,8 +8,8 @@ import pytest
 
 from streamer.core.delivery.transitions import State
 from streamer.destinations import Destination
-from streamer.integration import open_receipts
 from streamer.logs import logger
+from streamer.pipeline.sharing import open_receipts
 from streamer.service_view import ServiceView
 from streamer.settings.watching import Change, ConfigFile, content_of
 from streamer.status import Reload

@@ -17,9 +17,8 @@ from streamer.core.mapping.sprig_answers import END_CARDS, read_answer
 from streamer.core.mapping.sprig_event_types import (
     LIFECYCLE_EVENT_TYPES,
     contract_of_event_type,
+    form_rules,
     is_test,
-    pattern_of_answers,
-    pattern_of_lifecycle,
 )
 from streamer.core.mapping.sprig_forms import EXPORT, FORMS, STREAM, WEBHOOK, Form
 from streamer.core.mapping.sprig_origins import MESSAGE_ID, call_origins, event_origins
@@ -69,19 +68,6 @@ def contract_of(document: Document, settings: SprigSettings) -> str:
     if "responseGroupId" in document:
         return "sprig_stream"
     return "sprig_webhook" if _EXPORT_MARKS.isdisjoint(document) else "sprig_export"
-
-
-def form_rules(settings: SprigSettings) -> dict[str, dict[str, Json]]:
-    """The rules of `contract_of`, for schemas of a whole topic."""
-    without_type: dict[str, Json] = {"not": {"required": ["eventType"]}}
-    return {
-        "sprig_webhook": {"properties": {"eventType": {"pattern": pattern_of_answers(settings.answer_event_types)}}},
-        "sprig_lifecycle": {
-            "properties": {"eventType": {"pattern": pattern_of_lifecycle(settings.lifecycle_event_types)}}
-        },
-        "sprig_export": {**without_type, "properties": {"responseGroupId": False}},
-        "sprig_stream": {**without_type, "required": ["responseGroupId"]},
-    }
 
 
 def read(document: Document, contract: str, record_time_ms: int) -> SurveyEvent | Filtered:
@@ -295,7 +281,7 @@ DIALECT: Final[Dialect[SprigSettings]] = Dialect(
     platform="Sprig",
     contracts=("sprig_webhook", "sprig_lifecycle", "sprig_export", "sprig_stream"),
     contract_of=contract_of,
-    form_rules=form_rules,
+    form_rules=lambda settings: form_rules(settings.answer_event_types, settings.lifecycle_event_types),
     read=read,
     extra_of=extra_of,
     write=write,

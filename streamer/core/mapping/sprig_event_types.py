@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from streamer.core.errors import SchemaError
+from streamer.core.model import Json
 
 LIFECYCLE_EVENT_TYPES: Final = (
     "STUDY_SENT",
@@ -47,14 +48,15 @@ def is_test(event_type: str) -> bool:
     return _normal(event_type) == _TEST
 
 
-def pattern_of_answers(answers: Sequence[str]) -> str:
-    """What the event types of answers match, as a regular expression of JSON Schema."""
-    return _pattern(answers)
-
-
-def pattern_of_lifecycle(lifecycle: Sequence[str]) -> str:
-    """The same for webhooks that are not sent, test deliveries included."""
-    return _pattern([*lifecycle, _TEST])
+def form_rules(answers: Sequence[str], lifecycle: Sequence[str]) -> dict[str, dict[str, Json]]:
+    """What decides between the forms of records, as rules of JSON Schema; the arguments are those of the contract."""
+    without_type: dict[str, Json] = {"not": {"required": ["eventType"]}}
+    return {
+        "sprig_webhook": {"properties": {"eventType": {"pattern": _pattern(answers)}}},
+        "sprig_lifecycle": {"properties": {"eventType": {"pattern": _pattern([*lifecycle, _TEST])}}},
+        "sprig_export": {**without_type, "properties": {"responseGroupId": False}},
+        "sprig_stream": {**without_type, "required": ["responseGroupId"]},
+    }
 
 
 def _pattern(event_types: Sequence[str]) -> str:
