@@ -163,7 +163,7 @@ def produce(broker: Broker | ExternalCluster) -> Produce:
     return write
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
 def consume_all(broker: Broker | ExternalCluster) -> ConsumeAll:
     """`read_topic` of this broker."""
     return functools.partial(read_topic, broker.bootstrap_servers)

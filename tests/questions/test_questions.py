@@ -4,6 +4,7 @@ docs/questions.md tells them, with what the commands print here. ``make question
 the topic.
 """
 
+import functools
 import time
 from collections.abc import AsyncIterator
 from typing import Final
@@ -15,7 +16,7 @@ import yaml
 from streamer.devkit.broker import Broker
 from streamer.devkit.sandbox.faults import Action, Fault, Match
 from streamer.devkit.sandbox.server import Sandbox
-from tests.conftest import ConsumeAll, ExternalCluster
+from tests.conftest import ExternalCluster, read_topic
 from tests.faults.traffic import repeated
 from tests.questions.world import KIOSK, PATIENCE_SECONDS, RECORDS, WEB_SHOP, World, utc, world
 from tests.service.harness import eventually, survey_event, survey_events
@@ -27,9 +28,7 @@ PARKED: Final = "evt_parked"
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def here(
-    tmp_path_factory: pytest.TempPathFactory, broker: Broker | ExternalCluster, consume_all: ConsumeAll
-) -> AsyncIterator[World]:
+async def here(tmp_path_factory: pytest.TempPathFactory, broker: Broker | ExternalCluster) -> AsyncIterator[World]:
     """The world that all questions are about."""
     sandbox = Sandbox()
     await sandbox.start()
@@ -37,7 +36,7 @@ async def here(
         tmp_path_factory.mktemp("questions"),
         bootstrap_servers=broker.bootstrap_servers,
         sandbox=sandbox,
-        consume_all=consume_all,
+        consume_all=functools.partial(read_topic, broker.bootstrap_servers),
     ) as found:
         yield found
     await sandbox.stop()
