@@ -107,7 +107,9 @@ class Reader:
                 continue
             self.reads_since = self.reads_since or self.turned_at
             polled = await self._poll(self.readable(), seconds=self._timings.poll)
-            if polled:
+            if polled and self.is_stopped():
+                self._put_back(polled)
+            elif polled:
                 self.is_taking = True
                 await self._take(polled)
                 self.is_taking = False
@@ -182,6 +184,13 @@ class Reader:
             tracer().polled(self._integration, polled, began)
         # What was read across a rebalance belongs to an assignment that has ended; it will be read again.
         return polled if epoch == self._assignment.epoch else None
+
+    def _put_back(self, partitions: Collection[TopicPartition]) -> None:
+        """Read again, once it goes on, what came while it was stopped: from then on nothing is taken."""
+        for partition in partitions:
+            ledger = self._assignment.ledgers.get(partition)
+            if ledger is not None and not ledger.is_fenced:
+                self._source.seek(partition, ledger.next_offset)
 
     async def _take(self, polled: Mapping[TopicPartition, Sequence[Record]]) -> None:
         epoch = self._assignment.epoch

@@ -529,3 +529,20 @@ async def test_another_mapper_takes_over_between_two_records(engine: Delivering)
         await engine.settled(15, 0)
     assert len(engine.receiver.taken) == 10
     assert engine.total("filtered") == 5
+
+
+async def test_what_arrives_while_a_person_stops_it_waits(engine: Delivering) -> None:
+    """Also if it was being waited for when the pause began."""
+    engine.cluster.append(TOPIC, survey_events(10, "before"))
+    async with engine.running(engine.deliver) as pipeline:
+        await engine.settled(10, 0)
+        reader, is_paused = pipeline._reader, True
+        reader.is_stopped = lambda: is_paused
+        turned_at = reader.turned_at
+        engine.cluster.append(TOPIC, survey_events(5, "meanwhile"))
+        await eventually(lambda: reader.turned_at > turned_at)
+        await eventually(lambda: reader.reads_since is None)
+        assert engine.total("consumed") == 10
+        is_paused = False
+        await engine.settled(15, 0)
+    assert len(engine.receiver.taken) == 15
