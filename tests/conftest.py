@@ -20,13 +20,14 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import for_code
 from aiokafka.structs import ConsumerRecord, RecordMetadata
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from streamer.devkit.broker import Broker
 from streamer.devkit.sandbox.server import Sandbox
 from tests.postgresql import PostgreSQL, running_postgresql
 
-settings.register_profile("shared machine", deadline=None)  # 200 ms for one example, whatever else is going on
+# Without limits of time for an example and for making them: whatever else is going on is no fault of the code.
+settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("shared machine")
 
 WAITING_SHARE: Final = 0.6
