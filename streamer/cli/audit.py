@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from streamer.cli.options import add_config, add_instances, complete_integrations
+from streamer.cli.options import add_config, add_instances, add_output, are_known, complete_integrations
 from streamer.cli.output import Row, print_rows, utc
 from streamer.cli.progress import ProgressBar
 from streamer.cli.quiet import quiet_client
@@ -49,12 +49,7 @@ def add_parser(commands: "Commands") -> None:
         add("--integration", metavar="NAME", action="append", default=[], help="only this integration; repeatable")
     )
     add_instances(parser)
-    add(
-        "-o",
-        "--output",
-        choices=("table", "json"),
-        help="default: a table on a terminal, otherwise one JSON object per line",
-    )
+    add_output(parser)
     parser.set_defaults(run=run)
 
 
@@ -64,11 +59,8 @@ def run(args: argparse.Namespace) -> int:
     from streamer.settings import load  # noqa: PLC0415
 
     settings = load(args.config)
-    for name in args.integration:
-        if name not in settings.integrations:
-            known = ", ".join(settings.integrations)
-            print(f"streamer: {args.config} has no integration {name}; it has {known}", file=sys.stderr)
-            return EXIT_USAGE
+    if not are_known(args.integration, settings.integrations, args.config):
+        return EXIT_USAGE
     until = args.until or time.time()
     since = time.time() - settings.receipts.window if args.since is None else args.since
     if since >= until:

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from streamer.cli.options import add_config, complete_integrations
+from streamer.cli.options import add_config, add_output, are_known, complete_integrations
 from streamer.cli.output import Row, print_rows
 from streamer.cli.progress import ProgressBar
 from streamer.cli.quiet import quiet_client
@@ -54,12 +54,7 @@ def add_parser(commands: "Commands") -> None:
         type=seconds,
         help="exit with 1 if a record without an outcome is older than this (10m), or its age is not known",
     )
-    add(
-        "-o",
-        "--output",
-        choices=("table", "json"),
-        help="default: a table on a terminal, otherwise one JSON object per line",
-    )
+    add_output(parser)
     parser.set_defaults(run=run)
 
 
@@ -70,11 +65,8 @@ def run(args: argparse.Namespace) -> int:
     from streamer.settings import load  # noqa: PLC0415
 
     settings = load(args.config)
-    known = names_of(settings)
-    for name in args.integration:
-        if name not in known:
-            print(f"streamer: {args.config} has no integration {name}; it has {', '.join(known)}", file=sys.stderr)
-            return EXIT_USAGE
+    if not are_known(args.integration, names_of(settings), args.config):
+        return EXIT_USAGE
     groups = groups_of(settings, args.integration, args.group)
     with quiet_client():
         found = asyncio.run(_survey(settings, groups))

@@ -4,7 +4,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from streamer.cli.options import add_config, complete_integrations
+from streamer.cli.options import add_config, are_known, complete_integrations
 from streamer.core.model import MappingSettings
 
 if TYPE_CHECKING:
@@ -51,11 +51,9 @@ def mapping_of(args: argparse.Namespace) -> MappingSettings | None:
         print(f"streamer: {args.dialect} is no dialect of events; there are {', '.join(DIALECTS)}", file=sys.stderr)
         return None
     settings = load_for_mapping(args.config, args.integration)
-    if args.integration in settings.integrations:
-        return settings.mapping(args.integration)
-    known = ", ".join(settings.integrations)
-    print(f"streamer: {args.config} has no integration {args.integration}; it has {known}", file=sys.stderr)
-    return None
+    if not are_known([args.integration], settings.integrations, args.config):
+        return None
+    return settings.mapping(args.integration)
 
 
 def new_mapper_of(settings: MappingSettings) -> "MapsRecords":

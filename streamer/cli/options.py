@@ -2,6 +2,8 @@
 
 import argparse
 import os
+import sys
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,31 @@ def add_config(parser: argparse.ArgumentParser) -> None:
         default=Path(os.environ.get("STREAMER_CONFIG") or "streamer.yaml"),
         help="configuration file (default: $STREAMER_CONFIG, else streamer.yaml)",
     )
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add ``--output``, which `streamer.cli.output.print_rows` takes."""
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=("table", "json"),
+        help="default: a table on a terminal, otherwise one JSON object per line",
+    )
+
+
+def are_known(asked: Iterable[str], known: Collection[str], config: Path) -> bool:
+    """Whether all integrations that were asked for exist; the first one that does not is named on stderr.
+
+    Args:
+        asked: their names.
+        known: those of the configuration.
+        config: its file.
+    """
+    for name in asked:
+        if name not in known:
+            print(f"streamer: {config} has no integration {name}; it has {', '.join(known)}", file=sys.stderr)
+            return False
+    return True
 
 
 def add_instances(parser: argparse.ArgumentParser) -> None:

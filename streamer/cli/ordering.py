@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
-from streamer.cli.options import add_config, add_instances, complete_integrations
+from streamer.cli.options import add_config, add_instances, add_output, are_known, complete_integrations
 from streamer.cli.output import print_rows, utc
 from streamer.cli.quiet import quiet_client
 
@@ -34,12 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--reason", metavar="TEXT", default="", help="why; shown on the page, on /status and in the log"
     )
     add_instances(parser)
-    parser.add_argument(
-        "-o",
-        "--output",
-        choices=("table", "json"),
-        help="default: a table on a terminal, otherwise one JSON object per line",
-    )
+    add_output(parser)
 
 
 def load_for(args: argparse.Namespace) -> "Settings | None":
@@ -51,11 +46,7 @@ def load_for(args: argparse.Namespace) -> "Settings | None":
 
     settings = load(args.config)
     control_topic(settings)
-    names = names_of(settings)
-    if args.integration in names:
-        return settings
-    print(f"streamer: {args.config} has no integration {args.integration}; it has {', '.join(names)}", file=sys.stderr)
-    return None
+    return settings if are_known([args.integration], names_of(settings), args.config) else None
 
 
 def order(settings: "Settings", args: argparse.Namespace, make: "Callable[[Order, float], Order]") -> int:

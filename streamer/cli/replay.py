@@ -5,7 +5,7 @@ import asyncio
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from streamer.cli.options import add_config, add_instances, complete_integrations
+from streamer.cli.options import add_config, add_instances, add_output, complete_integrations
 from streamer.cli.quiet import quiet_client
 from streamer.cli.replay_words import DEFAULT_RATE
 from streamer.cli.values import instant, per_second
@@ -114,12 +114,7 @@ def add_parser(commands: "Commands") -> None:
         action="store_true",
         help="forget an interrupted replay: delete its consumer group and its files; nothing is sent",
     )
-    add(
-        "-o",
-        "--output",
-        choices=("table", "json"),
-        help="default: a table on a terminal, otherwise one JSON object per line",
-    )
+    add_output(parser)
     add_instances(parser)
     parser.set_defaults(run=run)
 

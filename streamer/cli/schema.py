@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from streamer.cli.options import add_config, complete_integrations
+from streamer.cli.options import add_config, are_known, complete_integrations
 from streamer.cli.output import Row, print_rows
 
 if TYPE_CHECKING:
@@ -94,9 +94,7 @@ def _chosen(args: argparse.Namespace) -> dict[str, object] | None:
     from streamer.settings import load  # noqa: PLC0415
 
     settings = load(args.config)
-    if args.integration not in settings.integrations:
-        known = ", ".join(settings.integrations)
-        print(f"streamer: {args.config} has no integration {args.integration}; it has {known}", file=sys.stderr)
+    if not are_known([args.integration], settings.integrations, args.config):
         return None
     return dict(settings.mapping(args.integration).dialect_settings)
 

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Final
 
-from streamer.cli.options import add_config, complete_integrations
+from streamer.cli.options import add_config, are_known, complete_integrations
 from streamer.cli.quiet import quiet_client
 from streamer.cli.record_values import look_at, read_ahead
 from streamer.cli.signals import call_at_signal
@@ -102,11 +102,9 @@ def run(args: argparse.Namespace) -> int:
 
 def _topic(settings: "Settings", args: argparse.Namespace) -> str | None:
     """The topic to produce to; None if the options do not say."""
-    integration = settings.integrations.get(args.integration)
-    if integration is None:
-        known = ", ".join(settings.integrations)
-        print(f"streamer: {args.config} has no integration {args.integration}; it has {known}", file=sys.stderr)
+    if not are_known([args.integration], settings.integrations, args.config):
         return None
+    integration = settings.integrations[args.integration]
     if args.topic is None and len(integration.topics) == 1:
         return integration.topics[0]
     if args.topic in integration.topics:

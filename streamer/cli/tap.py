@@ -8,7 +8,7 @@ from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Final
 
 from streamer.cli.colors import DIM, GREEN, RED, add_color, painted, printable, wants_color
-from streamer.cli.options import add_config, add_instances, complete_integrations
+from streamer.cli.options import add_config, add_instances, are_known, complete_integrations
 from streamer.cli.quiet import quiet_client
 from streamer.cli.values import per_second, positive
 
@@ -85,11 +85,8 @@ def run(args: argparse.Namespace) -> int:
     from streamer.settings import load  # noqa: PLC0415 - `streamer --help` should not wait for it
 
     settings = load(args.config)
-    for name in args.integration:
-        if name not in settings.integrations:
-            known = ", ".join(settings.integrations)
-            print(f"streamer: {args.config} has no integration {name}; it has {known}", file=sys.stderr)
-            return EXIT_USAGE
+    if not are_known(args.integration, settings.integrations, args.config):
+        return EXIT_USAGE
     with quiet_client():
         return asyncio.run(_tap(settings, args))
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import orjson
 
-from streamer.cli.options import add_config, add_instances, complete_integrations
+from streamer.cli.options import add_config, add_instances, are_known, complete_integrations
 from streamer.cli.progress import ProgressBar
 from streamer.cli.quiet import quiet_client
 from streamer.cli.values import instant
@@ -75,11 +75,8 @@ def run(args: argparse.Namespace) -> int:
         print("streamer: give one of MESSAGE_ID, --place and --user-id", file=sys.stderr)
         return EXIT_USAGE
     settings = load(args.config)
-    for name in args.integration:
-        if name not in settings.integrations:
-            known = ", ".join(settings.integrations)
-            print(f"streamer: {args.config} has no integration {name}; it has {known}", file=sys.stderr)
-            return EXIT_USAGE
+    if not are_known(args.integration, settings.integrations, args.config):
+        return EXIT_USAGE
     with quiet_client():
         trace = asyncio.run(_trace(settings, args))
     if (args.output or ("text" if sys.stdout.isatty() else "json")) == "json":

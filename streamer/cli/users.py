@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from streamer.cli import users_import
 from streamer.cli.directory import EXIT_FAILED, STDERR, load_settings, work_on_directory
-from streamer.cli.options import add_config
+from streamer.cli.options import add_config, add_output
 from streamer.cli.output import Row, print_rows
 from streamer.cli.progress import ProgressBar
 
@@ -87,12 +87,7 @@ def _add_find(parts: "Commands") -> None:
     by.add_argument("--email", metavar="E", help="compared without regard to case, as for calls")
     by.add_argument("--user-id", metavar="U", help="a username or an old one, exactly")
     by.add_argument("--anonymous-id", metavar="A", help="exactly")
-    parser.add_argument(
-        "-o",
-        "--output",
-        choices=("table", "json"),
-        help="default: a table on a terminal, otherwise one JSON object per line",
-    )
+    add_output(parser)
     parser.set_defaults(run=run_find)
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from streamer.cli.dlq.redrive import add_writing, carry_out
-from streamer.cli.dlq.selecting import EXIT_FAILED, EXIT_USAGE, add_output, load_settings, reading, topics_of
-from streamer.cli.options import add_config
+from streamer.cli.dlq.selecting import EXIT_FAILED, EXIT_USAGE, load_settings, reading, topics_of
+from streamer.cli.options import add_config, add_output
 from streamer.cli.progress import ProgressBar
 from streamer.cli.quiet import quiet_client
 from streamer.core.dead_letters.redrive import Plan

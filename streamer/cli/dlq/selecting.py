@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
 
-from streamer.cli.options import add_config, complete_integrations
+from streamer.cli.options import add_config, add_output, are_known, complete_integrations
 from streamer.cli.progress import ProgressBar
 from streamer.cli.values import instant, listed
 from streamer.core.dead_letters.dead_letter import DeadLetter, Selection
@@ -70,16 +70,6 @@ def add_selection(parser: argparse.ArgumentParser) -> None:
     add_output(parser)
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
-    """Add ``--output``."""
-    parser.add_argument(
-        "-o",
-        "--output",
-        choices=("table", "json"),
-        help="default: a table on a terminal, otherwise one JSON object per line",
-    )
-
-
 def load_settings(args: argparse.Namespace) -> "Settings | None":
     """The configuration; None, with a line on stderr, if an option names an integration that it does not have."""
     # The model and the client take a third of a second to load; `streamer --help` should not wait for them.
@@ -87,13 +77,7 @@ def load_settings(args: argparse.Namespace) -> "Settings | None":
     from streamer.settings import load  # noqa: PLC0415
 
     settings = load(args.config)
-    known_names = names_of(settings)
-    for name in args.integration:
-        if name not in known_names:
-            known = ", ".join(known_names)
-            print(f"streamer: {args.config} has no integration {name}; it has {known}", file=sys.stderr)
-            return None
-    return settings
+    return settings if are_known(args.integration, names_of(settings), args.config) else None
 
 
 @asynccontextmanager

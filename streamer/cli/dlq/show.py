@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from streamer.cli.dlq.selecting import EXIT_FAILED, EXIT_USAGE, add_output, load_settings, reading, topics_of
-from streamer.cli.options import add_config, complete_integrations
+from streamer.cli.dlq.selecting import EXIT_FAILED, EXIT_USAGE, load_settings, reading, topics_of
+from streamer.cli.options import add_config, add_output, complete_integrations
 from streamer.cli.output import harmless, is_json
 from streamer.cli.progress import ProgressBar
 from streamer.cli.quiet import quiet_client
