@@ -4,28 +4,20 @@ import argparse
 import asyncio
 import sys
 import time
-from collections.abc import Iterable
 from contextlib import nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
-import orjson
-
-from streamer.cli.options import complete_integrations
-from streamer.cli.output import Row as TableRow
-from streamer.cli.output import print_rows
+from streamer.cli.options import add_output, complete_integrations
 from streamer.cli.progress import ProgressBar
 from streamer.cli.quiet import quiet_client
 from streamer.cli.record_values import STDIN, values_in
 from streamer.cli.values import instant, positive
 from streamer.core.errors import SettingsError
-from streamer.core.mapping.difference import Example, Kind, Row
-from streamer.core.mapping.pointer import NOTHING
-from streamer.core.model import Json
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands
-    from streamer.operations.comparing import Comparison, Structure
+    from streamer.operations.comparing import Comparison
     from streamer.settings import Settings
 
 EXIT_DIFFERENT: Final = 1
@@ -35,8 +27,6 @@ DEFAULT_MAX_RECORDS: Final = 200_000
 """Half a minute on one core."""
 
 DEFAULT_EXAMPLES: Final = 3
-MAX_SHOWN_CHARACTERS: Final = 60
-"""Of a longer value, only so many characters are shown in a table."""
 
 
 def add_parser(commands: "Commands") -> None:
@@ -83,12 +73,7 @@ def add_parser(commands: "Commands") -> None:
         default=DEFAULT_EXAMPLES,
         help="show at most this many records of each change (default: %(default)s)",
     )
-    add(
-        "-o",
-        "--output",
-        choices=("table", "json"),
-        help="default: a table on a terminal, otherwise one JSON object per line",
-    )
+    add_output(parser)
     parser.set_defaults(run=run)
 
 
@@ -107,7 +92,8 @@ def run(args: argparse.Namespace) -> int:
             text = f"neither configuration has an integration {unknown[0]}"
         print(f"streamer: {text}; there are {known}", file=sys.stderr)
         return EXIT_USAGE
-    from streamer.operations.comparing import Comparison, structure  # noqa: PLC0415 - its libraries load slowly
+    from streamer.cli.diff_text import print_differences  # noqa: PLC0415 - their libraries load slowly
+    from streamer.operations.comparing import Comparison, structure  # noqa: PLC0415
 
     comparison = Comparison(old, new, names, args.examples)
     if args.last is not None:
@@ -115,7 +101,8 @@ def run(args: argparse.Namespace) -> int:
             asyncio.run(_read_topics(comparison, old, args))
     elif not _read_files(comparison, args):
         return EXIT_DIFFERENT
-    return _print(list(structure(old, new, names)), comparison, args.output)
+    is_different = print_differences(list(structure(old, new, names)), comparison, args.output)
+    return EXIT_DIFFERENT if is_different else 0
 
 
 def _load(args: argparse.Namespace) -> "list[Settings]":
@@ -175,72 +162,3 @@ async def _read_topics(comparison: "Comparison", old: "Settings", args: argparse
             await comparison.read(reader, kept, bar.show)
         finally:
             bar.clear()
-
-
-def _print(structures: "list[Structure]", comparison: "Comparison", output: str | None) -> int:
-    """Print all differences, then on stderr how many records there are and what to heed."""
-    rows = comparison.tally.rows
-    if (output or ("table" if sys.stdout.isatty() else "json")) == "json":
-        for line in (*map(_structure_line, structures), *map(_line, rows)):
-            sys.stdout.buffer.write(orjson.dumps(line) + b"\n")
-    else:
-        _print_table(structures, rows)
-    for text in _warnings(structures, rows):
-        print(f"streamer: warning: {text}", file=sys.stderr)
-    compared, different = comparison.tally.compared, comparison.tally.different
-    print(f"streamer: {compared:,} records compared, {different:,} of them different", file=sys.stderr)
-    return EXIT_DIFFERENT if structures or rows else 0
-
-
-def _structure_line(one: "Structure") -> dict[str, Any]:
-    return {"integration": one.integration, "change": one.change, "what": one.what, "records": None, "examples": []}
-
-
-def _line(row: Row) -> dict[str, Any]:
-    return {
-        "integration": row.integration,
-        "change": row.kind,
-        "what": row.what,
-        "records": row.records,
-        "examples": [_example(example) for example in row.examples],
-    }
-
-
-def _example(example: Example) -> dict[str, Json]:
-    """A record with a change; a value that is not there has no key."""
-    values = {"old": example.old, "new": example.new}
-    there = {name: value for name, value in values.items() if value is not NOTHING}
-    return {"place": example.place, "message_id": example.message_id, **there}
-
-
-def _print_table(structures: "Iterable[Structure]", rows: Iterable[Row]) -> None:
-    """A line for each example; the lines after the first one of a change leave out what they share with it."""
-    empty = {"records": "", "place": "", "messageId": "", "old": "", "new": ""}
-    lines: list[TableRow] = [
-        {"integration": one.integration, "change": one.change, "what": one.what, **empty} for one in structures
-    ]
-    for row in rows:
-        for place, example in enumerate(row.examples):
-            head = (row.integration, row.kind.value, row.what, row.records) if place == 0 else ("", "", "", "")
-            values = (example.place, example.message_id or "", _shown(example.old), _shown(example.new))
-            columns = ("integration", "change", "what", "records", "place", "messageId", "old", "new")
-            lines.append(dict(zip(columns, (*head, *values), strict=True)))
-    print_rows(lines, "table")
-
-
-def _shown(value: Json) -> str:
-    text = "-" if value is NOTHING else value if isinstance(value, str) else orjson.dumps(value).decode()
-    return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[: MAX_SHOWN_CHARACTERS - 3]}..."
-
-
-def _warnings(structures: "Iterable[Structure]", rows: Iterable[Row]) -> Iterable[str]:
-    for row in rows:
-        if row.kind is Kind.ID_CHANGED:
-            events = f"{row.records:,} event{'s' * (row.records > 1)} of {row.integration}"
-            yield (
-                f"messageIds change: {events}. Neither Segment nor the receipts recognise a copy of an event that was"
-                " sent before: what is read or redriven again is sent twice"
-            )
-    for one in structures:
-        if one.change == "group_changed":
-            yield f"{one.integration} gets another consumer group: it begins anew, where integrations.*.start says"

@@ -16,7 +16,6 @@ from streamer.cli.explanation import as_json, explanation_of, print_table
 from streamer.cli.mapping_source import add_mapping_source, mapping_of, new_mapper_of
 from streamer.cli.record_values import STDIN, values_in
 from streamer.core.model import MappingSettings
-from streamer.operations.dry_line import event_document, found_in, line_of, looks_cut_into_lines, refusal
 from streamer.operations.dry_mapping import DryEnd, dry_end
 
 if TYPE_CHECKING:
@@ -124,6 +123,8 @@ class _Printing:
 
     def all_of(self, name: str, values: Iterator[bytes]) -> None:
         """Print what becomes of the records of one file."""
+        from streamer.operations.dry_line import looks_cut_into_lines  # noqa: PLC0415 - the mapping takes a while to load
+
         is_cut = False
         for number, value in enumerate(values, start=1):
             where = ("stdin" if name == STDIN else name) + ("" if self._args.raw else f":{number}")
@@ -135,6 +136,8 @@ class _Printing:
             print(f"streamer: {text}. Use --raw: each file is one record. Of a list: jq -c '.[]' FILE", file=sys.stderr)
 
     def _print(self, where: str, value: bytes, end: DryEnd) -> None:
+        from streamer.operations.dry_line import event_document, found_in, line_of, refusal  # noqa: PLC0415
+
         self.records += 1
         line = line_of(end)
         if end.is_refused:

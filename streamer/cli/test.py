@@ -10,7 +10,6 @@ from xml.etree import ElementTree as ET
 import orjson
 
 from streamer.cli.mapping_source import add_mapping_source, mapping_of, new_mapper_of
-from streamer.core.mapping.pointer import NOTHING, pointer_of
 
 if TYPE_CHECKING:
     from streamer.cli.options import Commands
@@ -85,6 +84,8 @@ def _print_result(result: "Result", *, is_updated: bool) -> None:
 
 def _lines_of(result: "Result") -> list[str]:
     """Each difference on three lines."""
+    from streamer.core.mapping.pointer import pointer_of  # noqa: PLC0415 - the mapping loads slowly
+
     return [
         f"  {pointer_of(place) or 'the whole'}\n    expected: {_shown(expected)}\n    found:    {_shown(found)}"
         for place, expected, found in result.differences
@@ -92,6 +93,8 @@ def _lines_of(result: "Result") -> list[str]:
 
 
 def _shown(value: Any) -> str:
+    from streamer.core.mapping.pointer import NOTHING  # noqa: PLC0415
+
     text = "nothing" if value is NOTHING else orjson.dumps(value).decode()
     return text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[: MAX_SHOWN_CHARACTERS - 3]}..."
 

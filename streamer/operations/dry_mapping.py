@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from streamer.core.errors import RecordError
-from streamer.core.mapping.naming import message_id_of
 from streamer.core.model import DeadLetterReason, Filtered, Outcome, TrackCall
 
 
@@ -30,6 +29,8 @@ class DryEnd:
 
 def dry_end(map_record: Callable[[], TrackCall | Filtered]) -> DryEnd:
     """How a record ends; a bug of ours on one record is shown as the service would treat it."""
+    from streamer.core.mapping.naming import message_id_of  # noqa: PLC0415 - each command imports this module, no mapping
+
     try:
         end = map_record()
     except RecordError as error:

@@ -42,6 +42,14 @@ COMMANDS = (
 )
 
 
+def test_no_command_loads_the_mapping_or_a_client_before_it_is_needed() -> None:
+    """Each start of any command would wait for it."""
+    code = "import sys, streamer.__main__ as main; main._parser(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    slow = ("streamer.core.mapping", "streamer.settings", "streamer.kafka", "aiokafka", "aiohttp", "pydantic")
+    assert [name for name in loaded if name.startswith(slow)] == []
+
+
 def test_help_lists_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["--help"])
