@@ -1,5 +1,4 @@
 import os
-import socket
 from pathlib import Path
 from unittest.mock import AsyncMock
 
@@ -17,14 +16,6 @@ integrations:
   sprig: {dialect: sprig, topics: [a, b], destination: local}
   guf: {dialect: getuserfeedback, topics: [c], destination: local, status: paused, dead_letters: {topic: refused}}
 """
-
-
-@pytest.fixture
-def closed_port() -> int:
-    """A port of this machine on which nothing listens."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port: int = server.getsockname()[1]
-    return port
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import io
 import json
-import socket
 import sys
 import time
 from pathlib import Path
@@ -26,13 +25,11 @@ class Terminal(io.StringIO):
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path, closed_port: int) -> Path:
     """A configuration in order, whose broker is not there."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
     path = tmp_path / "streamer.yaml"
     path.write_text(
-        f'kafka: {{bootstrap_servers: "127.0.0.1:{port}"}}\n'
+        f'kafka: {{bootstrap_servers: "127.0.0.1:{closed_port}"}}\n'
         "destinations: {local: {write_key: write-key-of-the-test, endpoint: 'http://127.0.0.1:1'}}\n"
         "integrations: {sprig: {dialect: sprig, topics: [answers], destination: local}}\n"
     )

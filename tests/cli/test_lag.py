@@ -1,6 +1,5 @@
 """The command line of ``streamer lag``; `tests/operations` asks a broker, `tests/core` knows the rules."""
 
-import socket
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,11 @@ from streamer.settings import load
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path, closed_port: int) -> Path:
     """A configuration in order, whose broker is not there."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
     path = tmp_path / "streamer.yaml"
     path.write_text(
-        f'kafka: {{bootstrap_servers: "127.0.0.1:{port}"}}\n'
+        f'kafka: {{bootstrap_servers: "127.0.0.1:{closed_port}"}}\n'
         "destinations: {local: {write_key: write-key-of-the-test, endpoint: 'http://127.0.0.1:1'}}\n"
         "inbound: {topic: calls, webhooks: {production: {secrets: [s]}}}\n"
         "integrations:\n"

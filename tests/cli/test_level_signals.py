@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Final
 import pytest
 
 from streamer.level_signals import LevelSignals, Wish
+from tests.cli.processes import catches
 from tests.service.harness import eventually
 
 CONFIGURATION: Final = """\
@@ -28,17 +28,9 @@ integrations: {{sprig: {{dialect: sprig, topics: [a], destination: local}}}}
 WAIT_SECONDS: Final = 60.0
 
 
-def catches(pid: int, number: signal.Signals) -> bool:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    [caught] = [line.split()[1] for line in lines if line.startswith("SigCgt:")]
-    return bool(int(caught, 16) >> (number - 1) & 1)
-
-
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this machine has no /proc")
-async def test_the_level_follows_signals_from_the_start_to_the_drain(tmp_path: Path) -> None:
+async def test_the_level_follows_signals_from_the_start_to_the_drain(tmp_path: Path, closed_port: int) -> None:
     """A service whose broker is away, on its own event loop: lines are written that it would not write at `error`."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        closed_port = server.getsockname()[1]
     config, log = tmp_path / "streamer.yaml", tmp_path / "log"
     config.write_text(CONFIGURATION.format(closed_port=closed_port, state_dir=tmp_path / "state"))
 

@@ -1,6 +1,5 @@
 """The command lines of ``streamer pause`` and ``streamer resume``; `tests/service/test_steering.py` tries them."""
 
-import socket
 from pathlib import Path
 
 import pytest
@@ -14,13 +13,11 @@ EXIT_USAGE, EXIT_UNAVAILABLE, EXIT_SETTINGS = 2, 69, 78
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path, closed_port: int) -> Path:
     """A configuration in order, whose broker is not there."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
     path = tmp_path / "streamer.yaml"
     path.write_text(
-        f'kafka: {{bootstrap_servers: "127.0.0.1:{port}"}}\n'
+        f'kafka: {{bootstrap_servers: "127.0.0.1:{closed_port}"}}\n'
         f"state_dir: {tmp_path / 'state'}\n"
         "destinations: {local: {write_key: write-key-of-the-test, endpoint: 'http://127.0.0.1:1'}}\n"
         "integrations: {sprig: {dialect: sprig, topics: [answers], destination: local}}\n"

@@ -14,6 +14,7 @@ from typing import Any, Final
 import pytest
 
 from streamer.reload_signal import ReloadSignal
+from tests.cli.processes import catches
 from tests.service.harness import eventually
 
 CONFIGURATION: Final = """\
@@ -25,12 +26,6 @@ destinations: {{local: {{write_key: key, endpoint: "http://127.0.0.1:1"}}}}
 integrations: {{sprig: {{dialect: sprig, topics: [a], destination: local}}}}
 """
 WAIT_SECONDS: Final = 60.0
-
-
-def catches(pid: int) -> bool:
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    [caught] = [line.split()[1] for line in lines if line.startswith("SigCgt:")]
-    return bool(int(caught, 16) >> (signal.SIGHUP - 1) & 1)
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="this machine has no /proc")
@@ -47,7 +42,7 @@ async def test_the_signal_is_harmless_at_any_time_and_followed_while_the_service
         arguments = [sys.executable, "-m", "streamer", "run", "--config", str(config)]
         process = await asyncio.create_subprocess_exec(*arguments, stdout=file, stderr=subprocess.PIPE)
         try:
-            await eventually(lambda: catches(process.pid), WAIT_SECONDS)
+            await eventually(lambda: catches(process.pid, signal.SIGHUP), WAIT_SECONDS)
             process.send_signal(signal.SIGHUP)  # nothing is loaded yet
             await eventually(lambda: told("config.reloaded"), WAIT_SECONDS)
             config.write_text(good.replace("dialect: sprig", "dialect: unknown"))

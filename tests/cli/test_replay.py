@@ -2,7 +2,6 @@
 
 import argparse
 import shlex
-import socket
 import time
 from pathlib import Path
 
@@ -19,13 +18,11 @@ TEN, ELEVEN = "2025-11-27T10:00:00Z", "2025-11-27T11:00:00.250Z"
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path, closed_port: int) -> Path:
     """A configuration in order, whose broker is not there."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
     path = tmp_path / "streamer.yaml"
     path.write_text(
-        f'kafka: {{bootstrap_servers: "127.0.0.1:{port}", group_instance_id: pod-1}}\n'
+        f'kafka: {{bootstrap_servers: "127.0.0.1:{closed_port}", group_instance_id: pod-1}}\n'
         f"state_dir: {tmp_path / 'state'}\n"
         "destinations:\n"
         "  local: {write_key: write-key-of-the-test, endpoint: 'http://127.0.0.1:1', rate_limit: 50}\n"

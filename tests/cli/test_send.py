@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import socket
 from pathlib import Path
 
 import pytest
@@ -25,13 +24,11 @@ VALID = {
 
 
 @pytest.fixture
-def config(tmp_path: Path) -> Path:
+def config(tmp_path: Path, closed_port: int) -> Path:
     """A configuration in order, whose broker is not there."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        port = server.getsockname()[1]
     path = tmp_path / "streamer.yaml"
     path.write_text(
-        f'kafka: {{bootstrap_servers: "127.0.0.1:{port}"}}\n'
+        f'kafka: {{bootstrap_servers: "127.0.0.1:{closed_port}"}}\n'
         "destinations: {local: {write_key: write-key-of-the-test, endpoint: 'http://127.0.0.1:1'}}\n"
         "integrations:\n"
         "  one: {dialect: getuserfeedback, topics: [answers], destination: local}\n"

@@ -5,7 +5,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +14,7 @@ from typing import Final
 import pytest
 
 from streamer.stop_signals import STOP_SIGNALS, StopSignals
+from tests.cli.processes import catches
 from tests.service.harness import eventually
 
 CONFIGURATION: Final = """\
@@ -38,10 +38,8 @@ can_be_process_1: Final = pytest.mark.skipif(
 
 
 @pytest.fixture
-def configure(tmp_path: Path) -> Configure:
+def configure(tmp_path: Path, closed_port: int) -> Configure:
     """A function that writes the configuration of a service whose broker is away: it is always on its way up."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        closed_port = server.getsockname()[1]
 
     def configure(name: str) -> Path:
         path = tmp_path / f"{name}.yaml"
@@ -49,13 +47,6 @@ def configure(tmp_path: Path) -> Configure:
         return path
 
     return configure
-
-
-def catches_sigterm(pid: int) -> bool:
-    """Whether a process has a handler; that of SIGINT is set before it."""
-    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    [caught] = [line.split()[1] for line in lines if line.startswith("SigCgt:")]
-    return bool(int(caught, 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def child_of(pid: int) -> int | None:
@@ -73,7 +64,8 @@ async def end_of(arguments: Sequence[str], after_ms: int, number: signal.Signals
 
     def service() -> int | None:
         pid = child_of(process.pid) if arguments[0] == AS_PROCESS_1[0] else process.pid
-        return pid if pid is not None and catches_sigterm(pid) else None
+        # That of SIGINT is set before it.
+        return pid if pid is not None and catches(pid, signal.SIGTERM) else None
 
     try:
         async with asyncio.timeout(END_SECONDS):
