@@ -104,5 +104,6 @@ async def _import(directory: "Directory", settings: "Settings", args: argparse.N
         print(f"streamer: {done.deleted:,} users were left out, because they were deleted since", file=sys.stderr)
     for remark, count in sorted(done.remarks.items()):
         print(f"streamer: {remark}: {count:,} values, devices or names were not taken over", file=sys.stderr)
-    print(f"streamer: {done.users:,} users and {done.devices:,} devices without a user are imported", file=sys.stderr)
+    # In one piece: the log's own writer may come between a line that is printed and its end.
+    sys.stderr.write(f"streamer: {done.users:,} users and {done.devices:,} devices without a user are imported\n")
     return 0
